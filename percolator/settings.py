@@ -1,0 +1,214 @@
+"""Every setting: its default, its unit and what it means. One table, read by everything else.
+
+Layers, the first that speaks wins: flags, the environment (`PERCOLATOR_` and the name in
+capitals), `percolator.toml` in the working directory, the default. Nothing else reads the
+environment.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from percolator.errors import SettingsError
+
+ENV_PREFIX = "PERCOLATOR_"
+TOML_FILE = Path("percolator.toml")
+
+Network = IPv4Network | IPv6Network
+Count = Annotated[int, Field(ge=0, le=10_000_000)]
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """The settings in force. Build it with `load`; a bare `Settings()` takes the defaults.
+
+    For each limit, 0 switches it off.
+    """
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(3001, ge=0, le=65_535, description="port to listen on; 0 picks a free one")
+    nats_url: str | None = Field(
+        None, description="NATS to use, several divided by commas; none: 127.0.0.1:4222 or embedded"
+    )
+    nats_creds: FilePath | None = Field(None, description="NATS credentials file (.creds)")
+    nats_token: SecretStr | None = Field(None, description="NATS token")
+    nats_tls_ca: FilePath | None = Field(None, description="CA file for TLS to NATS")
+    data_dir: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("percolator", appauthor=False)),
+        description="where the embedded nats-server keeps its stream",
+    )
+    stream: str = Field(
+        "PERCOLATOR", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="name of the JetStream stream"
+    )
+    backlog: Count = Field(10_000, description="newest events read at start-up")
+    log_capacity: int = Field(
+        1_000, ge=1, le=1_000_000, description="events kept in memory for each channel"
+    )
+    replay_limit: Count = Field(10_000, description="events that one subscribe may replay")
+
+    max_connections: Count = Field(1_000, description="connections in all")
+    max_connections_per_slab: Count = Field(100, description="clients on one slab")
+    max_connections_per_ip: Count = Field(5, description="connections from one address")
+    max_channels_per_client: Count = Field(50, description="channels of one client")
+    max_message_bytes: Count = Field(4_096, description="size of a client's message, bytes")
+    max_buffered_bytes: Count = Field(
+        65_536, description="bytes that may wait in user space for one client"
+    )
+    messages_per_second: Rate = Field(10, description="messages a second from one client")
+    message_burst: Count = Field(20, description="messages a client may send at once")
+    attempts_per_second: Rate = Field(10, description="connection attempts a second of one address")
+    attempt_burst: Count = Field(30, description="connection attempts an address may make at once")
+    subscribe_timeout: Seconds = Field(60, description="time for a client's first message, s")
+
+    price_interval: Seconds = Field(0.5, description="at most one price a slab in this time, s")
+    ping_interval: Seconds = Field(30, description="time between pings of a connection, s")
+    pong_timeout: Seconds = Field(10, description="time for the pong, s")
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="proxies whose X-Forwarded-For counts (CIDRs, divided by commas)"
+    )
+    drain_seconds: Seconds = Field(10, description="time for an orderly shutdown, s")
+
+    auth: bool = Field(False, description="require a signed token")
+    auth_secret: SecretStr | None = Field(None, description="HS256 secret, 32 bytes or more")
+    auth_public_key: FilePath | None = Field(None, description="RS256 or EdDSA public key, PEM")
+    stats_token: SecretStr | None = Field(
+        None, description="bearer token for /ws/stats and /metrics"
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="origins that a browser may connect from, divided by commas; none: any"
+    )
+    tls_cert: FilePath | None = Field(None, description="TLS certificate chain, PEM")
+    tls_key: FilePath | None = Field(None, description="TLS private key, PEM")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level that is logged"
+    )
+    log_format: Literal["text", "json"] = Field("text", description="log lines for people or JSON")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        **_others: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` passes counts: it reads the layers itself, to know where each value is from."""
+        return (init_settings,)
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        return tuple(ip_network(str(item), strict=False) for item in _listed(value))
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        return _listed(value)
+
+
+def _listed(value: object) -> tuple[object, ...]:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    msg = "a list, or one text divided by commas"
+    raise ValueError(msg)
+
+
+SECRET = frozenset({"nats_token", "auth_secret", "stats_token"})
+"""Settings whose values are never shown."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings, and for each name where its value came from: a flag, a variable, the file, "default"."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load(flags: Mapping[str, Any] | None = None, toml_file: Path = TOML_FILE) -> Loaded:
+    """Read all four layers.
+
+    `flags` holds what was given on the command line, by setting name; None counts as not given.
+    Raises SettingsError that names the setting, where it came from and what is allowed.
+    """
+    layers = [_toml_layer(toml_file), _env_layer(), _flag_layer(flags or {})]
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(Settings.model_fields, "default")
+    for layer in layers:
+        for name, (value, origin) in layer.items():
+            values[name], origins[name] = value, origin
+    try:
+        return Loaded(Settings(**values), origins)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error, origins)) from None
+
+
+_Layer = dict[str, tuple[Any, str]]
+
+
+def _flag_layer(flags: Mapping[str, Any]) -> _Layer:
+    return {
+        name: (value, f"--{name.replace('_', '-')}")
+        for name, value in flags.items()
+        if value is not None
+    }
+
+
+def _env_layer() -> _Layer:
+    known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for variable in os.environ:
+        if variable.startswith(ENV_PREFIX) and variable not in known:
+            raise SettingsError(
+                f"environment: there is no setting {variable}{_near(variable, known)}"
+            )
+    found = EnvSettingsSource(Settings, env_prefix=ENV_PREFIX)()
+    return {name: (value, f"{ENV_PREFIX}{name.upper()}") for name, value in found.items()}
+
+
+def _toml_layer(path: Path) -> _Layer:
+    try:
+        found = TomlConfigSettingsSource(Settings, toml_file=path)()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
+    for name in found:
+        if name not in Settings.model_fields:
+            near = _near(name, Settings.model_fields)
+            raise SettingsError(f"{path}: there is no setting {name!r}{near}")
+    return {name: (value, str(path)) for name, value in found.items()}
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    if not first["loc"]:
+        return first["msg"].removeprefix("Value error, ")
+    name = str(first["loc"][0])
+    allowed = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    given = "" if name in SECRET else f", not {str(first['input'])[:64]!r}"
+    return f"setting {name} (from {origins[name]}): it must be {allowed}{given}"
