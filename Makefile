@@ -11,9 +11,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 # An interpreter of the caller's choice goes first: make PYTHON=/path/to/python3.13 demo
+SUITABLE := -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
-	"$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
-	2>/dev/null && echo "$$python" && break; done)
+	"$$python" $(SUITABLE) && echo "$$python" && break; done)
 
 # No version check of pip itself: what is installed is pinned with its hashes.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -47,9 +47,10 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(BIN)/python:
-	@if [ -z "$(PYTHON)" ]; then \
-		echo "percolator needs Python 3.11 or newer with its venv module, and none is on the PATH:" \
-			"install one, or name it with make PYTHON=/path/to/python3." >&2; exit 1; fi
+	@"$(PYTHON)" $(SUITABLE) || { \
+		echo "percolator needs Python 3.11 or newer with its venv module, and" \
+			"$(or $(PYTHON),nothing on the PATH) is not that:" \
+			"install one, or name it with make PYTHON=/path/to/python3." >&2; exit 1; }
 	@"$(PYTHON)" -m venv $(VENV)
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
