@@ -48,8 +48,8 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(BIN)/python
 
 $(BIN)/python:
 	@"$(PYTHON)" $(SUITABLE) || { \
-		echo "percolator needs Python 3.11 or newer with its venv module, and" \
-			"$(or $(PYTHON),nothing on the PATH) is not that:" \
+		echo "percolator needs Python 3.11 or newer with its venv module" \
+			"(found: $(or $(PYTHON),none on the PATH)):" \
 			"install one, or name it with make PYTHON=/path/to/python3." >&2; exit 1; }
 	@"$(PYTHON)" -m venv $(VENV)
 
