@@ -108,9 +108,11 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        **_others: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load` passes counts: it reads the layers itself, to know where each value is from."""
+        """Only what `load` passes counts: it reads the layers itself, to know their origins."""
         return (init_settings,)
 
     @field_validator("trusted_proxies", mode="before")
@@ -139,7 +141,7 @@ SECRET = frozenset({"nats_token", "auth_secret", "stats_token"})
 
 @dataclass(frozen=True)
 class Loaded:
-    """Settings, and for each name where its value came from: a flag, a variable, the file, "default"."""
+    """Settings, and where the value of each came from: a flag, a variable, the file, "default"."""
 
     settings: Settings
     origins: Mapping[str, str]

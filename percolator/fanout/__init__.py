@@ -1,0 +1,1 @@
+"""The pure core: channel logs, cursors, limits, counters. No asyncio, no sockets, no wall clock."""

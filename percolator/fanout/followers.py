@@ -1,0 +1,104 @@
+"""Followers: whoever is owed what comes after its positions, and a way to write it.
+
+A *cursor* is one client. A *group* is all clients with the same channels that stand at the same
+place: they are owed the same bytes, so these are collected and joined once for all of them.
+"""
+
+from collections.abc import Callable
+
+from percolator.fanout.log import ChannelLog, LosslessLog, Position
+from percolator.fanout.stats import Stats
+
+Write = Callable[[bytes], None]
+
+TURN_BYTES = 32 * 1024 * 1024
+"""A group gets at most this much in one turn, over all its members: so that a turn stays short."""
+
+
+class Follower:
+    """A set of positions in logs; a flush brings them forward."""
+
+    __slots__ = ("positions", "queued")
+
+    def __init__(self, positions: dict[ChannelLog, Position]) -> None:
+        self.positions = positions
+        self.queued = False
+        """True while it waits in the hub's queue for its turn."""
+
+    def follow(self) -> None:
+        """Hear of what is new in the logs."""
+        for log in self.positions:
+            log.followers[self] = None
+
+    def unfollow(self) -> None:
+        """Hear of it no more."""
+        for log in self.positions:
+            log.followers.pop(self, None)
+
+
+class Cursor(Follower):
+    """One client: where it stands in the logs of its channels.
+
+    It is a member of a `group`, and then shares the group's positions, or it stands alone with
+    its own. A `blocked` one has a full buffer: it is *behind*, and owed nothing until it drains.
+    """
+
+    __slots__ = ("blocked", "group", "held", "slabs", "write")
+
+    def __init__(self, write: Write) -> None:
+        super().__init__({})
+        self.write = write
+        self.group: Group | None = None
+        self.blocked = False
+        self.held: set[LosslessLog] = set()
+        """Logs whose events it is still being sent from the stream itself."""
+        self.slabs: dict[str, int] = {}
+        """How many of its channels are on each slab."""
+
+    def stand_alone(self) -> None:
+        """Leave the group, at the place where it stands."""
+        if self.group is not None:
+            self.positions = dict(self.group.positions)
+            self.group.remove(self)
+            self.group = None
+            self.follow()
+
+    def deliver(self, data: bytes, messages: int, stats: Stats) -> None:
+        """Write to this client."""
+        stats.messages_sent += messages
+        stats.bytes_sent += len(data)
+        self.write(data)
+
+
+class Group(Follower):
+    """All clients with the same channels that stand at the same place."""
+
+    __slots__ = ("_writes", "members")
+
+    def __init__(self, positions: dict[ChannelLog, Position]) -> None:
+        super().__init__(positions)
+        self.members: dict[Cursor, None] = {}
+        self._writes: list[Write] | None = None
+
+    def add(self, cursor: Cursor) -> None:
+        """Take in a client that stands where the group stands."""
+        cursor.unfollow()
+        cursor.group = self
+        cursor.positions = self.positions
+        self.members[cursor] = None
+        self._writes = None
+
+    def remove(self, cursor: Cursor) -> None:
+        """Let a client go; also while `deliver` walks the list that it took."""
+        del self.members[cursor]
+        self._writes = None
+
+    def deliver(self, data: bytes, messages: int, stats: Stats) -> None:
+        """Write the same bytes to each member."""
+        writes = self._writes
+        if writes is None:
+            writes = self._writes = [cursor.write for cursor in self.members]
+        stats.messages_sent += messages * len(writes)
+        stats.bytes_sent += len(data) * len(writes)
+        for write in writes:
+            write(data)

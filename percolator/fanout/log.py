@@ -1,0 +1,268 @@
+"""Channel logs: what this gateway still holds of a channel, as frames ready for the wire.
+
+A log answers one question: *what comes after this position?* Live delivery, snapshot, resume and
+a slow client's catch-up are all that question, asked from different positions. Positions are the
+log's own: they only ever grow, also when the stream is replaced and its seqs start again.
+"""
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from percolator import protocol
+from percolator.events import Event, Kind, channel_of
+
+if TYPE_CHECKING:
+    from percolator.fanout.followers import Follower
+
+
+class Entry:
+    """One event in a log; its frames are made when somebody first needs them, and then shared.
+
+    `order` orders the entries of all logs of a gateway; `position` those of this one.
+    """
+
+    __slots__ = ("_frame", "_snapshot", "event", "order", "position", "prev", "seq")
+
+    def __init__(
+        self, order: int, position: int, seq: int, prev: int | None, event: Event | None
+    ) -> None:
+        self.order = order
+        self.position = position
+        self.seq = seq
+        self.prev = prev
+        self.event = event
+        self._frame: bytes | None = None
+        self._snapshot: bytes | None = None
+
+    @property
+    def frame(self) -> bytes:
+        """The live message."""
+        if self._frame is None:
+            assert self.event is not None
+            self._frame = protocol.event_message(self.event, self.seq, self.prev)
+        return self._frame
+
+    @property
+    def snapshot(self) -> bytes:
+        """The same with `"snapshot":true`."""
+        if self._snapshot is None:
+            assert self.event is not None
+            self._snapshot = protocol.event_message(self.event, self.seq, self.prev, snapshot=True)
+        return self._snapshot
+
+    @classmethod
+    def of_frame(cls, order: int, position: int, seq: int, frame: bytes) -> "Entry":
+        """Make an entry that is no event, such as a gap."""
+        entry = cls(order, position, seq, None, None)
+        entry._frame = frame
+        return entry
+
+
+class Piece(NamedTuple):
+    """One message that a follower is owed: its place among all, and the position it leads to."""
+
+    order: int
+    log: "ChannelLog"
+    position: int
+    frame: bytes
+    gap: bool = False
+
+
+Position = int | None
+"""How far a cursor has read; None is a cursor that has just come, and is owed a snapshot."""
+
+
+class LosslessLog:
+    """The last events of a `trades:` or `funding:` channel, complete after `floor`.
+
+    A position is `base + seq`; `base` grows when the stream is replaced.
+    """
+
+    __slots__ = (
+        "_base", "_capacity", "_entries", "_epoch", "_past_base", "channel", "floor", "followers",
+        "head", "kind", "last_seq", "latest", "slab",
+    )  # fmt: skip
+
+    def __init__(
+        self, kind: Kind, slab: str, capacity: int, *, floor: int, last_seq: int | None
+    ) -> None:
+        self.kind = kind
+        self.slab = slab
+        self.channel = channel_of(kind, slab)
+        self.followers: dict[Follower, None] = {}
+        self.floor = floor
+        self.head = floor
+        self.last_seq = last_seq
+        """Seq of the channel's newest event; 0: it has none; None: not known."""
+        self.latest: Entry | None = None
+        self._capacity = capacity
+        self._entries: deque[Entry] = deque()
+        self._base = 0
+        self._past_base = 0
+        self._epoch: str | None = None
+
+    def append(self, order: int, seq: int, event: Event) -> None:
+        """Add the channel's newest event."""
+        self._push(Entry(order, self._base + seq, seq, self.last_seq, event))
+        self.latest = self._entries[-1]
+        self.last_seq = seq
+
+    def seed(self, order: int, seq: int, event: Event) -> None:
+        """Take the newest event from before what is read of the stream; its prev is unknown."""
+        self.floor = self.head = self._base + seq - 1
+        self.last_seq = None
+        self.append(order, seq, event)
+
+    def break_off(self, order: int, before: int) -> None:
+        """Note that events before seq `before` may be lost: a gap goes out in their place."""
+        after = self.last_seq if self.last_seq is not None else self.head - self._base
+        frame = protocol.gap(self.channel, after, before)
+        self._push(Entry.of_frame(order, self._base + before - 1, before - 1, frame))
+        self.last_seq = None
+
+    def start_again(self, order: int, epoch: str) -> None:
+        """Leave everything behind: the stream was replaced, and its seqs start again."""
+        after = self.head - self._base
+        self._epoch = epoch
+        self._past_base, self._base = self._base, self.head + 1
+        self._entries.clear()
+        self.latest = None
+        self.floor = self.head
+        frame = protocol.gap(self.channel, after, 1, epoch)
+        self._push(Entry.of_frame(order, self._base, 0, frame))
+        self.last_seq = 0
+
+    def _push(self, entry: Entry) -> None:
+        if len(self._entries) == self._capacity:
+            self.floor = self._entries.popleft().position
+        self._entries.append(entry)
+        self.head = entry.position
+
+    def after(self, position: Position) -> list[Piece]:
+        """Give all that follows a position, with a gap first where it is no longer all here."""
+        if position is None:
+            return self._snapshot()
+        if position >= self.head:
+            return []
+        pieces = []
+        for entry in reversed(self._entries):
+            if entry.position <= position:
+                break
+            pieces.append(
+                Piece(entry.order, self, entry.position, entry.frame, entry.event is None)
+            )
+        pieces.reverse()
+        if position < self.floor:
+            pieces.insert(0, self._missing(position))
+        return pieces
+
+    def _snapshot(self) -> list[Piece]:
+        if self.kind != "funding" or self.latest is None:
+            return []
+        return [Piece(self.latest.order, self, self.head, self.latest.snapshot)]
+
+    def _missing(self, position: int) -> Piece:
+        """Announce what lies between a position and the oldest entry that is still here."""
+        first = self._entries[0] if self._entries else None
+        before = first.seq if first else self.floor - self._base + 1
+        epoch = None
+        if position < 0:  # a seq of another stream
+            after, epoch = -position - 1, self._epoch
+        elif position >= self._base:
+            after = position - self._base
+        else:
+            after = position - self._past_base
+            if self.floor < self._base:  # the first entry itself tells of the new stream
+                before = self._base - self._past_base
+            else:
+                epoch = self._epoch
+        frame = protocol.gap(self.channel, after, before, epoch)
+        return Piece(first.order - 1 if first else 0, self, self.floor, frame, gap=True)
+
+    def position_after(self, seq: int) -> int:
+        """Where a cursor stands that has all up to `seq`; it may be ahead of this gateway."""
+        return self._base + seq
+
+    @staticmethod
+    def position_elsewhere(seq: int) -> int:
+        """Where a cursor stands that has read another stream up to `seq`: before everything."""
+        return -seq - 1
+
+    def position_before(self, count: int) -> int:
+        """Where a cursor stands that is owed the last `count` events, or as many as are here."""
+        if count >= len(self._entries):
+            return self.floor
+        newest = islice(reversed(self._entries), count, count + 1)
+        return next(newest).position
+
+    @property
+    def blank(self) -> bool:
+        """True where it holds nothing that cannot be made anew."""
+        return not self._entries
+
+
+class LatestLog:
+    """The newest price of a slab, and the newest that went out.
+
+    One entry is all that a log needs which overwrites: that is what conflation is. A position
+    counts the values that went out.
+    """
+
+    __slots__ = (
+        "channel", "due", "followers", "head", "kind", "latest", "shown", "slab", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, kind: Kind, slab: str) -> None:
+        self.kind = kind
+        self.slab = slab
+        self.channel = channel_of(kind, slab)
+        self.followers: dict[Follower, None] = {}
+        self.head = 0
+        self.latest: Entry | None = None
+        """The newest value: the state of the market."""
+        self.shown: Entry | None = None
+        """The newest value that clients may see; the window may hold back a newer one."""
+        self.due: float = 0.0
+        """When the window ends, on the clock of the one who opened it."""
+        self.waiting = False
+        """True while a newer value waits for that."""
+
+    def append(self, order: int, seq: int, event: Event) -> None:
+        """Overwrite the newest value. When it is shown is for the hub to say."""
+        self.latest = Entry(order, 0, seq, None, event)
+
+    def seed(self, order: int, seq: int, event: Event) -> None:
+        """Take the newest value from before the part of the stream that is read."""
+        self.append(order, seq, event)
+        self.show(order)
+
+    def show(self, order: int) -> bool:
+        """Let clients see the newest value. False where they already have."""
+        if self.shown is self.latest or self.latest is None:
+            return False
+        self.head += 1
+        self.latest.order = order
+        self.latest.position = self.head
+        self.shown = self.latest
+        return True
+
+    def start_again(self, _order: int, _epoch: str) -> None:
+        """Leave the value behind: the stream was replaced."""
+        self.latest = self.shown = None
+
+    def after(self, position: Position) -> list[Piece]:
+        """Give the value that clients see, where the cursor has not had it."""
+        shown = self.shown
+        if shown is None or position == self.head:
+            return []
+        frame = shown.snapshot if position is None else shown.frame
+        return [Piece(shown.order, self, self.head, frame)]
+
+    @property
+    def blank(self) -> bool:
+        """True where it holds nothing that cannot be made anew."""
+        return self.latest is None
+
+
+ChannelLog = LosslessLog | LatestLog

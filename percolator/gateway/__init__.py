@@ -1,0 +1,1 @@
+"""The socket side: connections, heartbeat, HTTP. Knows nothing of NATS."""

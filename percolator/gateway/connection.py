@@ -1,0 +1,356 @@
+"""One client: asyncio.Protocol on one side, its session on the other, websockets' Sans-I/O between.
+
+No task, no queue and no timer a connection: deadlines are looked at by the gateway's sweep. A
+frame that was made elsewhere goes straight to the transport, round the protocol object, which is
+right only while the connection is open, has no extension and has sent no close frame.
+"""
+
+import asyncio
+import codecs
+import logging
+import socket
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Protocol
+
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+from percolator import protocol
+from percolator.gateway import http
+from percolator.gateway.heartbeat import Heartbeat
+
+MAX_HEAD_BYTES = 8_192
+HEAD_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
+"""For the other side to answer a close, or to take the rest of an HTTP answer."""
+SLICE = 1_024
+"""So much is parsed before limits are looked at again: a read may hold thousands of tiny frames."""
+NOTSENT_LOWAT = 16_384
+"""Bytes not yet sent that the kernel takes: more would hide a slow client for megabytes."""
+HEAD_END = b"\r\n\r\n"
+ABNORMAL = 1006
+"""What a close is counted as where no close frame was seen."""
+
+
+_LOGGER = logging.getLogger("percolator.websockets")
+_LOGGER.setLevel(logging.ERROR)  # websockets reports each handshake at INFO
+
+
+class Session(Protocol):
+    """What a connection talks to. The hub's client is one, an echo is another."""
+
+    def opened(self) -> None:
+        """The upgrade is done."""
+
+    def received(self, data: bytes, *, text: bool) -> None:
+        """One whole message; a text is valid UTF-8."""
+
+    def counted(self) -> None:
+        """A frame that is no message, but costs as much: a ping, a fragment."""
+
+    def blocked(self) -> None:
+        """The buffer is full."""
+
+    def drained(self) -> None:
+        """The buffer has room again."""
+
+    def closed(self) -> None:
+        """It is over: give everything back."""
+
+
+class Traffic(Protocol):
+    """Counters of what comes in."""
+
+    messages_received: int
+    bytes_received: int
+
+
+class Doors(Protocol):
+    """What a connection needs of its gateway."""
+
+    traffic: Traffic
+    heartbeat: Heartbeat
+    clock: Callable[[], float]
+    max_message_bytes: int | None
+    max_buffered_bytes: int | None
+
+    def arrived(self, connection: "Connection") -> bool:
+        """Take a new socket in; False where there is no room for it."""
+
+    def requested(self, connection: "Connection", request: Request) -> Response | None:
+        """Answer a plain request, or refuse an upgrade; None lets the upgrade go on."""
+
+    def admit(self, connection: "Connection") -> Session | protocol.Close:
+        """Reserve a place and give the session to talk to, or say why there is none."""
+
+    def left(self, connection: "Connection") -> None:
+        """Give back everything that the connection held."""
+
+
+class State(Enum):
+    """Where a connection stands; it only ever moves down this list."""
+
+    HEAD = auto()
+    OPEN = auto()
+    CLOSING = auto()
+    GONE = auto()
+
+
+class Connection(asyncio.Protocol):
+    """One socket, from accept to the end."""
+
+    __slots__ = (
+        "_decoder", "_doors", "_fragments", "_head", "_protocol", "_session", "address",
+        "deadline", "peer", "send", "state", "transport", "upgraded",
+    )  # fmt: skip
+
+    transport: asyncio.Transport
+    send: Callable[[bytes], None]
+    """Write frames, as they are."""
+
+    def __init__(self, doors: Doors) -> None:
+        self._doors = doors
+        self._protocol: ServerProtocol | None = None
+        self._session: Session | None = None
+        self._head = b""
+        self._fragments: list[bytes] | None = None
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self.state = State.HEAD
+        self.upgraded = False
+        self.peer = ""
+        self.address: str | None = None
+        """The key under which it was admitted; None: it holds no place."""
+        self.deadline: float | None = doors.clock() + HEAD_SECONDS
+        """When the sweep calls `expired`."""
+
+    @property
+    def is_open(self) -> bool:
+        """True from the upgrade until either side closes."""
+        return self.state is State.OPEN
+
+    @property
+    def close_code(self) -> int:
+        """The code of the close frame that began the end; 1006 where there was none."""
+        ws = self._protocol
+        if ws is None:
+            return ABNORMAL
+        begun = ws.close_rcvd if ws.close_rcvd_then_sent else (ws.close_sent or ws.close_rcvd)
+        return int(begun.code) if begun else ABNORMAL
+
+    # What asyncio tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket, if the gateway has room."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.send = transport.write
+        peer = transport.get_extra_info("peername")
+        self.peer = peer[0] if peer else ""
+        if not self._doors.arrived(self):
+            transport.abort()
+            return
+        sock = transport.get_extra_info("socket")
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
+        most = self._doors.max_buffered_bytes
+        if most is not None:
+            # One write is at most half of the limit, so that the two together never exceed it.
+            transport.set_write_buffer_limits(high=most // 2, low=most // 8)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, a slice at a time, for as long as the connection is wanted."""
+        self._doors.traffic.bytes_received += len(data)
+        if self.state is State.HEAD:
+            data = self._read_head(data)
+        for start in range(0, len(data), SLICE):
+            if self._protocol is None or self.state is State.GONE:
+                return
+            self._receive(data[start : start + SLICE])
+
+    def eof_received(self) -> None:
+        """Let the transport close: a client that has closed its side wants nothing more."""
+
+    def pause_writing(self) -> None:
+        """Pass it on: the client is slow."""
+        if self._session is not None:
+            self._session.blocked()
+
+    def resume_writing(self) -> None:
+        """Pass it on: the client has caught up with its buffer."""
+        if self._session is not None:
+            self._session.drained()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Give everything back, once."""
+        if self.state is not State.GONE:
+            self._end_session()
+            self.state = State.GONE
+            self._doors.left(self)
+            self._protocol = None
+
+    # What the gateway and the session ask for.
+
+    def reply(self, data: bytes) -> None:
+        """Write an answer; a client that asks and does not read is cut off."""
+        most = self._doors.max_buffered_bytes
+        if most is not None and self.transport.get_write_buffer_size() + len(data) > most:
+            self.terminate()
+        else:
+            self.send(data)
+
+    def close(self, close: protocol.Close) -> None:
+        """Say why and wait, for a bounded time, until the other side has closed too."""
+        if self.state is State.OPEN and self._protocol is not None:
+            self._protocol.send_close(close.code, close.reason)
+            self._begin_closing()
+            self._transmit()
+
+    def terminate(self) -> None:
+        """Abort the TCP connection: no close frame, no waiting."""
+        self._end_session()
+        self.transport.abort()
+
+    def expired(self) -> None:
+        """End what has taken too long."""
+        self.deadline = None
+        if self.state is State.OPEN:
+            self.close(protocol.CLOSE_SILENT)
+        else:
+            self.terminate()
+
+    # The upgrade.
+
+    def _read_head(self, data: bytes) -> bytes:
+        """Gather the request head and act on it; give what follows it."""
+        head = self._head + data
+        end = head.find(HEAD_END)
+        if end < 0 and len(head) <= MAX_HEAD_BYTES:
+            self._head = head
+            return b""
+        self._head = b""
+        end += len(HEAD_END)
+        if not len(HEAD_END) <= end <= MAX_HEAD_BYTES:
+            self._answer(http.too_large())
+            return b""
+        self._upgrade(head[:end])
+        return head[end:]
+
+    def _upgrade(self, head: bytes) -> None:
+        size = self._doors.max_message_bytes
+        ws = ServerProtocol(max_size=size, logger=_LOGGER)
+        ws.receive_data(head)
+        requests = ws.events_received()
+        if not requests or not isinstance(requests[0], Request):
+            self._answer(http.malformed(head))
+            return
+        request = requests[0]
+        response = self._doors.requested(self, request) or ws.accept(request)
+        if response.status_code != http.SWITCHING:
+            self._answer(response)
+            return
+        session = self._doors.admit(self)
+        ws.send_response(response)
+        self._protocol = ws
+        self.state = State.OPEN
+        self.upgraded = True
+        self._transmit()
+        if isinstance(session, protocol.Close):
+            self.close(session)
+        else:
+            self._session = session
+            session.opened()
+
+    def _answer(self, response: Response) -> None:
+        self.send(response.serialize())
+        self._finish()
+
+    # Frames.
+
+    def _receive(self, data: bytes) -> None:
+        ws = self._protocol
+        assert ws is not None
+        ws.receive_data(data)
+        for frame in ws.events_received():
+            if isinstance(frame, Frame) and self.state is State.OPEN:
+                self._frame(frame)
+        if self.state is State.OPEN and ws.state is not OPEN:
+            self._begin_closing()
+        self._transmit()
+
+    def _frame(self, frame: Frame) -> None:
+        assert self._session is not None
+        match frame.opcode:
+            case Opcode.PONG:
+                self._doors.heartbeat.pong(self, bytes(frame.data))
+            case Opcode.PING:
+                self._session.counted()
+            case Opcode.TEXT | Opcode.BINARY | Opcode.CONT:
+                self._data(frame)
+
+    def _data(self, frame: Frame) -> None:
+        """Put messages together from their frames; a text is checked as it comes in."""
+        assert self._session is not None
+        data = bytes(frame.data)
+        if frame.opcode is Opcode.TEXT:
+            self._decoder = codecs.getincrementaldecoder("utf-8")()
+        elif frame.opcode is Opcode.BINARY:
+            self._decoder = None
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(data, frame.fin)
+            except UnicodeDecodeError:
+                self._fail(protocol.CLOSE_NOT_UTF8)
+                return
+        if not frame.fin or self._fragments is not None:
+            self._fragments = self._fragments or []
+            self._fragments.append(data)
+            if not frame.fin:
+                self._session.counted()
+                return
+            data = b"".join(self._fragments)
+            self._fragments = None
+        self._doors.traffic.messages_received += 1
+        if self.deadline is not None:
+            self.deadline = None  # it has spoken in time
+        self._session.received(data, text=self._decoder is not None)
+
+    def _fail(self, close: protocol.Close) -> None:
+        assert self._protocol is not None
+        self._protocol.fail(close.code, close.reason)
+        self._begin_closing()
+
+    def _transmit(self) -> None:
+        """Write what the protocol object has to say."""
+        if self._protocol is None:
+            return
+        for data in self._protocol.data_to_send():
+            if data:
+                self.reply(data)
+            else:
+                self._finish()
+
+    # The end.
+
+    def _begin_closing(self) -> None:
+        self.state = State.CLOSING
+        self.deadline = self._doors.clock() + CLOSE_SECONDS
+        self._end_session()
+
+    def _finish(self) -> None:
+        """Send what is left, then the end of our side; the other side's is waited for, bounded."""
+        self.state = State.CLOSING
+        self.deadline = self._doors.clock() + CLOSE_SECONDS
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def _end_session(self) -> None:
+        """Take the client out of the hub: what goes round the protocol would come too late."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.closed()
+            self._doors.heartbeat.forget(self)

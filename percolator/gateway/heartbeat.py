@@ -1,0 +1,92 @@
+"""The heartbeat: one sweep for all connections, no timer and no task for any of them.
+
+Each tick pings the few whose turn it is, so that in the course of one interval each is pinged
+once and a thousand pings never leave together. Whoever has not answered in time is terminated.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from websockets.frames import Frame, Opcode
+
+TICK_SECONDS = 0.1
+PONG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds, in seconds, of the histogram of the time to pong; one more is past the last."""
+
+_STAMP = struct.Struct("!d")
+
+
+class Beating(Protocol):
+    """What the heartbeat needs of a connection."""
+
+    @property
+    def is_open(self) -> bool:
+        """True from the upgrade until either side closes."""
+
+    def send(self, data: bytes) -> None:
+        """Write frames, as they are."""
+
+    def terminate(self) -> None:
+        """Abort the TCP connection."""
+
+
+class Heartbeat:
+    """Who is to be pinged when, and who still owes a pong. An interval of 0 pings nobody."""
+
+    def __init__(self, clock: Callable[[], float], interval: float, timeout: float) -> None:
+        self.pongs = [0] * (len(PONG_BUCKETS) + 1)
+        self.pong_seconds = 0.0
+        self._clock = clock
+        self._interval = interval
+        self._timeout = timeout
+        self._turns: deque[Beating] = deque()
+        self._owed: dict[Beating, float] = {}
+        self._overdue: deque[tuple[float, Beating]] = deque()
+        self._share = 0.0
+        self._at = clock()
+
+    def add(self, connection: Beating) -> None:
+        """Ping this one too, for as long as it is open."""
+        self._turns.append(connection)
+
+    def pong(self, connection: Beating, payload: bytes) -> None:
+        """Take a pong; one that answers no ping of ours says nothing."""
+        sent = self._owed.get(connection)
+        if sent is None or payload != _STAMP.pack(sent):
+            return
+        del self._owed[connection]
+        took = self._clock() - sent
+        self.pong_seconds += took
+        bucket = next((i for i, most in enumerate(PONG_BUCKETS) if took <= most), len(PONG_BUCKETS))
+        self.pongs[bucket] += 1
+
+    def forget(self, connection: Beating) -> None:
+        """Expect nothing more of one that is gone."""
+        self._owed.pop(connection, None)
+
+    def tick(self) -> None:
+        """Terminate whoever is overdue, then ping those whose turn has come."""
+        now = self._clock()
+        while self._overdue and self._overdue[0][0] <= now:
+            _, connection = self._overdue.popleft()
+            if self._owed.get(connection, now) <= now - self._timeout:
+                self.forget(connection)
+                connection.terminate()
+        if self._interval:
+            self._share += len(self._turns) * min((now - self._at) / self._interval, 1.0)
+            self._at = now
+            frame = Frame(Opcode.PING, _STAMP.pack(now)).serialize(mask=False)
+            while self._share >= 1 and self._turns:
+                self._share -= 1
+                self._ping(self._turns.popleft(), now, frame)
+
+    def _ping(self, connection: Beating, now: float, frame: bytes) -> None:
+        if not connection.is_open:
+            return
+        connection.send(frame)
+        self._turns.append(connection)
+        if self._timeout and connection not in self._owed:
+            self._owed[connection] = now
+            self._overdue.append((now + self._timeout, connection))

@@ -1,0 +1,66 @@
+"""The pacer: when the hub is flushed.
+
+The first event of a loop iteration schedules one flush. After a flush that took d seconds the
+next waits d: so flushing takes half of the loop at the most, handshakes, pongs and the feed get
+their turn, and under load events gather by themselves while they wait.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+
+class Pacer:
+    """Schedules `flush`, which says whether it left something; `due` is a time it wants besides."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        flush: Callable[[], bool],
+        due: Callable[[], float | None],
+    ) -> None:
+        self.flushes = 0
+        self.seconds = 0.0
+        """Time spent in flushes."""
+        self.longest = 0.0
+        self._loop = loop
+        self._flush = flush
+        self._due = due
+        self._not_before = 0.0
+        self._soon: asyncio.Handle | None = None
+        self._later: asyncio.TimerHandle | None = None
+
+    def wake(self) -> None:
+        """See to it that a flush comes, as soon as the pace allows."""
+        if self._soon is None:
+            if self._not_before <= self._loop.time():
+                self._soon = self._loop.call_soon(self._run)
+            else:
+                self._soon = self._loop.call_at(self._not_before, self._run)
+
+    def stop(self) -> None:
+        """Flush no more."""
+        for handle in (self._soon, self._later):
+            if handle is not None:
+                handle.cancel()
+
+    def _run(self) -> None:
+        self._soon = None
+        start = self._loop.time()
+        more = self._flush()
+        end = self._loop.time()
+        took = end - start
+        self.flushes += 1
+        self.seconds += took
+        self.longest = max(self.longest, took)
+        self._not_before = end + took
+        if more:
+            self.wake()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        due = self._due()
+        if due is not None:
+            self._later = self._loop.call_at(due, self.wake)

@@ -1,0 +1,1 @@
+"""The NATS side: stream, feed, publishing, the embedded server. Knows nothing of sockets."""

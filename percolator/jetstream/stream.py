@@ -1,0 +1,161 @@
+"""The stream: its one definition, and how it is created, checked and named.
+
+Created where it is missing, checked where it is there. What we rely on must agree; how long and
+how much is kept, and on how many servers, is the operator's to choose.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+
+from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
+from percolator.events import SUBJECTS
+
+DAY_SECONDS = 86_400
+MIN_SERVER = (2, 11)
+"""The first nats-server that gives the last value of each subject up to a seq."""
+
+STREAM_NAME_IN_USE = 10058
+SUBJECTS_OVERLAP = 10065
+
+
+def definition(name: str) -> StreamConfig:
+    """Give the stream as we create it; `nats/stream.json` says the same to other tools."""
+    return StreamConfig(
+        name=name,
+        description="percolator: price, trade and funding events of all markets",
+        subjects=list(SUBJECTS),
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        max_age=7 * DAY_SECONDS,
+        max_bytes=1024**3,
+        max_msgs_per_subject=1_000_000,
+        duplicate_window=120,
+        num_replicas=1,
+        allow_direct=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """What a stream holds. `epoch` names its life: a recreated one has another."""
+
+    epoch: str
+    first_seq: int
+    last_seq: int
+    complete: bool
+    """True where it still holds everything that it ever took."""
+
+
+async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamState:  # noqa: ASYNC109
+    """Create the stream where it is missing, check it where it is there; give its state.
+
+    Raises NatsUnfitError (no JetStream, or too old a server), StreamConflictError, and
+    NatsUnreachableError where NATS does not answer in time.
+    """
+    _check_server(client)
+    context = client.jetstream(timeout=timeout)
+    try:
+        info = await _create_or_get(context, name)
+    except ServiceUnavailableError:
+        raise NatsUnfitError(_without_jetstream(client)) from None
+    except (nats.errors.NoRespondersError, nats.errors.TimeoutError) as error:
+        if isinstance(error, nats.errors.NoRespondersError):
+            raise NatsUnfitError(_without_jetstream(client)) from None
+        raise NatsUnreachableError(f"JetStream at {_address(client)} does not answer") from None
+    except APIError as error:
+        raise _conflict(name, error) from None
+    differing = differences(info.config, name)
+    if differing:
+        raise StreamConflictError(
+            f"the stream {name} is there with another definition: {'; '.join(differing)}. "
+            "Mend it, or choose another name with --stream"
+        )
+    return state_of(info)
+
+
+async def _create_or_get(context: JetStreamContext, name: str) -> StreamInfo:
+    try:
+        return await context.stream_info(name)
+    except NotFoundError:
+        try:
+            return await context.add_stream(definition(name))
+        except APIError as error:
+            if error.err_code != STREAM_NAME_IN_USE:
+                raise
+            return await context.stream_info(name)  # another gateway was quicker
+
+
+def differences(found: StreamConfig, name: str) -> list[str]:
+    """Say in which of the things that we rely on a stream is not as defined."""
+    ours = definition(name)
+    wanted = {
+        "subjects": (sorted(found.subjects or ()), sorted(ours.subjects or ())),
+        "retention": (found.retention, ours.retention),
+        "discard": (found.discard, ours.discard),
+        "allow_direct": (bool(found.allow_direct), True),
+        "no_ack": (bool(found.no_ack), False),
+    }
+    return [
+        f"{field} is {_plain(has)}, not {_plain(want)}"
+        for field, (has, want) in wanted.items()
+        if has != want
+    ]
+
+
+def state_of(info: StreamInfo) -> StreamState:
+    """Read the state out of what NATS says of a stream."""
+    state = info.state
+    return StreamState(
+        epoch=_epoch(info.created),
+        first_seq=state.first_seq,
+        last_seq=state.last_seq,
+        complete=state.first_seq <= 1 and not state.num_deleted,
+    )
+
+
+def _epoch(created: datetime | None) -> str:
+    """Name a stream's life by its creation time: microseconds since 1970, in hex."""
+    assert created is not None
+    since = created.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return f"{(since.days * DAY_SECONDS + since.seconds) * 1_000_000 + since.microseconds:x}"
+
+
+def _check_server(client: Client) -> None:
+    version = client.connected_server_version
+    if (version.major, version.minor) < MIN_SERVER:
+        raise NatsUnfitError(
+            f"the NATS server at {_address(client)} is version {version}: "
+            f"percolator needs {MIN_SERVER[0]}.{MIN_SERVER[1]} or newer"
+        )
+
+
+def _address(client: Client) -> str:
+    url = client.connected_url
+    return url.netloc.rpartition("@")[2] if url else "its address"
+
+
+def _without_jetstream(client: Client) -> str:
+    return (
+        f"the NATS server at {_address(client)} has no JetStream for us: "
+        "start it with -js, or switch JetStream on for the account"
+    )
+
+
+def _conflict(name: str, error: APIError) -> StreamConflictError | NatsUnfitError:
+    if error.err_code == SUBJECTS_OVERLAP:
+        return StreamConflictError(
+            f"another stream already takes subjects of {name}: remove it, "
+            "or name that one with --stream"
+        )
+    return NatsUnfitError(f"JetStream refuses the stream {name}: {error.description}")
+
+
+def _plain(value: object) -> str:
+    return str(getattr(value, "value", value))

@@ -1,0 +1,124 @@
+"""What the HTTP routes show, as plain data: stats, health, markets. Changes nothing."""
+
+from typing import Any, Protocol
+
+from percolator.events import Funding, Price, Trade
+from percolator.fanout.hub import Hub
+from percolator.fanout.limits import Admission, SlabLimits
+from percolator.fanout.log import Entry
+from percolator.fanout.stats import Stats
+from percolator.settings import Settings
+
+STALE_SECONDS = 5.0
+"""A feed that shows no sign of life for so long is stalled; it has one every half second."""
+
+Data = dict[str, Any]
+
+
+class FeedState(Protocol):
+    """What is asked about the feed."""
+
+    connected: bool
+    seq: int
+    stream_seq: int
+    lag: int
+    restarts: int
+    trouble: str
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since it last showed a sign of life."""
+
+    @property
+    def loaded(self) -> bool:
+        """True once the state is there."""
+
+
+def stats_view(
+    *,
+    settings: Settings,
+    stats: Stats,
+    hub: Hub,
+    admission: Admission,
+    slabs: SlabLimits,
+    feed: FeedState,
+    now: float,
+) -> Data:
+    """Give `/ws/stats`: the given fields first, under their given names."""
+    rates = stats.rates(now)
+    return {
+        "totalConnections": admission.total,
+        "connectionsPerSlab": dict(sorted(slabs.clients.items())),
+        "messagesPerSec": round(rates.messages_sent + rates.messages_received, 2),
+        "bytesPerSec": round(rates.bytes_sent + rates.bytes_received, 2),
+        "limits": {
+            "maxGlobalConnections": settings.max_connections,
+            "maxConnectionsPerSlab": settings.max_connections_per_slab,
+            "maxConnectionsPerIp": settings.max_connections_per_ip,
+        },
+        "messagesSentPerSec": round(rates.messages_sent, 2),
+        "messagesReceivedPerSec": round(rates.messages_received, 2),
+        "bytesSentPerSec": round(rates.bytes_sent, 2),
+        "bytesReceivedPerSec": round(rates.bytes_received, 2),
+        "eventsPerSec": round(rates.events, 2),
+        "clientsBehind": hub.behind,
+        "eventsRejected": stats.rejected.total(),
+        "rejectedConnections": dict(stats.refused),
+        "closed": {str(code): count for code, count in sorted(stats.closed.items())},
+        "uptimeSeconds": round(now - stats.started, 1),
+        "nats": {"connected": feed.connected, "streamSeq": feed.stream_seq, "lag": feed.lag},
+    }
+
+
+def health_view(feed: FeedState, wall_ms: int) -> tuple[bool, Data]:
+    """Give `/health`, and whether all is well. A check that is not says why, and since when."""
+    stale = feed.silent_for > STALE_SECONDS
+    since = wall_ms - int(feed.silent_for * 1000)
+    checks: Data = {
+        "state": _check(feed.loaded, "the state is still being read from the stream"),
+        "nats": _check(feed.connected, feed.trouble or "not connected to NATS"),
+        "feed": _check(not stale, f"no sign of life from the stream: {feed.trouble or 'silent'}"),
+    }
+    if stale:
+        checks["feed"]["since"] = since
+    well = all(check["ok"] for check in checks.values())
+    return well, {"status": "ok" if well else "unavailable", "seq": feed.seq, "checks": checks}
+
+
+def _check(ok: bool, reason: str) -> Data:  # noqa: FBT001 - it is what it says
+    return {"ok": True} if ok else {"ok": False, "reason": reason}
+
+
+def markets_view(hub: Hub) -> Data:
+    """Give `/markets`: every market's state, folded from the events."""
+    slabs = sorted({slab for (_, slab), log in hub.logs.items() if log.latest is not None})
+    markets = {slab: market_view(hub, slab) for slab in slabs}
+    return {"epoch": hub.epoch, "seq": hub.seq, "markets": markets}
+
+
+def market_view(hub: Hub, slab: str) -> Data | None:
+    """Give `/markets/SLAB`; None where there is no such market."""
+    found: Data = {"slab": slab}
+    for kind in ("price", "funding", "trade"):
+        log = hub.logs.get((kind, slab))
+        if log is not None and log.latest is not None:
+            found[kind] = _entry(log.latest)
+    return found if len(found) > 1 else None
+
+
+def _entry(entry: Entry) -> Data:
+    event = entry.event
+    match event:
+        case Price():
+            fields: Data = {
+                "price": event.price,
+                "markPrice": event.markPrice,
+                "indexPrice": event.indexPrice,
+            }
+        case Funding():
+            fields = {"rate": event.rate}
+        case Trade():
+            fields = {"side": event.side, "size": event.size, "price": event.price}
+        case None:
+            raise AssertionError("the newest entry of a log is always an event")
+    return {**fields, "timestamp": event.timestamp, "seq": entry.seq}
