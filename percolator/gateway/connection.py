@@ -210,6 +210,8 @@ class Connection(asyncio.Protocol):
 
     def terminate(self) -> None:
         """Abort the TCP connection: no close frame, no waiting."""
+        if self.state is not State.GONE:
+            self.state = State.CLOSING  # what is still being parsed finds no session any more
         self._end_session()
         self.transport.abort()
 
@@ -273,12 +275,16 @@ class Connection(asyncio.Protocol):
         ws = self._protocol
         assert ws is not None
         ws.receive_data(data)
-        for frame in ws.events_received():
+        frames = ws.events_received()
+        if ws.state is OPEN:
+            self._transmit()  # a pong does not wait for the answer to what came after the ping
+        for frame in frames:
             if isinstance(frame, Frame) and self.state is State.OPEN:
                 self._frame(frame)
-        if self.state is State.OPEN and ws.state is not OPEN:
-            self._begin_closing()
-        self._transmit()
+        if ws.state is not OPEN:
+            if self.state is State.OPEN:
+                self._begin_closing()
+            self._transmit()  # a close frame is the last
 
     def _frame(self, frame: Frame) -> None:
         assert self._session is not None

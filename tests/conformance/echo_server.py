@@ -1,0 +1,90 @@
+"""An echo server on the gateway's own connections, for conformance suites: echo_server.py PORT.
+
+The sockets, the framing and the closing are the gateway's; only the session is another: it sends
+every message back. All limits are off but the size of a message. Port 0 picks a free one; the
+line that is printed names the address.
+"""
+
+import asyncio
+import contextlib
+import sys
+
+from websockets.frames import Frame, Opcode
+
+from percolator.fanout.stats import Stats
+from percolator.gateway.connection import Connection
+from percolator.gateway.heartbeat import Heartbeat
+from percolator.gateway.server import Gateway, Limits
+from percolator.guard import Guard
+from percolator.settings import Settings
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+MAX_SOCKETS = 1_000
+
+
+class EchoSession:
+    """Sends every message back, as the kind that it came as."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def received(self, data: bytes, *, text: bool) -> None:
+        """Send it back."""
+        opcode = Opcode.TEXT if text else Opcode.BINARY
+        self._connection.reply(Frame(opcode, data).serialize(mask=False))
+
+    def opened(self) -> None:
+        """Say nothing: the other side begins."""
+
+    def counted(self) -> None:
+        """Let pings and fragments come as often as they like."""
+
+    def blocked(self) -> None:
+        """Go on: the other side reads what it sent itself, sooner or later."""
+
+    def drained(self) -> None:
+        """Nothing was held back."""
+
+    def closed(self) -> None:
+        """Nothing is to be given back."""
+
+
+def echo_gateway(max_buffered_bytes: int | None = None) -> Gateway:
+    """Make a gateway whose sessions echo; None never cuts off a client that does not read."""
+    clock = asyncio.get_running_loop().time
+    stats = Stats(clock())
+    unlimited = Settings(max_connections=0, max_connections_per_ip=0, attempts_per_second=0)
+    return Gateway(
+        guard=Guard(unlimited, stats, clock),
+        traffic=stats,
+        heartbeat=Heartbeat(clock, interval=0, timeout=0),
+        limits=Limits(
+            max_message_bytes=MAX_MESSAGE_BYTES,
+            max_buffered_bytes=max_buffered_bytes,
+            first_message_seconds=None,
+            max_sockets=MAX_SOCKETS,
+        ),
+        clock=clock,
+        open_session=EchoSession,
+        routes=lambda _request, _path: None,
+        ready=lambda: True,
+    )
+
+
+async def serve(port: int) -> None:
+    """Listen on loopback and echo until cancelled. Raises PortInUseError."""
+    gateway = echo_gateway()
+    host, port = await gateway.start("127.0.0.1", port)
+    sys.stdout.write(f"echoing on ws://{host}:{port}\n")
+    sys.stdout.flush()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await gateway.stop(drain_seconds=0)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
+        sys.exit("usage: python tests/conformance/echo_server.py PORT")
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(int(sys.argv[1])))
