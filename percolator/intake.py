@@ -36,9 +36,9 @@ class Intake:
         self._report = report
         self._logs = TokenBucket(LOGS_PER_SECOND, LOG_BURST, clock())
 
-    def begin(self, epoch: str, after: int, *, complete: bool) -> None:
+    def begin(self, epoch: str, after: int, *, first_seq: int, complete: bool) -> None:
         """Pass it on."""
-        self._hub.begin(epoch, after, complete=complete)
+        self._hub.begin(epoch, after, first_seq=first_seq, complete=complete)
 
     def seed(self, seq: int, subject: str, payload: bytes) -> None:
         """Pass on a valid head; an invalid one was reported when it was read first."""

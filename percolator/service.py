@@ -15,6 +15,7 @@ import nats.errors
 from nats.aio.client import Client
 
 from percolator import tape
+from percolator.backfill import Backfill
 from percolator.errors import NatsError, NatsUnreachableError
 from percolator.events import REJECTED_SUBJECT
 from percolator.fanout.hub import Hub
@@ -31,6 +32,7 @@ from percolator.jetstream import embedded
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.publisher import Publisher
+from percolator.jetstream.replay import Replay
 from percolator.routes import Routes
 from percolator.settings import Settings
 from percolator.views import Data, health_view, market_view, markets_view, stats_view
@@ -78,6 +80,8 @@ class Service:
         )
         self.guard = Guard(settings, self.stats, clock)
         self.heartbeat = Heartbeat(clock, settings.ping_interval, settings.pong_timeout)
+        source = Replay(lambda: self.feed.client if self.feed else None, settings.stream)
+        self.backfill = Backfill(self.hub, source)
         self.gateway = self._make_gateway(clock)
         self.feed: Feed | None = None
         self.failed: asyncio.Future[BaseException] = loop.create_future()
@@ -137,6 +141,7 @@ class Service:
         """Let the clients go, then the feed, then NATS."""
         await self.gateway.stop(self.settings.drain_seconds)
         self.pacer.stop()
+        await self.backfill.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._reports, return_exceptions=True)
@@ -154,6 +159,8 @@ class Service:
             wall=_wall_ms,
             messages_per_second=settings.messages_per_second,
             message_burst=settings.message_burst,
+            replay_limit=settings.replay_limit,
+            backfill=self.backfill.start,
         )
 
         def open_session(connection: Connection) -> ClientSession:

@@ -6,6 +6,7 @@ place: they are owed the same bytes, so these are collected and joined once for 
 
 from collections.abc import Callable
 
+from percolator.fanout.history import History
 from percolator.fanout.log import ChannelLog, LosslessLog, Position
 from percolator.fanout.stats import Stats
 
@@ -50,8 +51,8 @@ class Cursor(Follower):
         self.write = write
         self.group: Group | None = None
         self.blocked = False
-        self.held: set[LosslessLog] = set()
-        """Logs whose events it is still being sent from the stream itself."""
+        self.held: dict[LosslessLog, History] = {}
+        """Logs that it has not reached yet: what is before them comes from the stream itself."""
         self.slabs: dict[str, int] = {}
         """How many of its channels are on each slab."""
 

@@ -1,4 +1,4 @@
-"""The hub: events into channel logs, logs out to whoever follows them.
+"""The hub: the book's logs, out to whoever follows them.
 
 A flush takes each follower that is owed something, collects what follows its positions, joins it
 once and writes it once. A client that comes, resumes, catches up or changes its channels stands
@@ -11,22 +11,38 @@ clock, and `wake`, which is called when there is something to flush.
 from collections import deque
 from collections.abc import Callable
 from operator import itemgetter
+from typing import NamedTuple
 
+from percolator import protocol
 from percolator.errors import RequestError
-from percolator.events import Event, Kind, parse_channel
-from percolator.fanout.conflation import Windows
+from percolator.events import parse_channel
+from percolator.fanout.book import Book, Clock
 from percolator.fanout.followers import TURN_BYTES, Cursor, Follower, Group
+from percolator.fanout.history import History
 from percolator.fanout.limits import SlabLimits
-from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog, Piece, Position
+from percolator.fanout.log import ChannelLog, LosslessLog, Piece, Position
 from percolator.fanout.stats import Stats
-
-Clock = Callable[[], float]
 
 _BY_ORDER = itemgetter(0)
 
 
-class Hub:
-    """The logs, the cursors and groups that follow them, and the flush."""
+class Start(NamedTuple):
+    """Where a client wants to begin: after a seq of an epoch, with recent events, or live."""
+
+    since: int | None = None
+    epoch: str | None = None
+    recent: int = 0
+
+
+class Resumed(NamedTuple):
+    """How many events come from memory; the log, where it does not reach back far enough."""
+
+    events: int = 0
+    held: LosslessLog | None = None
+
+
+class Hub(Book):
+    """The book, the cursors and groups that follow its logs, and the flush."""
 
     def __init__(
         self,
@@ -45,123 +61,78 @@ class Hub:
         `turn_bytes` bounds one write to a client; after `turn_seconds` a flush leaves the rest
         to the next.
         """
-        self.epoch = ""
-        self.seq = 0
-        """The stream seq up to which everything has been read."""
+        super().__init__(
+            clock=clock, wake=wake, log_capacity=log_capacity, price_interval=price_interval
+        )
         self.behind = 0
         """How many clients are blocked."""
-        self.logs: dict[tuple[Kind, str], ChannelLog] = {}
-        self._clock = clock
-        self._wake = wake
         self._stats = stats
         self._limits = limits
-        self._capacity = log_capacity
         self._turn_bytes = turn_bytes
         self._turn_seconds = turn_seconds
-        self._windows = Windows(price_interval)
-        self._start = 0
-        self._complete = True
-        self._order = 0
         self._groups: dict[frozenset[ChannelLog], Group] = {}
-        self._dirty: dict[ChannelLog, None] = {}
         self._queue: deque[Follower] = deque()
-
-    # What the stream tells.
-
-    def begin(self, epoch: str, after: int, *, complete: bool) -> None:
-        """Start reading a stream after seq `after`; start again where another one took its place.
-
-        `complete` says that the stream still holds all that it ever took: then a channel that has
-        no events never had any.
-        """
-        replaced = bool(self.epoch) and epoch != self.epoch
-        self.epoch, self.seq = epoch, after
-        self._start, self._complete = after, complete
-        for log in self.logs.values() if replaced else ():
-            log.start_again(self._next_order(), epoch)
-            self._mark(log)
-
-    def seed(self, seq: int, kind: Kind, slab: str, event: Event) -> None:
-        """Take a channel's newest event from before the point where reading starts."""
-        log = self._log(kind, slab)
-        log.seed(self._next_order(), seq, event)
-
-    def publish(self, seq: int, kind: Kind, slab: str, event: Event) -> None:
-        """Take the next event of the stream."""
-        self.seq = seq
-        log = self.logs.get((kind, slab)) or self._log(kind, slab)
-        self._order += 1
-        log.append(self._order, seq, event)
-        if isinstance(log, LosslessLog):
-            self._mark(log)
-        elif not log.followers:
-            log.show(self._order)
-        else:
-            self._conflate(log)
-
-    def pass_over(self, seq: int) -> None:
-        """Take note of a seq that holds no valid event."""
-        self.seq = seq
-
-    def lose(self, before: int) -> None:
-        """Take note that what the stream held before seq `before` is gone, and was not read."""
-        for log in self.logs.values():
-            if isinstance(log, LosslessLog):
-                log.break_off(self._next_order(), before)
-                self._mark(log)
-        self.seq = self._start = before - 1
-        self._complete = False
-
-    def _log(self, kind: Kind, slab: str) -> ChannelLog:
-        log = self.logs.get((kind, slab))
-        if log is None:
-            log = self.logs[kind, slab] = self._blank_log(kind, slab)
-        return log
-
-    def _blank_log(self, kind: Kind, slab: str) -> ChannelLog:
-        if kind == "price":
-            return LatestLog(kind, slab)
-        if self._complete:
-            return LosslessLog(kind, slab, self._capacity, floor=0, last_seq=0)
-        return LosslessLog(kind, slab, self._capacity, floor=self._start, last_seq=None)
-
-    def _conflate(self, log: LatestLog) -> None:
-        already = log.waiting
-        if self._windows.offer(log, self._clock(), self._order):
-            self._mark(log)
-        elif not already:
-            self._wake()  # somebody has to come back when the window ends
-
-    def _next_order(self) -> int:
-        self._order += 1
-        return self._order
-
-    def _mark(self, log: ChannelLog) -> None:
-        if log.followers and log not in self._dirty:
-            self._dirty[log] = None
-            self._wake()
 
     # What clients ask for.
 
     def subscribe(
-        self, cursor: Cursor, channel: str, *, since: int | None = None, recent: int = 0
-    ) -> None:
-        """Let a client follow a channel, from seq `since` on, or with the last `recent` events.
+        self, cursor: Cursor, channel: str, start: Start, most: int | None = None
+    ) -> Resumed:
+        """Let a client follow a channel; one that it follows already goes on as it is.
 
-        One that it follows already goes on as it is. Raises RequestError where a limit is met;
-        then nothing has changed.
+        A resume replays `most` events at the most. Where the log does not reach back far enough,
+        it is given, the cursor is held, and `release` must follow in the end. Raises RequestError
+        where a limit is met; then nothing has changed.
         """
         named = parse_channel(channel)
         assert named is not None, channel
         log = self.logs.get(named)
         if log is not None and (log in cursor.positions or log in cursor.held):
-            return
+            return Resumed()
         self._limits.enter(cursor.slabs, channel, named[1])
         log = log or self._log(*named)
         self._leave_group(cursor)
-        cursor.positions[log] = self._position(log, since, recent)
         log.followers[cursor] = None
         self._enqueue(cursor)
+        if start.since is not None and isinstance(log, LosslessLog):
+            return self._resume(cursor, log, start.since, start.epoch, most)
+        cursor.positions[log] = None
+        if start.recent and isinstance(log, LosslessLog):
+            cursor.positions[log] = log.position_before(start.recent)
+        return Resumed()
+
+    def _resume(
+        self, cursor: Cursor, log: LosslessLog, since: int, epoch: str | None, most: int | None
+    ) -> Resumed:
+        """Put a cursor where it left, over a gap where what it had is of no use any more."""
+        if epoch is None:
+            since = min(since, self.seq)  # it may be of a stream that is no more: nobody can tell
+        history = History(since)
+        if epoch not in (None, self.epoch):
+            history = History(self.first_seq - 1)
+            gap = protocol.gap(log.channel, since, self.first_seq, self.epoch)
+            history.add(history.seq, gap)
+        count = log.count_after(log.position_after(history.seq))
+        if most is not None and count > most:
+            after, before = log.seqs_around(most)
+            history.add(after, protocol.gap(log.channel, history.seq, before))
+            history.covered, count = after, most
+        if not history and log.reaches(since):
+            cursor.positions[log] = log.position_after(since)
+            return Resumed(count)
+        cursor.held[log] = history
+        return Resumed(count, None if log.reaches(history.covered) else log)
+
+    def supply(self, cursor: Cursor) -> None:
+        """Take note that more was added to a cursor's histories."""
+        self._enqueue(cursor)
+
+    def release(self, cursor: Cursor, log: LosslessLog) -> None:
+        """Let a held cursor go on in the log from where its history ends, gap or no gap."""
+        history = cursor.held.get(log)
+        if history is not None:
+            history.ended = True
+            self._enqueue(cursor)
 
     def unsubscribe(self, cursor: Cursor, channel: str) -> None:
         """Let a client follow a channel no more. Raises RequestError where it does not."""
@@ -171,7 +142,6 @@ class Hub:
             raise RequestError("not_subscribed", "the client is not subscribed to it", channel)
         self._leave_group(cursor)
         cursor.positions.pop(log, None)
-        cursor.held.discard(log)
         self._drop(cursor, log)
         self._enqueue(cursor)
 
@@ -180,7 +150,7 @@ class Hub:
         self._leave_group(cursor)
         for log in (*cursor.positions, *cursor.held):
             self._drop(cursor, log)
-        cursor.positions, cursor.held = {}, set()
+        cursor.positions = {}
         if cursor.blocked:
             cursor.blocked = False
             self.behind -= 1
@@ -199,38 +169,24 @@ class Hub:
             self.behind -= 1
             self._enqueue(cursor)
 
-    def _position(self, log: ChannelLog, since: int | None, recent: int) -> Position:
-        if not isinstance(log, LosslessLog):
-            return None
-        if since is not None:
-            return log.position_after(since)
-        return log.position_before(recent) if recent else None
-
     def _drop(self, cursor: Cursor, log: ChannelLog) -> None:
         log.followers.pop(cursor, None)
+        if isinstance(log, LosslessLog) and (history := cursor.held.pop(log, None)):
+            history.wanted()
         self._limits.leave(cursor.slabs, log.slab)
         if log.blank and not log.followers:
             del self.logs[log.kind, log.slab]
 
     # The flush.
 
-    @property
-    def due(self) -> float | None:
-        """When, on the clock, a held-back price is due; None where none is."""
-        return self._windows.due
-
     def flush(self) -> bool:
         """Bring followers forward for about `turn_seconds`. True where some are left."""
-        now = self._clock()
-        for shown in self._windows.close(now, self._next_order()):
-            self._mark(shown)
-        for log in self._dirty:
+        stop = self._clock() + self._turn_seconds
+        for log in self._news():
             for follower in log.followers:
                 if not follower.queued:
                     follower.queued = True
                     self._queue.append(follower)
-        self._dirty.clear()
-        stop = now + self._turn_seconds
         while self._queue:
             self._advance(self._queue.popleft())
             if self._clock() >= stop:
@@ -254,14 +210,45 @@ class Hub:
             most = min(self._turn_bytes, TURN_BYTES // len(follower.members))
         else:
             return
+        if isinstance(follower, Cursor) and follower.held:
+            self._advance_held(follower, most)
+            if follower.blocked:
+                return
         pieces, cut = _owed(follower.positions, most)
         if pieces:
             data = b"".join([piece.frame for piece in pieces])
+            self._stats.gaps += sum(piece.gap for piece in pieces)
             follower.deliver(data, len(pieces), self._stats)
         if cut:
             self._enqueue(follower)
         elif isinstance(follower, Cursor):
             self._join_group(follower)
+
+    def _advance_held(self, cursor: Cursor, most: int) -> None:
+        """Send a cursor some of its histories; where one has reached the log, go on there."""
+        for log, history in tuple(cursor.held.items()):
+            frames = history.take(most)
+            if frames:
+                cursor.deliver(b"".join(frames), len(frames), self._stats)
+            if history:
+                self._enqueue(cursor)
+            elif history.ended or log.reaches(history.seq):
+                cursor.positions[log] = log.position_after(history.seq)
+                del cursor.held[log]
+            history.wanted()
+            if cursor.blocked:
+                return
+
+    def _before_replaced(self) -> None:
+        """End all histories: they are of a stream that is no more."""
+        for log in self.logs.values():
+            if not isinstance(log, LosslessLog):
+                continue
+            for follower in log.followers:
+                if isinstance(follower, Cursor) and log in follower.held:
+                    history = follower.held.pop(log)
+                    follower.positions[log] = log.position_after(history.seq)
+                    history.wanted()
 
     def _join_group(self, cursor: Cursor) -> None:
         """Bring a client together with those who follow the same and stand at the same place."""

@@ -6,7 +6,7 @@ log's own: they only ever grow, also when the stream is replaced and its seqs st
 """
 
 from collections import deque
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from percolator import protocol
@@ -110,6 +110,7 @@ class LosslessLog:
 
     def seed(self, order: int, seq: int, event: Event) -> None:
         """Take the newest event from before what is read of the stream; its prev is unknown."""
+        self._entries.clear()
         self.floor = self.head = self._base + seq - 1
         self.last_seq = None
         self.append(order, seq, event)
@@ -167,9 +168,7 @@ class LosslessLog:
         first = self._entries[0] if self._entries else None
         before = first.seq if first else self.floor - self._base + 1
         epoch = None
-        if position < 0:  # a seq of another stream
-            after, epoch = -position - 1, self._epoch
-        elif position >= self._base:
+        if position >= self._base:
             after = position - self._base
         else:
             after = position - self._past_base
@@ -184,17 +183,39 @@ class LosslessLog:
         """Where a cursor stands that has all up to `seq`; it may be ahead of this gateway."""
         return self._base + seq
 
-    @staticmethod
-    def position_elsewhere(seq: int) -> int:
-        """Where a cursor stands that has read another stream up to `seq`: before everything."""
-        return -seq - 1
-
     def position_before(self, count: int) -> int:
         """Where a cursor stands that is owed the last `count` events, or as many as are here."""
         if count >= len(self._entries):
             return self.floor
         newest = islice(reversed(self._entries), count, count + 1)
         return next(newest).position
+
+    def reaches(self, seq: int) -> bool:
+        """Tell whether it holds everything after `seq`."""
+        return self._base + seq >= self.floor
+
+    @property
+    def floor_seq(self) -> int:
+        """It holds everything after this seq."""
+        return self.floor - self._base
+
+    @property
+    def first_prev(self) -> int | None:
+        """What the oldest event here says was before it; None where it does not know."""
+        return self._entries[0].prev if self._entries else self.last_seq
+
+    def seqs_around(self, count: int) -> tuple[int, int]:
+        """Give the seqs between which the last `count` entries begin; there must be more."""
+        if not count:
+            return self.head - self._base, self.head - self._base + 1
+        before, first = list(islice(reversed(self._entries), count + 1))[-1:-3:-1]
+        return before.seq, first.seq
+
+    def count_after(self, position: int) -> int:
+        """How many entries follow a position."""
+        return sum(
+            1 for _ in takewhile(lambda one: one.position > position, reversed(self._entries))
+        )
 
     @property
     def blank(self) -> bool:

@@ -10,9 +10,11 @@ from typing import Protocol
 
 from percolator import protocol
 from percolator.errors import RequestError
+from percolator.fanout.book import Clock
 from percolator.fanout.followers import Cursor
-from percolator.fanout.hub import Clock, Hub
+from percolator.fanout.hub import Hub, Start
 from percolator.fanout.limits import TokenBucket
+from percolator.fanout.log import LosslessLog
 from percolator.fanout.stats import Stats
 
 MAX_REFUSALS = 3
@@ -42,6 +44,9 @@ class SessionContext:
     wall: Callable[[], int]
     messages_per_second: float
     message_burst: int
+    replay_limit: int
+    backfill: Callable[[Cursor, list[LosslessLog], int | None], None]
+    """Sends a held cursor what its logs do not reach back to, so many events at the most."""
 
 
 class ClientSession:
@@ -115,19 +120,25 @@ class ClientSession:
                 self._reply(protocol.authenticated(["*"], command.id))
 
     def _subscribe(self, command: protocol.Subscribe) -> None:
-        hub = self._context.hub
-        done, errors = [], list(command.errors)
+        context = self._context
+        left = context.replay_limit or None
+        done: list[str] = []
+        errors, held = list(command.errors), []
         for channel in command.channels:
+            start = Start(command.since_of(channel), command.epoch, command.recent)
             try:
-                hub.subscribe(
-                    self._cursor, channel, since=command.since_of(channel), recent=command.recent
-                )
+                resumed = context.hub.subscribe(self._cursor, channel, start, left)
             except RequestError as error:
                 errors.append(error)
-            else:
-                done.append(channel)
+                continue
+            done.append(channel)
+            left = None if left is None else left - resumed.events
+            if resumed.held is not None:
+                held.append(resumed.held)
         final = protocol.subscribed(done, command.id) if done else b""
         self._answer(errors, final, command.id)
+        if held:
+            context.backfill(self._cursor, held, left)
         if not self._cursor.slabs and any(error.code == "slab_limit" for error in errors):
             self._wire.close(protocol.CLOSE_SLAB)
 

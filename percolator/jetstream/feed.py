@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 class Sink(Protocol):
     """Who takes what the feed reads. Calls come in stream order."""
 
-    def begin(self, epoch: str, after: int, *, complete: bool) -> None:
+    def begin(self, epoch: str, after: int, *, first_seq: int, complete: bool) -> None:
         """Reading starts after seq `after`; with another epoch, everything before is void."""
 
     def seed(self, seq: int, subject: str, payload: bytes) -> None:
@@ -197,7 +197,8 @@ class Feed:
             for kind in KINDS:
                 pattern = f"{SUBJECT_PREFIX}.{kind}.>"
                 seeds += await heads(client, self._name, pattern, after)
-        self._sink.begin(state.epoch, after, complete=state.complete)
+        first_seq = max(state.first_seq, 1)
+        self._sink.begin(state.epoch, after, first_seq=first_seq, complete=state.complete)
         for seed in sorted(seeds):
             self._sink.seed(seed.seq, seed.subject, seed.payload)
         self.epoch, self.seq = state.epoch, after

@@ -49,8 +49,13 @@ class StreamState:
     epoch: str
     first_seq: int
     last_seq: int
-    complete: bool
-    """True where it still holds everything that it ever took."""
+    deleted: int
+    """How many events between the two are gone."""
+
+    @property
+    def complete(self) -> bool:
+        """True where it still holds everything that it ever took."""
+        return self.first_seq <= 1 and not self.deleted
 
 
 async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamState:  # noqa: ASYNC109
@@ -116,7 +121,7 @@ def state_of(info: StreamInfo) -> StreamState:
         epoch=_epoch(info.created),
         first_seq=state.first_seq,
         last_seq=state.last_seq,
-        complete=state.first_seq <= 1 and not state.num_deleted,
+        deleted=state.num_deleted or 0,
     )
 
 
