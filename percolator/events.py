@@ -19,7 +19,7 @@ from pydantic import (
     ValidationError,
 )
 from pydantic.dataclasses import dataclass
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from percolator.errors import EventError
 
@@ -70,12 +70,13 @@ def _size_fits(value: object) -> object:
 Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Timestamp = Annotated[int, Field(ge=0, le=MAX_TIMESTAMP)]
 Size = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,39}$"), BeforeValidator(_size_fits)]
+Slab = Annotated[str, StringConstraints(min_length=1)]
 RateText = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,20}(\.[0-9]{1,20})?$")]
 
-_shape = dataclass(config=ConfigDict(strict=True), slots=True, kw_only=True)
+_STRICT = ConfigDict(strict=True)
 
 
-@_shape
+@dataclass(config=_STRICT, slots=True, kw_only=True)
 class Price:
     """A market's price and, where the publisher knows them, its mark and index price; in USD."""
 
@@ -84,10 +85,10 @@ class Price:
     markPrice: Usd | None = None  # noqa: N815 - the given wire name
     indexPrice: Usd | None = None  # noqa: N815 - the given wire name
     type: Literal["price"] = "price"
-    slab: str = ""
+    slab: Slab = ""
 
 
-@_shape
+@dataclass(config=_STRICT, slots=True, kw_only=True)
 class Trade:
     """One execution: `size` in base units, a decimal string of up to 128 bits; `price` in USD."""
 
@@ -96,17 +97,17 @@ class Trade:
     price: Usd
     timestamp: Timestamp
     type: Literal["trade"] = "trade"
-    slab: str = ""
+    slab: Slab = ""
 
 
-@_shape
+@dataclass(config=_STRICT, slots=True, kw_only=True)
 class Funding:
     """A funding rate, a signed decimal string."""
 
     rate: RateText
     timestamp: Timestamp
     type: Literal["funding"] = "funding"
-    slab: str = ""
+    slab: Slab = ""
 
 
 Event = Price | Trade | Funding
@@ -138,9 +139,11 @@ def parse_subject(subject: str) -> tuple[Kind, str]:
     return kind, slab
 
 
-@lru_cache(maxsize=16_384)
 def parse_channel(channel: str) -> tuple[Kind, str] | None:
-    """Split a channel into kind and slab; None where it is no channel."""
+    """Split a channel into kind and slab; None where it is no channel.
+
+    Not cached, as subjects are: a client may make up as many texts as it likes.
+    """
     name, _, slab = channel.partition(":")
     kind = _KIND_OF.get(name)
     return (kind, slab) if kind and SLAB.fullmatch(slab) else None
@@ -176,6 +179,8 @@ def validate(kind: Kind, slab: str, fields: dict[str, Any]) -> Event:
     try:
         text = to_json({**fields, "slab": slab}, inf_nan_mode="constants")
         event: Event = _VALIDATE[kind].validate_json(text)
+    except PydanticSerializationError:
+        raise EventError("invalid_json", "a field cannot be written as JSON") from None
     except ValidationError as error:
         raise _rejection(error) from None
     return event
@@ -221,7 +226,7 @@ def _rejection(error: ValidationError) -> EventError:
     if first["type"] == "json_invalid":
         return EventError("invalid_json", "the payload is not JSON")
     name = str(first["loc"][0]) if first["loc"] else ""
-    if name == "type":
-        return EventError("mismatch", "type is not the one of the subject")
+    if name in ("type", "slab"):
+        return EventError("mismatch", f"{name} is not the one of the subject")
     reason = f"invalid_{name}" if name in FIELDS else "invalid_event"
     return EventError(reason, f"{name or 'event'}: {first['msg']}")

@@ -1,0 +1,34 @@
+"""What goes over the wire, read back: text frames of a server into JSON messages."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+Message = dict[str, Any]
+
+TEXT, SHORT, MEDIUM = 0x81, 126, 127
+
+
+def messages(data: bytes) -> list[Message]:
+    """Every message in `data`, which must be whole text frames, not masked, and nothing else."""
+    return [json.loads(payload) for payload in payloads(data)]
+
+
+def payloads(data: bytes) -> Iterator[bytes]:
+    """The payload of each frame."""
+    at = 0
+    while at < len(data):
+        assert data[at] == TEXT, "a whole text frame with no extension"
+        size, at = data[at + 1], at + 2
+        if size >= SHORT:
+            width = 2 if size < MEDIUM else 8
+            size, at = int.from_bytes(data[at : at + width]), at + width
+        assert at + size <= len(data), "a frame is cut off"
+        yield data[at : at + size]
+        at += size
+
+
+def message(data: bytes) -> Message:
+    """The one message in `data`."""
+    (only,) = messages(data)
+    return only
