@@ -1,0 +1,244 @@
+"""The client for Python programs: follows channels, reconnects and resumes by itself.
+
+    from percolator.client import Gap, follow
+
+    async for message in follow("ws://localhost:3001", ["trades:SOL", "price:SOL"]):
+        match message:
+            case Gap():
+                print("lost for good:", message)
+            case _:
+                print(message.seq, message.event)
+
+Trades and fundings come each once and in order, over any number of reconnects and on any gateway
+that reads the same stream; what cannot be had any more comes as a `Gap`.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic_core import from_json, to_json
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from percolator.errors import EventError, GatewayUnreachableError, RequestError
+from percolator.events import Event, Kind, channel_of, parse_channel, validate
+
+FIRST_DELAY = 0.25
+LONGEST_DELAY = 10.0
+OPEN_SECONDS = 10.0
+PING_SECONDS = 20.0
+HOPELESS = frozenset({"invalid_message", "invalid_channel", "unauthorized", "channel_limit"})
+"""Errors that another try would only meet again."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One event. `prev` is the seq of the channel's event before it; None for prices."""
+
+    channel: str
+    seq: int
+    prev: int | None
+    event: Event
+    snapshot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Events of a channel after one seq and before another cannot be had any more.
+
+    `epoch` is there where the stream was replaced: the seqs from here on are the new one's.
+    `announced` is False where the gateway should have said so and did not.
+    """
+
+    channel: str
+    after: int
+    before: int
+    epoch: str | None = None
+    announced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How the connection stands: `connecting`, `live` or `waiting` (for `delay` seconds), and why."""
+
+    name: str
+    reason: str = ""
+    delay: float = 0.0
+
+
+Message = Update | Gap
+
+
+async def follow(
+    url: str,
+    channels: Sequence[str],
+    *,
+    since: int | Mapping[str, int] | None = None,
+    epoch: str | None = None,
+    recent: int = 0,
+    token: str | None = None,
+    on_state: Callable[[State], None] | None = None,
+) -> AsyncGenerator[Message]:
+    """Follow channels until the caller stops iterating.
+
+    `since` and `epoch` continue where an earlier run has left off; `recent` asks for the last
+    events besides. Raises RequestError where the gateway refuses for good (a channel that is
+    none, a token that is not valid). An unreachable gateway is tried again without end.
+    """
+    follower = _Follower(list(channels), since, epoch, recent, token)
+    tell = on_state or (lambda _state: None)
+    failures = 0
+    while True:
+        tell(State("connecting"))
+        follower.fresh, reason = False, ""
+        try:
+            async with connect(
+                websocket_url(url),
+                additional_headers={"Authorization": f"Bearer {token}"} if token else None,
+                open_timeout=OPEN_SECONDS,
+                ping_interval=PING_SECONDS,
+                ping_timeout=PING_SECONDS,
+                compression=None,
+                max_queue=None,
+            ) as socket:
+                async for message in follower.read(socket, tell):
+                    yield message
+        except InvalidURI:
+            raise GatewayUnreachableError(f"{url} is not the address of a gateway") from None
+        except ConnectionClosed as closed:
+            reason = closed.rcvd.reason if closed.rcvd else "the connection was lost"
+        except (OSError, InvalidHandshake, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+        failures = 0 if follower.fresh else failures + 1
+        delay = follower.delay(failures)
+        tell(State("waiting", reason, delay))
+        await asyncio.sleep(delay)
+
+
+def websocket_url(url: str) -> str:
+    """Turn what names a gateway (http, https, ws, wss; any path) into its WebSocket URL."""
+    parts = urlsplit(url if "://" in url else f"ws://{url}")
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    return urlunsplit((scheme, parts.netloc, "/ws", "", ""))
+
+
+class _Follower:
+    """What is known of each channel, over all connections."""
+
+    def __init__(
+        self,
+        channels: list[str],
+        since: int | Mapping[str, int] | None,
+        epoch: str | None,
+        recent: int,
+        token: str | None,
+    ) -> None:
+        self.fresh = False
+        """True once this connection has brought an answer: then the back-off starts anew."""
+        self._channels = channels
+        self._epoch = epoch
+        self._recent = recent
+        self._token = token
+        self._last: dict[str, int] = {}
+        """The seq of the last event of each lossless channel, or of the gap after it."""
+        self._resume: dict[str, int] = {}
+        """Where to resume each of them; also before its first event has come."""
+        self._asked_to_wait: float | None = None
+        lossless = [channel for channel in channels if not channel.startswith("price:")]
+        for channel in lossless if since is not None else ():
+            seq = since.get(channel) if isinstance(since, Mapping) else since
+            if seq is not None:
+                self._last[channel] = self._resume[channel] = seq
+        self._lossless = lossless
+
+    def delay(self, failures: int) -> float:
+        """How long to wait before the next try: as the gateway asked, else with jitter."""
+        asked, self._asked_to_wait = self._asked_to_wait, None
+        if asked is not None:
+            return asked
+        return random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2**failures))  # noqa: S311
+
+    async def read(
+        self, socket: ClientConnection, tell: Callable[[State], None]
+    ) -> AsyncGenerator[Message]:
+        """Subscribe on a new connection, and give what comes of it."""
+        hello: dict[str, Any] = from_json(await socket.recv())
+        await socket.send(to_json(self._request()).decode())
+        async for text in socket:
+            message = from_json(text)
+            match message.get("type"):
+                case "price" | "trade" | "funding":
+                    self.fresh = True
+                    for given in self._event(message):
+                        yield given
+                case "gap":
+                    self.fresh = True
+                    yield self._gap(message)
+                case "subscribed":
+                    self.fresh = True
+                    self._subscribed(hello)
+                    tell(State("live"))
+                case "closing":
+                    self._asked_to_wait = message["reconnectInMs"] / 1000
+                case "error":
+                    error = RequestError(
+                        message["code"], message["message"], message.get("channel")
+                    )
+                    if error.code in HOPELESS:
+                        raise error
+                    log.warning("the gateway says: %s", error)
+                case _:
+                    pass
+
+    def _request(self) -> dict[str, Any]:
+        request: dict[str, Any] = {"type": "subscribe", "channels": self._channels}
+        if self._resume:
+            request["since"] = self._resume
+            if self._epoch is not None:
+                request["epoch"] = self._epoch
+        elif self._recent:
+            request["recent"] = self._recent
+        return request
+
+    def _subscribed(self, hello: dict[str, Any]) -> None:
+        """From now on, a channel that has had no event yet is resumed from here."""
+        if self._epoch is None or not self._resume:
+            self._epoch = hello["epoch"]
+        for channel in self._lossless:
+            self._resume.setdefault(channel, hello["seq"])
+
+    def _event(self, message: dict[str, Any]) -> list[Message]:
+        kind: Kind = message["type"]
+        channel = channel_of(kind, message["slab"])
+        seq, prev = message["seq"], message.get("prev")
+        missing: list[Message] = []
+        if kind != "price":
+            last = self._last.get(channel)
+            if last is not None:
+                if seq <= last:
+                    return []
+                if prev is not None and prev > last:
+                    missing.append(Gap(channel, last, seq, announced=False))
+            self._last[channel] = self._resume[channel] = seq
+        try:
+            event = validate(kind, message["slab"], message)
+        except EventError:
+            log.warning("the gateway sent an event that is none, at seq %d", seq)
+            return missing
+        update = Update(channel, seq, prev, event, message.get("snapshot", False))
+        return [*missing, update]
+
+    def _gap(self, message: dict[str, Any]) -> Gap:
+        gap = Gap(message["channel"], message["from"], message["to"], message.get("epoch"))
+        if gap.epoch is not None:
+            self._epoch = gap.epoch
+        assert parse_channel(gap.channel)
+        self._last[gap.channel] = self._resume[gap.channel] = gap.before - 1
+        return gap
