@@ -307,7 +307,7 @@ def event_message(event: Event, seq: int, prev: int | None, *, snapshot: bool = 
                 fields["indexPrice"] = event.indexPrice
         case Trade():
             fields |= {"side": event.side, "size": event.size, "price": event.price}
-        case Funding():
+        case Funding():  # pragma: no branch - there is no fourth kind
             fields["rate"] = event.rate
     fields["timestamp"] = event.timestamp
     fields["seq"] = seq
