@@ -1,0 +1,27 @@
+"""What the integration tests share: gateways on streams of their own."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests.gateway import Gateway, running
+
+StartGateway = Callable[..., Awaitable[Gateway]]
+
+
+@pytest.fixture
+async def start_gateway(nats_url: str, stream_name: str) -> AsyncIterator[StartGateway]:
+    """Start a gateway with given settings on the test's stream; all of them share that stream."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**settings: object) -> Gateway:
+            return await stack.enter_async_context(running(nats_url, stream_name, **settings))
+
+        yield start
+
+
+@pytest.fixture
+async def gateway(start_gateway: StartGateway) -> Gateway:
+    """A gateway that limits nobody but by size."""
+    return await start_gateway()
