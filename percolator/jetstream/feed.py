@@ -33,6 +33,8 @@ SILENCE_SECONDS = 1.5
 """No event and no heartbeat for so long: the consumer is gone."""
 API_SECONDS = 2.0
 MAX_BACKOFF_SECONDS = 1.0
+YIELD_EVERY = 64
+"""The library hands on a queue of messages in one go; so often, everybody else gets a turn."""
 PENDING_MESSAGES = 512 * 1024
 PENDING_BYTES = 256 * 1024 * 1024
 
@@ -260,6 +262,8 @@ class Feed:
         self.stream_seq = max(self.stream_seq, seq)
         if consumed >= self._target:
             self._arrived()
+        if consumed % YIELD_EVERY == 0:
+            await asyncio.sleep(0)
 
     async def _on_control(self, message: Msg) -> None:
         """Answer flow control, and check what a heartbeat says against what has come."""
