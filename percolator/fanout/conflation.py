@@ -23,12 +23,13 @@ class Windows:
 
     def offer(self, log: LatestLog, now: float, order: int) -> bool:
         """Show the log's newest value, if it may be shown now; else see to it that it will be."""
+        if log.waiting:
+            return False
         if log.due <= now:
             log.due = now + self._interval
             return log.show(order)
-        if not log.waiting:
-            log.waiting = True
-            self._waiting.append(log)
+        log.waiting = True
+        self._waiting.append(log)
         return False
 
     def close(self, now: float, order: int) -> list[LatestLog]:
