@@ -73,8 +73,8 @@ class Book:
             self._mark(log)
         elif not log.followers:
             log.show(self._order)
-        else:
-            self._conflate(log)
+        elif self._windows.offer(log, self._clock(), self._order):
+            self._mark(log)
 
     def pass_over(self, seq: int) -> None:
         """Take note of a seq that holds no valid event."""
@@ -102,13 +102,6 @@ class Book:
             return LosslessLog(kind, slab, self._capacity, floor=0, last_seq=0)
         return LosslessLog(kind, slab, self._capacity, floor=self._start, last_seq=None)
 
-    def _conflate(self, log: LatestLog) -> None:
-        already = log.waiting
-        if self._windows.offer(log, self._clock(), self._order):
-            self._mark(log)
-        elif not already:
-            self._wake()  # somebody has to come back when the window ends
-
     def _next_order(self) -> int:
         self._order += 1
         return self._order
@@ -131,5 +124,5 @@ class Book:
 
     @property
     def due(self) -> float | None:
-        """When, on the clock, a held-back price is due; None where none is."""
+        """When, on the clock, the next conflation window ends; None where none is open."""
         return self._windows.due

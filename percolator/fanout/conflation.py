@@ -14,31 +14,31 @@ class Windows:
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
-        self._waiting: deque[LatestLog] = deque()
+        self._open: deque[LatestLog] = deque()
 
     @property
     def due(self) -> float | None:
-        """When the next window ends in which a value waits; None where none does."""
-        return self._waiting[0].due if self._waiting else None
+        """When the next window ends; None where none is open."""
+        return self._open[0].due if self._open else None
 
     def offer(self, log: LatestLog, now: float, order: int) -> bool:
-        """Show the log's newest value, if it may be shown now; else see to it that it will be."""
-        if log.waiting:
-            return False
-        if log.due <= now:
-            log.due = now + self._interval
-            return log.show(order)
-        log.waiting = True
-        self._waiting.append(log)
-        return False
+        """Show the log's newest value, unless its window is open: then it waits for the end."""
+        return not log.windowed and self._show(log, now, order)
 
     def close(self, now: float, order: int) -> list[LatestLog]:
         """End the windows whose time has come; give the logs that show a new value."""
         shown = []
-        while self._waiting and self._waiting[0].due <= now:
-            log = self._waiting.popleft()
-            log.waiting = False
-            if log.show(order):
-                log.due = now + self._interval
+        while self._open and self._open[0].due <= now:
+            log = self._open.popleft()
+            log.windowed = False
+            if self._show(log, now, order):
                 shown.append(log)
         return shown
+
+    def _show(self, log: LatestLog, now: float, order: int) -> bool:
+        if not log.show(order):
+            return False
+        log.windowed = True
+        log.due = now + self._interval
+        self._open.append(log)
+        return True

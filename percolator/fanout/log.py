@@ -231,7 +231,7 @@ class LatestLog:
     """
 
     __slots__ = (
-        "channel", "due", "followers", "head", "kind", "latest", "shown", "slab", "waiting",
+        "channel", "due", "followers", "head", "kind", "latest", "shown", "slab", "windowed",
     )  # fmt: skip
 
     def __init__(self, kind: Kind, slab: str) -> None:
@@ -246,8 +246,8 @@ class LatestLog:
         """The newest value that clients may see; the window may hold back a newer one."""
         self.due: float = 0.0
         """When the window ends, on the clock of the one who opened it."""
-        self.waiting = False
-        """True while a newer value waits for that."""
+        self.windowed = False
+        """True while it is open."""
 
     def append(self, order: int, seq: int, event: Event) -> None:
         """Overwrite the newest value. When it is shown is for the hub to say."""
