@@ -103,7 +103,7 @@ class Connection(asyncio.Protocol):
     """One socket, from accept to the end."""
 
     __slots__ = (
-        "_decoder", "_doors", "_fragments", "_head", "_protocol", "_session", "address",
+        "_decoder", "_doors", "_fragments", "_head", "_protocol", "_session", "address", "admitted",
         "deadline", "peer", "send", "state", "transport", "upgraded",
     )  # fmt: skip
 
@@ -121,8 +121,10 @@ class Connection(asyncio.Protocol):
         self.state = State.HEAD
         self.upgraded = False
         self.peer = ""
-        self.address: str | None = None
-        """The key under which it was admitted; None: it holds no place."""
+        self.address = ""
+        """Whom it is counted for, once it has asked."""
+        self.admitted = False
+        """True while it holds a place."""
         self.deadline: float | None = doors.clock() + HEAD_SECONDS
         """When the sweep calls `expired`."""
 

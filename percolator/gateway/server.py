@@ -85,6 +85,8 @@ class Gateway:
         self.max_message_bytes = limits.max_message_bytes
         self.max_buffered_bytes = limits.max_buffered_bytes
         self.connections: dict[Connection, None] = {}
+        self._asking: dict[Connection, None] = {}
+        """Those whose request is not there yet, the slowest first."""
         self.loop_lag = 0.0
         """How late the last sweep was, in seconds."""
         self._limits = limits
@@ -144,43 +146,42 @@ class Gateway:
     def arrived(self, connection: Connection) -> bool:
         """Take a new socket in; where all places are taken, the slowest to ask loses its own."""
         if len(self.connections) >= self._limits.max_sockets:
-            slowest = next((each for each in self.connections if not each.upgraded), None)
             self._guard.refused("sockets")
+            slowest = next(iter(self._asking), None)
             if slowest is None:
                 return False
+            self._asking.pop(slowest)
             slowest.terminate()
-        self.connections[connection] = None
+        self.connections[connection] = self._asking[connection] = None
         return True
 
     def requested(self, connection: Connection, request: Request) -> Response | None:
         """Answer a plain request, or refuse an upgrade; None lets the upgrade go on."""
+        self._asking.pop(connection, None)
         path = request.path.partition("?")[0]
         if request.method != "GET":
             return http.wrong_method()
         if not http.is_upgrade(request) or path not in UPGRADE_PATHS:
             return self._routes(request, path) or http.not_found()
-        connection.address = None
-        address = self._address(connection, request)
-        if not self._guard.attempt(address):
+        forwarded = request.headers.get_all("X-Forwarded-For")
+        connection.address = self._guard.address_key(connection.peer, forwarded)
+        if not self._guard.attempt(connection.address):
             self._guard.refused("attempts")
             return http.too_many_attempts()
         if self._draining:
             return http.sentence(HTTPStatus.SERVICE_UNAVAILABLE, "The gateway is shutting down.")
-        connection.address = address
         return None
 
     def admit(self, connection: Connection) -> Session | protocol.Close:
         """Reserve a place and give the session to talk to, or say why there is none."""
-        address, connection.address = connection.address, None
-        assert address is not None
         if not self._ready():
             self._guard.refused("not ready")
             return protocol.CLOSE_NOT_READY
-        refusal = self._guard.admit(address)
+        refusal = self._guard.admit(connection.address)
         if refusal is not None:
             self._guard.refused(refusal.reason)
             return refusal
-        connection.address = address
+        connection.admitted = True
         seconds = self._limits.first_message_seconds
         connection.deadline = None if seconds is None else self.clock() + seconds
         self.heartbeat.add(connection)
@@ -189,17 +190,13 @@ class Gateway:
     def left(self, connection: Connection) -> None:
         """Give back everything that the connection held."""
         self.connections.pop(connection, None)
+        self._asking.pop(connection, None)
         if not self.connections:
             self._empty.set()
-        if connection.address is not None:
+        if connection.admitted:
             self._guard.release(connection.address)
-            connection.address = None
         if connection.upgraded:
             self._guard.closed(connection.close_code)
-
-    def _address(self, connection: Connection, request: Request) -> str:
-        forwarded = request.headers.get_all("X-Forwarded-For")
-        return self._guard.address_key(connection.peer, forwarded)
 
     async def _sweep(self) -> None:
         """Heartbeats ten times a second, deadlines once."""
