@@ -72,8 +72,8 @@ class Admission:
 
     def release(self, address: str) -> None:
         """Give a place back."""
-        self.total -= 1
         _down(self.by_address, address)
+        self.total -= 1
 
 
 class TokenBucket:
