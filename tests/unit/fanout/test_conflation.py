@@ -1,0 +1,159 @@
+"""Conflation: the first price at once, then one a window, and the last one never withheld."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from percolator.events import Price
+from percolator.fanout.conflation import Windows
+from percolator.fanout.log import LatestLog
+
+
+class Prices:
+    """Windows of half a second, and what they showed: when, of which slab, and with which seq."""
+
+    def __init__(self, interval: float = 0.5) -> None:
+        self.windows = Windows(interval)
+        self.logs = {slab: LatestLog("price", slab) for slab in "ABC"}
+        self.seq = 0
+        self.shown: list[tuple[float, str, int]] = []
+
+    def offer(self, slab: str, now: float) -> bool:
+        """A new price; True where it is shown at once."""
+        self.seq += 1
+        log = self.logs[slab]
+        log.append(self.seq, self.seq, Price(price=1.5, timestamp=0, slab=slab))
+        at_once = self.windows.offer(log, now, self.seq)
+        if at_once:
+            self._note(now, log)
+        return at_once
+
+    def close(self, now: float) -> list[str]:
+        """The slabs whose window ends with something new."""
+        closed = self.windows.close(now, self.seq)
+        for log in closed:
+            self._note(now, log)
+        return [log.slab for log in closed]
+
+    def _note(self, now: float, log: LatestLog) -> None:
+        assert log.shown is log.latest
+        assert log.shown is not None
+        self.shown.append((now, log.slab, log.shown.seq))
+
+
+def test_the_first_price_is_shown_at_once() -> None:
+    """And opens a window."""
+    prices = Prices()
+    assert prices.windows.due is None
+    assert prices.offer("A", 10.0)
+    assert prices.windows.due == 10.5
+
+
+def test_what_comes_inside_the_window_waits_for_its_end() -> None:
+    """Only the last of it is shown then."""
+    prices = Prices()
+    for at in (10.0, 10.1, 10.2, 10.3):
+        prices.offer("A", at)
+    assert prices.windows.due == 10.5
+    assert prices.close(10.4) == []
+    assert prices.close(10.5) == ["A"]
+    assert prices.shown == [(10.0, "A", 1), (10.5, "A", 4)]
+
+
+def test_a_price_shown_at_the_end_of_a_window_opens_the_next() -> None:
+    """So a storm is thinned out to one a window for as long as it lasts."""
+    prices = Prices()
+    for at in (10.0, 10.1):
+        prices.offer("A", at)
+    prices.close(10.5)
+    assert prices.windows.due == 11.0
+    assert not prices.offer("A", 10.6)
+
+
+def test_after_a_quiet_spell_a_price_is_shown_at_once_again() -> None:
+    """A window that ended with nothing new leaves no trace."""
+    prices = Prices()
+    prices.offer("A", 10.0)
+    assert prices.close(10.5) == []
+    assert prices.windows.due is None
+    assert prices.offer("A", 10.5)
+
+
+def test_each_slab_has_a_window_of_its_own() -> None:
+    """One does not hold up another."""
+    prices = Prices()
+    assert prices.offer("A", 10.0)
+    assert prices.offer("B", 10.1)
+
+
+def test_windows_end_when_they_are_due_whichever_had_to_wait_first() -> None:
+    """B opened later and had a price waiting earlier; A is still shown first, and in time."""
+    prices = Prices()
+    for slab, at in (("A", 10.0), ("B", 10.1), ("B", 10.2), ("A", 10.3)):
+        prices.offer(slab, at)
+    assert prices.windows.due == 10.5
+    assert prices.close(10.5) == ["A"]
+    assert prices.windows.due == 10.6
+    assert prices.close(10.6) == ["B"]
+    assert prices.windows.due == 11.0
+
+
+def test_a_late_close_withholds_nothing_from_the_others() -> None:
+    """A price that comes between the end of its window and the close waits for the close."""
+    prices = Prices()
+    for slab, at in (("A", 10.0), ("B", 10.01), ("A", 10.1), ("B", 10.1), ("A", 10.505)):
+        prices.offer(slab, at)
+    assert prices.close(10.51) == ["A", "B"]
+    assert prices.shown[-2:] == [(10.51, "A", 5), (10.51, "B", 4)]
+
+
+def test_without_an_interval_every_close_shows_the_newest_price() -> None:
+    """The limit is switched off: nothing waits longer than until the next flush."""
+    prices = Prices(interval=0.0)
+    assert [prices.offer("A", 10.0), prices.offer("A", 10.0)] == [True, False]
+    assert prices.windows.due == 10.0
+    assert prices.close(10.0) == ["A"]
+    assert prices.close(10.0) == []
+    assert prices.windows.due is None
+
+
+def test_a_price_that_was_shown_otherwise_is_not_shown_twice() -> None:
+    """Where nobody followed for a while, each is shown at once, window or not."""
+    prices = Prices()
+    for at in (10.0, 10.1):
+        prices.offer("A", at)
+    assert prices.logs["A"].show(order=3)
+    assert prices.close(10.5) == []
+
+
+# Sixteenths of a second, added without rounding.
+steps = st.lists(
+    st.tuples(st.sampled_from("ABC-"), st.integers(0, 12).map(lambda one: one / 16)), max_size=60
+)
+
+
+@given(steps)
+def test_prices_are_thinned_out_and_the_last_is_always_shown(
+    steps: list[tuple[str, float]],
+) -> None:
+    """At most one a slab and window, in order; none waits past the first close after its end."""
+    prices = Prices()
+    now = 10.0
+    for slab, wait in steps:
+        now += wait
+        if slab == "-":
+            prices.close(now)
+            due = prices.windows.due
+            assert due is None or due > now
+        else:
+            prices.offer(slab, now)
+    prices.close(now + 0.5)
+    prices.close(now + 1.0)
+    assert prices.windows.due is None
+    for slab, log in prices.logs.items():
+        times = [at for at, shown, _ in prices.shown if shown == slab]
+        seqs = [seq for _, shown, seq in prices.shown if shown == slab]
+        assert all(later - at >= 0.5 for at, later in pairwise(times))
+        assert seqs == sorted(set(seqs))
+        assert seqs[-1:] == ([log.latest.seq] if log.latest else [])
