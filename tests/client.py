@@ -170,6 +170,12 @@ class Client(asyncio.Protocol):
                 self._news.clear()
                 await self._news.wait()
 
+    async def has(self, count: int) -> None:
+        """Wait until so many text messages have come in all."""
+        await self.until(lambda: len(self.texts) >= count or self.lost is not False)
+        news = self.texts[self._read :]
+        assert len(self.texts) >= count, (news[:20], self.close_received, self.lost)
+
     async def receive(self) -> Message:
         """Give the next text message that was not given yet."""
         return (await self.take(1))[0]
@@ -177,8 +183,7 @@ class Client(asyncio.Protocol):
     async def take(self, count: int) -> list[Message]:
         """Give the next `count` text messages."""
         end = self._read + count
-        await self.until(lambda: len(self.texts) >= end or self.lost is not False)
-        assert len(self.texts) >= end, (self.texts[self._read :], self.close_received, self.lost)
+        await self.has(end)
         taken = [json.loads(text) for text in self.texts[self._read : end]]
         self._read = end
         return taken

@@ -25,3 +25,8 @@ async def start_gateway(nats_url: str, stream_name: str) -> AsyncIterator[StartG
 async def gateway(start_gateway: StartGateway) -> Gateway:
     """A gateway that limits nobody but by size."""
     return await start_gateway()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name what takes long, so that one can leave it out: pytest -m "not slow"."""
+    config.addinivalue_line("markers", "slow: takes half a minute, since time itself is its input")

@@ -1,0 +1,113 @@
+"""The main job on real input: a recorded market through NATS to many clients, whole, in order."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+
+from percolator import tape
+from percolator.events import KINDS, channel_of, parse_subject
+from tests.client import Client, Message
+from tests.gateway import Gateway
+
+CLIENTS = 20
+CHANNELS = [channel_of(kind, slab) for slab in tape.SLABS for kind in KINDS]
+START = re.compile(rb'\{"type":"(\w+)","slab":"(\w+)"')
+
+Published = dict[str, dict[int, Message]]
+"""What was published: by channel, by seq, in the order in which it was published."""
+
+
+async def play_to(gateway: Gateway, clients: Sequence[Client], speed: float) -> Published:
+    """Play the tape, and wait until everybody has the end of it."""
+    published: Published = defaultdict(dict)
+    seqs: list[int] = []
+
+    async def publish(subject: str, payload: bytes) -> None:
+        place = len(seqs)
+        seqs.append(0)
+        seqs[place] = seq = await gateway.publish_raw(subject, payload)
+        kind, slab = parse_subject(subject)
+        published[channel_of(kind, slab)][seq] = json.loads(payload)
+
+    count = await tape.play(publish, speed=speed)
+    assert count == sum(map(len, published.values())) == len([*tape.with_funding(tape.tape())])
+    assert seqs == sorted(seqs)
+    for client in clients:
+        await arrival(client, [max(events) for events in published.values()])
+    return published
+
+
+async def arrival(client: Client, seqs: Sequence[int]) -> None:
+    """Wait until a client has had all of some seqs."""
+    missing = {f'"seq":{seq}'.encode() for seq in seqs}
+    looked_at = 0
+
+    def complete() -> bool:
+        nonlocal looked_at
+        news = b"\n".join(client.texts[looked_at:])
+        looked_at = len(client.texts)
+        missing.difference_update(re.findall(rb'"seq":[0-9]+', news))
+        return not missing
+
+    await client.until(complete)
+
+
+def by_channel(client: Client) -> dict[str, list[bytes]]:
+    """Sort what a client got; what is no event is not expected."""
+    found = defaultdict(list)
+    greetings = 2
+    for text in client.texts[greetings:]:
+        start = START.match(text)
+        assert start, text
+        found[start.group()].append(text)
+    return {
+        f"{kind.decode()}{'s' * (kind == b'trade')}:{slab.decode()}": texts
+        for texts in found.values()
+        for kind, slab in START.findall(texts[0])
+    }
+
+
+def check(clients: Sequence[Client], published: Published) -> None:
+    """Everybody has each trade and rate of the tape, once, in order, and the last price last."""
+    received = [by_channel(client) for client in clients]
+    for channel, events in published.items():
+        if channel.startswith("price"):
+            for texts in received:
+                check_prices([json.loads(text) for text in texts[channel]], events)
+        else:
+            check_lossless([json.loads(text) for text in received[0][channel]], events)
+            assert all(texts[channel] == received[0][channel] for texts in received)
+
+
+def check_lossless(messages: list[Message], events: dict[int, Message]) -> None:
+    """All, in the order of the tape, in one unbroken chain."""
+    assert [message["seq"] for message in messages] == list(events)
+    assert [message["prev"] for message in messages] == [0, *events][:-1]
+    for message in messages:
+        assert message.items() >= events[message["seq"]].items()
+
+
+def check_prices(messages: list[Message], events: dict[int, Message]) -> None:
+    """Some, in order, up to the last."""
+    assert all(before["seq"] < after["seq"] for before, after in pairwise(messages))
+    assert messages[-1]["seq"] == max(events)
+    for message in messages:
+        assert message.items() >= events[message["seq"]].items()
+
+
+async def test_the_tape_as_fast_as_nats_takes_it_reaches_everybody_whole(gateway: Gateway) -> None:
+    """39,797 recorded events, with nothing between them, to 20 clients."""
+    clients = await gateway.clients(CLIENTS, *CHANNELS)
+    check(clients, await play_to(gateway, clients, speed=0))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_the_tape_at_ten_times_its_pace_reaches_everybody_whole(gateway: Gateway) -> None:
+    """The same with its bursts and its pauses, in 34 s."""
+    clients = await gateway.clients(CLIENTS, *CHANNELS)
+    check(clients, await play_to(gateway, clients, speed=10))
