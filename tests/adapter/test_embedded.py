@@ -1,0 +1,179 @@
+"""The embedded nats-server: it starts, keeps its data and stops."""
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import nats
+import pytest
+from nats.js.api import StorageType
+
+from percolator.jetstream import embedded
+from percolator.jetstream.embedded import EmbeddedNats
+
+Start = Callable[..., Awaitable[EmbeddedNats]]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """`embedded.start` on a free port; what it started is stopped with the test."""
+    started: list[EmbeddedNats] = []
+
+    async def start(data_dir: Path, port: int = 0) -> EmbeddedNats:
+        started.append(await embedded.start(data_dir, port=port))
+        return started[-1]
+
+    yield start
+    for server in started:
+        await server.stop()
+
+
+async def publish(url: str, payload: bytes) -> int:
+    """Publish to a file stream, made where it is missing; give the seq."""
+    client = await nats.connect(url)
+    try:
+        stream = client.jetstream()
+        await stream.add_stream(name="KEPT", subjects=["kept"], storage=StorageType.FILE)
+        return (await stream.publish("kept", payload)).seq
+    finally:
+        await client.close()
+
+
+async def stored(url: str, seq: int) -> bytes | None:
+    """What the stream holds at this seq."""
+    client = await nats.connect(url)
+    try:
+        return (await client.jetstream().get_msg("KEPT", seq)).data
+    finally:
+        await client.close()
+
+
+async def test_it_answers_where_it_says(tmp_path: Path, start: Start) -> None:
+    """The address, the process and the folder are the real ones."""
+    server = await start(tmp_path / "new" / "data")
+    assert re.fullmatch(r"nats://127\.0\.0\.1:\d+", server.url)
+    assert await embedded.answers(server.url)
+    os.kill(server.pid, 0)
+    assert server.data_dir == tmp_path / "new" / "data"
+    assert f"[{server.pid}]" in server.log_file.read_text()
+
+
+async def test_it_takes_the_port_it_is_given(tmp_path: Path, start: Start) -> None:
+    """A server that is started again is where its clients look for it."""
+    first = await start(tmp_path)
+    await first.stop()
+    again = await start(tmp_path, port=int(first.url.rpartition(":")[2]))
+    assert again.url == first.url
+
+
+async def test_it_never_listens_to_the_world(tmp_path: Path) -> None:
+    """It has no password, so it is for this machine alone."""
+    with pytest.raises(ValueError, match="loopback only"):
+        await embedded.start(tmp_path, host="0.0.0.0", port=0)  # noqa: S104
+
+
+async def test_data_is_kept_between_runs(tmp_path: Path, start: Start) -> None:
+    """The same stream, the same seq."""
+    server = await start(tmp_path)
+    seq = await publish(server.url, b"before")
+    await server.stop()
+    again = await start(tmp_path)
+    assert await stored(again.url, seq) == b"before"
+    assert await publish(again.url, b"after") == seq + 1
+
+
+async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, start: Start) -> None:
+    """Kill -9 of the server itself."""
+    server = await start(tmp_path)
+    seq = await publish(server.url, b"before")
+    os.kill(server.pid, signal.SIGKILL)
+    await server.wait()
+    assert await stored((await start(tmp_path)).url, seq) == b"before"
+
+
+async def test_the_store_may_fill_more_than_what_was_free_at_the_start(
+    tmp_path: Path, start: Start
+) -> None:
+    """A limit drawn from the free space would leave a grown store over it after a restart."""
+    server = await start(tmp_path)
+    client = await nats.connect(server.url)
+    await client.jetstream().add_stream(name="HUGE", subjects=["huge"], max_bytes=900 * 10**9)
+    await client.close()
+
+
+async def test_a_folder_may_have_any_name(tmp_path: Path, start: Start) -> None:
+    """Quotes, blanks, variables and letters of all sorts reach nats-server as they are."""
+    folder = tmp_path / 'it\'s "my" $HOME \\ {data} # Größe'
+    server = await start(folder)
+    seq = await publish(server.url, b"here")
+    await server.stop()
+    assert list((folder / "nats").rglob("*.blk"))
+    assert await stored((await start(folder)).url, seq) == b"here"
+
+
+async def test_a_stop_leaves_nothing_running(tmp_path: Path, start: Start) -> None:
+    """Twice, and at once, is as good as once."""
+    server = await start(tmp_path)
+    await asyncio.gather(server.stop(), server.stop())
+    await server.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(server.pid, 0)
+    assert await server.wait() == 0
+    assert not await embedded.answers(server.url)
+
+
+async def test_its_end_is_noticed(tmp_path: Path, start: Start) -> None:
+    """Everybody who waits learns how it ended."""
+    server = await start(tmp_path)
+    waiting = [asyncio.create_task(server.wait()) for _ in range(2)]
+    os.kill(server.pid, signal.SIGKILL)
+    assert await asyncio.gather(*waiting) == [128 + signal.SIGKILL] * 2
+
+
+async def test_a_frozen_server_is_killed(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot be asked to end."""
+    monkeypatch.setattr(embedded, "GRACE_SECONDS", 0.05)
+    server = await start(tmp_path)
+    os.kill(server.pid, signal.SIGSTOP)
+    await server.stop()
+    assert await server.wait() == 128 + signal.SIGKILL
+
+
+async def test_a_frozen_watchdog_does_not_keep_the_server(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the gateway ends both itself."""
+    monkeypatch.setattr(embedded, "STOP_SECONDS", 0.05)
+    server = await start(tmp_path)
+    server._watchdog.send_signal(signal.SIGSTOP)
+    await server.stop()
+    assert not await embedded.answers(server.url)
+
+
+async def test_a_folder_that_is_still_in_use_is_waited_for(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The predecessor is frozen, so that it takes the whole grace to end."""
+    monkeypatch.setattr(embedded, "GRACE_SECONDS", 0.3)
+    dying = await start(tmp_path)
+    os.kill(dying.pid, signal.SIGSTOP)
+    _, successor = await asyncio.gather(dying.stop(), start(tmp_path))
+    assert await embedded.answers(successor.url)
+
+
+async def test_a_start_can_be_given_up(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it waits for the folder: at once, and it does not take it later."""
+    monkeypatch.setattr(embedded, "LOCK_SECONDS", 3600)
+    monkeypatch.setattr(embedded, "STOP_SECONDS", 3600)
+    first = await start(tmp_path)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(embedded.start(tmp_path, port=0), timeout=0.2)
+    await first.stop()
+    assert await embedded.answers((await start(tmp_path)).url)
