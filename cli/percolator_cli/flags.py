@@ -1,0 +1,121 @@
+"""Options that several commands have: settings as flags, and where the gateway is.
+
+The flags are made out of the settings themselves, so that there is one table of names, defaults
+and meanings. What a flag's value may be is for the settings to say: here all are text.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from pydantic.fields import FieldInfo
+
+from percolator.settings import Settings
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+NATS = ("nats_url", "nats_creds", "nats_token", "nats_tls_ca", "stream")
+"""The settings that say where events go."""
+
+PANELS = {
+    "Gateway": ("host", "port", "data_dir", "drain_seconds"),
+    "NATS": (*NATS, "backlog"),
+    "Memory": ("log_capacity", "replay_limit", "max_buffered_bytes"),
+    "Limits (0 switches one off)": (
+        *("max_connections", "max_connections_per_slab", "max_connections_per_ip"),
+        *("max_channels_per_client", "max_message_bytes", "messages_per_second", "message_burst"),
+        *("attempts_per_second", "attempt_burst", "subscribe_timeout"),
+    ),
+    "Pace": ("price_interval", "ping_interval", "pong_timeout"),
+    "Access": (
+        *("auth", "auth_secret", "auth_public_key", "stats_token", "allowed_origins"),
+        *("trusted_proxies", "tls_cert", "tls_key"),
+    ),
+    "Logs": ("log_level", "log_format"),
+}
+"""Under which heading a setting stands in the help; one that is missing goes to the last."""
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        help="The gateway: http, https, ws or wss, with or without a path "
+        "(default: where the settings have it).",
+        metavar="URL",
+        rich_help_panel="Gateway",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def with_settings(names: Iterable[str] = tuple(Settings.model_fields)) -> Decorator:
+    """Decorate a command: each of the settings becomes an option.
+
+    The command takes them as one argument `flags`, by name, as `settings.load` wants them.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        wanted = list(names)
+
+        def command(**given: Any) -> None:  # noqa: ANN401 - what Typer parsed
+            flags = {name: given.pop(name) for name in wanted}
+            function(**given, flags=flags)
+
+        own = inspect.signature(function, eval_str=True).parameters.values()
+        kept = [each for each in own if each.name != "flags"]
+        options = [_option(name, Settings.model_fields[name]) for name in wanted]
+        command.__signature__ = inspect.Signature([*kept, *options])  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in (*kept, *options)}
+        command.__doc__ = function.__doc__
+        command.__name__ = function.__name__
+        return command
+
+    return decorate
+
+
+def _option(name: str, field: FieldInfo) -> inspect.Parameter:
+    flag = f"--{name.replace('_', '-')}"
+    switch = field.annotation is bool
+    option = typer.Option(
+        f"{flag}/--no-{name.replace('_', '-')}" if switch else flag,
+        help=_help(field),
+        metavar=None if switch else _metavar(name, field),
+        rich_help_panel=_panel(name),
+    )
+    kind: Any = bool | None if switch else str | None
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option]
+    )
+
+
+def _panel(name: str) -> str:
+    return next((panel for panel, names in PANELS.items() if name in names), list(PANELS)[-1])
+
+
+def _metavar(name: str, field: FieldInfo) -> str:
+    kinds = (field.annotation, *get_args(field.annotation))
+    if Path in kinds:
+        return "DIR" if name.endswith("dir") else "FILE"
+    if float in kinds:
+        return "SECONDS" if field.description and field.description.endswith(", s") else "N"
+    return "N" if int in kinds and name != "port" else name.rpartition("_")[2].upper()
+
+
+def _help(field: FieldInfo) -> str:
+    text = field.description or ""
+    default = _shown(field)
+    return f"{text[:1].upper()}{text[1:]}{f' (default: {default})' if default else ''}."
+
+
+def _shown(field: FieldInfo) -> str:
+    """Give the default for the help, which must read the same on every machine."""
+    default = field.get_default(call_default_factory=True)
+    if default is None or default == ():
+        return ""
+    if isinstance(default, Path):
+        return "in your data folder"
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return f"{default:g}" if isinstance(default, float) else str(default)

@@ -1,0 +1,103 @@
+"""`percolator serve`: the gateway as a process, from its settings to its exit code."""
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from percolator.settings import Settings, load
+from percolator_cli import gateway, logs
+from percolator_cli.command import examples, single
+from percolator_cli.flags import with_settings
+
+if TYPE_CHECKING:
+    from percolator.service import Addresses, Service
+
+EXIT_CODES = {signal.SIGTERM: 0, signal.SIGINT: 130}
+"""What stops the gateway, and how the process then ends."""
+
+
+@with_settings()
+def serve(
+    flags: dict[str, Any],
+    demo: Annotated[
+        bool,
+        typer.Option(
+            "--demo", help="Also play a recorded market, so that there is something to see."
+        ),
+    ] = False,
+) -> None:
+    """Run the gateway.
+
+    Without --nats-url it uses the NATS at 127.0.0.1:4222, and where none answers there it starts
+    one of its own. Each setting may also stand in the environment (PERCOLATOR_PORT=8080) or in
+    percolator.toml (port = 8080).
+    """
+    settings = load(flags).settings
+    logs.configure(settings.log_level, settings.log_format)
+    raise typer.Exit(asyncio.run(_serve(settings, demo=demo)))
+
+
+command = single(
+    serve,
+    examples(
+        "percolator serve --demo",
+        "percolator serve --port 8080 --nats-url nats://nats-1:4222,nats://nats-2:4222",
+    ),
+)
+
+
+async def _serve(settings: Settings, *, demo: bool) -> int:
+    """Run until a signal comes, and give its exit code. Raises what the service fails of."""
+    from percolator.service import Service  # noqa: PLC0415 - all of the service, for this alone
+
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    for number in EXIT_CODES:
+        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
+    service = Service(settings)
+    running = asyncio.create_task(_run(service, demo=demo))
+    first = asyncio.create_task(signals.get())
+    await asyncio.wait({running, first}, return_when=asyncio.FIRST_COMPLETED)
+    again = asyncio.create_task(_stop_at_once(signals))
+    running.cancel()
+    failure = (await asyncio.gather(running, return_exceptions=True))[0]
+    await service.stop()
+    again.cancel()
+    if first.done():
+        return EXIT_CODES[first.result()]
+    first.cancel()
+    assert isinstance(failure, BaseException)
+    raise failure
+
+
+async def _run(service: "Service", *, demo: bool) -> None:
+    """Start, say so, and go on until the service fails."""
+    addresses = await service.start()
+    await service.ready()
+    if demo:
+        await service.play_demo()
+    print(ready_line(addresses, service.settings), flush=True)
+    raise await service.failed
+
+
+def ready_line(addresses: "Addresses", settings: Settings) -> str:
+    """Say where everything is."""
+    bound = replace(
+        gateway.address(None, settings.model_copy(update={"host": addresses.host})),
+        port=addresses.port,
+    )
+    nats = f"NATS {addresses.nats}"
+    if addresses.data_dir is not None:
+        nats += f" (embedded, data in {addresses.data_dir})"
+    return f"percolator is ready: WebSocket {bound.ws}, dashboard {bound.http}/, {nats}"
+
+
+async def _stop_at_once(signals: "asyncio.Queue[signal.Signals]") -> None:
+    """Wait for the second signal. What we have started notices our end by itself."""
+    number = await signals.get()
+    sys.stderr.flush()
+    os._exit(EXIT_CODES[number])

@@ -1,0 +1,126 @@
+"""`percolator publish price|trade|funding` as processes, to a real JetStream."""
+
+import asyncio
+import json
+import socket
+import time
+from typing import Any
+
+import nats
+import pytest
+
+from tests.cli.program import Program, Serving, get
+
+
+def stored(nats_url: str, stream: str, seq: int) -> tuple[str, dict[str, Any]]:
+    """Give subject and event that a stream holds at a seq."""
+
+    async def get() -> tuple[str, dict[str, Any]]:
+        client = await nats.connect(nats_url)
+        try:
+            message = await client.jetstream().get_msg(stream, seq)
+        finally:
+            await client.close()
+        assert message.data is not None
+        assert message.subject is not None
+        return message.subject, json.loads(message.data)
+
+    return asyncio.run(get())
+
+
+@pytest.mark.parametrize(
+    ("args", "subject", "event"),
+    [
+        ("price SOL 1.5", "percolator.price.SOL", {"price": 1.5}),
+        (
+            "price SOL 1.5 --mark 1.51 --index 1.49",
+            "percolator.price.SOL",
+            {"price": 1.5, "markPrice": 1.51, "indexPrice": 1.49},
+        ),
+        (
+            "trade SOL long 1000000 1.5",
+            "percolator.trade.SOL",
+            {"side": "long", "size": "1000000", "price": 1.5},
+        ),
+        ("funding SOL 0.0001", "percolator.funding.SOL", {"rate": "0.0001"}),
+        ("funding SOL -0.0001", "percolator.funding.SOL", {"rate": "-0.0001"}),
+        ("funding SOL -2e-5", "percolator.funding.SOL", {"rate": "-0.00002"}),
+    ],
+)
+@pytest.mark.usefixtures("serving")
+def test_an_event_gets_a_seq_and_stands_in_the_stream(
+    percolator: Program,
+    *,
+    nats_url: str,
+    stream_name: str,
+    args: str,
+    subject: str,
+    event: dict[str, Any],
+) -> None:
+    """Subject and seq are printed; the event is as it was typed, stamped with now."""
+    before = time.time_ns() // 1_000_000
+    done = percolator.run("publish", *args.split())
+    after = time.time_ns() // 1_000_000
+    assert (done.code, done.out, done.err) == (0, f"published {subject} seq 1\n", "")
+    found_subject, found = stored(nats_url, stream_name, 1)
+    assert found_subject == subject
+    assert before <= found.pop("timestamp") <= after
+    slab, kind = found.pop("slab"), found.pop("type")
+    assert (f"percolator.{kind}.{slab}", found) == (subject, event)
+
+
+def test_the_gateway_has_what_was_published(percolator: Program, serving: Serving) -> None:
+    """Here by way of the gateway's state."""
+    percolator.run("publish", "price", "SOL", "1.5", "--timestamp", "1234567890123")
+    markets: dict[str, Any] = {}
+    while not markets:
+        markets = get(f"{serving.http}/markets")["markets"]
+    assert markets["SOL"]["price"]["timestamp"] == 1234567890123
+
+
+@pytest.mark.usefixtures("serving")
+def test_json_has_subject_and_seq(percolator: Program) -> None:
+    """For scripts."""
+    done = percolator.run("publish", "price", "SOL", "1.5", "--json")
+    assert done.json == {"subject": "percolator.price.SOL", "seq": 1}
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ("price SOL -1", "price must be a number of USD greater than 0, not -1"),
+        ("price SOL 0", "price must be a number of USD greater than 0, not 0"),
+        ("price SOL nan", "price must be a number of USD greater than 0, not nan"),
+        ("price SOL much", "price must be a number of USD greater than 0, not much"),
+        ("price SOL 1 --mark -2", "markPrice must be a number of USD greater than 0, not -2"),
+        ("price SO.L 1", "'SO.L' is no slab"),
+        ("price SOL 1 --timestamp -5", "timestamp must be Unix milliseconds"),
+        ("trade SOL buy 1 1", "side must be long or short, not buy"),
+        ("trade SOL long -5 1", "size must be a whole number of base units"),
+        ("trade SOL long 1.5 1", "size must be a whole number of base units"),
+        ("trade SOL long 1 -1", "price must be a number of USD greater than 0, not -1"),
+        ("funding SOL little", "rate must be a decimal number such as 0.0001, not little"),
+    ],
+)
+def test_an_event_that_is_none_is_one_sentence(program: Program, args: str, sentence: str) -> None:
+    """Nothing is sent, NATS is not even asked for."""
+    done = program.run("publish", *args.split())
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"percolator: {sentence}")
+    assert done.err.count("\n") == 1
+
+
+def test_without_a_stream_it_says_to_start_a_gateway(percolator: Program) -> None:
+    """It makes no stream itself."""
+    done = percolator.run("publish", "price", "SOL", "1.5")
+    assert (done.code, done.out) == (1, "")
+    assert "start a gateway once" in done.err
+
+
+def test_without_a_nats_it_says_where_it_looked(program: Program) -> None:
+    """One sentence."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    done = program.run("publish", "price", "SOL", "1.5", "--nats-url", f"nats://127.0.0.1:{port}")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"percolator: NATS at nats://127.0.0.1:{port} cannot be reached")
