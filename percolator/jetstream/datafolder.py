@@ -5,6 +5,7 @@ Files only; the process is `embedded`'s.
 
 import errno
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -102,7 +103,13 @@ class DataFolder:
 
     def bytes_stored(self) -> int:
         """Give the size of the store."""
-        return sum(_size(file) for file in self.nats.rglob("*.blk"))
+        # Other than rglob, walk minds no folder that vanishes under it: the server may be at work.
+        return sum(
+            _size(Path(folder, file))
+            for folder, _, files in os.walk(self.nats)
+            for file in files
+            if file.endswith(".blk")
+        )
 
     def holder(self) -> int | None:
         """Give the process id of the server that has, or had, the store."""

@@ -64,6 +64,9 @@ class EmbeddedNats:
 
     `url` is its address, `data_dir` the data folder as an absolute path, `log_file` what the
     server writes about itself, `pid` its process.
+
+    Stop it before the event loop ends: asyncio then kills the children it still has, and a killed
+    watchdog takes its server along on Linux only.
     """
 
     def __init__(self, url: str, folder: DataFolder, pid: int, watchdog: Process) -> None:
