@@ -1,4 +1,4 @@
-"""Heads: the newest event of each subject up to a seq, out of the stream itself.
+"""Heads: the newest valid event of each subject up to a seq, out of the stream itself.
 
 With them and the events after that seq, a gateway that starts now has the state of one that has
 read the stream from its beginning.
@@ -6,21 +6,46 @@ read the stream from its beginning.
 
 from nats.aio.client import Client
 
+from percolator.errors import EventError
+from percolator.events import decode
 from percolator.jetstream.direct import Stored, direct_get
 
 SUBJECTS_A_REQUEST = 512
 """The server answers for 1,024 subjects at the most."""
+STEPS_BACK = 100
+"""So many bad events in a row are gone back over, one by one, in search of a good one."""
 
 
 async def heads(client: Client, stream: str, pattern: str, up_to: int) -> list[Stored]:
     """Give the newest event, at or before seq `up_to`, of each subject that fits the pattern.
 
-    Raises NatsUnreachableError where the stream does not answer in time.
+    A message that is no valid event does not hide the one before it. Raises NatsUnreachableError
+    where the stream does not answer in time.
     """
     info = await client.jetstream().stream_info(stream, subjects_filter=pattern)
     subjects = sorted(info.state.subjects or {})
     found: list[Stored] = []
     for start in range(0, len(subjects), SUBJECTS_A_REQUEST):
         part = subjects[start : start + SUBJECTS_A_REQUEST]
-        found += await direct_get(client, stream, {"multi_last": part, "up_to_seq": up_to})
+        newest = await direct_get(client, stream, {"multi_last": part, "up_to_seq": up_to})
+        valid = [await _valid(client, stream, head) for head in newest]
+        found += [head for head in valid if head is not None]
     return found
+
+
+async def _valid(client: Client, stream: str, head: Stored) -> Stored | None:
+    """Go back from what is no event to the newest of its subject that is one, if any is near."""
+    for _ in range(STEPS_BACK):
+        try:
+            decode(head.subject, head.payload)
+        except EventError as error:
+            if error.reason == "invalid_subject" or head.seq == 1:
+                return None
+        else:
+            return head
+        request: dict[str, object] = {"multi_last": [head.subject], "up_to_seq": head.seq - 1}
+        older = await direct_get(client, stream, request)
+        if not older:
+            return None
+        head = older[0]
+    return None
