@@ -49,7 +49,8 @@ class Heartbeat:
 
     def add(self, connection: Beating) -> None:
         """Ping this one too, for as long as it is open."""
-        self._turns.append(connection)
+        if self._interval:
+            self._turns.append(connection)
 
     def pong(self, connection: Beating, payload: bytes) -> None:
         """Take a pong; one that answers no ping of ours says nothing."""
@@ -69,24 +70,33 @@ class Heartbeat:
     def tick(self) -> None:
         """Terminate whoever is overdue, then ping those whose turn has come."""
         now = self._clock()
-        while self._overdue and self._overdue[0][0] <= now:
-            _, connection = self._overdue.popleft()
-            if self._owed.get(connection, now) <= now - self._timeout:
+        while self._overdue and self._overdue[0][0] + self._timeout <= now:
+            sent, connection = self._overdue.popleft()
+            if self._owed.get(connection) == sent:
                 self.forget(connection)
                 connection.terminate()
         if self._interval:
             self._share += len(self._turns) * min((now - self._at) / self._interval, 1.0)
             self._at = now
-            frame = Frame(Opcode.PING, _STAMP.pack(now)).serialize(mask=False)
-            while self._share >= 1 and self._turns:
+            self._take_turns(now)
+
+    def _take_turns(self, now: float) -> None:
+        """Ping as many as the share allows; those that are gone cost nothing of it."""
+        frame = Frame(Opcode.PING, _STAMP.pack(now)).serialize(mask=False)
+        for _ in range(len(self._turns)):
+            if self._share < 1:
+                break
+            connection = self._turns.popleft()
+            if connection.is_open:
                 self._share -= 1
-                self._ping(self._turns.popleft(), now, frame)
+                self._turns.append(connection)
+                self._ping(connection, now, frame)
+        self._share %= 1
 
     def _ping(self, connection: Beating, now: float, frame: bytes) -> None:
-        if not connection.is_open:
-            return
+        if connection in self._owed:
+            return  # it may answer the last ping only, and it is the first that we wait for
         connection.send(frame)
-        self._turns.append(connection)
-        if self._timeout and connection not in self._owed:
+        if self._timeout:
             self._owed[connection] = now
-            self._overdue.append((now + self._timeout, connection))
+            self._overdue.append((now, connection))

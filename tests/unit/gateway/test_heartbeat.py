@@ -1,0 +1,245 @@
+"""The heartbeat: who is pinged when, and who is cut off."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+from websockets.streams import StreamReader
+
+from percolator.gateway.heartbeat import PONG_BUCKETS, Heartbeat
+
+
+class Peer:
+    """The other side of a connection: what it was sent, and whether it was cut off."""
+
+    def __init__(self, hall: "Hall") -> None:
+        self.is_open = True
+        self.pings: list[bytes] = []
+        self.times: list[float] = []
+        self.cut_off: list[float] = []
+        self._hall = hall
+
+    def send(self, data: bytes) -> None:
+        """Take one frame, which must be a ping."""
+        reader = StreamReader()
+        reader.feed_data(data)
+        with pytest.raises(StopIteration) as parsed:
+            next(Frame.parse(reader.read_exact, mask=False))
+        frame = parsed.value.value
+        assert (frame.opcode, frame.fin) == (Opcode.PING, True)
+        self.pings.append(bytes(frame.data))
+        self.times.append(self._hall.now)
+
+    def terminate(self) -> None:
+        """Be cut off."""
+        self.is_open = False
+        self.cut_off.append(self._hall.now)
+
+    def pong(self) -> None:
+        """Answer the last ping."""
+        self._hall.heartbeat.pong(self, self.pings[-1])
+
+
+class Hall:
+    """A heartbeat, its clock, and the peers that it looks after."""
+
+    def __init__(self, interval: float, timeout: float, peers: int = 0, now: float = 0.0) -> None:
+        self.now = now
+        self.heartbeat = Heartbeat(lambda: self.now, interval, timeout)
+        self.peers = [self.enter() for _ in range(peers)]
+
+    def enter(self) -> Peer:
+        """One more connection."""
+        peer = Peer(self)
+        self.heartbeat.add(peer)
+        return peer
+
+    def tick(self, now: float) -> None:
+        """Let it be `now`."""
+        self.now = now
+        self.heartbeat.tick()
+
+    def run(self, until: float, step: float = 0.125, *, answering: bool = True) -> None:
+        """Tick every `step` seconds; those that are pinged answer at once, if they are to."""
+        while self.now < until:
+            before = [len(peer.pings) for peer in self.peers]
+            self.tick(self.now + step)
+            for peer, had in zip(self.peers, before, strict=True):
+                if answering and len(peer.pings) > had:
+                    peer.pong()
+
+
+def test_each_connection_is_pinged_once_an_interval() -> None:
+    """In turn, from the first interval on."""
+    hall = Hall(interval=32, timeout=10, peers=8)
+    hall.run(until=96)
+    assert [len(peer.pings) for peer in hall.peers] == [3] * 8
+    for peer in hall.peers:
+        assert [later - at for at, later in pairwise(peer.times)] == [32.0, 32.0]
+
+
+def test_a_thousand_pings_never_leave_together() -> None:
+    """Each tick sends its share of them and no more."""
+    hall = Hall(interval=32, timeout=10, peers=1024)
+    hall.run(until=32)
+    times = [at for peer in hall.peers for at in peer.times]
+    assert len(times) == 1024
+    assert max(times.count(at) for at in set(times)) == 4
+
+
+def test_a_tick_that_comes_late_pings_each_once_at_the_most() -> None:
+    """However late it is, it does not make up for what was missed."""
+    hall = Hall(interval=1, timeout=10, peers=3)
+    hall.tick(500.0)
+    assert [len(peer.pings) for peer in hall.peers] == [1, 1, 1]
+
+
+def test_who_does_not_answer_in_time_is_cut_off() -> None:
+    """At the first tick after the timeout, once, and not before."""
+    hall = Hall(interval=1, timeout=10, peers=1)
+    (peer,) = hall.peers
+    hall.tick(1.0)
+    hall.tick(10.9)
+    assert peer.cut_off == []
+    hall.run(until=40)
+    assert peer.cut_off == [11.025]
+
+
+def test_who_answers_stays() -> None:
+    """For as long as it does."""
+    hall = Hall(interval=16, timeout=10, peers=4)
+    hall.run(until=200)
+    assert all(peer.is_open for peer in hall.peers)
+    hall.run(until=240, answering=False)
+    assert not any(peer.is_open for peer in hall.peers)
+
+
+@given(st.floats(0, 1e6), st.sampled_from([0.1, 1.5, 5.0, 10.0]))
+def test_no_rounding_lets_a_silent_one_stay(now: float, timeout: float) -> None:
+    """Sums of floats are rounded; a connection must not slip through between two of them."""
+    hall = Hall(interval=1, timeout=timeout, peers=1, now=now)
+    hall.tick(now + 2)
+    (sent,) = hall.peers[0].times
+    hall.tick(sent + timeout)
+    hall.tick(sent + timeout + 0.25)
+    assert not hall.peers[0].is_open
+
+
+def test_one_that_owes_a_pong_is_not_pinged_again() -> None:
+    """A client may answer the last ping only, and it is the first that we would wait for."""
+    hall = Hall(interval=1, timeout=10, peers=1)
+    (peer,) = hall.peers
+    for second in range(1, 10):
+        hall.tick(float(second))
+    assert len(peer.pings) == 1
+    peer.pong()
+    hall.tick(10.0)
+    assert len(peer.pings) == 2
+    hall.tick(11.0)
+    assert peer.is_open
+
+
+def test_a_pong_that_answers_no_ping_says_nothing() -> None:
+    """Unsolicited ones are allowed, and keep nobody alive."""
+    hall = Hall(interval=1, timeout=10, peers=1)
+    (peer,) = hall.peers
+    hall.heartbeat.pong(peer, b"")
+    hall.tick(1.0)
+    for payload in (b"", b"12345678", peer.pings[0] + b"x"):
+        hall.heartbeat.pong(peer, payload)
+    assert sum(hall.heartbeat.pongs) == 0
+    hall.tick(11.0)
+    assert not peer.is_open
+
+
+def test_a_pong_counts_once() -> None:
+    """Its double answers nothing any more."""
+    hall = Hall(interval=1, timeout=10, peers=1)
+    hall.tick(1.0)
+    hall.peers[0].pong()
+    hall.peers[0].pong()
+    assert sum(hall.heartbeat.pongs) == 1
+
+
+def test_the_time_to_pong_is_kept_as_a_histogram() -> None:
+    """Each bucket takes what is no longer than its bound; the last takes the rest."""
+    hall = Hall(interval=1, timeout=60, peers=1)
+    (peer,) = hall.peers
+    waits = [0.0, 0.25, 0.375, 10.0, 20.0]
+    for wait in waits:
+        hall.tick(hall.now + 1)
+        hall.now += wait
+        peer.pong()
+    counts = dict(zip((*PONG_BUCKETS, None), hall.heartbeat.pongs, strict=True))
+    assert {bound: count for bound, count in counts.items() if count} == {
+        0.001: 1,
+        0.25: 1,
+        0.5: 1,
+        10.0: 1,
+        None: 1,
+    }
+    assert hall.heartbeat.pong_seconds == sum(waits)
+
+
+def test_nothing_is_expected_of_one_that_is_gone() -> None:
+    """It is not cut off once more, and its turn passes."""
+    hall = Hall(interval=1, timeout=10, peers=2)
+    hall.tick(1.0)
+    gone, stays = hall.peers
+    gone.is_open = False
+    hall.heartbeat.forget(gone)
+    stays.pong()
+    hall.tick(20.0)
+    assert gone.cut_off == []
+    assert (len(gone.pings), len(stays.pings)) == (1, 2)
+
+
+def test_those_that_left_do_not_delay_the_others() -> None:
+    """Who was last in the row is pinged in its interval, also when all before it are gone."""
+    hall = Hall(interval=32, timeout=10, peers=1024)
+    for peer in hall.peers[:-1]:
+        peer.is_open = False
+    hall.run(until=64)
+    assert [at >= 32 for at in hall.peers[-1].times] == [False, True]
+
+
+def test_without_a_timeout_nobody_is_cut_off() -> None:
+    """The limit is switched off; pings still go out."""
+    hall = Hall(interval=1, timeout=0, peers=1)
+    for second in range(1, 100):
+        hall.tick(float(second))
+    assert (hall.peers[0].is_open, len(hall.peers[0].pings)) == (True, 99)
+
+
+def test_without_an_interval_nobody_is_pinged_and_nobody_kept() -> None:
+    """The heartbeat is switched off; connections that came and went leave no trace."""
+    hall = Hall(interval=0, timeout=10, peers=3)
+    hall.run(until=100)
+    assert [peer.pings for peer in hall.peers] == [[], [], []]
+    assert len(hall.heartbeat._turns) == 0
+
+
+@given(st.lists(st.integers(0, 3), max_size=80))
+def test_whoever_came_and_went_leaves_no_trace(steps: list[int]) -> None:
+    """After one interval and one timeout, whatever the order of events was."""
+    hall = Hall(interval=4, timeout=2)
+    for step in steps:
+        match step:
+            case 0:
+                hall.peers.append(hall.enter())
+            case 1 if hall.peers:
+                gone = hall.peers.pop(0)
+                gone.is_open = False
+                hall.heartbeat.forget(gone)
+            case 2:
+                hall.run(until=hall.now + 1)
+            case _:
+                hall.run(until=hall.now + 1, answering=False)
+    for peer in hall.peers:
+        peer.is_open = False
+        hall.heartbeat.forget(peer)
+    hall.run(until=hall.now + 4 + 2 + 1)
+    heartbeat = hall.heartbeat
+    assert (len(heartbeat._turns), len(heartbeat._owed), len(heartbeat._overdue)) == (0, 0, 0)
