@@ -10,7 +10,10 @@ from collections.abc import Callable
 
 
 class Pacer:
-    """Schedules `flush`, which says whether it left something; `due` is a time it wants besides."""
+    """Schedules `flush`, which says whether it left something; `due` is a time it wants besides.
+
+    A wake from inside a flush counts for nothing: the flush says itself what it left.
+    """
 
     def __init__(
         self,
@@ -28,10 +31,11 @@ class Pacer:
         self._not_before = 0.0
         self._soon: asyncio.Handle | None = None
         self._later: asyncio.TimerHandle | None = None
+        self._stopped = False
 
     def wake(self) -> None:
         """See to it that a flush comes, as soon as the pace allows."""
-        if self._soon is None:
+        if self._soon is None and not self._stopped:
             if self._not_before <= self._loop.time():
                 self._soon = self._loop.call_soon(self._run)
             else:
@@ -39,23 +43,29 @@ class Pacer:
 
     def stop(self) -> None:
         """Flush no more."""
+        self._stopped = True
         for handle in (self._soon, self._later):
             if handle is not None:
                 handle.cancel()
 
     def _run(self) -> None:
-        self._soon = None
         start = self._loop.time()
-        more = self._flush()
-        end = self._loop.time()
+        more = False
+        try:
+            more = self._flush()
+        finally:
+            self._soon = None
+            self._count(start, self._loop.time())
+            if more:
+                self.wake()
+            self._set_timer()
+
+    def _count(self, start: float, end: float) -> None:
         took = end - start
         self.flushes += 1
         self.seconds += took
         self.longest = max(self.longest, took)
         self._not_before = end + took
-        if more:
-            self.wake()
-        self._set_timer()
 
     def _set_timer(self) -> None:
         if self._later is not None:
