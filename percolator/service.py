@@ -102,6 +102,8 @@ class Service:
         host, port = await self.gateway.start(self.settings.host, self.settings.port)
 
         async def connect_feed(closed: Callable[[], Awaitable[None]]) -> Client:
+            # Looked for anew each time: the server that another gateway had started goes with it.
+            address = await self._find_nats()
             return await connect(address, name="percolator feed", reconnect=False, closed=closed)
 
         intake = Intake(self.hub, self.stats, self._clock, self._report)
@@ -135,7 +137,13 @@ class Service:
             with contextlib.suppress(NatsError):  # NATS is down: the market goes on without us
                 await publisher.publish(subject, payload)
 
-        self._spawn(tape.play(publish, loop=True))
+        async def play() -> None:
+            try:
+                await tape.play(publish, loop=True)
+            finally:
+                await client.close()
+
+        self._spawn(play())
 
     async def stop(self) -> None:
         """Let the clients go, then the feed, then NATS."""
@@ -219,7 +227,7 @@ class Service:
         url = settings.nats_url or (self._embedded and self._embedded.url)
         if not url:
             if not await embedded.answers(DEFAULT_NATS):
-                self._embedded = await embedded.start(settings.data_dir)
+                self._embedded = await embedded.start(settings.data_dir.expanduser())
                 self._spawn(self._watch_embedded(self._embedded))
                 url = self._embedded.url
             else:
