@@ -76,7 +76,7 @@ class Service:
             limits=self.slab_limits,
             log_capacity=settings.log_capacity,
             price_interval=settings.price_interval,
-            turn_bytes=max(settings.max_buffered_bytes // 2, 1) or 32_768,
+            turn_bytes=settings.max_buffered_bytes // 2 or 32_768,
         )
         self.guard = Guard(settings, self.stats, clock)
         self.heartbeat = Heartbeat(clock, settings.ping_interval, settings.pong_timeout)

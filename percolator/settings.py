@@ -2,7 +2,7 @@
 
 Layers, the first that speaks wins: flags, the environment (`PERCOLATOR_` and the name in
 capitals), `percolator.toml` in the working directory, the default. Nothing else reads the
-environment.
+environment. What a value may be is in `values`.
 """
 
 import difflib
@@ -10,30 +10,48 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Self
 
 import platformdirs
-from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
 from percolator.errors import SettingsError
+from percolator.values import (
+    Buffer,
+    Capacity,
+    Count,
+    File,
+    Folder,
+    Level,
+    LineFormat,
+    NatsUrl,
+    Networks,
+    Origins,
+    Port,
+    Rate,
+    Seconds,
+    Secret,
+    SigningSecret,
+    StreamName,
+    Switch,
+    Text,
+    allowed,
+    hide_password,
+)
 
 ENV_PREFIX = "PERCOLATOR_"
 TOML_FILE = Path("percolator.toml")
-
-Network = IPv4Network | IPv6Network
-Count = Annotated[int, Field(ge=0, le=10_000_000)]
-Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
-Rate = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+SHOWN = 64
+"""So many characters of a value that cannot be used are shown."""
 
 
 class Settings(BaseSettings):
@@ -44,25 +62,21 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
-    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
-    port: int = Field(3001, ge=0, le=65_535, description="port to listen on; 0 picks a free one")
-    nats_url: str | None = Field(
+    host: Text = Field("127.0.0.1", description="address to listen on")
+    port: Port = Field(3001, description="port to listen on; 0 picks a free one")
+    nats_url: NatsUrl = Field(
         None, description="NATS to use, several divided by commas; none: 127.0.0.1:4222 or embedded"
     )
-    nats_creds: FilePath | None = Field(None, description="NATS credentials file (.creds)")
-    nats_token: SecretStr | None = Field(None, description="NATS token")
-    nats_tls_ca: FilePath | None = Field(None, description="CA file for TLS to NATS")
-    data_dir: Path = Field(
+    nats_creds: File = Field(None, description="NATS credentials file (.creds)")
+    nats_token: Secret = Field(None, description="NATS token")
+    nats_tls_ca: File = Field(None, description="CA file for TLS to NATS")
+    data_dir: Folder = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("percolator", appauthor=False)),
         description="where the embedded nats-server keeps its stream",
     )
-    stream: str = Field(
-        "PERCOLATOR", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="name of the JetStream stream"
-    )
+    stream: StreamName = Field("PERCOLATOR", description="name of the JetStream stream")
     backlog: Count = Field(10_000, description="newest events read at start-up")
-    log_capacity: int = Field(
-        1_000, ge=1, le=1_000_000, description="events kept in memory for each channel"
-    )
+    log_capacity: Capacity = Field(1_000, description="events kept in memory for each channel")
     replay_limit: Count = Field(10_000, description="events that one subscribe may replay")
 
     max_connections: Count = Field(1_000, description="connections in all")
@@ -70,7 +84,7 @@ class Settings(BaseSettings):
     max_connections_per_ip: Count = Field(5, description="connections from one address")
     max_channels_per_client: Count = Field(50, description="channels of one client")
     max_message_bytes: Count = Field(4_096, description="size of a client's message, bytes")
-    max_buffered_bytes: Count = Field(
+    max_buffered_bytes: Buffer = Field(
         65_536, description="bytes that may wait in user space for one client"
     )
     messages_per_second: Rate = Field(10, description="messages a second from one client")
@@ -82,26 +96,22 @@ class Settings(BaseSettings):
     price_interval: Seconds = Field(0.5, description="at most one price a slab in this time, s")
     ping_interval: Seconds = Field(30, description="time between pings of a connection, s")
     pong_timeout: Seconds = Field(10, description="time for the pong, s")
-    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+    trusted_proxies: Networks = Field(
         (), description="proxies whose X-Forwarded-For counts (CIDRs, divided by commas)"
     )
     drain_seconds: Seconds = Field(10, description="time for an orderly shutdown, s")
 
-    auth: bool = Field(False, description="require a signed token")
-    auth_secret: SecretStr | None = Field(None, description="HS256 secret, 32 bytes or more")
-    auth_public_key: FilePath | None = Field(None, description="RS256 or EdDSA public key, PEM")
-    stats_token: SecretStr | None = Field(
-        None, description="bearer token for /ws/stats and /metrics"
-    )
-    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    auth: Switch = Field(False, description="require a signed token")
+    auth_secret: SigningSecret = Field(None, description="HS256 secret, 32 bytes or more")
+    auth_public_key: File = Field(None, description="RS256 or EdDSA public key, PEM")
+    stats_token: Secret = Field(None, description="bearer token for /ws/stats and /metrics")
+    allowed_origins: Origins = Field(
         (), description="origins that a browser may connect from, divided by commas; none: any"
     )
-    tls_cert: FilePath | None = Field(None, description="TLS certificate chain, PEM")
-    tls_key: FilePath | None = Field(None, description="TLS private key, PEM")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least level that is logged"
-    )
-    log_format: Literal["text", "json"] = Field("text", description="log lines for people or JSON")
+    tls_cert: File = Field(None, description="TLS certificate chain, PEM")
+    tls_key: File = Field(None, description="TLS private key, PEM")
+    log_level: Level = Field("info", description="least level that is logged")
+    log_format: LineFormat = Field("text", description="log lines for people or JSON")
 
     @classmethod
     def settings_customise_sources(
@@ -115,28 +125,51 @@ class Settings(BaseSettings):
         """Only what `load` passes counts: it reads the layers itself, to know their origins."""
         return (init_settings,)
 
-    @field_validator("trusted_proxies", mode="before")
-    @classmethod
-    def _networks(cls, value: object) -> object:
-        return tuple(ip_network(str(item), strict=False) for item in _listed(value))
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """Check what settings ask of one another."""
+        if self.auth and not (self.auth_secret or self.auth_public_key):
+            raise _fault("auth", "it needs a key: set auth_secret (HS256) or auth_public_key")
+        if self.auth_secret and self.auth_public_key:
+            raise _fault("auth_public_key", "it must not be set beside auth_secret: choose one")
+        for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
+            if getattr(self, name) and not getattr(self, other):
+                raise _fault(name, f"it needs {other} beside it")
+        for burst, rate in (
+            ("message_burst", "messages_per_second"),
+            ("attempt_burst", "attempts_per_second"),
+        ):
+            if not getattr(self, burst) and getattr(self, rate):
+                raise _fault(
+                    burst, f"it must be 1 or more; to switch this limit off, set {rate} to 0"
+                )
+        return self
 
-    @field_validator("allowed_origins", mode="before")
-    @classmethod
-    def _origins(cls, value: object) -> object:
-        return _listed(value)
 
-
-def _listed(value: object) -> tuple[object, ...]:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    if isinstance(value, list | tuple):
-        return tuple(value)
-    msg = "a list, or one text divided by commas"
-    raise ValueError(msg)
+def _fault(name: str, text: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        "settings", "it does not go with another", {"at": name, "text": text}
+    )
 
 
 SECRET = frozenset({"nats_token", "auth_secret", "stats_token"})
 """Settings whose values are never shown."""
+
+
+def shown(settings: Settings, name: str) -> str:
+    """Write a setting for people: nothing for none, and no secret, not even in an address."""
+    value = getattr(settings, name)
+    if value is None:
+        return ""
+    if isinstance(value, SecretStr):
+        return "(set, not shown)"
+    if isinstance(value, tuple):
+        return ", ".join(str(each) for each in value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    return hide_password(value) if name == "nats_url" else str(value)
 
 
 @dataclass(frozen=True)
@@ -188,6 +221,8 @@ def _env_layer() -> _Layer:
 
 
 def _toml_layer(path: Path) -> _Layer:
+    if path.is_dir():
+        raise SettingsError(f"{path} is a folder: it must be a file of settings, or not be there")
     try:
         found = TomlConfigSettingsSource(Settings, toml_file=path)()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -207,10 +242,17 @@ def _near(name: str, known: Iterable[str]) -> str:
 
 
 def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
-    first = error.errors(include_url=False, include_context=False)[0]
-    if not first["loc"]:
-        return first["msg"].removeprefix("Value error, ")
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "settings":
+        at = first["ctx"]["at"]
+        return f"setting {at} (from {origins[at]}): {first['ctx']['text']}"
     name = str(first["loc"][0])
-    allowed = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    given = "" if name in SECRET else f", not {str(first['input'])[:64]!r}"
-    return f"setting {name} (from {origins[name]}): it must be {allowed}{given}"
+    given = "" if name in SECRET else f", not {str(first['input'])[:SHOWN]!r}"
+    if name == "nats_url" and "@" in given:
+        given = ""  # what stands before the @ is a password
+    return f"setting {name} (from {origins[name]}): it must be {allowed_for(name)}{given}"
+
+
+def allowed_for(name: str) -> str:
+    """Say what is allowed for a setting, to go on from "it must be"."""
+    return allowed(Settings.model_fields[name])
