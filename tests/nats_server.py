@@ -5,6 +5,7 @@ port that the server keeps for its whole life, and in a folder that the test nam
 """
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -116,7 +117,9 @@ class NatsServer:
 
     def freeze(self) -> None:
         """Stop it with SIGSTOP: its connections stay open, and nothing answers."""
-        self._running().send_signal(signal.SIGSTOP)
+        process = self._running()
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # all of its threads, not only the first
 
     def thaw(self) -> None:
         """Let a frozen one go on."""
