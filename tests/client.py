@@ -73,9 +73,13 @@ class Client(asyncio.Protocol):
             _, client = await loop.create_connection(cls, host, port, local_addr=address)
         return client
 
+    async def answered(self) -> None:
+        """Wait until the request was answered, in whatever way, or cut off."""
+        await self.until(lambda: bool(self.head) or self.lost is not False)
+
     async def opened(self) -> Self:
         """Wait until the upgrade was answered with 101."""
-        await self.until(lambda: bool(self.head) or self.lost is not False)
+        await self.answered()
         assert self.head.startswith(UPGRADED), (self.head, self.lost)
         return self
 

@@ -32,12 +32,13 @@ UNLIMITED = {
 class Gateway:
     """A running gateway, its clients, and a way to publish to its stream."""
 
-    def __init__(self, service: Service, addresses: Addresses, client: NatsClient) -> None:
+    nats: NatsClient
+    """A connection of the test's own."""
+    publisher: Publisher
+
+    def __init__(self, service: Service, addresses: Addresses) -> None:
         self.service = service
         self.port = addresses.port
-        self.nats = client
-        """A connection of the test's own."""
-        self.publisher = Publisher(client, service.settings.stream)
         self._clients: list[Client] = []
 
     async def dial(self, *, local: str | None = None) -> Client:
@@ -162,25 +163,33 @@ def what_is_held(service: Service) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def running(nats_url: str, stream: str, **settings: object) -> AsyncIterator[Gateway]:
-    """Run a gateway for a while. `settings` go over those that a test wants in general."""
+async def starting(nats_url: str, stream: str, **settings: object) -> AsyncIterator[Gateway]:
+    """Run a gateway for a while, whether or not NATS is there. `settings` go over UNLIMITED."""
     faults: list[dict[str, Any]] = []
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: faults.append(context))
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
     values: dict[str, Any] = {**UNLIMITED, **settings}
     service = Service(Settings(port=0, nats_url=nats_url, stream=stream, **values))
-    addresses = await service.start()
-    client = await nats.connect(nats_url)
-    gateway = Gateway(service, addresses, client)
+    gateway = Gateway(service, await service.start())
     try:
-        async with asyncio.timeout(PATIENCE):
-            await service.ready()
         yield gateway
         await gateway.dismiss()
         await eventually(lambda: not service.backfill.running)
         assert what_is_held(service) == {}
     finally:
         await service.stop()
-        await client.close()
     assert not service.failed.done()
     assert not faults, faults
+
+
+@asynccontextmanager
+async def running(nats_url: str, stream: str, **settings: object) -> AsyncIterator[Gateway]:
+    """Run a gateway for a while, with its state loaded, and with a connection to publish by."""
+    async with starting(nats_url, stream, **settings) as gateway:
+        async with asyncio.timeout(PATIENCE):
+            await gateway.service.ready()
+        gateway.nats = await nats.connect(nats_url)
+        gateway.publisher = Publisher(gateway.nats, stream)
+        try:
+            yield gateway
+        finally:
+            await gateway.nats.close()

@@ -1,0 +1,273 @@
+"""The HTTP side of the port: routes, refusals, and heads that come late, long or wrong."""
+
+import asyncio
+import json
+import random
+from http import HTTPStatus
+
+import pytest
+
+from percolator.gateway import connection, server
+from tests.client import Client, frame, upgrade
+from tests.gateway import Gateway, eventually, starting
+from tests.nats_server import NatsServer
+
+HEAD_LIMIT = 8_192
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines of a fraction of a second, and a sweep that looks at them as often."""
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr(server, "SWEEP_SECONDS", 0.05)
+
+
+async def still_serves(gateway: Gateway) -> bool:
+    """Whether somebody who behaves is served as ever."""
+    await gateway.client("price:SOL")
+    return (await gateway.get("/health/live"))[0] == 200
+
+
+async def test_health_is_good_when_all_is(gateway: Gateway) -> None:
+    """With each check, and the seq that the gateway stands at."""
+    seq = await gateway.publish("price", "SOL")
+    await gateway.has_read(seq)
+    assert await gateway.get_json("/health") == {
+        "status": "ok",
+        "seq": seq,
+        "checks": {"state": {"ok": True}, "nats": {"ok": True}, "feed": {"ok": True}},
+    }
+    assert await gateway.get_json("/health/live") == {"status": "ok"}
+
+
+async def test_until_the_state_is_loaded_it_is_alive_but_not_ready(
+    nats_process: NatsServer,
+) -> None:
+    """Health is 503 and says why, and clients are sent away with 1013, until NATS is there."""
+    nats_process.kill()
+    async with starting(nats_process.url, "PERCOLATOR") as gateway:
+        assert (await gateway.get("/health/live"))[0] == 200
+        status, _, body = await gateway.get("/health")
+        health = json.loads(body)
+        assert (status, health["status"]) == (503, "unavailable")
+        assert health["checks"]["state"]["reason"]
+        assert health["checks"]["nats"]["reason"]
+        client = await gateway.knock()
+        assert await client.closed() == (1013, "not ready, try again later")
+        await client.gone()
+        assert gateway.service.stats.refused == {"not ready": 1}
+        nats_process.start()
+        await gateway.service.ready()
+        assert (await gateway.get("/health"))[0] == 200
+        await gateway.client("price:SOL")
+
+
+async def test_markets_show_the_state_folded_from_the_events(gateway: Gateway) -> None:
+    """Last price, mark, index, rate and trade, each with seq and timestamp."""
+    price = await gateway.publish("price", "SOL", price=1.5, markPrice=1.6, timestamp=7)
+    trade = await gateway.publish("trade", "SOL", side="short", size="3", price=2, timestamp=8)
+    rate = await gateway.publish("funding", "BTC", rate="-0.1", timestamp=9)
+    await gateway.has_read(rate)
+    sol = {
+        "slab": "SOL",
+        "price": {"price": 1.5, "markPrice": 1.6, "indexPrice": None, "timestamp": 7, "seq": price},
+        "trade": {"side": "short", "size": "3", "price": 2.0, "timestamp": 8, "seq": trade},
+    }
+    btc = {"slab": "BTC", "funding": {"rate": "-0.1", "timestamp": 9, "seq": rate}}
+    assert await gateway.get_json("/markets/SOL") == sol
+    assert await gateway.get_json("/markets") == {
+        "epoch": gateway.service.hub.epoch,
+        "seq": rate,
+        "markets": {"BTC": btc, "SOL": sol},
+    }
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "//", "/markets/NONE", "/markets/", "/ws/stats/", "/ws", "/../etc/passwd"]
+)
+async def test_an_unknown_path_is_404(gateway: Gateway, path: str) -> None:
+    """Also one that is no path at all to some."""
+    status, headers, body = await gateway.get(path)
+    assert (status, headers["content-length"]) == (404, str(len(body)))
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "HEAD", "BREW"])
+async def test_any_method_but_get_is_405(gateway: Gateway, method: str) -> None:
+    """At every path, and the answer says which one is served."""
+    for path in ("/", "/ws", "/ws/stats", "/nothing"):
+        request = f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        status, headers, _ = await gateway.request(request)
+        assert (status, headers["allow"]) == (405, "GET")
+
+
+async def test_a_post_with_a_body_is_405(gateway: Gateway) -> None:
+    """Whatever is in it."""
+    head = b"POST /ws/stats HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n"
+    assert (await gateway.request(head + b"x" * 5_000))[0] == 405
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET /health\r\n\r\n",
+        b"GET /health HTTP/2\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nbad name : x\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: \x00\r\n\r\n",
+        b"GET /health HTTP/1.1\r\n folded: x\r\n\r\n",
+        b"GET /health HTTP/1.1\nHost: x\n\n\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"\x00" * 100 + b"\r\n\r\n",
+        b"*1\r\n$4\r\nPING\r\n\r\n",
+        bytes(range(256)) + b"\r\n\r\n",
+    ],
+)
+async def test_what_is_no_request_is_400(gateway: Gateway, head: bytes) -> None:
+    """In words, and nobody else notices."""
+    status, headers, body = await gateway.request(head)
+    assert status == HTTPStatus.BAD_REQUEST
+    assert headers["content-length"] == str(len(body))
+    assert b"Traceback" not in body
+    assert await still_serves(gateway)
+
+
+PATHS = ["//", "///", "/%", "/%00", "/?", "?", "*", "http://x/ws", "/\xff", "/" + "a" * 7_000]
+
+
+@pytest.mark.parametrize("host", ["", "[", "[::1", "a b", ":::", "\xff", "x:99999999", "@", "//"])
+async def test_a_strange_path_or_host_is_answered(gateway: Gateway, host: str) -> None:
+    """An upgrade or a plain request: some HTTP status, and the gateway goes on."""
+    for path in PATHS:
+        plain = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1")
+        assert (await gateway.request(plain))[0] in (200, 400, 404)
+        client = await gateway.dial()
+        client.write(upgrade(path.encode().decode("latin-1"), {"Host": host}))
+        await client.answered()
+        assert client.head.split()[1] in (b"101", b"400", b"404")
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_random_garbage_is_answered_or_cut_and_costs_nobody_anything(
+    gateway: Gateway,
+) -> None:
+    """200 heads, each a request with some bytes of it replaced, doubled or left out."""
+    dice = random.Random(7)  # noqa: S311 - the same garbage each time
+    clients = []
+    for _ in range(200):
+        head = bytearray(upgrade())
+        for _ in range(dice.randint(1, 6)):
+            at = dice.randrange(len(head))
+            head[at : at + dice.randint(0, 3)] = dice.randbytes(dice.randint(0, 3))
+        client = await gateway.dial()
+        client.write(bytes(head))
+        clients.append(client)
+    for client in clients:
+        await client.answered()
+        if not client.head.startswith(b"HTTP/1.1 101"):
+            await client.gone()
+    assert await still_serves(gateway)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-WebSocket-Key": "short"}, 400),
+        ({"Sec-WebSocket-Key": "!" * 24}, 400),
+        ({"Sec-WebSocket-Version": "8"}, 400),
+        ({"Connection": "close"}, 426),
+    ],
+)
+async def test_an_upgrade_that_is_none_is_refused_in_http(
+    gateway: Gateway, headers: dict[str, str], status: int
+) -> None:
+    """With the status that says what is wrong."""
+    assert (await gateway.request(upgrade(headers=headers)))[0] == status
+
+
+async def test_an_upgrade_elsewhere_is_404(gateway: Gateway) -> None:
+    """WebSockets live at / and /ws."""
+    assert (await gateway.request(upgrade("/markets/SOL/ws")))[0] == 404
+
+
+async def test_an_answer_ends_the_connection(gateway: Gateway) -> None:
+    """It says so, and whatever is sent after the request is not looked at."""
+    second = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    _, headers, body = await gateway.request(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n" + second)
+    assert headers["connection"] == "close"
+    assert body == b"There is nothing at this path.\n"
+    await eventually(lambda: not gateway.service.gateway.connections)
+
+
+def padded(size: int) -> bytes:
+    """Give a request head of exactly so many bytes."""
+    start, end = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Padding: ", b"\r\n\r\n"
+    return start + b"x" * (size - len(start) - len(end)) + end
+
+
+async def test_a_head_of_8_kib_is_read(gateway: Gateway) -> None:
+    """Up to the last byte of the limit."""
+    assert (await gateway.request(padded(HEAD_LIMIT)))[0] == 200
+
+
+@pytest.mark.parametrize("size", [HEAD_LIMIT + 1, 100_000])
+async def test_a_longer_head_is_refused(gateway: Gateway, size: int) -> None:
+    """Without waiting for its end."""
+    assert (await gateway.request(padded(size)))[0] == 431
+    assert (await gateway.request(padded(size)[: HEAD_LIMIT + 1]))[0] == 431
+
+
+async def test_a_head_may_come_byte_by_byte(gateway: Gateway) -> None:
+    """In as many segments as it has bytes."""
+    client = await gateway.dial()
+    for byte in upgrade():
+        client.write(bytes([byte]))
+        await asyncio.sleep(0)
+    await client.opened()
+    assert (await client.receive())["type"] == "connected"
+
+
+async def test_a_client_may_speak_before_it_is_answered(gateway: Gateway) -> None:
+    """Head and first frames in one segment, and the frames cut in two besides."""
+    client = await gateway.dial()
+    ping = frame(b'{"type":"ping","id":1}')
+    client.write(upgrade() + ping + ping[:5])
+    await client.opened()
+    assert [message["type"] for message in await client.take(2)] == ["connected", "pong"]
+    client.write(ping[5:])
+    assert (await client.receive())["type"] == "pong"
+
+
+async def slowly(client: Client, text: bytes) -> None:
+    """Send a byte now and then, for as long as the other side listens."""
+    for byte in text:
+        if client.lost is not False:
+            return
+        client.write(bytes([byte]))
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_head_that_never_ends_is_cut_off_at_its_deadline(
+    gateway: Gateway,
+) -> None:
+    """However steadily it drips; those who behave are served meanwhile."""
+    silent = [await gateway.dial() for _ in range(20)]
+    dripping = [await gateway.dial() for _ in range(20)]
+    drips = [asyncio.create_task(slowly(client, upgrade() * 9)) for client in dripping]
+    assert await still_serves(gateway)
+    for client in (*silent, *dripping):
+        await client.gone()
+        assert not client.head
+    await asyncio.gather(*drips)
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_an_answer_that_nobody_takes_is_cut_off_too(gateway: Gateway) -> None:
+    """A client that asks, is answered, and leaves its side open holds no socket for long."""
+    client = await gateway.dial()
+    client.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    await client.answered()
+    await eventually(lambda: not gateway.service.gateway.connections)
