@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from percolator.gateway import connection, server
 from tests.gateway import Gateway, running
 
 StartGateway = Callable[..., Awaitable[Gateway]]
@@ -25,6 +26,14 @@ async def start_gateway(nats_url: str, stream_name: str) -> AsyncIterator[StartG
 async def gateway(start_gateway: StartGateway) -> Gateway:
     """A gateway that limits nobody but by size."""
     return await start_gateway()
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines of a fraction of a second, and a sweep that looks at them as often."""
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr(server, "SWEEP_SECONDS", 0.05)
 
 
 def pytest_configure(config: pytest.Config) -> None:

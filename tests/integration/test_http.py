@@ -7,20 +7,11 @@ from http import HTTPStatus
 
 import pytest
 
-from percolator.gateway import connection, server
 from tests.client import Client, frame, upgrade
 from tests.gateway import Gateway, eventually, starting
 from tests.nats_server import NatsServer
 
 HEAD_LIMIT = 8_192
-
-
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deadlines of a fraction of a second, and a sweep that looks at them as often."""
-    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.2)
-    monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.2)
-    monkeypatch.setattr(server, "SWEEP_SECONDS", 0.05)
 
 
 async def still_serves(gateway: Gateway) -> bool:

@@ -1,0 +1,308 @@
+"""Who may come in, who may subscribe, and how much one may say; and that places come free again."""
+
+import pytest
+from websockets.frames import Opcode
+
+from tests.client import Client, frame, upgrade
+from tests.gateway import Gateway, eventually
+from tests.integration.conftest import StartGateway
+
+FULL = (1008, "too many connections")
+FULL_HERE = (1008, "too many connections from this address")
+FULL_MARKET = (1008, "too many clients on this market")
+
+Headers = dict[str, str]
+
+
+def behind(*forwarded_for: str) -> Headers:
+    """Give the header that a proxy sets."""
+    return {"X-Forwarded-For": ", ".join(forwarded_for)}
+
+
+async def refused(
+    gateway: Gateway, headers: Headers | None = None, **where: str
+) -> tuple[int, str]:
+    """Come in where there is no place; give the close that follows the upgrade."""
+    client = await gateway.knock(headers=headers, **where)
+    close = await client.closed()
+    assert client.texts == []
+    await client.gone()
+    return close
+
+
+async def let_in(gateway: Gateway, headers: Headers | None = None, **where: str) -> Client:
+    """Come in where there is a place."""
+    client = await gateway.knock(headers=headers, **where)
+    assert (await client.receive())["type"] == "connected"
+    return client
+
+
+async def leave(gateway: Gateway, client: Client) -> None:
+    """Go, and wait until the gateway knows."""
+    before = len(gateway.service.gateway.connections)
+    client.abort()
+    await eventually(lambda: len(gateway.service.gateway.connections) < before)
+
+
+async def test_one_connection_too_many_is_closed_after_the_upgrade(
+    start_gateway: StartGateway,
+) -> None:
+    """With 1008 and the reason; when a place comes free, the next is let in."""
+    gateway = await start_gateway(max_connections=2)
+    first, _ = await gateway.clients(2)
+    assert await refused(gateway) == FULL
+    await leave(gateway, first)
+    await let_in(gateway)
+    assert await refused(gateway) == FULL
+    stats = await gateway.stats()
+    assert stats["totalConnections"] == 2
+    assert stats["rejectedConnections"] == {"too many connections": 2}
+    assert stats["closed"] == {"1006": 1, "1008": 2}
+
+
+async def test_one_connection_too_many_from_an_address_is_closed(
+    start_gateway: StartGateway,
+) -> None:
+    """Others are let in; when a place comes free, so is the address."""
+    gateway = await start_gateway(max_connections_per_ip=2)
+    first, _ = await gateway.clients(2)
+    assert await refused(gateway) == FULL_HERE
+    await let_in(gateway, local="127.0.0.2")
+    await leave(gateway, first)
+    await let_in(gateway)
+    assert await refused(gateway) == FULL_HERE
+    assert gateway.service.guard.admission.by_address == {"127.0.0.1": 2, "127.0.0.2": 1}
+
+
+async def test_a_client_behind_a_trusted_proxy_is_counted_by_its_own_address(
+    start_gateway: StartGateway,
+) -> None:
+    """The rightmost that is not a proxy of ours; what stands further left is hearsay."""
+    gateway = await start_gateway(
+        max_connections_per_ip=1, trusted_proxies=["127.0.0.0/8", "10.0.0.0/8"]
+    )
+    await let_in(gateway, behind("203.0.113.1"))
+    await let_in(gateway, behind("203.0.113.2"))
+    for forged in (
+        behind("203.0.113.1"),
+        behind("198.51.100.7", "203.0.113.1"),
+        behind("198.51.100.7", "203.0.113.1", "10.1.2.3"),
+        behind("::ffff:203.0.113.1"),
+        behind("203.0.113.1:4711"),
+    ):
+        assert await refused(gateway, forged) == FULL_HERE
+
+
+async def test_several_headers_of_a_proxy_are_one_list(start_gateway: StartGateway) -> None:
+    """A client that sends the header itself is not counted by what it wrote."""
+    gateway = await start_gateway(max_connections_per_ip=1, trusted_proxies=["127.0.0.1"])
+    await let_in(gateway, behind("203.0.113.1"))
+    client = await gateway.dial()
+    line = b"X-Forwarded-For: 198.51.100.7\r\n"
+    head = upgrade(headers=behind("203.0.113.1"))
+    client.write(head.replace(b"X-Forwarded-For", line + b"X-Forwarded-For"))
+    assert await client.closed() == FULL_HERE
+
+
+async def test_ipv6_clients_behind_a_proxy_are_counted_by_their_network(
+    start_gateway: StartGateway,
+) -> None:
+    """A /64 belongs to one; the next /64 to another."""
+    gateway = await start_gateway(max_connections_per_ip=1, trusted_proxies=["127.0.0.1"])
+    await let_in(gateway, behind("2001:db8::1"))
+    assert await refused(gateway, behind("2001:db8::ffff:2")) == FULL_HERE
+    await let_in(gateway, behind("2001:db8:0:1::1"))
+
+
+async def test_a_header_from_nobody_we_trust_counts_for_nothing(
+    start_gateway: StartGateway,
+) -> None:
+    """Without trusted proxies everybody is who they are."""
+    gateway = await start_gateway(max_connections_per_ip=1)
+    await let_in(gateway, behind("203.0.113.1"))
+    assert await refused(gateway, behind("203.0.113.2")) == FULL_HERE
+
+
+async def test_too_many_attempts_are_refused_before_the_upgrade(
+    start_gateway: StartGateway,
+) -> None:
+    """With 429, counted by address; plain requests are not attempts."""
+    gateway = await start_gateway(attempts_per_second=0.001, attempt_burst=3)
+    for _ in range(3):
+        await let_in(gateway)
+    status, headers, _ = await gateway.request(upgrade())
+    assert (status, headers["retry-after"]) == (429, "1")
+    await let_in(gateway, local="127.0.0.2")
+    assert (await gateway.stats())["rejectedConnections"] == {"attempts": 1}
+
+
+async def test_a_refused_connection_is_an_attempt_too(start_gateway: StartGateway) -> None:
+    """Whoever is closed at the door for lack of a place cannot knock for ever."""
+    gateway = await start_gateway(attempts_per_second=0.001, attempt_burst=3, max_connections=1)
+    await let_in(gateway)
+    assert await refused(gateway) == FULL
+    assert await refused(gateway) == FULL
+    assert (await gateway.request(upgrade()))[0] == 429
+
+
+async def test_a_client_without_a_place_on_its_only_market_is_closed(
+    start_gateway: StartGateway,
+) -> None:
+    """The error says which channel, the close says why."""
+    gateway = await start_gateway(max_connections_per_slab=2)
+    await gateway.clients(2, "price:SOL")
+    client = await gateway.client()
+    client.subscribe("trades:SOL", id=5)
+    error = await client.receive()
+    assert error == {
+        "type": "error",
+        "code": "slab_limit",
+        "message": "the market has as many clients as one may have",
+        "channel": "trades:SOL",
+        "id": 5,
+    }
+    assert await client.closed() == FULL_MARKET
+    await client.gone()
+    assert (await gateway.stats())["connectionsPerSlab"] == {"SOL": 2}
+
+
+async def test_a_client_with_a_place_elsewhere_stays(start_gateway: StartGateway) -> None:
+    """It gets what it can have, or nothing new, and an error for the rest."""
+    gateway = await start_gateway(max_connections_per_slab=1)
+    await gateway.client("price:SOL")
+    client = await gateway.client()
+    client.subscribe("price:SOL", "price:BTC")
+    error, reply = await client.take(2)
+    assert (error["code"], error["channel"]) == ("slab_limit", "price:SOL")
+    assert reply["channels"] == ["price:BTC"]
+    client.subscribe("trades:SOL")
+    assert (await client.receive())["code"] == "slab_limit"
+    assert [message["type"] for message in await client.answer_to_ping()] == ["pong"]
+
+
+async def test_a_client_counts_once_on_a_market(start_gateway: StartGateway) -> None:
+    """Over all of its channels; on a full market it may still add one."""
+    gateway = await start_gateway(max_connections_per_slab=1)
+    client = await gateway.client("price:SOL")
+    (reply,) = await client.subscribed("trades:SOL", "funding:SOL")
+    assert reply["channels"] == ["trades:SOL", "funding:SOL"]
+    assert (await gateway.stats())["connectionsPerSlab"] == {"SOL": 1}
+
+
+async def test_a_place_on_a_market_comes_free_with_the_last_channel(
+    start_gateway: StartGateway,
+) -> None:
+    """Not before; and also when the client goes without a word."""
+    gateway = await start_gateway(max_connections_per_slab=1)
+    first = await gateway.client("price:SOL", "trades:SOL")
+    second = await gateway.client("price:BTC")
+    first.send({"type": "unsubscribe", "channels": ["price:SOL"]})
+    await first.up_to_type("unsubscribed")
+    second.subscribe("price:SOL")
+    assert (await second.receive())["code"] == "slab_limit"
+    first.send({"type": "unsubscribe", "slabAddress": "SOL"})
+    await first.up_to_type("unsubscribed")
+    await second.subscribed("price:SOL")
+    await leave(gateway, second)
+    await gateway.client("price:SOL", "price:BTC")
+
+
+async def test_the_legacy_form_does_not_go_round_the_market_limit(
+    start_gateway: StartGateway,
+) -> None:
+    """One error for each of its three channels, and the same close."""
+    gateway = await start_gateway(max_connections_per_slab=1)
+    await gateway.client("price:SOL")
+    client = await gateway.client()
+    client.send({"type": "subscribe", "slabAddress": "SOL"})
+    assert [(error["code"], error["channel"]) for error in await client.take(3)] == [
+        ("slab_limit", "price:SOL"),
+        ("slab_limit", "trades:SOL"),
+        ("slab_limit", "funding:SOL"),
+    ]
+    assert await client.closed() == FULL_MARKET
+
+
+async def test_each_channel_over_the_limit_of_a_client_is_an_error(
+    start_gateway: StartGateway,
+) -> None:
+    """Those before it are in force; one that is given back makes room."""
+    gateway = await start_gateway(max_channels_per_client=3)
+    client = await gateway.client("price:A")
+    client.subscribe("price:B", "price:C", "price:D", "price:A", "price:E")
+    *errors, reply = await client.up_to_type("subscribed")
+    assert [(error["code"], error["channel"]) for error in errors] == [
+        ("channel_limit", "price:D"),
+        ("channel_limit", "price:E"),
+    ]
+    assert reply["channels"] == ["price:B", "price:C", "price:A"]
+    client.send({"type": "subscribe", "slabAddress": "F"})
+    errors = await client.take(3)
+    assert {error["code"] for error in errors} == {"channel_limit"}
+    client.send({"type": "unsubscribe", "channels": ["price:B"]})
+    await client.up_to_type("unsubscribed")
+    await client.subscribed("price:D")
+
+
+async def test_a_client_that_says_too_much_is_warned_and_then_closed(
+    start_gateway: StartGateway,
+) -> None:
+    """Each message over the limit gets an error with its id; the third in a row is the last."""
+    gateway = await start_gateway(messages_per_second=0.001, message_burst=5)
+    client = await gateway.client()
+    for number in range(5):
+        client.send({"type": "ping", "id": number})
+    for number in (5, 6):
+        client.send({"type": "subscribe", "channels": ["price:SOL"], "id": number})
+    client.send("no JSON")
+    answers = await client.take(8)
+    assert [answer["type"] for answer in answers] == ["pong"] * 5 + ["error"] * 3
+    assert [answer.get("id") for answer in answers] == [*range(7), None]
+    assert {answer.get("code") for answer in answers[5:]} == {"rate_limited"}
+    assert await client.closed() == (1008, "too many messages")
+    assert not gateway.service.slab_limits.clients
+
+
+async def test_what_was_rate_limited_was_not_carried_out(start_gateway: StartGateway) -> None:
+    """An unsubscribe over the limit leaves the channel in force."""
+    gateway = await start_gateway(messages_per_second=0.001, message_burst=1)
+    client = await gateway.client("trades:SOL")
+    client.send({"type": "unsubscribe", "channels": ["trades:SOL"]})
+    assert (await client.receive())["code"] == "rate_limited"
+    seq = await gateway.publish("trade", "SOL")
+    assert (await client.receive())["seq"] == seq
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 4_096])
+async def test_a_message_up_to_the_limit_is_read(gateway: Gateway, size: int) -> None:
+    """However it is framed."""
+    client = await gateway.client()
+    client.send("x" * size)
+    assert (await client.receive())["code"] == "invalid_json"
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 10])
+async def test_a_larger_message_is_closed_with_1009(gateway: Gateway, pieces: int) -> None:
+    """Also where only its pieces together are too large."""
+    client = await gateway.client("price:SOL")
+    part = b"x" * (4_100 // pieces)
+    client.write(frame(part, fin=pieces == 1))
+    for number in range(1, pieces):
+        client.write(frame(part, Opcode.CONT, fin=number == pieces - 1))
+    assert (await client.closed())[0] == 1009
+    await client.gone()
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_client_that_never_speaks_is_closed(start_gateway: StartGateway) -> None:
+    """After subscribe_timeout, with 1008; one that has spoken may be silent for ever after."""
+    gateway = await start_gateway(subscribe_timeout=0.2)
+    speaker = await gateway.client()
+    await speaker.answer_to_ping()
+    silent = await gateway.client()
+    pinging = await gateway.client()
+    pinging.ping(b"a ping frame is no message")
+    for client in (silent, pinging):
+        assert await client.closed() == (1008, "no message in time")
+        await client.gone()
+    assert [message["type"] for message in await speaker.answer_to_ping()] == ["pong"]
