@@ -138,12 +138,25 @@ def test_the_next_flush_waits_as_long_as_the_last_one_took(paced: Paced) -> None
 
 def test_after_the_pause_the_next_flush_comes_at_once(paced: Paced) -> None:
     """A trickle is not slowed down."""
-    paced.work.takes = [0.25]
+    paced.work.takes = [0.001]
     paced.pacer.wake()
     paced.loop.run_until(101.0)
     paced.pacer.wake()
     paced.loop.iterate()
     assert paced.work.starts == [100.0, 101.0]
+
+
+@pytest.mark.parametrize(("took", "gathered"), [(0.008, 0.001), (0.25, 0.002)])
+def test_where_flushes_take_long_a_burst_gathers_first(
+    paced: Paced, took: float, gathered: float
+) -> None:
+    """An eighth of what the last flush took, and no more than two milliseconds."""
+    paced.work.takes = [took]
+    paced.pacer.wake()
+    paced.loop.run_until(101.0)
+    paced.pacer.wake()
+    paced.loop.run_until(102.0)
+    assert paced.work.starts == pytest.approx([100.0, 101.0 + gathered])
 
 
 def test_what_a_flush_leaves_is_flushed_after_the_pause(paced: Paced) -> None:
