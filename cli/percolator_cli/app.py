@@ -35,6 +35,7 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "serve": Entry("serve", "Gateway", "Run the gateway."),
+    "stats": Entry("stats", "Gateway", "Show what a running gateway is doing."),
     "publish": Entry("publish", "Events", "Publish events to JetStream."),
 }
 

@@ -1,0 +1,1 @@
+"""From data to what is shown: pure functions, no I/O and no clock. One file a command."""

@@ -1,0 +1,80 @@
+"""Figures as people read them, bars and sparklines: text out of numbers."""
+
+from collections.abc import Sequence
+
+SPARKS = "▁▂▃▄▅▆▇█"
+EIGHTHS = " ▏▎▍▌▋▊▉"
+FULL = "█"
+
+_SIZES = ("B", "kB", "MB", "GB", "TB")
+_SPANS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def count(number: float) -> str:
+    """`12,345`."""
+    return f"{number:,.0f}"
+
+
+def rate(number: float) -> str:
+    """`12,345`, `123.4` or `1.25`: three digits or more of it."""
+    digits = 2 if number < 10 else 1 if number < 1_000 else 0  # noqa: PLR2004 - as the docstring has it
+    return f"{number:,.{digits}f}"
+
+
+def size(number: float) -> str:
+    """`1.4 MB`, in powers of 1,000."""
+    power = 0
+    while number >= 999.5 and power < len(_SIZES) - 1:  # noqa: PLR2004 - what would read "1000"
+        number /= 1_000
+        power += 1
+    return f"{number:.{1 if power and number < 99.95 else 0}f} {_SIZES[power]}"  # noqa: PLR2004
+
+
+def span(seconds: float) -> str:
+    """`2 h 13 min`: the two largest units."""
+    left = round(seconds)
+    parts = []
+    for length, name in _SPANS:
+        number, left = divmod(left, length)
+        parts.append((number, name))
+    first = next((at for at, (number, _) in enumerate(parts) if number), len(parts) - 1)
+    shown = [f"{number} {name}" for number, name in parts[first : first + 2] if number]
+    return " ".join(shown) or "0 s"
+
+
+def millis(seconds: float) -> str:
+    """`12.3 ms`, or `1.25 s` from a second on."""
+    if seconds >= 1:
+        return f"{seconds:.2f} s"
+    thousandths = seconds * 1_000
+    return f"{thousandths:.2f} ms" if thousandths < 10 else f"{thousandths:.1f} ms"  # noqa: PLR2004
+
+
+def number(value: float) -> str:
+    """A price or the like, with no digits but its own."""
+    whole, point, rest = f"{value:,.10f}".rstrip("0").partition(".")
+    return f"{whole}{point}{rest}" if rest else whole
+
+
+def share(part: float, whole: float) -> str:
+    """`34 %`; nothing where there is no whole."""
+    return f"{part / whole:.0%}".replace("%", " %") if whole else ""
+
+
+def bar(part: float, whole: float, width: int) -> str:
+    """Give a bar of `width` columns, filled by the share; a share that is not nought shows."""
+    if not whole or width <= 0:
+        return " " * max(width, 0)
+    eighths = round(min(part / whole, 1) * width * 8)
+    eighths = max(eighths, 1) if part > 0 else eighths
+    full, rest = divmod(eighths, 8)
+    return f"{FULL * full}{EIGHTHS[rest] if rest else ''}".ljust(width)
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """Give the last `width` values as a line, from nought up to the largest of them."""
+    shown = values[-width:] if width > 0 else []
+    top = max(shown, default=0)
+    if not top:
+        return SPARKS[0] * len(shown)
+    return "".join(SPARKS[round(value / top * (len(SPARKS) - 1))] for value in shown)

@@ -1,0 +1,196 @@
+"""The stats of a gateway as a screen: totals, rates, limits, and a row for each market."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from percolator_cli.render import figures
+
+NEAR, FULL = 0.8, 1.0
+"""From these shares on, a limit is shown as near and as full."""
+LAGGING = 1_000
+"""Events by which a gateway may lag behind its stream before that is worth a colour."""
+NAME_COLUMNS = 22
+ROWS_ABOVE = 16
+"""What stands above the markets, with their heading."""
+BAR_COLUMNS = 26
+RATE_COLUMNS = 49
+"""What the rates take, without their history."""
+NARROW = 72
+"""Below so many columns, what is only nice to have is left out."""
+
+Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is known of a gateway. `trouble` says since when and why it does not answer."""
+
+    url: str
+    stats: Data
+    markets: Data
+    now_ms: int
+    """When the answer came, in Unix milliseconds."""
+    trouble: str = ""
+    history: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Earlier values of the rates, by their names in the stats."""
+
+
+def screen(look: Look, *, width: int, rows: int | None, drawn: bool) -> RenderableType:
+    """Give the whole; `rows` bounds its height, and without `drawn` there are no bars."""
+    parts = [
+        *(_head(look), Text(), _rates(look, width, drawn=drawn), Text()),
+        *(_limits(look.stats, drawn=drawn and width >= NARROW), _counts(look.stats), Text()),
+        _markets(look, width, None if rows is None else max(rows - ROWS_ABOVE, 1)),
+    ]
+    return Group(*parts)
+
+
+def nothing_yet(look: Look) -> RenderableType:
+    """Give what is shown before the first answer."""
+    return Group(Text.assemble(("percolator  ", "bold"), look.url), Text(look.trouble, "red"))
+
+
+def _head(look: Look) -> RenderableType:
+    stats, nats = look.stats, look.stats["nats"]
+    state = ("connected", "green") if nats["connected"] else ("not connected", "bold red")
+    lag = ("", "yellow")[nats["lag"] > LAGGING]
+    first = Text.assemble(("percolator  ", "bold"), look.url)
+    if look.trouble:
+        first.append(f"  {look.trouble}", "bold red")
+    else:
+        first.append(f"  up {figures.span(stats['uptimeSeconds'])}", "dim")
+    second = Text.assemble(
+        ("NATS        ", "bold"),
+        state,
+        f"  seq {figures.count(nats['streamSeq'])}",
+        (f"  lag {figures.count(nats['lag'])}", lag),
+    )
+    return Group(*(_one_line(line) for line in (first, second)))
+
+
+def _rates(look: Look, width: int, *, drawn: bool) -> Table:
+    """Rates over the last minute, with how they have been."""
+    stats = look.stats
+    table = _grid()
+    table.add_column(min_width=10, no_wrap=True)
+    for _ in range(3):
+        table.add_column(justify="right", min_width=10, no_wrap=True)
+    with_history = drawn and bool(look.history) and width >= NARROW
+    if with_history:
+        table.add_column()
+    titles = ("a second", "all", "sent", "received")
+    table.add_row(*(Text(title, "dim") for title in titles))
+    rows = (
+        (
+            "messages",
+            "messagesPerSec",
+            figures.rate,
+            "messagesSentPerSec",
+            "messagesReceivedPerSec",
+        ),
+        ("bytes", "bytesPerSec", figures.size, "bytesSentPerSec", "bytesReceivedPerSec"),
+        ("events", "eventsPerSec", figures.rate),
+    )
+    for title, name, shown, *parts in rows:
+        cells: list[str | Text] = [title, Text(shown(stats[name]), "bold")]
+        cells += [shown(stats[part]) for part in parts] or ["", ""]
+        if with_history:
+            line = figures.sparkline(look.history.get(name, ()), width - RATE_COLUMNS)
+            cells.append(Text(line, "cyan"))
+        table.add_row(*cells)
+    return table
+
+
+def _limits(stats: Data, *, drawn: bool) -> Table:
+    """How full the limits are, and what went wrong."""
+    limits = stats["limits"]
+    slabs = stats["connectionsPerSlab"]
+    busiest = max(slabs, key=slabs.__getitem__, default="")
+    table = _grid()
+    table.add_column(min_width=NAME_COLUMNS, max_width=NAME_COLUMNS, no_wrap=True)
+    for _ in range(3):
+        table.add_column(justify="right", min_width=6, no_wrap=True)
+    table.add_column(no_wrap=True)
+    for title, now, most in (
+        ("connections", stats["totalConnections"], limits["maxGlobalConnections"]),
+        (f"on {busiest or 'a market'}", slabs.get(busiest, 0), limits["maxConnectionsPerSlab"]),
+    ):
+        style = _fullness(now, most)
+        line = figures.bar(now, most, BAR_COLUMNS) if drawn else ""
+        of = f"of {figures.count(most)}" if most else "no limit"
+        cells = (figures.count(now), of, figures.share(now, most), line)
+        table.add_row(title, *(Text(cell, style) for cell in cells))
+    for title, name in (("clients behind", "clientsBehind"), ("events rejected", "eventsRejected")):
+        number = stats[name]
+        table.add_row(title, Text(figures.count(number), "yellow" if number else ""))
+    return table
+
+
+def _counts(stats: Data) -> Table:
+    """Connections that did not come to be, and those that ended."""
+    table = _grid()
+    table.add_column(min_width=NAME_COLUMNS, no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    for title, name in (("refused", "rejectedConnections"), ("closed", "closed")):
+        counts = sorted(stats[name].items(), key=lambda item: -item[1])
+        shown = ", ".join(f"{reason}: {figures.count(number)}" for reason, number in counts)
+        table.add_row(title, Text(shown or "nothing", "" if shown else "dim"))
+    return table
+
+
+def _markets(look: Look, width: int, rows: int | None) -> RenderableType:
+    """The markets, those with the most clients first."""
+    slabs: Mapping[str, int] = look.stats["connectionsPerSlab"]
+    names = sorted({*slabs, *look.markets}, key=lambda name: (-slabs.get(name, 0), name))
+    if not names:
+        return Text("no markets yet", "dim")
+    most = look.stats["limits"]["maxConnectionsPerSlab"]
+    table = _grid()
+    narrow = width < NARROW
+    columns = NAME_COLUMNS // 2 if narrow else NAME_COLUMNS
+    table.add_column(min_width=columns, max_width=columns, no_wrap=True)
+    titles = ["clients", "price", *([] if narrow else ["mark", "funding"]), "last event"]
+    for _ in titles:
+        table.add_column(justify="right", min_width=7, no_wrap=True)
+    table.add_row(Text("market", "dim"), *(Text(title, "dim") for title in titles))
+    shown = names if rows is None or len(names) <= rows else names[: max(rows - 1, 0)]
+    for name in shown:
+        cells = _market(look.markets.get(name, {}), look.now_ms)
+        clients = slabs.get(name, 0)
+        cells["clients"] = Text(figures.count(clients), _fullness(clients, most))
+        table.add_row(Text(name), *(cells[title] for title in titles))
+    if len(shown) == len(names):
+        return table
+    return Group(table, Text(f"and {len(names) - len(shown)} markets more", "dim"))
+
+
+def _market(market: Data, now_ms: int) -> dict[str, str | Text]:
+    price = market.get("price", {})
+    found = {"price": price.get("price"), "mark": price.get("markPrice")}
+    cells: dict[str, str | Text] = {
+        name: "" if value is None else figures.number(value) for name, value in found.items()
+    }
+    cells["funding"] = market.get("funding", {}).get("rate", "")
+    times = [part["timestamp"] for part in market.values() if isinstance(part, Mapping)]
+    age = max(now_ms - max(times), 0) / 1_000 if times else None
+    cells["last event"] = "" if age is None else figures.span(age)
+    return cells
+
+
+def _grid() -> Table:
+    return Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+
+
+def _fullness(now: int, most: int) -> str:
+    part = now / most if most else 0
+    return "bold red" if part >= FULL else "yellow" if part >= NEAR else ""
+
+
+def _one_line(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
