@@ -159,6 +159,11 @@ class Client(asyncio.Protocol):
             text = message if isinstance(message, str) else json.dumps(message)
             self.write(frame(text.encode()))
 
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Send a close frame."""
+        self.answers_close = False
+        self.write(close_frame(code, reason))
+
     def ping(self, payload: bytes = b"") -> None:
         """Send a ping frame."""
         self.write(frame(payload, Opcode.PING))

@@ -1,0 +1,127 @@
+"""`GET /ws/stats`: the given fields under their given names, and numbers that are true."""
+
+from websockets.frames import Opcode
+
+from tests.client import Message, frame
+from tests.gateway import Gateway, eventually
+from tests.integration.conftest import StartGateway
+
+GIVEN = {
+    "totalConnections": int,
+    "connectionsPerSlab": dict,
+    "messagesPerSec": float,
+    "bytesPerSec": float,
+    "limits": {"maxGlobalConnections": int, "maxConnectionsPerSlab": int}
+    | {"maxConnectionsPerIp": int},
+}
+ADDED = {
+    "messagesSentPerSec": float,
+    "messagesReceivedPerSec": float,
+    "bytesSentPerSec": float,
+    "bytesReceivedPerSec": float,
+    "eventsPerSec": float,
+    "clientsBehind": int,
+    "eventsRejected": int,
+    "rejectedConnections": dict,
+    "closed": dict,
+    "uptimeSeconds": float,
+    "nats": {"connected": bool, "streamSeq": int, "lag": int},
+}
+
+
+def types(stats: Message, expected: Message) -> Message:
+    """Give the types of fields, as deep as they are expected to be."""
+    return {
+        name: types(value, expected[name])
+        if isinstance(expected.get(name), dict)
+        else type(value)
+        for name, value in stats.items()
+    }  # fmt: skip
+
+
+async def test_each_field_has_the_given_name_type_and_place(gateway: Gateway) -> None:
+    """The given ones first and in the given order, then those that were added."""
+    status, headers, _ = await gateway.get("/ws/stats?anything")
+    assert (status, headers["content-type"]) == (200, "application/json")
+    stats = await gateway.stats()
+    assert list(stats) == [*GIVEN, *ADDED]
+    expected = GIVEN | ADDED
+    assert types(stats, expected) == expected
+    assert stats["limits"] == {
+        "maxGlobalConnections": 1_000,
+        "maxConnectionsPerSlab": 100,
+        "maxConnectionsPerIp": 0,
+    }
+
+
+async def test_connections_are_counted_in_all_and_by_market(gateway: Gateway) -> None:
+    """A client counts once on each of its markets; a request for the stats is no connection."""
+    await gateway.client("price:SOL", "trades:SOL", "trades:BTC")
+    await gateway.client("funding:SOL")
+    await gateway.client()
+    stats = await gateway.stats()
+    assert stats["totalConnections"] == 3
+    assert stats["connectionsPerSlab"] == {"BTC": 1, "SOL": 2}
+    await gateway.dismiss()
+    stats = await gateway.stats()
+    assert (stats["totalConnections"], stats["connectionsPerSlab"]) == (0, {})
+
+
+async def test_what_went_by_is_counted_exactly(gateway: Gateway) -> None:
+    """Messages and bytes, each way, as the clients saw them; rates are per second since start."""
+    clients = await gateway.clients(3, "trades:SOL")
+    for number in range(40):
+        seq = await gateway.publish("trade", "SOL", size=str(number))
+    await gateway.has_read(seq)
+    for client in clients:
+        await client.take(40)
+    counters = gateway.service.stats
+    texts = [text for client in clients for text in client.texts]
+    assert counters.messages_sent == len(texts) == 3 * 42
+    assert counters.bytes_sent == sum(len(text) + (2 if len(text) < 126 else 4) for text in texts)
+    assert counters.messages_received == 3
+    assert counters.events == {"trade": 40}
+    stats = await gateway.stats()
+    seconds = max(stats["uptimeSeconds"], 1)
+    assert 0 < stats["messagesSentPerSec"] <= counters.messages_sent
+    assert abs(stats["messagesSentPerSec"] * seconds - counters.messages_sent) < 20
+    assert abs(stats["eventsPerSec"] * seconds - 40) < 10
+    sums = {
+        "messagesPerSec": stats["messagesSentPerSec"] + stats["messagesReceivedPerSec"],
+        "bytesPerSec": stats["bytesSentPerSec"] + stats["bytesReceivedPerSec"],
+    }
+    assert all(abs(stats[name] - total) <= 0.02 for name, total in sums.items())
+
+
+async def test_fragments_of_a_message_are_one_message(gateway: Gateway) -> None:
+    """And frames that are no messages are none."""
+    client = await gateway.client()
+    client.ping()
+    client.write(frame(b'{"type":', fin=False))
+    client.write(frame(b'"ping"}', Opcode.CONT))
+    await client.receive()
+    assert gateway.service.stats.messages_received == 1
+
+
+async def test_the_state_of_the_feed_is_shown(gateway: Gateway) -> None:
+    """Connected, the last seq of the stream, and how far behind it the gateway is."""
+    seq = await gateway.publish("price", "SOL")
+    await gateway.has_read(seq)
+    assert (await gateway.stats())["nats"] == {"connected": True, "streamSeq": seq, "lag": 0}
+
+
+async def test_ends_are_counted_by_their_code(start_gateway: StartGateway) -> None:
+    """Whoever began it; 1006 where nobody said a word."""
+    gateway = await start_gateway(max_connections=3)
+    polite, rude, loud = await gateway.clients(3)
+    refused = await gateway.knock()
+    assert (await refused.closed())[0] == 1008
+    polite.close(1000)
+    assert await polite.closed() == (1000, "")
+    loud.close(4_321)
+    assert (await loud.closed())[0] == 4321
+    rude.abort()
+    await eventually(lambda: not gateway.service.gateway.connections)
+    stats = await gateway.stats()
+    assert stats["closed"] == {"1000": 1, "1006": 1, "1008": 1, "4321": 1}
+    assert stats["rejectedConnections"] == {"too many connections": 1}
