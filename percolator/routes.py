@@ -1,4 +1,4 @@
-"""The HTTP routes: which path shows which view."""
+"""The HTTP routes: which path shows which view; every other path may be a file for browsers."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -6,7 +6,7 @@ from http import HTTPStatus
 from pydantic_core import to_json
 from websockets.http11 import Request, Response
 
-from percolator.gateway import http
+from percolator.gateway import http, static
 from percolator.views import Data
 
 View = Callable[[], tuple[HTTPStatus, Data]]
@@ -20,7 +20,7 @@ class Routes:
         self._views = views
         self._market = market
 
-    def __call__(self, _request: Request, path: str) -> Response | None:
+    def __call__(self, request: Request, path: str) -> Response | None:
         """Answer a GET; None where there is no such path."""
         view = self._views.get(path)
         if view is not None:
@@ -30,7 +30,7 @@ class Routes:
             found = self._market(slab)
             if found is not None:
                 return _json(HTTPStatus.OK, found)
-        return None
+        return static.find(request, path)
 
 
 def _json(status: HTTPStatus, data: Data) -> Response:

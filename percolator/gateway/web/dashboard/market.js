@@ -1,0 +1,95 @@
+/** What the page knows of one market: its last values, and its prices over time. */
+
+const POINTS = 2_048; // a quarter of an hour at two prices a second, and some more
+const PAST = 1_000;
+
+/** Prices over time, oldest first, in a ring that never grows. */
+export class History {
+  #times = new Float64Array(POINTS);
+  #prices = new Float64Array(POINTS);
+  #marks = new Float64Array(POINTS).fill(Number.NaN);
+  #added = 0;
+  #past = []; // what trades tell of the time before the first price
+
+  get length() {
+    return this.#past.length + Math.min(this.#added, POINTS);
+  }
+
+  /** Add the newest price, as of now. */
+  add(time, price, mark = Number.NaN) {
+    const at = this.#added % POINTS;
+    this.#times[at] = time;
+    this.#prices[at] = price;
+    this.#marks[at] = mark;
+    this.#added += 1;
+  }
+
+  /** Add a price from before the first one, if it is; they come in their order. */
+  addPast(time, price) {
+    const start = this.#added > 0 ? this.#times[0] : Date.now();
+    const known = this.#past.at(-1)?.time ?? 0;
+    if (this.#added > POINTS || this.#past.length === PAST || time <= known || time >= start) return;
+    this.#past.push({ time, price });
+  }
+
+  time(index) {
+    return this.#past[index]?.time ?? this.#times[this.#place(index)];
+  }
+
+  price(index) {
+    return this.#past[index]?.price ?? this.#prices[this.#place(index)];
+  }
+
+  mark(index) {
+    return index < this.#past.length ? Number.NaN : this.#marks[this.#place(index)];
+  }
+
+  #place(index) {
+    const oldest = this.#added <= POINTS ? 0 : this.#added % POINTS;
+    return (oldest + index - this.#past.length) % POINTS;
+  }
+}
+
+export class Market {
+  last;
+  mark;
+  index;
+  rate;
+  /** When the last price came, by the clock of this page. */
+  updated;
+  /** Where the change is counted from: the first price that this page saw. */
+  first;
+  /** -1 or 1: where the last price went. */
+  tick = 0;
+  history = new History();
+  #priceSeq = 0;
+  #rateSeq = 0;
+
+  constructor(slab) {
+    this.slab = slab;
+  }
+
+  /** Take a price, from the feed or from /markets, if it is a newer one. */
+  setPrice(event) {
+    if (event.seq <= this.#priceSeq) return;
+    this.#priceSeq = event.seq;
+    this.tick = Math.sign(event.price - (this.last ?? event.price)) || this.tick;
+    this.last = event.price;
+    this.mark = event.markPrice ?? undefined;
+    this.index = event.indexPrice ?? undefined;
+    this.updated = Date.now();
+    this.first ??= event.price;
+    this.history.add(this.updated, event.price, this.mark);
+  }
+
+  setRate(event) {
+    if (event.seq <= this.#rateSeq) return;
+    this.#rateSeq = event.seq;
+    this.rate = event.rate;
+  }
+
+  /** The stream was replaced: seqs start again. */
+  startAgain() {
+    this.#priceSeq = this.#rateSeq = 0;
+  }
+}

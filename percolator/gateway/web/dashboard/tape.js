@@ -1,0 +1,93 @@
+/** The trade tape: the newest trades of one market, newest on top, and a line for every gap. */
+
+import { count, fineClock, price, size, write } from "./format.js";
+
+const ROWS = 60;
+
+export class Tape {
+  #body;
+  #empty;
+  #note;
+  #rows = [];
+  #fresh = [];
+  #shown = 0;
+  #seen = 0;
+  #largest = 1;
+
+  constructor(section) {
+    this.#body = section.querySelector("tbody");
+    this.#empty = section.querySelector(".empty");
+    this.#note = section.querySelector(".note");
+  }
+
+  /** Start with another market. */
+  clear() {
+    this.#fresh = [];
+    this.#shown = this.#seen = 0;
+    this.#largest = 1;
+    for (const row of this.#rows) row.element.hidden = true;
+    this.#empty.hidden = false;
+    write(this.#note, "");
+  }
+
+  /** @param {import("../percolator.d.ts").Trade | import("../percolator.d.ts").Gap} message */
+  add(message) {
+    if (message.type === "trade") this.#seen += 1;
+    this.#fresh.push(message);
+    if (this.#fresh.length > 2 * ROWS) this.#fresh = this.#fresh.slice(-ROWS);
+  }
+
+  /** Bring what came since the last time into the rows; the oldest rows are used again. */
+  render() {
+    if (this.#fresh.length === 0) return;
+    for (const message of this.#fresh.slice(-ROWS)) {
+      const row = this.#takeRow();
+      this.#body.prepend(row.element);
+      if (message.type === "gap") fillGap(row, message);
+      else this.#fill(row, message);
+    }
+    this.#fresh = [];
+    this.#empty.hidden = true;
+    write(this.#note, `${count(this.#seen)} seen`);
+  }
+
+  #takeRow() {
+    if (this.#rows.length < ROWS && this.#shown === this.#rows.length) this.#rows.unshift(makeRow());
+    else this.#rows.unshift(this.#rows.pop());
+    this.#shown = Math.min(this.#shown + 1, ROWS);
+    this.#rows[0].element.hidden = false;
+    return this.#rows[0];
+  }
+
+  #fill({ element, cells }, trade) {
+    const long = trade.side === "long";
+    const amount = Number(trade.size) || 0;
+    this.#largest = Math.max(this.#largest * 0.999, amount);
+    element.className = "";
+    element.dataset.side = long ? "long" : "short";
+    element.style.setProperty("--share", (amount / this.#largest).toFixed(3));
+    const texts = [
+      fineClock(trade.timestamp),
+      long ? "▲ Long" : "▼ Short",
+      price(trade.price),
+      size(trade.size),
+    ];
+    texts.forEach((text, index) => write(cells[index], text));
+    cells[3].title = String(trade.size);
+  }
+}
+
+function fillGap({ element, cells }, gap) {
+  element.className = "gap";
+  delete element.dataset.side;
+  element.style.removeProperty("--share");
+  const texts = ["Gap", "", `${count(gap.from)} to ${count(gap.to)}`, "lost"];
+  texts.forEach((text, index) => write(cells[index], text));
+}
+
+function makeRow() {
+  const element = document.createElement("tr");
+  const cells = Array.from({ length: 4 }, () => document.createElement("td"));
+  element.append(...cells);
+  return { element, cells };
+}
