@@ -8,6 +8,8 @@ import asyncio
 import base64
 import json
 import os
+import socket
+import struct
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -65,12 +67,27 @@ class Client(asyncio.Protocol):
         self._news = asyncio.Event()
 
     @classmethod
-    async def dial(cls, host: str, port: int, *, local: str | None = None) -> Self:
-        """Open the socket alone; `local` is the address that it comes from."""
+    async def dial(
+        cls, host: str, port: int, *, local: str = "", receive_buffer: int | None = None
+    ) -> Self:
+        """Open the socket alone.
+
+        `local` is the address that it comes from, `receive_buffer` the bytes that the kernel holds
+        for one that does not read.
+        """
         loop = asyncio.get_running_loop()
-        address = (local, 0) if local else None
-        async with asyncio.timeout(PATIENCE):
-            _, client = await loop.create_connection(cls, host, port, local_addr=address)
+        sock = socket.socket()
+        try:
+            sock.setblocking(False)  # noqa: FBT003 - the name of the call says it
+            if receive_buffer is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            sock.bind((local, 0))
+            async with asyncio.timeout(PATIENCE):
+                await loop.sock_connect(sock, (host, port))
+                _, client = await loop.create_connection(cls, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
         return client
 
     async def answered(self) -> None:
@@ -228,6 +245,22 @@ class Client(asyncio.Protocol):
         """Wait until the socket is closed."""
         await self.until(lambda: self.lost is not False)
 
+    def stop_reading(self) -> None:
+        """Leave everything that comes to the kernel, until `go_on_reading`."""
+        self.transport.pause_reading()
+
+    def go_on_reading(self) -> None:
+        """Take what has come meanwhile, and what comes."""
+        self.transport.resume_reading()
+
     def abort(self) -> None:
-        """End it with a reset, at once."""
+        """End it at once, without a word."""
+        self.transport.abort()
+
+    def reset(self) -> None:
+        """End it with a TCP reset instead of an orderly end."""
+        linger = struct.pack("ii", 1, 0)
+        self.transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, linger
+        )
         self.transport.abort()

@@ -41,9 +41,9 @@ class Gateway:
         self.port = addresses.port
         self._clients: list[Client] = []
 
-    async def dial(self, *, local: str | None = None) -> Client:
+    async def dial(self, **where: Any) -> Client:  # noqa: ANN401 - as Client.dial
         """Open a socket, and say nothing."""
-        client = await Client.dial("127.0.0.1", self.port, local=local)
+        client = await Client.dial("127.0.0.1", self.port, **where)
         self._clients.append(client)
         return client
 
@@ -51,17 +51,16 @@ class Gateway:
         self,
         path: str = "/ws",
         headers: Mapping[str, str] | None = None,
-        *,
-        local: str | None = None,
+        **where: Any,  # noqa: ANN401 - as Client.dial
     ) -> Client:
         """Ask for an upgrade, and wait until it was answered with 101."""
-        client = await self.dial(local=local)
+        client = await self.dial(**where)
         client.write(upgrade(path, headers))
         return await client.opened()
 
-    async def client(self, *channels: str) -> Client:
+    async def client(self, *channels: str, **where: Any) -> Client:  # noqa: ANN401 - as Client.dial
         """Connect, wait for the greeting, and subscribe where channels are named."""
-        client = await self.knock()
+        client = await self.knock(**where)
         greeting = await client.receive()
         assert greeting["type"] == "connected"
         if channels:

@@ -1,0 +1,74 @@
+"""Pings to every client, and an end for whoever does not answer."""
+
+import pytest
+from websockets.frames import Opcode
+
+from tests.client import frame
+from tests.gateway import Gateway, eventually
+from tests.integration.conftest import StartGateway
+
+QUICK = {"ping_interval": 0.2, "pong_timeout": 0.2}
+
+
+@pytest.fixture
+async def gateway(start_gateway: StartGateway) -> Gateway:
+    """A gateway that pings five times a second."""
+    return await start_gateway(**QUICK)
+
+
+async def test_a_client_that_answers_is_pinged_on_and_on(gateway: Gateway) -> None:
+    """And the time that its pongs take is kept."""
+    client = await gateway.client("price:SOL")
+    await client.until(lambda: len(client.pings) >= 3)
+    await eventually(lambda: sum(gateway.service.heartbeat.pongs) >= 3)
+    assert [message["type"] for message in await client.answer_to_ping()] == ["pong"]
+
+
+async def test_a_client_that_does_not_answer_is_cut_off(gateway: Gateway) -> None:
+    """Without a close frame, whatever else it says: only a pong is an answer."""
+    client = await gateway.client("price:SOL")
+    client.answers_pings = False
+    while client.lost is False:
+        await client.until(lambda: bool(client.pongs) or client.lost is not False)
+        client.pongs.clear()
+        client.ping()
+        client.send({"type": "ping"})
+        client.write(frame(b"not the payload", Opcode.PONG))
+        await client.until(lambda: bool(client.pongs) or client.lost is not False)
+    assert client.close_received is None
+    assert gateway.service.stats.closed == {1006: 1}
+
+
+async def test_its_places_are_free_at_once(start_gateway: StartGateway) -> None:
+    """Of connections, of the address and on the market; others notice nothing."""
+    gateway = await start_gateway(
+        **QUICK, max_connections=2, max_connections_per_ip=1, max_connections_per_slab=1
+    )
+    witness = await gateway.client("price:BTC", local="127.0.0.2")
+    silent = await gateway.client("price:SOL")
+    silent.answers_pings = False
+    await silent.gone()
+    await gateway.client("price:SOL")
+    assert [message["type"] for message in await witness.answer_to_ping()] == ["pong"]
+
+
+async def test_a_client_behind_a_dead_line_is_cut_off(gateway: Gateway) -> None:
+    """One that takes nothing more, so that pings cannot even leave, has no more time."""
+    client = await gateway.client("trades:SOL", receive_buffer=4_096)
+    client.stop_reading()
+    hub = gateway.service.hub
+    while not hub.behind:
+        seq = await gateway.publish("trade", "SOL")
+        await gateway.has_read(seq)
+    await eventually(lambda: not gateway.service.gateway.connections)
+    assert hub.behind == 0
+
+
+async def test_with_an_interval_of_0_nobody_is_pinged(start_gateway: StartGateway) -> None:
+    """Nor cut off for not answering."""
+    gateway = await start_gateway(ping_interval=0, pong_timeout=0.2)
+    other = await start_gateway(**QUICK)
+    client, pinged = await gateway.client(), await other.client()
+    await pinged.until(lambda: len(pinged.pings) >= 3)
+    assert client.pings == []
+    assert [message["type"] for message in await client.answer_to_ping()] == ["pong"]
