@@ -1,23 +1,38 @@
-"""The guard at the gateway's door: what the core's limits say, as the gateway asks it."""
+"""The guard at the gateway's door: limits, origins and tokens, as the gateway asks for them."""
 
 from collections.abc import Callable, Sequence
 
+from percolator.auth import Grant, Verifier
 from percolator.fanout.addresses import address_key
 from percolator.fanout.limits import Admission, Attempts
 from percolator.fanout.stats import Stats
 from percolator.settings import Settings
 
+FAILURES_PER_SECOND = 1.0
+FAILURE_BURST = 10
+"""Tokens of one address that may be wrong; past that it is not listened to for a while."""
+
 
 class Guard:
     """Who may come in, as the gateway asks it; counted in the core's limits."""
 
-    def __init__(self, settings: Settings, stats: Stats, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        stats: Stats,
+        clock: Callable[[], float],
+        verifier: Verifier | None = None,
+    ) -> None:
+        """Without a verifier, everybody may read everything."""
         self.admission = Admission(
             connections=settings.max_connections, per_address=settings.max_connections_per_ip
         )
         self.attempts = Attempts(settings.attempts_per_second, settings.attempt_burst)
         self.admit = self.admission.admit
         self.release = self.admission.release
+        self.failures = Attempts(FAILURES_PER_SECOND, FAILURE_BURST)
+        self._verifier = verifier
+        self._origins = frozenset(settings.allowed_origins)
         self._stats = stats
         self._clock = clock
         self._trusted = settings.trusted_proxies
@@ -27,8 +42,29 @@ class Guard:
         return address_key(peer, forwarded_for, self._trusted)
 
     def attempt(self, address: str) -> bool:
-        """Count an attempt to connect."""
-        return self.attempts.take(address, self._clock())
+        """Count an attempt to connect; False where it is one too many, or tokens were wrong."""
+        now = self._clock()
+        return self.attempts.take(address, now) and not self.failures.exhausted(address, now)
+
+    def welcomes(self, origins: Sequence[str]) -> bool:
+        """Whether a page may connect; who names no origin is no browser, and may."""
+        return not self._origins or all(each.lower() in self._origins for each in origins)
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        """True where authentication is on."""
+        return self._verifier is not None
+
+    def verify(self, address: str, token: str) -> Grant | None:
+        """Give what a token allows; None where it does not, or too many of that address did not."""
+        assert self._verifier is not None
+        now = self._clock()
+        heard = not self.failures.exhausted(address, now)
+        grant = self._verifier.verify(token) if heard else None
+        if grant is None:
+            self.failures.take(address, now)
+        self._stats.authentications["refused" if grant is None else "accepted"] += 1
+        return grant
 
     def refused(self, reason: str) -> None:
         """Count a connection that was not let in."""
@@ -43,3 +79,4 @@ class Guard:
         now = self._clock()
         self._stats.tick(now)
         self.attempts.forget(now)
+        self.failures.forget(now)

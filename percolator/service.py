@@ -8,13 +8,14 @@ import resource
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
 
-from percolator import tape
+from percolator import auth, tape
 from percolator.backfill import Backfill
 from percolator.errors import NatsError, NatsUnreachableError
 from percolator.events import REJECTED_SUBJECT
@@ -78,7 +79,7 @@ class Service:
             price_interval=settings.price_interval,
             turn_bytes=settings.max_buffered_bytes // 2 or 32_768,
         )
-        self.guard = Guard(settings, self.stats, clock)
+        self.guard = Guard(settings, self.stats, clock, auth.verifier(settings, time.time))
         self.heartbeat = Heartbeat(clock, settings.ping_interval, settings.pong_timeout)
         source = Replay(lambda: self.feed.client if self.feed else None, settings.stream)
         self.backfill = Backfill(self.hub, source)
@@ -172,7 +173,11 @@ class Service:
         )
 
         def open_session(connection: Connection) -> ClientSession:
-            return ClientSession(context, connection)
+            token, connection.token = connection.token, None
+            if not self.guard.asks_for_tokens:
+                return ClientSession(context, connection)
+            verify = partial(self.guard.verify, connection.address)
+            return ClientSession(context, connection, verify, token)
 
         return Gateway(
             guard=self.guard,

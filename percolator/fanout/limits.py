@@ -98,6 +98,10 @@ class TokenBucket:
         self._tokens -= 1
         return True
 
+    def empty(self, now: float) -> bool:
+        """True where there is no token to take."""
+        return bool(self._rate) and self._tokens + (now - self._at) * self._rate < 1
+
     def full(self, now: float) -> bool:
         """True where it is as good as a new one."""
         return self._tokens + (now - self._at) * self._rate >= self._burst
@@ -119,6 +123,11 @@ class Attempts:
         if bucket is None:
             bucket = self._buckets[address] = TokenBucket(self._rate, self._burst, now)
         return bucket.take(now)
+
+    def exhausted(self, address: str, now: float) -> bool:
+        """True where the next attempt would be one too many; counts nothing."""
+        bucket = self._buckets.get(address)
+        return bucket is not None and bucket.empty(now)
 
     def forget(self, now: float) -> None:
         """Drop the addresses that have been quiet for long enough."""

@@ -19,6 +19,27 @@ from percolator.fanout.stats import Stats
 
 MAX_REFUSALS = 3
 """So many rate-limited messages in a row end the connection."""
+AUTH_SECONDS = 5.0
+"""For a client to say who it is, where that is asked for."""
+
+
+class Grant(Protocol):
+    """What a token allows: `channels` are patterns, `expires` is in Unix seconds."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The patterns."""
+
+    @property
+    def expires(self) -> float:
+        """When it ends."""
+
+    def covers(self, channel: str) -> bool:
+        """True where a pattern fits the channel."""
+
+
+Verify = Callable[[str], Grant | None]
+"""Says what a token allows; None where it is not valid."""
 
 
 class Wire(Protocol):
@@ -32,6 +53,9 @@ class Wire(Protocol):
 
     def close(self, close: protocol.Close) -> None:
         """Say why, and end it."""
+
+    def end_at(self, time: float, close: protocol.Close) -> None:
+        """Close at a time on the clock, instead of any that was set before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +76,21 @@ class SessionContext:
 class ClientSession:
     """One client of the hub."""
 
-    __slots__ = ("_bucket", "_context", "_cursor", "_refusals", "_wire")
+    __slots__ = (
+        "_bucket", "_context", "_cursor", "_grant", "_refusals", "_token", "_verify", "_wire",
+    )  # fmt: skip
 
-    def __init__(self, context: SessionContext, wire: Wire) -> None:
+    def __init__(
+        self,
+        context: SessionContext,
+        wire: Wire,
+        verify: Verify | None = None,
+        token: str | None = None,
+    ) -> None:
+        """With `verify`, a token is asked for; `token` is one that came with the upgrade."""
+        self._verify = verify
+        self._token = token
+        self._grant: Grant | None = None
         self._context = context
         self._wire = wire
         self._cursor = Cursor(wire.send)
@@ -64,9 +100,15 @@ class ClientSession:
         self._refusals = 0
 
     def opened(self) -> None:
-        """Greet."""
+        """Greet, and see who it is."""
         hub = self._context.hub
         self._reply(protocol.connected(hub.epoch, hub.seq))
+        token, self._token = self._token, None
+        if self._verify is not None:
+            until = self._context.clock() + AUTH_SECONDS
+            self._wire.end_at(until, protocol.CLOSE_UNAUTHENTICATED)
+            if token:
+                self._authenticate(token, None)
 
     def received(self, data: bytes, *, text: bool) -> None:
         """Carry out one message; exactly one final reply goes out for it."""
@@ -117,7 +159,31 @@ class ClientSession:
             case protocol.Ping():
                 self._reply(protocol.pong(self._context.wall(), command.id))
             case protocol.Auth():
-                self._reply(protocol.authenticated(["*"], command.id))
+                self._authenticate(command.token, command.id)
+
+    def _authenticate(self, token: str, request_id: protocol.RequestId) -> None:
+        """Take a token; another one takes its place, and what it does not cover is withdrawn."""
+        if self._verify is None:
+            self._reply(protocol.authenticated(["*"], request_id))
+            return
+        grant = self._verify(token)
+        if grant is None:
+            self._reply(protocol.error(_unauthorized(), request_id))
+            return
+        self._grant = grant
+        context = self._context
+        left = grant.expires - context.wall() / 1_000
+        self._wire.end_at(context.clock() + left, protocol.CLOSE_EXPIRED)
+        reading = [log.channel for log in (*self._cursor.positions, *self._cursor.held)]
+        errors = []
+        for channel in reading:
+            if not grant.covers(channel):
+                context.hub.unsubscribe(self._cursor, channel)
+                errors.append(_unauthorized(channel))
+        self._answer(errors, protocol.authenticated(grant.channels, request_id), request_id)
+
+    def _may_read(self, channel: str) -> bool:
+        return self._verify is None or (self._grant is not None and self._grant.covers(channel))
 
     def _subscribe(self, command: protocol.Subscribe) -> None:
         context = self._context
@@ -126,6 +192,9 @@ class ClientSession:
         errors, held = list(command.errors), []
         for channel in command.channels:
             start = Start(command.since_of(channel), command.epoch, command.recent)
+            if not self._may_read(channel):
+                errors.append(_unauthorized(channel))
+                continue
             try:
                 resumed = context.hub.subscribe(self._cursor, channel, start, left)
             except RequestError as error:
@@ -166,6 +235,10 @@ class ClientSession:
         self._context.stats.messages_sent += messages
         self._context.stats.bytes_sent += len(data)
         self._wire.reply(data)
+
+
+def _unauthorized(channel: str | None = None) -> RequestError:
+    return RequestError("unauthorized", protocol.ERRORS["unauthorized"], channel)
 
 
 def _rate_limited() -> RequestError:

@@ -48,6 +48,8 @@ class Stats:
         """Connections that were not let in, by reason."""
         self.closed: Counter[int] = Counter()
         """Connections that ended, by close code; 1006 where no close frame was seen."""
+        self.authentications: Counter[str] = Counter()
+        """Tokens that were `accepted` and `refused`."""
         self.gaps = 0
         """Gaps that were announced."""
         self._past: deque[Totals] = deque([self._totals(now)])

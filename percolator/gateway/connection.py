@@ -103,8 +103,9 @@ class Connection(asyncio.Protocol):
     """One socket, from accept to the end."""
 
     __slots__ = (
-        "_decoder", "_doors", "_fragments", "_head", "_protocol", "_session", "address", "admitted",
-        "deadline", "peer", "send", "state", "transport", "upgraded",
+        "_decoder", "_doors", "_ending", "_ends_at", "_fragments", "_head", "_protocol",
+        "_session", "address", "admitted", "deadline", "peer", "send", "state", "token",
+        "transport", "upgraded",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -125,8 +126,12 @@ class Connection(asyncio.Protocol):
         """Whom it is counted for, once it has asked."""
         self.admitted = False
         """True while it holds a place."""
+        self.token: str | None = None
+        """What the request said who it is, until the session has taken it."""
         self.deadline: float | None = doors.clock() + HEAD_SECONDS
-        """When the sweep calls `expired`."""
+        """For what it has to do next: ask, speak, close."""
+        self._ends_at: float | None = None
+        self._ending = protocol.CLOSE_SILENT
 
     @property
     def is_open(self) -> bool:
@@ -217,11 +222,22 @@ class Connection(asyncio.Protocol):
         self._end_session()
         self.transport.abort()
 
+    def end_at(self, time: float, close: protocol.Close) -> None:
+        """Close at a time on the gateway's clock, instead of any that was set before."""
+        self._ends_at, self._ending = time, close
+
+    def is_late(self, now: float) -> bool:
+        """True where the sweep is to call `expired`."""
+        return (self.deadline is not None and self.deadline <= now) or (
+            self._ends_at is not None and self._ends_at <= now
+        )
+
     def expired(self) -> None:
-        """End what has taken too long."""
-        self.deadline = None
+        """End what has taken too long, or was to end now."""
+        ends_at, self._ends_at, self.deadline = self._ends_at, None, None
         if self.state is State.OPEN:
-            self.close(protocol.CLOSE_SILENT)
+            due = ends_at is not None and ends_at <= self._doors.clock()
+            self.close(self._ending if due else protocol.CLOSE_SILENT)
         else:
             self.terminate()
 
@@ -345,6 +361,7 @@ class Connection(asyncio.Protocol):
     def _begin_closing(self) -> None:
         self.state = State.CLOSING
         self.deadline = self._doors.clock() + CLOSE_SECONDS
+        self._ends_at = None
         self._end_session()
 
     def _finish(self) -> None:

@@ -3,6 +3,7 @@
 import email.utils
 import re
 from http import HTTPStatus
+from urllib.parse import parse_qs
 
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
@@ -63,12 +64,39 @@ def too_many_attempts() -> Response:
     )
 
 
+def foreign_origin() -> Response:
+    """A page of an origin that may not connect."""
+    return sentence(HTTPStatus.FORBIDDEN, "Pages of this origin may not connect here.")
+
+
+def unauthorized() -> Response:
+    """The request needs a token, and has none that is good for it."""
+    return sentence(
+        HTTPStatus.UNAUTHORIZED,
+        "This needs a valid token: Authorization: Bearer TOKEN.",
+        {"WWW-Authenticate": "Bearer"},
+    )
+
+
 def malformed(head: bytes) -> Response:
     """Say what is wrong with a head that did not parse."""
     line = _REQUEST_LINE.match(head)
     if line and line[1] != b"GET":
         return wrong_method()
     return sentence(HTTPStatus.BAD_REQUEST, "This is not a valid HTTP/1.1 request.")
+
+
+def bearer(request: Request) -> str | None:
+    """Give the bearer token of the one Authorization header."""
+    given = request.headers.get_all("Authorization")
+    kind, _, token = given[0].strip().partition(" ") if len(given) == 1 else ("", "", "")
+    return token.strip() if kind.lower() == "bearer" else None
+
+
+def token_of(request: Request) -> str | None:
+    """Give the token that a request brings: as a bearer, else as `?token=`, for browsers."""
+    query = request.path.partition("?")[2]
+    return bearer(request) or next(iter(parse_qs(query).get("token", ())), None)
 
 
 def is_upgrade(request: Request) -> bool:

@@ -36,6 +36,9 @@ class Guard(Protocol):
     def attempt(self, address: str) -> bool:
         """Count an attempt to connect; False where it is one too many."""
 
+    def welcomes(self, origins: Sequence[str]) -> bool:
+        """Whether a page of such an origin may connect; who names none is no browser."""
+
     def admit(self, address: str) -> protocol.Close | None:
         """Reserve a place, or say why there is none."""
 
@@ -168,8 +171,12 @@ class Gateway:
         if not self._guard.attempt(connection.address):
             self._guard.refused("attempts")
             return http.too_many_attempts()
+        if not self._guard.welcomes(request.headers.get_all("Origin")):
+            self._guard.refused("origin")
+            return http.foreign_origin()
         if self._draining:
             return http.sentence(HTTPStatus.SERVICE_UNAVAILABLE, "The gateway is shutting down.")
+        connection.token = http.token_of(request)
         return None
 
     def admit(self, connection: Connection) -> Session | protocol.Close:
@@ -214,8 +221,6 @@ class Gateway:
 
     def _expire(self) -> None:
         now = self.clock()
-        late = [
-            each for each in self.connections if each.deadline is not None and each.deadline <= now
-        ]
+        late = [each for each in self.connections if each.is_late(now)]
         for connection in late:
             connection.expired()

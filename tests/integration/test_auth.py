@@ -1,0 +1,265 @@
+"""Authentication: who may come in, what they may read, and for how long."""
+
+import asyncio
+import json
+import logging
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+
+import pytest
+
+from percolator import auth
+from percolator.fanout import session
+from percolator.guard import FAILURE_BURST
+from tests.client import Client, Message, upgrade
+from tests.gateway import Gateway, eventually
+from tests.integration.conftest import StartGateway
+
+SECRET = "a secret of thirty-two bytes or more"
+UNAUTHORIZED = "the token is missing, not valid, or does not cover the channel"
+
+
+def token(*channels: str, seconds: float = 60, secret: str = SECRET, ago: float = 0) -> str:
+    """A token for channels, minted some seconds ago."""
+    return auth.mint(secret, channels or ("*",), now=time.time() - ago, seconds=seconds)
+
+
+def unsigned() -> str:
+    """A token that claims everything, with alg none."""
+    claims = {"exp": time.time() + 60, "channels": ["*"]}
+    parts = [json.dumps(part).encode() for part in ({"alg": "none"}, claims)]
+    return ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts) + "."
+
+
+@pytest.fixture
+async def gateway(start_gateway: StartGateway) -> Gateway:
+    """A gateway that asks for tokens."""
+    return await start_gateway(auth=True, auth_secret=SECRET)
+
+
+async def authenticated(client: Client, good: str) -> Message:
+    """Send a token as a message; give the answer."""
+    client.send({"type": "auth", "token": good})
+    return await client.receive()
+
+
+async def by_message(gateway: Gateway, good: str) -> Client:
+    """Say who one is in a message."""
+    client = await gateway.client()
+    client.send({"type": "auth", "token": good})
+    return client
+
+
+async def by_header(gateway: Gateway, good: str) -> Client:
+    """Say who one is as programs do."""
+    client = await gateway.knock(headers={"Authorization": f"Bearer {good}"})
+    await client.up_to_type("connected")
+    return client
+
+
+async def by_query(gateway: Gateway, good: str) -> Client:
+    """Say who one is as browsers must."""
+    client = await gateway.knock(f"/ws?token={good}")
+    await client.up_to_type("connected")
+    return client
+
+
+WAYS = [by_message, by_header, by_query]
+
+
+async def test_without_authentication_everybody_may_read_everything(
+    start_gateway: StartGateway,
+) -> None:
+    """It is off by default; an `auth` is answered, and a token is not looked at."""
+    gateway = await start_gateway()
+    client = await by_header(gateway, "junk")
+    assert await authenticated(client, "junk") == {"type": "authenticated", "channels": ["*"]}
+    await client.subscribed("trades:SOL")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_token_opens_what_it_covers(
+    way: Callable[[Gateway, str], asyncio.Future[Client]], gateway: Gateway
+) -> None:
+    """In a message, as a bearer, or in the address."""
+    client = await way(gateway, token("price:*", "*:SOL"))
+    assert await client.receive() == {"type": "authenticated", "channels": ["price:*", "*:SOL"]}
+    client.subscribe("price:BTC", "trades:SOL", "trades:BTC", id=7)
+    refusal, reply = await client.take(2)
+    assert refusal == {
+        "type": "error",
+        "code": "unauthorized",
+        "message": UNAUTHORIZED,
+        "channel": "trades:BTC",
+        "id": 7,
+    }
+    assert reply == {"type": "subscribed", "channels": ["price:BTC", "trades:SOL"], "id": 7}
+    seq = await gateway.publish("trade", "SOL")
+    assert (await client.receive())["seq"] == seq
+
+
+async def test_a_token_for_prices_reads_no_trades(gateway: Gateway) -> None:
+    """Neither by channel nor in the legacy form, which means all three."""
+    client = await by_header(gateway, token("price:SOL"))
+    await client.receive()
+    client.subscribe("trades:SOL", since=0)
+    assert (await client.receive())["code"] == "unauthorized"
+    client.send({"type": "subscribe", "slabAddress": "SOL"})
+    *refusals, reply = await client.up_to_type("subscribed")
+    assert [each["channel"] for each in refusals] == ["trades:SOL", "funding:SOL"]
+    assert reply["channels"] == ["price:SOL"]
+    await gateway.publish("trade", "SOL")
+    await gateway.publish("funding", "SOL")
+    seq = await gateway.publish("price", "SOL")
+    assert (await client.receive())["seq"] == seq
+
+
+async def test_a_stranger_may_ask_but_reads_nothing(gateway: Gateway) -> None:
+    """Requests get their replies before authentication too, each channel its error."""
+    client = await gateway.client()
+    client.subscribe("price:SOL", "trades:SOL")
+    first, second = await client.take(2)
+    assert [first["channel"], second["channel"]] == ["price:SOL", "trades:SOL"]
+    assert {first["code"], second["code"]} == {"unauthorized"}
+    await client.answer_to_ping()
+    assert gateway.service.slab_limits.clients == {}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_every_token_that_is_not_valid_is_refused_alike(
+    way: Callable[[Gateway, str], asyncio.Future[Client]], gateway: Gateway
+) -> None:
+    """To the byte: the answer does not say what was wrong."""
+    bad = [
+        token(secret="another secret of as many bytes!!"),
+        token(ago=61),
+        token(ago=-30),
+        unsigned(),
+        "junk",
+    ]
+    answers = set()
+    for each in bad:
+        client = await way(gateway, each)
+        await client.receive()
+        answers.add(client.texts[-1])
+    (answer,) = answers
+    assert json.loads(answer) == {
+        "type": "error",
+        "code": "unauthorized",
+        "message": UNAUTHORIZED,
+    }
+
+
+async def test_who_does_not_authenticate_in_time_is_closed(
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that talks all the time, and one whose token was refused."""
+    assert session.AUTH_SECONDS == 5
+    monkeypatch.setattr(session, "AUTH_SECONDS", 0.1)
+    gateway = await start_gateway(auth=True, auth_secret=SECRET)
+    silent = await gateway.client()
+    talking = await gateway.client()
+    await talking.answer_to_ping()
+    refused = await by_header(gateway, "junk")
+    for client in (silent, talking, refused):
+        assert await client.closed() == (1008, "not authenticated in time")
+
+
+async def test_the_end_of_a_token_ends_the_connection(gateway: Gateway) -> None:
+    """A token that lasts a second reads for a second."""
+    client = await by_header(gateway, token(seconds=1))
+    await client.receive()
+    await client.subscribed("trades:SOL")
+    assert await client.closed() == (1008, "the token has expired")
+    await eventually(lambda: not gateway.service.slab_limits.clients)
+
+
+async def test_another_token_takes_the_place_of_the_first(gateway: Gateway) -> None:
+    """It may last longer; what it does not cover any more is withdrawn, each with its error."""
+    client = await by_header(gateway, token("*:SOL", seconds=1))
+    await client.receive()
+    await client.subscribed("trades:SOL", "price:SOL")
+    began = time.time()
+    client.send({"type": "auth", "token": token("trades:*", seconds=60), "id": "again"})
+    withdrawn, reply = await client.take(2)
+    assert (withdrawn["code"], withdrawn["channel"]) == ("unauthorized", "price:SOL")
+    assert reply == {"type": "authenticated", "channels": ["trades:*"], "id": "again"}
+    await gateway.publish("price", "SOL")
+    seq = await gateway.publish("trade", "SOL")
+    assert (await client.receive())["seq"] == seq
+    await eventually(lambda: time.time() > began + 3)  # the first token and two sweeps are over
+    await client.answer_to_ping()
+
+
+async def test_a_refused_token_takes_nothing_away(gateway: Gateway) -> None:
+    """A client that was let in stays in with what it had."""
+    client = await by_header(gateway, token("price:SOL"))
+    await client.receive()
+    await client.subscribed("price:SOL")
+    assert (await authenticated(client, "junk"))["code"] == "unauthorized"
+    seq = await gateway.publish("price", "SOL")
+    assert (await client.receive())["seq"] == seq
+
+
+async def test_an_address_that_guesses_is_not_listened_to(gateway: Gateway) -> None:
+    """It gets 429 before the upgrade, and its tokens are refused unread; others are not touched."""
+    clients = [await gateway.client() for _ in range(2)]
+    for _ in range(FAILURE_BURST):
+        assert (await authenticated(clients[0], "junk"))["code"] == "unauthorized"
+    assert (await authenticated(clients[1], token()))["code"] == "unauthorized"
+    status, _, _ = await gateway.request(upgrade())
+    assert status == 429
+    other = await gateway.knock(local="127.0.0.2", headers={"Authorization": f"Bearer {token()}"})
+    assert [each["type"] for each in await other.take(2)] == ["connected", "authenticated"]
+
+
+async def test_a_token_is_nowhere_to_be_read(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither in a log, nor in what the gateway shows or answers, good or bad."""
+    caplog.set_level(logging.DEBUG)
+    tokens = [token(), token(secret="another secret of as many bytes!!"), "junk-junk-junk"]
+    clients = [await way(gateway, each) for way in WAYS for each in tokens]
+    for client in clients:
+        await client.answer_to_ping()
+    shown = [await gateway.get(path) for path in ("/ws/stats", "/health", "/metrics", "/nowhere")]
+    bad, _, body = await gateway.request(upgrade(f"/ws?token={tokens[0]}", {"Upgrade": "x"}))
+    assert bad != 101
+    everything = [caplog.text, str(shown), str(body), *map(repr, clients)]
+    everything += [text.decode() for client in clients for text in client.texts]
+    for each in tokens:
+        for part in each.split("."):
+            assert part not in "\n".join(everything)
+
+
+async def test_authentication_costs_no_task_and_no_timer(gateway: Gateway) -> None:
+    """The sweep looks at the deadlines of all."""
+    first = await by_header(gateway, token())
+    await first.answer_to_ping()
+    tasks, timers = len(asyncio.all_tasks()), pending_timers()
+    for _ in range(50):
+        client = await by_header(gateway, token())
+        await client.answer_to_ping()
+    assert len(asyncio.all_tasks()) <= tasks
+    assert pending_timers() <= timers + 5
+
+
+def pending_timers() -> int:
+    """How many timers of the loop are set."""
+    handles = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    return sum(not handle.cancelled() for handle in handles)
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://app.example", ""])
+async def test_pages_of_other_origins_are_refused_before_the_upgrade(
+    origin: str, start_gateway: StartGateway
+) -> None:
+    """With 403; who is on the list may come in, and so may programs, which have no origin."""
+    gateway = await start_gateway(allowed_origins="https://app.example,http://localhost:3000")
+    status, _, body = await gateway.request(upgrade(headers={"Origin": origin}))
+    assert (status, body) == (403, b"Pages of this origin may not connect here.\n")
+    for welcome in ("https://app.example", "http://localhost:3000", "HTTPS://App.Example"):
+        await gateway.knock(headers={"Origin": welcome})
+    await gateway.knock()
+    assert (await gateway.stats())["rejectedConnections"] == {"origin": 1}
