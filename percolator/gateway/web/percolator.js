@@ -199,7 +199,8 @@ class Feed {
 
   #authenticated() {
     for (const channel of this.#channels.values()) {
-      if (channel.status === "refused") channel.status = "wanted";
+      const withdrawn = channel.request === this.#login; // the new token does not cover it
+      if (channel.status === "refused" && !withdrawn) channel.status = "wanted";
     }
     this.#ready = true;
     this.#plan();
@@ -216,18 +217,19 @@ class Feed {
 
   #failed(fault) {
     const limited = fault.code === "rate_limited";
+    const ofToken = fault.id !== undefined && fault.id === this.#login;
     for (const channel of this.#channels.values()) {
       const meant = fault.channel === undefined || fault.channel === channel.name;
-      if (channel.status === "asked" && channel.request === fault.id && meant) {
-        channel.status = limited ? "wanted" : "refused";
-        this.#asked.delete(channel.name);
-      }
+      const asked = channel.status === "asked" && channel.request === fault.id && meant;
+      if (!asked && !(ofToken && fault.channel === channel.name)) continue;
+      Object.assign(channel, { status: limited ? "wanted" : "refused", request: fault.id });
+      this.#asked.delete(channel.name);
     }
     this.#emit("error", fault);
     if (limited) {
       this.#paced = Date.now() + LIMITED_MS;
       this.#plan();
-    } else if (fault.id === this.#login && !this.#ready) {
+    } else if (ofToken && !this.#ready) {
       this.#line.drop(fault.message);
     }
   }

@@ -6,6 +6,7 @@ const GUTTER = 84; // for the prices on the right,
 const FOOT = 22; // and the times below
 const LEAST_SPAN_MS = 20_000;
 const STEPS_MS = [5, 10, 15, 30, 60, 120, 300].map((seconds) => seconds * 1_000);
+const MOST_PRICES = 40; // on the right, however high the chart
 const OUTAGES = 50;
 const COLOURS = ["line", "area", "mark", "grid", "text", "muted", "outage", "panel"];
 
@@ -128,12 +129,14 @@ export class Chart {
     context.textAlign = "left";
     context.textBaseline = "middle";
     const first = Math.ceil((low - unit * 30) / step);
-    for (let n = first; n * step <= high + unit * 30; n += 1) {
-      const at = Math.round(y(n * step)) + 0.5;
+    for (let n = 0; n < MOST_PRICES; n += 1) {
+      const value = (first + n) * step;
+      const at = Math.round(y(value)) + 0.5;
+      if (!(value <= high + unit * 30)) break;
       if (at < 8) continue;
       line(context, 0, at, width, at);
       const covered = Math.abs(at - y(last)) < 18;
-      if (!covered) context.fillText(price(n * step), width + 10, at);
+      if (!covered) context.fillText(price(value), width + 10, at);
     }
   }
 

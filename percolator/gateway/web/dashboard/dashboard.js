@@ -11,6 +11,7 @@ import { Tape } from "./tape.js";
 import { Tokens } from "./tokens.js";
 
 const PRICES = 40; // followed live, out of 50 channels; of the others /markets tells
+const SLAB = /^[A-Za-z0-9_-]{1,64}$/;
 const RECENT_TRADES = 200;
 const POLL_MS = 1_000;
 const DRAW_MS = 100;
@@ -40,8 +41,9 @@ feed.on("state", (state) => {
   chart.setLive(state.name === "live");
 });
 feed.on("error", (fault) => {
-  if (fault.code === "unauthorized") demand("feed");
-  else if (fault.code !== "channel_limit" && fault.code !== "slab_limit") console.warn(fault.message);
+  const tokenMissing = fault.channel === undefined || tokens.get("feed") === undefined;
+  if (fault.code === "unauthorized" && tokenMissing) demand("feed");
+  if (fault.channel === `trades:${chosen}`) tape.explain(fault.message);
 });
 
 function received(message) {
@@ -78,7 +80,7 @@ function choose(slab) {
 
 /** Take what /markets says; a market that is new is followed, as long as there is room. */
 function know(data) {
-  const states = Object.entries(data.markets);
+  const states = Object.entries(data.markets).filter(([slab]) => SLAB.test(slab));
   for (const [slab, state] of states) {
     const market = markets.get(slab) ?? new Market(slab);
     markets.set(slab, market);

@@ -23,7 +23,7 @@ export function price(value) {
 export function change(from, to) {
   const part = ((to - from) / from) * 100;
   if (!Number.isFinite(part)) return NONE;
-  return `${signed(part, 2)} %`;
+  return `${signed(part, Math.abs(part) < 99.5 ? 2 : 0)} %`;
 }
 
 /** A funding rate, which is a decimal string, in percent. */

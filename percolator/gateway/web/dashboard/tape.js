@@ -27,7 +27,13 @@ export class Tape {
     this.#largest = 1;
     for (const row of this.#rows) row.element.hidden = true;
     this.#empty.hidden = false;
+    this.explain("No trade yet");
     write(this.#note, "");
+  }
+
+  /** Say why there is nothing to see. */
+  explain(text) {
+    write(this.#empty, text);
   }
 
   /** @param {import("../percolator.d.ts").Trade | import("../percolator.d.ts").Gap} message */

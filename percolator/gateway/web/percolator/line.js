@@ -100,7 +100,7 @@ export class Line {
   drop(reason) {
     this.#detach();
     const most = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#attempt);
-    const wait = this.#announced ?? most * (0.5 + Math.random() / 2);
+    const wait = this.#announced ?? Math.round(most * (0.5 + Math.random() / 2));
     if (this.#announced === null) this.#attempt += 1;
     this.#hooks.lost();
     this.#change("waiting", { reason, retryAt: Date.now() + wait });

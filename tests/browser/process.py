@@ -1,0 +1,93 @@
+"""A gateway as people run it, killed, frozen and started again at one port."""
+
+import asyncio
+import signal
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+import nats
+from nats.aio.client import Client as NatsClient
+
+from percolator.events import Kind, subject_of
+from percolator.jetstream.publisher import Publisher
+from tests.cli.program import Program, Running, Serving
+from tests.gateway import event_json
+from tests.nats_server import ReservedPort
+
+
+class GatewayProcess:
+    """One gateway's port, whatever process serves it, and a way to publish to its stream."""
+
+    nats: NatsClient
+
+    def __init__(self, program: Program, nats_url: str, stream: str) -> None:
+        self._program = program
+        self._nats_url = nats_url
+        self._stream = stream
+        self._port = ReservedPort()
+        self._starts = ExitStack()
+        self._running: Running | None = None
+
+    @property
+    def url(self) -> str:
+        """The address of the dashboard, without a slash at its end."""
+        return f"http://127.0.0.1:{self._port.number}"
+
+    @property
+    def stream(self) -> str:
+        """The name of the stream."""
+        return self._stream
+
+    async def start(self, *args: str) -> None:
+        """Start it, the first time or again, until it is ready."""
+        port = str(self._port.number)
+        running = self._starts.enter_context(self._program.start("serve", "--port", port, *args))
+        await asyncio.to_thread(Serving.when_ready, running)
+        self._running = running
+
+    async def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End it, with no goodbye unless another signal asks for one."""
+        running, self._running = self._now(), None
+        running.signal(number)
+        await asyncio.to_thread(running.end)
+
+    def freeze(self) -> None:
+        """Stop it: its sockets stay open, and nothing answers."""
+        self._now().signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._now().signal(signal.SIGCONT)
+
+    async def publish(self, kind: Kind, slab: str, **fields: object) -> int:
+        """Publish one event, whether the gateway runs or not; give its seq."""
+        payload = event_json(kind, **fields)
+        return await self._publisher.publish(subject_of(kind, slab), payload)
+
+    async def trades(self, slab: str, sizes: range) -> None:
+        """Publish a trade of each size."""
+        for size in sizes:
+            await self.publish("trade", slab, size=str(size))
+
+    async def __aenter__(self) -> Self:
+        self.nats = await nats.connect(self._nats_url)
+        self._publisher = Publisher(self.nats, self._stream)
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if self._running is not None:
+            self.thaw()
+            await self.kill()
+        self._starts.close()
+        self._port.release()
+        await self.nats.close()
+
+    def _now(self) -> Running:
+        assert self._running is not None, "the gateway does not run"
+        return self._running

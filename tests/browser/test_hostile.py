@@ -1,0 +1,104 @@
+"""Whatever stands in an event or an answer comes out as text."""
+
+import json
+
+import pytest
+from playwright.async_api import Page, Route, WebSocketRoute, expect
+
+from tests.browser.conftest import OpenPage
+from tests.browser.test_dashboard import NONE, SOON, a_market, shows, tape
+from tests.gateway import Gateway
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+MARKUP = "<img src=x onerror=document.title='taken'>"
+
+
+async def is_itself(page: Page) -> None:
+    """Nothing was made out of markup: no element, no script."""
+    assert await page.locator("main img, main script, main b:not(#last)").count() == 0
+    assert "taken" not in await page.title()
+
+
+async def test_names_that_mean_something_to_a_script_are_names(
+    gateway: Gateway, open_page: OpenPage
+) -> None:
+    """Each is a market like any other, with a row, a line and a tape of its own."""
+    names = ["-", "W" * 64, "__proto__", "constructor", "hasOwnProperty", "toString"]
+    for size, name in enumerate(names):
+        await gateway.publish("trade", name, size=str(size))
+        seq = await gateway.publish("price", name, price=1 + size)
+    await gateway.has_read(seq)
+    page = await open_page(f"http://127.0.0.1:{gateway.port}/")
+    rows = page.locator("#markets tbody tr")
+    await expect(rows.locator("th")).to_have_text(names, timeout=SOON)
+    for size, name in enumerate(names):
+        await rows.nth(size).locator("button").click()
+        await shows(page, "#slab", name)
+        await shows(page, "#last", f"{1 + size}.0000")
+        assert await tape(page, 1) == [str(size)]
+    wide = "document.scrollingElement.scrollWidth <= innerWidth"
+    assert await page.evaluate(wide)
+
+
+async def test_markup_on_the_socket_is_text(gateway: Gateway, open_page: OpenPage) -> None:
+    """A stream between gateway and page that puts markup into every field."""
+    await gateway.has_read(await a_market(gateway))
+    page = await open_page("about:blank")
+    sockets: list[WebSocketRoute] = []
+
+    async def between(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    await page.route_web_socket("**/ws", between)
+    await page.goto(f"http://127.0.0.1:{gateway.port}/#SOL")
+    await tape(page, 1)
+    trade = {"type": "trade", "slab": "SOL", "prev": 0}
+    values: tuple[dict[str, object], ...] = (
+        {"side": MARKUP, "size": MARKUP, "price": MARKUP, "timestamp": MARKUP},
+        {"side": "long", "size": "9" * 39, "price": 1e300, "timestamp": 2**53 - 1},
+        {"side": "long", "size": "1", "price": 5e-324, "timestamp": -(2**53)},
+    )
+    for seq, fields in enumerate(values, 1_000):
+        sockets[0].send(json.dumps({**trade, **fields, "seq": seq}))
+    price = {"type": "price", "slab": "SOL", "markPrice": MARKUP, "timestamp": 0}
+    for seq, value in enumerate((MARKUP, 1e18, 1e18 + 128, 5e-324, 1.7e308), 2_000):
+        sockets[0].send(json.dumps({**price, "price": value, "seq": seq}))
+    sockets[0].send(json.dumps({"type": "funding", "slab": "SOL", "rate": MARKUP, "seq": 3_000}))
+    sockets[0].send(
+        json.dumps({"type": "gap", "channel": "trades:SOL", "from": MARKUP, "to": 2_000})
+    )
+    sockets[0].send(json.dumps({"type": "error", "code": MARKUP, "message": MARKUP}))
+    sockets[0].send(MARKUP)
+    await shows(page, "#last", "1.7000e+308")
+    await shows(page, "#funding", NONE)
+    assert await tape(page, 5) == ["1,500,000", NONE, "9.999e38", "1", "Gap"]
+    await is_itself(page)
+
+
+async def test_markup_in_an_answer_is_text(gateway: Gateway, open_page: OpenPage) -> None:
+    """What the routes say goes into text too, and what is of another form breaks nothing."""
+    await gateway.has_read(await a_market(gateway))
+    page = await open_page("about:blank")
+    event = {"price": MARKUP, "markPrice": MARKUP, "rate": MARKUP, "seq": 1}
+    market = {"price": event, "funding": event, "trade": event}
+
+    async def markets(route: Route) -> None:
+        body = {"epoch": MARKUP, "markets": {MARKUP: market, "SOL": market, "X": {}}}
+        await route.fulfill(json=body)
+
+    async def stats(route: Route) -> None:
+        answer = await route.fetch()
+        body = {**await answer.json(), "connectionsPerSlab": {MARKUP: 3}}
+        body |= {"totalConnections": MARKUP, "clientsBehind": MARKUP}
+        await route.fulfill(json=body)
+
+    await page.route("**/markets", markets)
+    await page.route("**/ws/stats", stats)
+    await page.goto(f"http://127.0.0.1:{gateway.port}/")
+    await shows(page, "#fullest-small", MARKUP)
+    await shows(page, "#connections", f"{NONE} / 1,000")
+    await expect(page.locator("#markets tbody th")).to_have_text(["SOL", "X"])
+    await shows(page, "#last", "146.2500")
+    await is_itself(page)
