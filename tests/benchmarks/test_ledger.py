@@ -1,0 +1,67 @@
+"""The books of a benchmark's client: they find each kind of loss, however the bytes come in."""
+
+import pytest
+
+from percolator import protocol
+from percolator.events import Trade
+from tests.benchmarks.ledger import Ledger
+
+
+def trade(seq: int, prev: int | None, slab: str = "SOL") -> bytes:
+    event = Trade(side="long", size="1000000", price=1.5, timestamp=1_000, slab=slab)
+    return protocol.event_message(event, seq, prev)
+
+
+def gap(after: int, before: int) -> bytes:
+    return protocol.gap("trades:SOL", after, before)
+
+
+def ledger(*messages: bytes, piece: int = 1 << 20, sampled: bool = True) -> Ledger:
+    """The books of a client that got these, in pieces of so many bytes, at 1,250 ms."""
+    books = Ledger(sampled=sampled)
+    data = b"".join(messages)
+    for start in range(0, len(data), piece):
+        books.take(data[start : start + piece], 1_250.0)
+    return books
+
+
+@pytest.mark.parametrize("piece", [1, 7, 125, 127, 1 << 20])
+@pytest.mark.parametrize("slab", ["SOL", "SOLANA", "a" * 64])
+def test_every_event_counts_once_however_the_bytes_are_cut(piece: int, slab: str) -> None:
+    """Also where the length byte in a frame's head looks like a brace."""
+    books = ledger(*(trade(seq, seq - 1, slab) for seq in range(1, 40)), piece=piece)
+    assert (books.events, books.lossless, books.faults) == (39, 39, 0)
+    assert list(books.latencies) == [250.0] * 39
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (trade(5, 4), trade(7, 6)),
+        (trade(5, 4), trade(5, 4)),
+        (trade(5, 4), trade(4, 3)),
+        (trade(5, 4), trade(6, None)),
+        (gap(3, 9), trade(8, 7)),
+    ],
+)
+def test_a_loss_a_double_and_a_step_back_are_faults(messages: tuple[bytes, ...]) -> None:
+    """An event has to name the one before it, or to come after a gap that covers the rest."""
+    assert ledger(*messages).faults == 1
+
+
+def test_a_gap_accounts_for_what_it_names() -> None:
+    """Its ends are not part of it, and the chain goes on after it."""
+    books = ledger(trade(5, 4), gap(5, 9), trade(9, 8), trade(10, 9))
+    assert (books.lossless, books.missing, books.accounted, books.faults) == (3, 3, 6, 0)
+
+
+def test_a_client_that_is_not_sampled_counts_gaps_too() -> None:
+    """But keeps neither chain nor latencies."""
+    books = ledger(trade(5, 4), gap(5, 9), trade(11, 10), sampled=False, piece=11)
+    assert (books.accounted, books.gaps, books.faults, len(books.latencies)) == (5, 1, 0, 0)
+
+
+def test_each_channel_has_a_chain_of_its_own() -> None:
+    """Two markets do not break each other's."""
+    books = ledger(trade(5, 4), trade(6, 2, "BTC"), trade(7, 5), trade(8, 6, "BTC"))
+    assert books.faults == 0
