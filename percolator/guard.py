@@ -44,7 +44,7 @@ class Guard:
     def attempt(self, address: str) -> bool:
         """Count an attempt to connect; False where it is one too many, or tokens were wrong."""
         now = self._clock()
-        return self.attempts.take(address, now) and not self.failures.exhausted(address, now)
+        return self.attempts.take(address, now) and self.hears(address)
 
     def welcomes(self, origins: Sequence[str]) -> bool:
         """Whether a page may connect; who names no origin is no browser, and may."""
@@ -55,14 +55,20 @@ class Guard:
         """True where authentication is on."""
         return self._verifier is not None
 
+    def hears(self, address: str) -> bool:
+        """Whether tokens of an address are looked at: not where too many were wrong of late."""
+        return not self.failures.exhausted(address, self._clock())
+
+    def failed(self, address: str) -> None:
+        """Count a token that was wrong."""
+        self.failures.take(address, self._clock())
+
     def verify(self, address: str, token: str) -> Grant | None:
         """Give what a token allows; None where it does not, or too many of that address did not."""
         assert self._verifier is not None
-        now = self._clock()
-        heard = not self.failures.exhausted(address, now)
-        grant = self._verifier.verify(token) if heard else None
+        grant = self._verifier.verify(token) if self.hears(address) else None
         if grant is None:
-            self.failures.take(address, now)
+            self.failed(address)
         self._stats.authentications["refused" if grant is None else "accepted"] += 1
         return grant
 

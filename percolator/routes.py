@@ -1,36 +1,89 @@
-"""The HTTP routes: which path shows which view; every other path may be a file for browsers."""
+"""The HTTP routes: which path shows which view, and to whom; other paths may be files for browsers.
 
+The counters are for whoever has the stats token, where there is one; the markets are for whoever
+has a token that covers them, where authentication is on.
+"""
+
+import hmac
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 
+from pydantic import SecretStr
 from pydantic_core import to_json
 from websockets.http11 import Request, Response
 
+from percolator import metrics
 from percolator.gateway import http, static
-from percolator.views import Data
+from percolator.guard import Guard
+from percolator.views import Covers, Data
 
 View = Callable[[], tuple[HTTPStatus, Data]]
 
 
+@dataclass(frozen=True, slots=True)
 class Routes:
-    """The GET routes. A view gives a status and what to show as JSON."""
+    """The GET routes.
 
-    def __init__(self, views: dict[str, View], market: Callable[[str], Data | None]) -> None:
-        """`views` are by path; `market` looks up one of `/markets/SLAB`."""
-        self._views = views
-        self._market = market
+    `open_views` and `counters` are by path and give a status and what to show as JSON; `metrics` is
+    text. `markets` shows all of what a token covers, `market` one slab, or None.
+    """
 
-    def __call__(self, request: Request, path: str) -> Response | None:
-        """Answer a GET; None where there is no such path."""
-        view = self._views.get(path)
-        if view is not None:
-            return _json(*view())
-        prefix, _, slab = path.rpartition("/")
-        if prefix == "/markets":
-            found = self._market(slab)
-            if found is not None:
-                return _json(HTTPStatus.OK, found)
+    open_views: dict[str, View]
+    counters: dict[str, View]
+    metrics: Callable[[], bytes]
+    markets: Callable[[Covers], Data]
+    market: Callable[[str, Covers], Data | None]
+    guard: Guard
+    stats_token: SecretStr | None
+
+    def __call__(self, request: Request, path: str, address: str) -> Response | None:
+        """Answer a GET from an address; None where there is no such path."""
+        if path in self.open_views:
+            return _json(*self.open_views[path]())
+        if path in self.counters or path == "/metrics":
+            return self._counters(request, path, address)
+        if path == "/markets" or path.rpartition("/")[0] == "/markets":
+            return self._markets(request, path, address)
         return static.find(request, path)
+
+    def _counters(self, request: Request, path: str, address: str) -> Response:
+        if self.stats_token is not None:
+            if not self.guard.hears(address):
+                return http.too_many_attempts()
+            token = http.bearer(request)
+            if not _same(token, self.stats_token.get_secret_value()):
+                if token:
+                    self.guard.failed(address)
+                return http.unauthorized()
+        if path == "/metrics":
+            return http.answer(HTTPStatus.OK, self.metrics(), metrics.CONTENT_TYPE)
+        return _json(*self.counters[path]())
+
+    def _markets(self, request: Request, path: str, address: str) -> Response | None:
+        covers: Covers = _everything
+        if self.guard.asks_for_tokens:
+            if not self.guard.hears(address):
+                return http.too_many_attempts()
+            token = http.token_of(request)
+            grant = self.guard.verify(address, token) if token else None
+            if grant is None:
+                return http.unauthorized()
+            covers = grant.covers
+        if path == "/markets":
+            return _json(HTTPStatus.OK, self.markets(covers))
+        found = self.market(path.rpartition("/")[2], covers)
+        return None if found is None else _json(HTTPStatus.OK, found)
+
+
+def _everything(_channel: str) -> bool:
+    return True
+
+
+def _same(given: str | None, wanted: str) -> bool:
+    """Compare in a time that depends on neither."""
+    text = (given or "").encode("utf-8", "surrogateescape")
+    return hmac.compare_digest(text, wanted.encode("utf-8", "surrogateescape"))
 
 
 def _json(status: HTTPStatus, data: Data) -> Response:

@@ -2,9 +2,6 @@
 
 import asyncio
 import contextlib
-import json
-import logging
-import resource
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -12,13 +9,11 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-import nats.errors
 from nats.aio.client import Client
 
-from percolator import auth, tape
+from percolator import auth, descriptors, histogram, tape
 from percolator.backfill import Backfill
 from percolator.errors import NatsError, NatsUnreachableError
-from percolator.events import REJECTED_SUBJECT
 from percolator.fanout.hub import Hub
 from percolator.fanout.limits import SlabLimits
 from percolator.fanout.session import ClientSession, SessionContext
@@ -28,22 +23,20 @@ from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.pacer import Pacer
 from percolator.gateway.server import Gateway, Limits
 from percolator.guard import Guard
+from percolator.histogram import Histogram
 from percolator.intake import Intake
 from percolator.jetstream import embedded
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.publisher import Publisher
 from percolator.jetstream.replay import Replay
+from percolator.metrics import Metrics, Sources
+from percolator.rejections import Rejections
 from percolator.routes import Routes
 from percolator.settings import Settings
 from percolator.views import Data, health_view, market_view, markets_view, stats_view
 
 DEFAULT_NATS = "nats://127.0.0.1:4222"
-SPARE_DESCRIPTORS = 64
-"""Left free for NATS, files and the listening socket."""
-REPORTS_IN_FLIGHT = 1_000
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +62,8 @@ class Service:
             per_slab=settings.max_connections_per_slab,
             channels_per_client=settings.max_channels_per_client,
         )
+        self.flush_seconds = Histogram(histogram.SECONDS)
+        self.flush_bytes = Histogram(histogram.BYTES)
         self.pacer = Pacer(loop, self._flush, lambda: self.hub.due)
         self.hub = Hub(
             clock=clock,
@@ -81,8 +76,8 @@ class Service:
         )
         self.guard = Guard(settings, self.stats, clock, auth.verifier(settings, time.time))
         self.heartbeat = Heartbeat(clock, settings.ping_interval, settings.pong_timeout)
-        source = Replay(lambda: self.feed.client if self.feed else None, settings.stream)
-        self.backfill = Backfill(self.hub, source)
+        self.backfill = Backfill(self.hub, Replay(self._client, settings.stream))
+        self.rejections = Rejections(self._client)
         self.gateway = self._make_gateway(clock)
         self.feed: Feed | None = None
         self.failed: asyncio.Future[BaseException] = loop.create_future()
@@ -90,7 +85,6 @@ class Service:
         self._clock = clock
         self._embedded: embedded.EmbeddedNats | None = None
         self._tasks: list[asyncio.Task[object]] = []
-        self._reports: set[asyncio.Task[None]] = set()
 
     async def start(self) -> Addresses:
         """Start NATS where none is named or found, the feed, then the sockets.
@@ -98,7 +92,7 @@ class Service:
         Comes back when the gateway listens; `ready` tells when it has its state. Raises NatsError
         and PortInUseError.
         """
-        _raise_descriptor_limit(self.settings.max_connections)
+        descriptors.raise_limit(self.settings.max_connections)
         address = await self._find_nats()
         host, port = await self.gateway.start(self.settings.host, self.settings.port)
 
@@ -107,7 +101,7 @@ class Service:
             address = await self._find_nats()
             return await connect(address, name="percolator feed", reconnect=False, closed=closed)
 
-        intake = Intake(self.hub, self.stats, self._clock, self._report)
+        intake = Intake(self.hub, self.stats, self._clock, self.rejections.report)
         self.feed = Feed(
             connect_feed,
             self.settings.stream,
@@ -115,6 +109,7 @@ class Service:
             backlog=self.settings.backlog,
             clock=self._clock,
         )
+        self._metrics = Metrics(self._sources(self.feed))
         self._spawn(self.feed.run())
         data_dir = str(self._embedded.data_dir) if self._embedded else None
         return Addresses(host, port, address.shown, data_dir)
@@ -153,7 +148,8 @@ class Service:
         await self.backfill.stop()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._reports, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.rejections.stop()
         if self._embedded is not None:
             await self._embedded.stop()
 
@@ -187,7 +183,7 @@ class Service:
                 max_message_bytes=settings.max_message_bytes or None,
                 max_buffered_bytes=settings.max_buffered_bytes or None,
                 first_message_seconds=settings.subscribe_timeout or None,
-                max_sockets=_descriptor_limit() - SPARE_DESCRIPTORS,
+                max_sockets=descriptors.limit() - descriptors.SPARE,
             ),
             clock=clock,
             open_session=open_session,
@@ -197,13 +193,33 @@ class Service:
 
     def _routes(self) -> Routes:
         ok = HTTPStatus.OK
-        views = {
-            "/ws/stats": lambda: (ok, self.stats_view()),
-            "/health": self._health,
-            "/health/live": lambda: (ok, {"status": "ok"}),
-            "/markets": lambda: (ok, markets_view(self.hub)),
-        }
-        return Routes(views, lambda slab: market_view(self.hub, slab))
+        return Routes(
+            open_views={
+                "/health": self._health,
+                "/health/live": lambda: (ok, {"status": "ok"}),
+            },
+            counters={"/ws/stats": lambda: (ok, self.stats_view())},
+            metrics=lambda: self._metrics.render(),  # noqa: PLW0108 - it is made at the start
+            markets=partial(markets_view, self.hub),
+            market=partial(market_view, self.hub),
+            guard=self.guard,
+            stats_token=self.settings.stats_token,
+        )
+
+    def _sources(self, feed: Feed) -> Sources:
+        return Sources(
+            settings=self.settings,
+            stats=self.stats,
+            hub=self.hub,
+            admission=self.guard.admission,
+            slabs=self.slab_limits,
+            heartbeat=self.heartbeat,
+            backfill=self.backfill,
+            feed=feed,
+            flush_seconds=self.flush_seconds,
+            flush_bytes=self.flush_bytes,
+            loop_lag=self.gateway.loop_lag,
+        )
 
     def stats_view(self) -> Data:
         """Give what `/ws/stats` shows."""
@@ -223,8 +239,16 @@ class Service:
         well, data = health_view(self.feed, _wall_ms())
         return HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE, data
 
+    def _client(self) -> Client | None:
+        """Give the connection to NATS that is in use."""
+        return self.feed.client if self.feed else None
+
     def _flush(self) -> bool:
-        return self.hub.flush()
+        began, sent = self._clock(), self.stats.bytes_sent
+        more = self.hub.flush()
+        self.flush_seconds.add(self._clock() - began)
+        self.flush_bytes.add(self.stats.bytes_sent - sent)
+        return more
 
     async def _find_nats(self) -> NatsAddress:
         """Take the NATS that is named, else the one that answers here, else start our own."""
@@ -249,21 +273,6 @@ class Service:
         code = await server.wait()
         raise NatsUnreachableError(f"the embedded nats-server has ended, with exit code {code}")
 
-    def _report(self, seq: int, subject: str, reason: str) -> None:
-        """Publish a rejection, if NATS takes it: it is news, and not worth waiting for."""
-        client = self.feed.client if self.feed else None
-        if client is None or len(self._reports) >= REPORTS_IN_FLIGHT:
-            return
-        body = json.dumps({"seq": seq, "subject": subject[:256], "reason": reason}).encode()
-
-        async def publish() -> None:
-            with contextlib.suppress(nats.errors.Error, OSError):
-                await client.publish(REJECTED_SUBJECT, body)
-
-        task = asyncio.get_running_loop().create_task(publish())
-        self._reports.add(task)
-        task.add_done_callback(self._reports.discard)
-
     def _spawn(self, work: Coroutine[object, object, object]) -> None:
         """Run a part for as long as the service runs; its failure is the service's."""
         task = asyncio.get_running_loop().create_task(work)
@@ -278,20 +287,3 @@ class Service:
 
 def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _descriptor_limit() -> int:
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _raise_descriptor_limit(wanted: int) -> None:
-    """Take as many descriptors as the system gives, and say where that is too few."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard < wanted + SPARE_DESCRIPTORS:
-        log.warning(
-            "max_connections is %d, but the system gives this process %d file descriptors: "
-            "raise its limit (ulimit -n) or lower the setting",
-            wanted,
-            hard,
-        )

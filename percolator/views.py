@@ -1,8 +1,9 @@
 """What the HTTP routes show, as plain data: stats, health, markets. Changes nothing."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from percolator.events import Funding, Price, Trade
+from percolator.events import Funding, Kind, Price, Trade, channel_of
 from percolator.fanout.hub import Hub
 from percolator.fanout.limits import Admission, SlabLimits
 from percolator.fanout.log import Entry
@@ -13,6 +14,8 @@ STALE_SECONDS = 5.0
 """A feed that shows no sign of life for so long is stalled; it has one every half second."""
 
 Data = dict[str, Any]
+Covers = Callable[[str], bool]
+"""Whether somebody may read a channel."""
 
 
 class FeedState(Protocol):
@@ -89,19 +92,20 @@ def _check(ok: bool, reason: str) -> Data:  # noqa: FBT001 - it is what it says
     return {"ok": True} if ok else {"ok": False, "reason": reason}
 
 
-def markets_view(hub: Hub) -> Data:
-    """Give `/markets`: every market's state, folded from the events."""
+def markets_view(hub: Hub, covers: Covers) -> Data:
+    """Give `/markets`: every market's state, folded from the events, as far as one may read it."""
     slabs = sorted({slab for (_, slab), log in hub.logs.items() if log.latest is not None})
-    markets = {slab: market_view(hub, slab) for slab in slabs}
+    markets = {slab: found for slab in slabs if (found := market_view(hub, slab, covers))}
     return {"epoch": hub.epoch, "seq": hub.seq, "markets": markets}
 
 
-def market_view(hub: Hub, slab: str) -> Data | None:
+def market_view(hub: Hub, slab: str, covers: Covers) -> Data | None:
     """Give `/markets/SLAB`; None where there is no such market."""
     found: Data = {"slab": slab}
-    for kind in ("price", "funding", "trade"):
+    kinds: tuple[Kind, ...] = ("price", "funding", "trade")
+    for kind in kinds:
         log = hub.logs.get((kind, slab))
-        if log is not None and log.latest is not None:
+        if log is not None and log.latest is not None and covers(channel_of(kind, slab)):
             found[kind] = _entry(log.latest)
     return found if len(found) > 1 else None
 

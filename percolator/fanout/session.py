@@ -137,6 +137,7 @@ class ClientSession:
 
     def drained(self) -> None:
         """Take note that it has room again."""
+        self._context.stats.catch_ups += self._cursor.blocked
         self._context.hub.drained(self._cursor)
 
     def closed(self) -> None:
@@ -204,6 +205,8 @@ class ClientSession:
             left = None if left is None else left - resumed.events
             if resumed.held is not None:
                 held.append(resumed.held)
+            elif start.since is not None:
+                context.stats.resumed += 1
         final = protocol.subscribed(done, command.id) if done else b""
         self._answer(errors, final, command.id)
         if held:

@@ -50,6 +50,10 @@ class Stats:
         """Connections that ended, by close code; 1006 where no close frame was seen."""
         self.authentications: Counter[str] = Counter()
         """Tokens that were `accepted` and `refused`."""
+        self.resumed = 0
+        """Channels that were resumed from memory."""
+        self.catch_ups = 0
+        """Clients that were behind, and have drained."""
         self.gaps = 0
         """Gaps that were announced."""
         self._past: deque[Totals] = deque([self._totals(now)])

@@ -19,6 +19,7 @@ from percolator.errors import PortInUseError
 from percolator.gateway import http
 from percolator.gateway.connection import Connection, Session, Traffic
 from percolator.gateway.heartbeat import TICK_SECONDS, Heartbeat
+from percolator.histogram import SECONDS, Histogram
 
 UPGRADE_PATHS = ("/", "/ws")
 LISTEN_BACKLOG = 4_096
@@ -78,10 +79,13 @@ class Gateway:
         limits: Limits,
         clock: Callable[[], float],
         open_session: Callable[[Connection], Session],
-        routes: Callable[[Request, str], Response | None],
+        routes: Callable[[Request, str, str], Response | None],
         ready: Callable[[], bool],
     ) -> None:
-        """`routes` answers a GET by path, or None; until `ready`, upgrades get 1013."""
+        """`routes` answers a GET of a path from an address, or None.
+
+        Until `ready`, upgrades get 1013.
+        """
         self.traffic = traffic
         self.heartbeat = heartbeat
         self.clock = clock
@@ -90,8 +94,8 @@ class Gateway:
         self.connections: dict[Connection, None] = {}
         self._asking: dict[Connection, None] = {}
         """Those whose request is not there yet, the slowest first."""
-        self.loop_lag = 0.0
-        """How late the last sweep was, in seconds."""
+        self.loop_lag = Histogram(SECONDS)
+        """How late the sweeps were."""
         self._limits = limits
         self._guard = guard
         self._open_session = open_session
@@ -164,10 +168,10 @@ class Gateway:
         path = request.path.partition("?")[0]
         if request.method != "GET":
             return http.wrong_method()
-        if not http.is_upgrade(request) or path not in UPGRADE_PATHS:
-            return self._routes(request, path) or http.not_found()
         forwarded = request.headers.get_all("X-Forwarded-For")
         connection.address = self._guard.address_key(connection.peer, forwarded)
+        if not http.is_upgrade(request) or path not in UPGRADE_PATHS:
+            return self._routes(request, path, connection.address) or http.not_found()
         if not self._guard.attempt(connection.address):
             self._guard.refused("attempts")
             return http.too_many_attempts()
@@ -212,7 +216,7 @@ class Gateway:
         while True:
             due = max(due + TICK_SECONDS, loop.time())
             await asyncio.sleep(due - loop.time())
-            self.loop_lag = loop.time() - due
+            self.loop_lag.add(loop.time() - due)
             self.heartbeat.tick()
             if loop.time() >= sweep_at:
                 sweep_at = loop.time() + SWEEP_SECONDS

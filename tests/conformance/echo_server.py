@@ -66,7 +66,7 @@ def echo_gateway(max_buffered_bytes: int | None = None) -> Gateway:
         ),
         clock=clock,
         open_session=EchoSession,
-        routes=lambda _request, _path: None,
+        routes=lambda _request, _path, _address: None,
         ready=lambda: True,
     )
 

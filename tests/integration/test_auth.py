@@ -263,3 +263,21 @@ async def test_pages_of_other_origins_are_refused_before_the_upgrade(
         await gateway.knock(headers={"Origin": welcome})
     await gateway.knock()
     assert (await gateway.stats())["rejectedConnections"] == {"origin": 1}
+
+
+async def test_the_markets_show_what_a_token_covers(gateway: Gateway) -> None:
+    """What one may not read over the socket one may not read over HTTP either."""
+    await gateway.publish("price", "SOL")
+    await gateway.publish("price", "BTC")
+    await gateway.has_read(await gateway.publish("trade", "SOL"))
+    for path in ("/markets", "/markets/SOL"):
+        assert (await gateway.get(path))[0] == 401
+        assert (await gateway.get(f"{path}?token=junk"))[0] == 401
+    bearer = f"Authorization: Bearer {token('price:SOL')}\r\n"
+    status, _, body = await gateway.get("/markets", bearer)
+    assert status == 200
+    assert {slab: sorted(found) for slab, found in json.loads(body)["markets"].items()} == {
+        "SOL": ["price", "slab"]
+    }
+    assert (await gateway.get("/markets/BTC", bearer))[0] == 404
+    assert (await gateway.get(f"/markets/SOL?token={token('trades:*')}"))[0] == 200

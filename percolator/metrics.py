@@ -1,0 +1,185 @@
+"""What `/metrics` shows: every counter of a gateway as Prometheus has it.
+
+Read from plain integers when somebody asks; nothing here is touched on the way of an event. Labels
+take few values, whatever clients do: a slab that no event was ever seen of has no name here, nor
+has a close code of a client's own invention.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from percolator import __version__
+from percolator.backfill import Backfill
+from percolator.events import KINDS
+from percolator.fanout.hub import Hub
+from percolator.fanout.limits import Admission, SlabLimits
+from percolator.fanout.stats import Stats
+from percolator.gateway.heartbeat import PONG_BUCKETS, Heartbeat
+from percolator.histogram import Histogram
+from percolator.settings import Settings
+from percolator.views import FeedState
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+MAX_SLABS = 50
+"""Slabs with a time series of their own: those with the most clients."""
+OTHER = "(other)"
+"""All others together; no slab can have this name."""
+CLOSE_CODES = range(1000, 1016)
+"""The codes of the WebSocket standard; clients may send any other up to 4999."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the numbers stand."""
+
+    settings: Settings
+    stats: Stats
+    hub: Hub
+    admission: Admission
+    slabs: SlabLimits
+    heartbeat: Heartbeat
+    backfill: Backfill
+    feed: FeedState
+    flush_seconds: Histogram
+    flush_bytes: Histogram
+    loop_lag: Histogram
+
+
+class Metrics(Collector):
+    """All metrics of one gateway."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._from = sources
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def render(self) -> bytes:
+        """Give the text that Prometheus reads."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing in advance: the registry need not collect to learn the names."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Read all counters, as they stand."""
+        yield InfoMetricFamily("percolator", "The version that runs.", {"version": __version__})
+        yield from self._clients()
+        yield from self._traffic()
+        yield from self._feed()
+
+    def _clients(self) -> Iterator[Metric]:
+        here = self._from
+        stats, limit = here.stats, here.settings.max_connections
+        yield _gauge("connections", "Clients that are connected.", here.admission.total)
+        yield _gauge("connections_limit", "How many there may be; 0 is no limit.", limit)
+        addresses = len(here.admission.by_address)
+        yield _gauge("addresses", "Addresses that clients are connected from.", addresses)
+        yield _gauges("slab_connections", "Clients by slab.", "slab", self._by_slab())
+        yield _gauge("clients_behind", "Clients whose buffer is full.", here.hub.behind)
+        text = "Connections that were not let in, by reason."
+        yield _counters("connections_refused", text, "reason", stats.refused)
+        text = "Connections that ended, by close code; 1006 where no close frame was seen."
+        yield _counters("connections_closed", text, "code", _by_code(stats.closed))
+        text = "Tokens that were accepted and refused."
+        results = {each: stats.authentications[each] for each in ("accepted", "refused")}
+        yield _counters("authentications", text, "result", results)
+        beat = here.heartbeat
+        pongs = Histogram(PONG_BUCKETS)
+        pongs.counts, pongs.total = beat.pongs, beat.pong_seconds
+        yield _histogram("pong_seconds", "Time from a ping to its pong.", pongs)
+
+    def _traffic(self) -> Iterator[Metric]:
+        here, stats = self._from, self._from.stats
+        yield _counter("messages_sent", "Messages to clients.", stats.messages_sent)
+        yield _counter("messages_received", "Messages of clients.", stats.messages_received)
+        yield _counter("bytes_sent", "Bytes to clients.", stats.bytes_sent)
+        yield _counter("bytes_received", "Bytes of clients.", stats.bytes_received)
+        yield _histogram("flush_seconds", "Time that a flush took.", here.flush_seconds)
+        yield _histogram("flush_bytes", "Bytes that a flush wrote.", here.flush_bytes)
+        yield _histogram("loop_lag_seconds", "How late the event loop was.", here.loop_lag)
+        yield _counter("gaps", "Gaps that clients were told of.", stats.gaps)
+        replays = {"memory": stats.resumed, "stream": here.backfill.total}
+        yield _counters("replays", "Channels resumed, by source.", "source", replays)
+        yield _gauge("replays_running", "Replays from the stream just now.", here.backfill.running)
+        yield _counter("catch_ups", "Clients that came back from behind.", stats.catch_ups)
+
+    def _feed(self) -> Iterator[Metric]:
+        stats, hub, feed = self._from.stats, self._from.hub, self._from.feed
+        kinds: dict[str, int] = {kind: stats.events[kind] for kind in KINDS}
+        yield _counters("events", "Events taken from the stream.", "kind", kinds)
+        text = "Events that do not validate."
+        yield _counters("events_rejected", text, "reason", stats.rejected)
+        yield _gauge("channels", "Channels in memory.", len(hub.logs))
+        yield _gauge("feed_connected", "1 while connected to NATS.", feed.connected)
+        yield _gauge("feed_loaded", "1 once the state is loaded.", feed.loaded)
+        yield _gauge("feed_lag_events", "Events of the stream not read yet.", feed.lag)
+        text = "Time since the stream's last sign of life."
+        yield _gauge("feed_silent_seconds", text, feed.silent_for)
+        text = "Times the feed has started again: reconnects and lost consumers."
+        yield _counter("feed_restarts", text, max(feed.restarts, 0))
+        yield _gauge("seq", "The stream seq that has been read.", hub.seq)
+        yield _gauge(
+            "stream_seq", "The newest seq that the stream is known to have.", feed.stream_seq
+        )
+
+    def _by_slab(self) -> dict[str, int]:
+        """Name the slabs with the most clients, if events are known of them; sum up the rest."""
+        known = {slab for (_, slab), log in self._from.hub.logs.items() if log.latest is not None}
+        counts = Counter(self._from.slabs.clients)
+        named = [(slab, count) for slab, count in counts.most_common() if slab in known]
+        shown = dict(named[:MAX_SLABS])
+        rest = counts.total() - sum(shown.values())
+        return {**shown, OTHER: rest} if rest else shown
+
+
+def _by_code(closed: Counter[int]) -> Counter[str]:
+    codes: Counter[str] = Counter()
+    for code, count in closed.items():
+        codes[str(code) if code in CLOSE_CODES else OTHER] += count
+    return codes
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"percolator_{name}", text, value=value)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"percolator_{name}", text, value=value)
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(f"percolator_{name}", text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def _counters(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(f"percolator_{name}", text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    buckets, below = [], 0
+    for bound, count in zip((*histogram.bounds, "+Inf"), histogram.counts, strict=True):
+        below += count
+        buckets.append((str(bound), below))
+    return HistogramMetricFamily(
+        f"percolator_{name}", text, buckets=buckets, sum_value=histogram.total
+    )

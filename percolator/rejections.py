@@ -1,0 +1,41 @@
+"""Rejections: tells whoever listens on NATS which events did not validate, and why."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+
+import nats.errors
+from nats.aio.client import Client
+
+from percolator.events import REJECTED_SUBJECT
+
+IN_FLIGHT = 1_000
+SHOWN = 256
+
+
+class Rejections:
+    """Publishes rejections over the connection that `client` gives, where there is one."""
+
+    def __init__(self, client: Callable[[], Client | None]) -> None:
+        self._client = client
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def report(self, seq: int, subject: str, reason: str) -> None:
+        """Publish a rejection, if NATS takes it: it is news, and not worth waiting for."""
+        client = self._client()
+        if client is None or len(self._tasks) >= IN_FLIGHT:
+            return
+        body = json.dumps({"seq": seq, "subject": subject[:SHOWN], "reason": reason}).encode()
+
+        async def publish() -> None:
+            with contextlib.suppress(nats.errors.Error, OSError):
+                await client.publish(REJECTED_SUBJECT, body)
+
+        task = asyncio.get_running_loop().create_task(publish())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """Wait for what is on its way."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
