@@ -1,19 +1,20 @@
 """Connections to NATS: one way to open one, with errors that a person can act on."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nats
 import nats.errors
 from nats.aio.client import Client
 
 from percolator.errors import NatsUnreachableError
 
 CONNECT_SECONDS = 2
+RECONNECT_SECONDS = 1
 PING_SECONDS = 10
 
 Handler = Callable[[], Awaitable[None]]
@@ -44,10 +45,40 @@ async def connect(
 
     Raises NatsUnreachableError.
     """
+    client = Client()
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS * 2):
+            # It reconnects once it is connected: else the first try would never come to an end.
+            await client.connect(
+                servers=[part.strip() for part in address.url.split(",")],
+                name=name,
+                error_cb=_ignore,
+                closed_cb=closed,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=RECONNECT_SECONDS,
+                connect_timeout=CONNECT_SECONDS,
+                ping_interval=PING_SECONDS,
+                max_outstanding_pings=2,
+                **_credentials(address),
+            )
+    except Exception as error:
+        with contextlib.suppress(Exception):
+            await client.close()
+        reason = _reason(error)
+        if reason is None:
+            raise
+        raise NatsUnreachableError(f"NATS at {address.shown} cannot be reached: {reason}") from None
+    if reconnect:
+        client.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
+    return client
 
-    async def ignore(_error: Exception) -> None:
-        """What goes wrong is seen where it matters: by `closed`, or by the call that fails."""
 
+async def _ignore(_error: Exception) -> None:
+    """What goes wrong is seen where it matters: by `closed`, or by the call that fails."""
+
+
+def _credentials(address: NatsAddress) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if address.tls_ca is not None:
         options["tls"] = ssl.create_default_context(cafile=str(address.tls_ca))
@@ -55,27 +86,21 @@ async def connect(
         options["user_credentials"] = str(address.creds)
     if address.token is not None:
         options["token"] = address.token
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS * 2):
-            return await nats.connect(
-                servers=[part.strip() for part in address.url.split(",")],
-                name=name,
-                error_cb=ignore,
-                closed_cb=closed,
-                allow_reconnect=reconnect,
-                max_reconnect_attempts=-1 if reconnect else 1,
-                reconnect_time_wait=1,
-                connect_timeout=CONNECT_SECONDS,
-                ping_interval=PING_SECONDS,
-                max_outstanding_pings=2,
-                **options,
-            )
-    except nats.errors.NoServersError:
-        reason = "nothing answers there"
-    except (TimeoutError, nats.errors.TimeoutError):
-        reason = "it does not answer in time"
-    except (nats.errors.AuthorizationError, nats.errors.Error) as error:
-        reason = str(error).removeprefix("nats: ").strip("'\"")
-    except (OSError, ValueError) as error:
-        reason = str(getattr(error, "strerror", None) or error)
-    raise NatsUnreachableError(f"NATS at {address.shown} cannot be reached: {reason}")
+    return options
+
+
+def _reason(error: Exception) -> str | None:
+    """Say in words why a connection did not come about; None where it is no such error."""
+    match error:
+        case nats.errors.NoServersError():
+            return "nothing answers there"
+        case TimeoutError():
+            return "it does not answer in time"
+        case nats.errors.Error():
+            return str(error).removeprefix("nats: ").strip("'\"")
+        case ssl.SSLError():
+            return f"TLS fails ({error.reason or error})"
+        case OSError() | ValueError():
+            return str(getattr(error, "strerror", None) or error)
+        case _:
+            return None
