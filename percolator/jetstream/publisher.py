@@ -5,7 +5,7 @@ import asyncio
 import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.errors import APIError, NoStreamResponseError
+from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
 
@@ -40,12 +40,18 @@ class Publisher:
                     ack = await self._context.publish(
                         subject, payload, stream=self._stream, headers=headers
                     )
-            except (nats.errors.Error, NoStreamResponseError) as error:
+            except ServiceUnavailableError as error:
                 last = error
             except APIError as error:
                 raise NatsUnfitError(
                     f"JetStream refuses the event: {error.description or error}"
                 ) from None
+            except nats.errors.MaxPayloadError:
+                raise NatsUnfitError(
+                    f"the event is larger than NATS takes: {len(payload)} bytes"
+                ) from None
+            except nats.errors.Error as error:
+                last = error
             else:
                 return ack.seq
         if isinstance(last, NoStreamResponseError):
@@ -53,6 +59,4 @@ class Publisher:
                 f"no stream takes {subject}: start a gateway once (it creates {self._stream}), "
                 "or see that JetStream is on"
             )
-        if isinstance(last, nats.errors.MaxPayloadError):
-            raise NatsUnfitError(f"the event is larger than NATS takes: {len(payload)} bytes")
         raise NatsUnreachableError("NATS does not acknowledge the event: is it up?")

@@ -1,0 +1,118 @@
+"""The publisher: every event acknowledged, in order, once where it has an id."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import nats
+import pytest
+from nats.aio.client import Client
+
+from percolator.errors import NatsUnfitError, NatsUnreachableError
+from percolator.jetstream import publisher, stream
+from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.publisher import Publisher
+from tests.nats_server import NatsServer
+
+SUBJECT = "percolator.price.SOL"
+
+
+@pytest.fixture
+async def client(nats_url: str, stream_name: str) -> AsyncIterator[Client]:
+    """A connection to a NATS that has the test's stream."""
+    connected = await nats.connect(nats_url)
+    await stream.ensure(connected, stream_name)
+    yield connected
+    await connected.close()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of a fraction of a second."""
+    monkeypatch.setattr(publisher, "ACK_SECONDS", 0.1)
+    monkeypatch.setattr(publisher, "RETRY_SECONDS", 0.02)
+
+
+async def test_an_event_gets_its_seq(client: Client, stream_name: str) -> None:
+    """The one of the stream, from 1 on."""
+    events = Publisher(client, stream_name)
+    assert [await events.publish(SUBJECT, b"{}") for _ in range(3)] == [1, 2, 3]
+
+
+async def test_many_at_once_keep_their_order(client: Client, stream_name: str) -> None:
+    """With their acks in flight; the payloads are as they were given."""
+    events = Publisher(client, stream_name)
+    payloads = [b"%d" % number for number in range(2_000)]
+    seqs = await asyncio.gather(*(events.publish(SUBJECT, payload) for payload in payloads))
+    assert seqs == list(range(1, 2_001))
+    last = await client.jetstream().get_msg(stream_name, 2_000)
+    assert last.data == payloads[-1]
+
+
+async def test_an_event_with_an_id_is_stored_once(client: Client, stream_name: str) -> None:
+    """A second one with the same id gets the seq of the first."""
+    events = Publisher(client, stream_name)
+    first = await events.publish(SUBJECT, b"{}", message_id="a")
+    assert await events.publish(SUBJECT, b"{}", message_id="a") == first
+    assert await events.publish(SUBJECT, b"{}", message_id="b") == first + 1
+
+
+@pytest.mark.usefixtures("quick")
+async def test_without_a_stream_it_says_what_to_do(nats_url: str) -> None:
+    """Nobody has created it yet."""
+    client = await nats.connect(nats_url)
+    with pytest.raises(NatsUnfitError, match="no stream takes percolator"):
+        await Publisher(client, "PERCOLATOR").publish(SUBJECT, b"{}")
+    await client.close()
+
+
+async def test_an_event_that_another_stream_takes_is_refused(client: Client) -> None:
+    """It would go where no gateway of ours reads it."""
+    with pytest.raises(NatsUnfitError, match="JetStream refuses the event: "):
+        await Publisher(client, "ANOTHER").publish(SUBJECT, b"{}")
+
+
+@pytest.mark.parametrize("message_id", [None, "a"])
+async def test_an_event_larger_than_nats_takes_is_refused_at_once(
+    client: Client, stream_name: str, message_id: str | None
+) -> None:
+    """Trying again would not make it smaller."""
+    events = Publisher(client, stream_name)
+    too_large = b"x" * (client.max_payload + 1)
+    async with asyncio.timeout(0.4):
+        with pytest.raises(NatsUnfitError, match="the event is larger than NATS takes: 1048577"):
+            await events.publish(SUBJECT, too_large, message_id)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("message_id", [None, "a"])
+async def test_without_an_ack_it_is_an_error_in_the_end(
+    nats_process: NatsServer, message_id: str | None
+) -> None:
+    """After some tries where it may be tried again."""
+    client = await nats.connect(nats_process.url)
+    await stream.ensure(client, "PERCOLATOR")
+    events = Publisher(client, "PERCOLATOR")
+    nats_process.freeze()
+    try:
+        with pytest.raises(NatsUnreachableError, match="NATS does not acknowledge the event"):
+            await events.publish(SUBJECT, b"{}", message_id)
+    finally:
+        nats_process.thaw()
+        await client.close()
+
+
+async def test_an_event_with_an_id_survives_a_restart_of_nats(
+    nats_process: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again until it is stored, and it is stored once."""
+    monkeypatch.setattr(publisher, "ACK_SECONDS", 0.3)
+    client = await connect(NatsAddress(nats_process.url), name="test", reconnect=True)
+    await stream.ensure(client, "PERCOLATOR")
+    events = Publisher(client, "PERCOLATOR")
+    nats_process.kill()
+    publishing = asyncio.create_task(events.publish(SUBJECT, b"{}", message_id="a"))
+    await asyncio.sleep(0)
+    nats_process.start()
+    assert await publishing == 1
+    assert (await client.jetstream().stream_info("PERCOLATOR")).state.messages == 1
+    await client.close()
