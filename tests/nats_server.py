@@ -50,17 +50,19 @@ class ReservedPort:
 
 
 class NatsServer:
-    """One nats-server with JetStream, its store and its log in `folder`.
+    """One nats-server, with JetStream unless told otherwise, its store and its log in `folder`.
 
     `flags` are further flags of nats-server. A context manager that starts it and cleans up.
     The calls block until what they ask for is so, some 50 ms for a start.
     """
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    def __init__(self, folder: Path, *flags: str, jetstream: bool = True) -> None:
         self.folder = folder
         self.log_file = folder / "nats-server.log"
         self._port = ReservedPort()
         self._flags = flags
+        if jetstream:
+            self._flags += ("--jetstream", "--store_dir", str(folder / "store"))
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -86,7 +88,6 @@ class NatsServer:
         self._process = subprocess.Popen(
             [
                 *(str(binary()), "--addr", LOOPBACK, "--port", str(self.port)),
-                *("--jetstream", "--store_dir", str(self.folder / "store")),
                 *("--log", str(self.log_file)),
                 *self._flags,
             ],

@@ -136,7 +136,8 @@ def _check_server(client: Client) -> None:
     version = client.connected_server_version
     if (version.major, version.minor) < MIN_SERVER:
         raise NatsUnfitError(
-            f"the NATS server at {_address(client)} is version {version}: "
+            f"the NATS server at {_address(client)} is version "
+            f"{version.major}.{version.minor}.{version.patch}: "
             f"percolator needs {MIN_SERVER[0]}.{MIN_SERVER[1]} or newer"
         )
 
