@@ -1,5 +1,7 @@
 """The guard at the gateway's door: limits, origins and tokens, as the gateway asks for them."""
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from percolator.auth import Grant, Verifier
@@ -11,6 +13,10 @@ from percolator.settings import Settings
 FAILURES_PER_SECOND = 1.0
 FAILURE_BURST = 10
 """Tokens of one address that may be wrong; past that it is not listened to for a while."""
+LOG_SECONDS = 10.0
+"""Refusals are logged together, so often at the most: clients cause them."""
+
+log = logging.getLogger(__name__)
 
 
 class Guard:
@@ -36,6 +42,8 @@ class Guard:
         self._stats = stats
         self._clock = clock
         self._trusted = settings.trusted_proxies
+        self._logged: Counter[str] = Counter()
+        self._log_at = clock()
 
     def address_key(self, peer: str, forwarded_for: Sequence[str]) -> str:
         """Whom a connection is counted for."""
@@ -86,3 +94,16 @@ class Guard:
         self._stats.tick(now)
         self.attempts.forget(now)
         self.failures.forget(now)
+        if now >= self._log_at:
+            self._log_at = now + LOG_SECONDS
+            self._log_refusals()
+
+    def _log_refusals(self) -> None:
+        """Say in one line what was refused since the last."""
+        stats = self._stats
+        so_far = stats.refused + Counter({"wrong tokens": stats.authentications["refused"]})
+        news = so_far - self._logged
+        if news:
+            self._logged = so_far
+            text = ", ".join(f"{count:,} ({reason})" for reason, count in news.most_common())
+            log.warning("refused: %s", text)

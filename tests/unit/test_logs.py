@@ -1,0 +1,138 @@
+"""Log lines: one an event, bounded, in two forms, and without a secret."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import jwt
+import pytest
+
+from percolator import logs
+from percolator.logs import LINE_BURST, LINES_PER_SECOND, Allowance
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """Where the lines go. Afterwards logging is as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield io.StringIO()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+    for name in logs.CHATTY:
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+log = logging.getLogger("percolator.somewhere")
+
+
+def fail(text: str) -> None:
+    """What an error of ours would be."""
+    raise ValueError(text)
+
+
+def test_a_line_for_people_has_time_level_and_message(lines: io.StringIO) -> None:
+    """In the time of the place, with no name of a module."""
+    logs.configure("info", "text", lines)
+    log.info("state loaded up to seq %d", 5)
+    date, clock, level, message = lines.getvalue().split(maxsplit=3)
+    assert (len(date), len(clock), level) == (10, 12, "info")
+    assert message == "state loaded up to seq 5\n"
+
+
+def test_a_line_for_programs_is_one_json_object(lines: io.StringIO) -> None:
+    """In UTC, with the logger, and the trace where there is one."""
+    logs.configure("info", "json", lines)
+    try:
+        fail("two\nlines")
+    except ValueError:
+        log.exception("it failed")
+    (line,) = lines.getvalue().splitlines()
+    fields = json.loads(line)
+    assert fields["time"].endswith("+00:00")
+    assert (fields["level"], fields["logger"]) == ("error", "percolator.somewhere")
+    assert fields["message"] == "it failed"
+    assert fields["error"].endswith("ValueError: two\nlines")
+
+
+def test_a_trace_stands_below_the_line_for_people(lines: io.StringIO) -> None:
+    """An error of ours is worth more than one line."""
+    logs.configure("info", "text", lines)
+    try:
+        fail("why")
+    except ValueError:
+        log.exception("it failed")
+    first, *_, last = lines.getvalue().splitlines()
+    assert first.endswith("error   it failed")
+    assert last == "ValueError: why"
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [
+        ("debug", ["debug", "info", "warning", "error"]),
+        ("info", ["info", "warning", "error"]),
+        ("warning", ["warning", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_less_than_the_level_is_not_logged(
+    level: str, shown: list[str], lines: io.StringIO
+) -> None:
+    """And of libraries only what is a warning."""
+    logs.configure(level, "json", lines)
+    for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+        log.log(number, "a line")
+    logging.getLogger("nats").info("chatter")
+    assert [json.loads(line)["level"] for line in lines.getvalue().splitlines()] == shown
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_nobody_makes_a_line_of_their_own(form: str, lines: io.StringIO) -> None:
+    """Line ends and escapes of a terminal come out as text."""
+    logs.configure("info", form, lines)
+    log.info("subject %s", "a\nb\r\x1b[31mred\u2028\x00")
+    (line,) = lines.getvalue().splitlines()
+    assert "\x1b" not in line
+    assert "\x00" not in line
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_token_does_not_get_through(form: str, lines: io.StringIO) -> None:
+    """Should anybody ever log one, in whatever guise."""
+    logs.configure("info", form, lines)
+    token = jwt.encode({"exp": 1}, "s" * 32, algorithm="HS256")
+    log.info("token %s", token)
+    log.info("GET /ws?token=%s HTTP/1.1", "hunter2")
+    log.info("GET /ws?a=b&token=%s&c=d", "hunter2")
+    log.info("Authorization: Bearer %s", "hunter2")
+    try:
+        fail(token)
+    except ValueError:
+        log.exception("failed with %s", token)
+    assert "hunter2" not in lines.getvalue()
+    assert "(token)" in lines.getvalue()
+    for part in token.split("."):
+        assert part not in lines.getvalue()
+
+
+def test_each_place_has_its_allowance_and_says_what_it_left_out() -> None:
+    """So that a flood of clients is no flood of lines, and hides nothing else."""
+    now = 0.0
+    allowance = Allowance(lambda: now)
+
+    def shown(place: int) -> str | None:
+        record = logging.LogRecord("x", logging.INFO, "file", place, "line %d", (place,), None)
+        return record.getMessage() if allowance.filter(record) else None
+
+    assert [shown(1) for _ in range(LINE_BURST + 1_500)].count(None) == 1_500
+    assert shown(2) == "line 2"
+    now = 1 / LINES_PER_SECOND
+    assert shown(1) == "line 1 (1,500 more like this left out)"
+    assert shown(1) is None
+    now = 1_000.0
+    assert shown(1) == "line 1 (1 more like this left out)"
+    assert [shown(1) for _ in range(LINE_BURST - 1)] == ["line 1"] * (LINE_BURST - 1)
+    assert shown(1) is None
