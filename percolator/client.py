@@ -66,7 +66,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How the connection stands: `connecting`, `live` or `waiting` (for `delay` seconds), and why."""
+    """How it stands: `connecting`, `live` or `waiting` (for `delay` seconds); and why."""
 
     name: str
     reason: str = ""
