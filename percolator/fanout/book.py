@@ -53,9 +53,8 @@ class Book:
             self._before_replaced()
         self.epoch, self.seq, self.first_seq = epoch, after, first_seq
         self._start, self._complete = after, complete
-        for log in self.logs.values() if replaced else ():
-            log.start_again(self._next_order(), epoch)
-            self._mark(log)
+        if replaced:
+            self._start_again()
 
     def seed(self, seq: int, kind: Kind, slab: str, event: Event) -> None:
         """Take a channel's newest event from before the point where reading starts."""
@@ -98,9 +97,23 @@ class Book:
     def _blank_log(self, kind: Kind, slab: str) -> ChannelLog:
         if kind == "price":
             return LatestLog(kind, slab)
-        if self._complete:
-            return LosslessLog(kind, slab, self._capacity, floor=0, last_seq=0)
-        return LosslessLog(kind, slab, self._capacity, floor=self._start, last_seq=None)
+        floor, last_seq = self._known
+        return LosslessLog(kind, slab, self._capacity, floor=floor, last_seq=last_seq)
+
+    @property
+    def _known(self) -> tuple[int, int | None]:
+        """From where on a channel without events is known, and the seq of its newest event."""
+        return (0, 0) if self._complete else (self._start, None)
+
+    def _start_again(self) -> None:
+        """Leave the stream before this one behind; logs that nobody follows go with it."""
+        floor, last_seq = self._known
+        for log in tuple(self.logs.values()):
+            if log.followers:
+                log.start_again(self.epoch, floor=floor, last_seq=last_seq)
+                self._mark(log)
+            else:
+                del self.logs[log.kind, log.slab]
 
     def _next_order(self) -> int:
         self._order += 1

@@ -20,7 +20,7 @@ from percolator.fanout.book import Book, Clock
 from percolator.fanout.followers import TURN_BYTES, Cursor, Follower, Group
 from percolator.fanout.history import History
 from percolator.fanout.limits import SlabLimits
-from percolator.fanout.log import ChannelLog, LosslessLog, Piece, Position
+from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog, Piece, Position
 from percolator.fanout.stats import Stats
 
 _BY_ORDER = itemgetter(0)
@@ -96,7 +96,7 @@ class Hub(Book):
         self._enqueue(cursor)
         if start.since is not None and isinstance(log, LosslessLog):
             return self._resume(cursor, log, start.since, start.epoch, most)
-        cursor.positions[log] = None
+        cursor.positions[log] = log.newcomer
         if start.recent and isinstance(log, LosslessLog):
             cursor.positions[log] = log.position_before(start.recent)
         return Resumed()
@@ -121,7 +121,8 @@ class Hub(Book):
             cursor.positions[log] = log.position_after(since)
             return Resumed(count)
         cursor.held[log] = history
-        return Resumed(count, None if log.reaches(history.covered) else log)
+        history.ended = log.reaches(history.covered)
+        return Resumed(count, None if history.ended else log)
 
     def supply(self, cursor: Cursor) -> None:
         """Take note that more was added to a cursor's histories."""
@@ -171,8 +172,8 @@ class Hub(Book):
 
     def _drop(self, cursor: Cursor, log: ChannelLog) -> None:
         log.followers.pop(cursor, None)
-        if isinstance(log, LosslessLog) and (history := cursor.held.pop(log, None)):
-            history.wanted()
+        if isinstance(log, LosslessLog) and log in cursor.held:
+            cursor.held.pop(log).wanted()
         self._limits.leave(cursor.slabs, log.slab)
         if log.blank and not log.followers:
             del self.logs[log.kind, log.slab]
@@ -254,14 +255,15 @@ class Hub(Book):
         """Bring a client together with those who follow the same and stand at the same place."""
         if cursor.blocked or cursor.held or not cursor.positions:
             return
-        if any(position != log.head for log, position in cursor.positions.items()):
-            return  # it has read more elsewhere than this gateway has; its logs will tell it when
-        key = frozenset(cursor.positions)
+        if any(_is_ahead(*place, self.seq) for place in cursor.positions.items()):
+            return
+        heads: dict[ChannelLog, Position] = {log: log.head for log in cursor.positions}
+        key = frozenset(heads)
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = Group(dict(cursor.positions))
+            group = self._groups[key] = Group(heads)
             group.follow()
-        if group.positions == cursor.positions:
+        if group.positions == heads:
             group.add(cursor)
         else:
             self._enqueue(cursor)  # the group is about to get there
@@ -286,7 +288,7 @@ def _owed(positions: dict[ChannelLog, Position], most: int) -> tuple[list[Piece]
             if found := log.after(position):
                 pieces += found
                 sources += 1
-            elif position is None:
+            elif isinstance(log, LatestLog):
                 positions[log] = log.head
     if sources > 1:
         pieces.sort(key=_BY_ORDER)
@@ -297,3 +299,8 @@ def _owed(positions: dict[ChannelLog, Position], most: int) -> tuple[list[Piece]
             return pieces[:count], True
         positions[piece.log] = piece.position
     return pieces, False
+
+
+def _is_ahead(log: ChannelLog, position: Position, seq: int) -> bool:
+    """Tell whether a cursor has read more elsewhere than a gateway that has read up to `seq`."""
+    return isinstance(log, LosslessLog) and position > log.position_after(seq)

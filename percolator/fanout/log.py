@@ -6,7 +6,7 @@ log's own: they only ever grow, also when the stream is replaced and its seqs st
 """
 
 from collections import deque
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from percolator import protocol
@@ -69,19 +69,23 @@ class Piece(NamedTuple):
     gap: bool = False
 
 
-Position = int | None
-"""How far a cursor has read; None is a cursor that has just come, and is owed a snapshot."""
+Position = int
+"""How far a cursor has read; below 0, it has just come and is owed a snapshot (see `newcomer`)."""
+
+
+LIFE = 2**64
+"""What a position grows by when the stream is replaced; a seq is less."""
 
 
 class LosslessLog:
     """The last events of a `trades:` or `funding:` channel, complete after `floor`.
 
-    A position is `base + seq`; `base` grows when the stream is replaced.
+    A position is a seq, and a `LIFE` for each stream before this one.
     """
 
     __slots__ = (
-        "_base", "_capacity", "_entries", "_epoch", "_past_base", "channel", "floor", "followers",
-        "head", "kind", "last_seq", "latest", "slab",
+        "_base", "_capacity", "_entries", "_epoch", "channel", "floor", "followers", "head",
+        "kind", "last_seq", "latest", "slab",
     )  # fmt: skip
 
     def __init__(
@@ -99,7 +103,6 @@ class LosslessLog:
         self._capacity = capacity
         self._entries: deque[Entry] = deque()
         self._base = 0
-        self._past_base = 0
         self._epoch: str | None = None
 
     def append(self, order: int, seq: int, event: Event) -> None:
@@ -117,22 +120,18 @@ class LosslessLog:
 
     def break_off(self, order: int, before: int) -> None:
         """Note that events before seq `before` may be lost: a gap goes out in their place."""
-        after = self.last_seq if self.last_seq is not None else self.head - self._base
+        after = self.last_seq if self.last_seq is not None else self.head_seq
         frame = protocol.gap(self.channel, after, before)
         self._push(Entry.of_frame(order, self._base + before - 1, before - 1, frame))
         self.last_seq = None
 
-    def start_again(self, order: int, epoch: str) -> None:
-        """Leave everything behind: the stream was replaced, and its seqs start again."""
-        after = self.head - self._base
+    def start_again(self, epoch: str, *, floor: int, last_seq: int | None) -> None:
+        """Leave everything behind: the stream was replaced, and is read after seq `floor`."""
         self._epoch = epoch
-        self._past_base, self._base = self._base, self.head + 1
+        self._base += LIFE
         self._entries.clear()
-        self.latest = None
-        self.floor = self.head
-        frame = protocol.gap(self.channel, after, 1, epoch)
-        self._push(Entry.of_frame(order, self._base, 0, frame))
-        self.last_seq = 0
+        self.floor = self.head = self._base + floor
+        self.last_seq, self.latest = last_seq, None
 
     def _push(self, entry: Entry) -> None:
         if len(self._entries) == self._capacity:
@@ -142,42 +141,42 @@ class LosslessLog:
 
     def after(self, position: Position) -> list[Piece]:
         """Give all that follows a position, with a gap first where it is no longer all here."""
-        if position is None:
-            return self._snapshot()
-        if position >= self.head:
-            return []
         pieces = []
-        for entry in reversed(self._entries):
-            if entry.position <= position:
-                break
-            pieces.append(
-                Piece(entry.order, self, entry.position, entry.frame, entry.event is None)
-            )
-        pieces.reverse()
+        if position < 0:
+            position = ~position
+            pieces = self._snapshot(position)
         if position < self.floor:
-            pieces.insert(0, self._missing(position))
+            pieces.append(self._missing(position))
+        if position < self.head:
+            after = takewhile(lambda one: one.position > position, reversed(self._entries))
+            pieces += reversed(
+                [
+                    Piece(one.order, self, one.position, one.frame, one.event is None)
+                    for one in after
+                ]
+            )
         return pieces
 
-    def _snapshot(self) -> list[Piece]:
-        if self.kind != "funding" or self.latest is None:
-            return []
-        return [Piece(self.latest.order, self, self.head, self.latest.snapshot)]
+    def _snapshot(self, position: int) -> list[Piece]:
+        """Give the event at a position as a snapshot, unless it has been let go meanwhile."""
+        entries = chain([self.latest], reversed(self._entries))
+        found = next((one for one in entries if one and one.position == position), None)
+        return [Piece(found.order, self, position, found.snapshot)] if found else []
 
     def _missing(self, position: int) -> Piece:
         """Announce what lies between a position and the oldest entry that is still here."""
         first = self._entries[0] if self._entries else None
-        before = first.seq if first else self.floor - self._base + 1
-        epoch = None
-        if position >= self._base:
-            after = position - self._base
-        else:
-            after = position - self._past_base
-            if self.floor < self._base:  # the first entry itself tells of the new stream
-                before = self._base - self._past_base
-            else:
-                epoch = self._epoch
-        frame = protocol.gap(self.channel, after, before, epoch)
+        before = first.seq if first and first.event else self.floor - self._base + 1
+        epoch = self._epoch if position < self._base else None
+        frame = protocol.gap(self.channel, position % LIFE, before, epoch)
         return Piece(first.order - 1 if first else 0, self, self.floor, frame, gap=True)
+
+    @property
+    def newcomer(self) -> Position:
+        """Where a cursor stands that begins here and now; a funding rate is owed as a snapshot."""
+        if self.kind == "funding" and self.latest is not None:
+            return ~self.latest.position
+        return self.head
 
     def position_after(self, seq: int) -> int:
         """Where a cursor stands that has all up to `seq`; it may be ahead of this gateway."""
@@ -185,19 +184,19 @@ class LosslessLog:
 
     def position_before(self, count: int) -> int:
         """Where a cursor stands that is owed the last `count` events, or as many as are here."""
-        if count >= len(self._entries):
-            return self.floor
-        newest = islice(reversed(self._entries), count, count + 1)
-        return next(newest).position
+        for number, entry in enumerate(reversed(self._entries)):
+            if number == count or entry.event is None:  # nobody is owed a gap from before he came
+                return entry.position
+        return self.floor
 
     def reaches(self, seq: int) -> bool:
         """Tell whether it holds everything after `seq`."""
         return self._base + seq >= self.floor
 
     @property
-    def floor_seq(self) -> int:
-        """It holds everything after this seq."""
-        return self.floor - self._base
+    def head_seq(self) -> int:
+        """The seq at the head."""
+        return self.head - self._base
 
     @property
     def first_prev(self) -> int | None:
@@ -207,7 +206,7 @@ class LosslessLog:
     def seqs_around(self, count: int) -> tuple[int, int]:
         """Give the seqs between which the last `count` entries begin; there must be more."""
         if not count:
-            return self.head - self._base, self.head - self._base + 1
+            return self.head_seq, self.head_seq + 1
         before, first = list(islice(reversed(self._entries), count + 1))[-1:-3:-1]
         return before.seq, first.seq
 
@@ -268,7 +267,7 @@ class LatestLog:
         self.shown = self.latest
         return True
 
-    def start_again(self, _order: int, _epoch: str) -> None:
+    def start_again(self, _epoch: str, *, floor: int, last_seq: int | None) -> None:  # noqa: ARG002 - as a lossless log
         """Leave the value behind: the stream was replaced."""
         self.latest = self.shown = None
 
@@ -277,8 +276,13 @@ class LatestLog:
         shown = self.shown
         if shown is None or position == self.head:
             return []
-        frame = shown.snapshot if position is None else shown.frame
+        frame = shown.snapshot if position < 0 else shown.frame
         return [Piece(shown.order, self, self.head, frame)]
+
+    @property
+    def newcomer(self) -> Position:
+        """Where a cursor stands that begins here and now: the newest price is a snapshot."""
+        return -1
 
     @property
     def blank(self) -> bool:

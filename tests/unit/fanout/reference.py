@@ -1,0 +1,227 @@
+"""A naive hub to hold the real one against: the whole stream, and what each client has of it.
+
+The stream is a list of all events that there ever were, also of those that the gateway never saw.
+A client checks each message as it comes: it must be what the stream holds, in order, once, with
+everything before it either received or announced as gone by a gap.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from percolator.events import Event, Funding, Kind, Price, Trade, channel_of
+from tests.unit.wire import Message, messages
+
+CHANNELS = {"price": "price", "trade": "trades", "funding": "funding"}
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """One event of a channel as the stream has it; `prev` is the one before it, 0 where none is."""
+
+    epoch: str
+    seq: int
+    prev: int
+    event: Event
+
+
+class Lost(NamedTuple):
+    """Seqs of an epoch after `after` and before `before` of which the gateway saw nothing."""
+
+    epoch: str
+    after: int
+    before: int
+
+
+def make_event(kind: Kind, slab: str, number: int) -> Event:
+    """An event that can be told from the others."""
+    match kind:
+        case "price":
+            return Price(price=float(number), timestamp=number, slab=slab)
+        case "trade":
+            return Trade(side="long", size=str(number), price=1.5, timestamp=number, slab=slab)
+        case "funding":
+            return Funding(rate=str(number), timestamp=number, slab=slab)
+
+
+class Stream:
+    """Every event of every channel, through all lives of the stream."""
+
+    def __init__(self) -> None:
+        self.lives = 1
+        self.seq = 0
+        self.channels: dict[str, list[Stored]] = {}
+        self.lost: list[Lost] = []
+        self.unseen: set[Stored] = set()
+        """What the gateway cannot know of."""
+        self._count = 0
+
+    @property
+    def epoch(self) -> str:
+        """The name of its life."""
+        return f"life {self.lives}"
+
+    def add(self, kind: Kind, slab: str) -> Stored:
+        """The next event."""
+        self.seq += 1
+        self._count += 1
+        events = self.of(channel_of(kind, slab))
+        prev = events[-1].seq if events and events[-1].epoch == self.epoch else 0
+        stored = Stored(self.epoch, self.seq, prev, make_event(kind, slab, self._count))
+        events.append(stored)
+        return stored
+
+    def of(self, channel: str) -> list[Stored]:
+        """All events of a channel."""
+        return self.channels.setdefault(channel, [])
+
+    def replace(self) -> None:
+        """It is deleted and made anew."""
+        self.lives += 1
+        self.seq = 0
+
+    def lose(self, after: int, before: int) -> None:
+        """Take note that the gateway sees nothing between these two."""
+        self.lost.append(Lost(self.epoch, after, before))
+
+    def last_seen(self, channel: str) -> int:
+        """The index of the channel's newest event of this life that the gateway knows of."""
+        events = self.of(channel)
+        return next(
+            (
+                i
+                for i in reversed(range(len(events)))
+                if events[i].epoch == self.epoch and events[i] not in self.unseen
+            ),
+            len(events),
+        )
+
+    def first_after(self, channel: str, seq: int) -> int:
+        """The index of the channel's first event of this life after a seq."""
+        events = self.of(channel)
+        return next(
+            (i for i, one in enumerate(events) if one.epoch == self.epoch and one.seq > seq),
+            len(events),
+        )
+
+
+@dataclass
+class Lossless:
+    """What a client has of a trades or funding channel.
+
+    It is owed everything from `index` on, but for what it `has` already, read elsewhere. A fresh
+    one may get events from `earliest` on, as a snapshot or as recent ones; the first that it gets
+    then settles where it begins.
+    """
+
+    stream: Stream
+    channel: str
+    epoch: str
+    index: int
+    earliest: int
+    has: tuple[str, int] = ("", 0)
+    gone: set[int] = field(default_factory=set)
+    unknown: bool = True
+    """True where the next event's prev may be null: at the beginning, and after a gap."""
+    excused: bool = False
+    """True where a gap may come though the stream has it all: nobody fetched it."""
+
+    def take(self, message: Message) -> None:
+        """Check the next message of the channel."""
+        if message["type"] == "gap":
+            self._take_gap(message)
+        else:
+            self._take_event(message)
+
+    def _take_event(self, message: Message) -> None:
+        events = self.stream.of(self.channel)
+        named = (self.epoch, message["seq"])
+        (at,) = [i for i, one in enumerate(events) if (one.epoch, one.seq) == named]
+        assert at >= self.earliest, f"{message} came before, or is older than what was asked for"
+        assert at not in self.gone, f"{message} was announced as gone"
+        assert not self._is_had(events[at]), f"{message} was read elsewhere"
+        self._miss_nothing_before(at)
+        assert message["timestamp"] == events[at].event.timestamp
+        assert message["prev"] in (events[at].prev, None)
+        assert message["prev"] is not None or self.unknown, f"{message} hides what it follows"
+        self.index = self.earliest = at + 1
+        self.unknown = self.excused = False
+
+    def _take_gap(self, message: Message) -> None:
+        events = self.stream.of(self.channel)
+        span = Lost(message.get("epoch", self.epoch), message["from"], message["to"])
+        gone = {i for i in range(self.earliest, len(events)) if self._covers(span, events[i])}
+        if span.epoch == self.epoch:
+            assert span.after < span.before, f"{message} is no span"
+            known = gone - self.gone or any(
+                lost.epoch == span.epoch and lost.after < span.before and span.after < lost.before
+                for lost in self.stream.lost
+            )
+            assert known or self.excused, f"{message}: nothing is gone"
+        self.gone |= gone
+        self.epoch = span.epoch
+        self.unknown = True
+
+    def _covers(self, span: Lost, stored: Stored) -> bool:
+        """Whether an event is gone by a gap; one to another epoch takes all that is between."""
+        if stored.epoch == self.epoch and stored.seq <= span.after:
+            return False
+        return stored.epoch != span.epoch or stored.seq < span.before
+
+    def _is_had(self, stored: Stored) -> bool:
+        return stored.epoch == self.has[0] and stored.seq <= self.has[1]
+
+    def _miss_nothing_before(self, end: int) -> None:
+        events = self.stream.of(self.channel)
+        missing = [
+            events[i]
+            for i in range(self.index, end)
+            if i not in self.gone and not self._is_had(events[i])
+        ]
+        assert not missing, f"{self.channel} lacks {missing}"
+
+    def settle(self) -> None:
+        """Check that nothing more is owed."""
+        self._miss_nothing_before(len(self.stream.of(self.channel)))
+        assert self.epoch == self.stream.epoch, "it was not told of the new stream"
+
+
+@dataclass
+class Latest:
+    """What a client has of a price channel: ever newer ones, and in the end the newest."""
+
+    stream: Stream
+    channel: str
+    index: int = -1
+
+    def take(self, message: Message) -> None:
+        """Check the next message of the channel."""
+        events = self.stream.of(self.channel)
+        (at,) = [i for i, one in enumerate(events) if one.event.timestamp == message["timestamp"]]
+        assert message["seq"] == events[at].seq
+        assert at > self.index, f"{message} comes again, or too late"
+        assert not message.get("snapshot") or self.index == -1, "only the first is a snapshot"
+        self.index = at
+
+    def settle(self) -> None:
+        """Check that it has the newest."""
+        events = self.stream.of(self.channel)
+        if events and events[-1].epoch == self.stream.epoch:
+            assert self.index == len(events) - 1, f"{self.channel} lacks {events[-1]}"
+
+
+class Client:
+    """One client: takes what is written to it, and checks it by channel."""
+
+    def __init__(self) -> None:
+        self.follows: dict[str, Lossless | Latest] = {}
+        self.blocked = False
+        self.gone = False
+
+    def take(self, data: bytes) -> None:
+        """Check what was written, message by message."""
+        assert not self.gone, "written to after it went"
+        assert not self.blocked, "written to while its buffer is full"
+        for message in messages(data):
+            channel = message.get("channel") or f"{CHANNELS[message['type']]}:{message['slab']}"
+            assert channel in self.follows, f"{message} was not asked for"
+            self.follows[channel].take(message)
