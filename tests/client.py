@@ -253,6 +253,11 @@ class Client(asyncio.Protocol):
         """Take what has come meanwhile, and what comes."""
         self.transport.resume_reading()
 
+    def close_its_side(self) -> None:
+        """Close our side of TCP; nothing can be said any more, also no pong."""
+        self.answers_pings = self.answers_close = False
+        self.transport.write_eof()
+
     def abort(self) -> None:
         """End it at once, without a word."""
         self.transport.abort()

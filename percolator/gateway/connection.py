@@ -31,6 +31,8 @@ SLICE = 1_024
 NOTSENT_LOWAT = 16_384
 """Bytes not yet sent that the kernel takes: more would hide a slow client for megabytes."""
 HEAD_END = b"\r\n\r\n"
+MAX_IGNORED_BYTES = 65_536
+"""So much may still come in after our close frame: a client that goes on and on is cut off."""
 ABNORMAL = 1006
 """What a close is counted as where no close frame was seen."""
 
@@ -103,9 +105,9 @@ class Connection(asyncio.Protocol):
     """One socket, from accept to the end."""
 
     __slots__ = (
-        "_decoder", "_doors", "_ending", "_ends_at", "_fragments", "_head", "_protocol",
-        "_session", "address", "admitted", "deadline", "peer", "send", "state", "token",
-        "transport", "upgraded",
+        "_decoder", "_doors", "_ending", "_ends_at", "_fragments", "_head", "_ignored",
+        "_protocol", "_session", "address", "admitted", "deadline", "peer", "send", "state",
+        "token", "transport", "upgraded",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -119,6 +121,7 @@ class Connection(asyncio.Protocol):
         self._head = b""
         self._fragments: list[bytes] | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
+        self._ignored = 0
         self.state = State.HEAD
         self.upgraded = False
         self.peer = ""
@@ -294,6 +297,9 @@ class Connection(asyncio.Protocol):
         assert ws is not None
         ws.receive_data(data)
         frames = ws.events_received()
+        if self.state is State.CLOSING:
+            self._ignore(ws, len(data))
+            return
         if ws.state is OPEN:
             self._transmit()  # a pong does not wait for the answer to what came after the ping
         for frame in frames:
@@ -303,6 +309,14 @@ class Connection(asyncio.Protocol):
             if self.state is State.OPEN:
                 self._begin_closing()
             self._transmit()  # a close frame is the last
+
+    def _ignore(self, ws: ServerProtocol, size: int) -> None:
+        """Answer nothing any more, not even a ping; the other side's close frame ends it."""
+        self._ignored += size
+        if b"" in ws.data_to_send():
+            self._finish()
+        elif self._ignored > MAX_IGNORED_BYTES:
+            self.terminate()
 
     def _frame(self, frame: Frame) -> None:
         assert self._session is not None

@@ -1,0 +1,203 @@
+"""Clients that break the rules: cut off in bounded time, at nobody else's cost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from websockets.frames import Frame, Opcode
+
+from tests.client import Client, close_frame, frame, upgrade
+from tests.gateway import Gateway, eventually
+from tests.integration.conftest import StartGateway
+
+
+@pytest.fixture
+async def witness(gateway: Gateway) -> AsyncIterator[Client]:
+    """A client that behaves, and is served through it all."""
+    client = await gateway.client("trades:SOL")
+    yield client
+    seq = await gateway.publish("trade", "SOL")
+    assert (await client.up_to(lambda message: message.get("seq") == seq))[-1]["type"] == "trade"
+
+
+PROTOCOL_ERRORS = {
+    "garbage": bytes(range(256)) * 8,
+    "a frame without a mask": Frame(Opcode.TEXT, b'{"type":"ping"}').serialize(mask=False),
+    "a reserved bit": b"\xc1\x80\x00\x00\x00\x00",
+    "an unknown opcode": b"\x83\x80\x00\x00\x00\x00",
+    "a ping in fragments": b"\x09\x80\x00\x00\x00\x00",
+    "a ping of 126 bytes": b"\x89\xfe\x00\x7e\x00\x00\x00\x00" + bytes(126),
+    "a continuation of nothing": frame(b"x", Opcode.CONT),
+    "a text inside a text": frame(b"x", fin=False) + frame(b"x"),
+    "a close frame of one byte": frame(b"\x03", Opcode.CLOSE),
+    "a close code that is none": frame(b"\x03\xec", Opcode.CLOSE),
+    "a close code out of range": frame(b"\x00\x01", Opcode.CLOSE),
+}
+
+
+@pytest.mark.parametrize("data", PROTOCOL_ERRORS.values(), ids=PROTOCOL_ERRORS)
+@pytest.mark.usefixtures("witness")
+async def test_what_is_no_websocket_is_closed_with_1002(gateway: Gateway, data: bytes) -> None:
+    """At once; what follows in the same segment is not looked at."""
+    client = await gateway.client("price:SOL")
+    client.write(data + frame(b'{"type":"ping"}'))
+    assert (await client.closed())[0] == 1002
+    await client.gone()
+    assert len(client.texts) == 2
+    await eventually(lambda: len(gateway.service.gateway.connections) == 1)
+
+
+@pytest.mark.parametrize(
+    "pieces", [[b'{"type":"\xff"}'], [b'{"type":"p', b"\xc3", b"\x28"], [b"\xf4\x90\x80\x80"]]
+)
+@pytest.mark.usefixtures("witness")
+async def test_a_text_that_is_not_utf_8_is_closed_with_1007(
+    gateway: Gateway, pieces: list[bytes]
+) -> None:
+    """As soon as it can be seen, in whichever fragment."""
+    client = await gateway.client("price:SOL")
+    for number, piece in enumerate(pieces):
+        opcode = Opcode.CONT if number else Opcode.TEXT
+        client.write(frame(piece, opcode, fin=False))
+    assert await client.closed() == (1007, "the text is not UTF-8")
+    await client.gone()
+
+
+FLOODS = {
+    "messages": frame(b"{}"),
+    "pings": frame(b"", Opcode.PING),
+    "empty fragments": frame(b"", Opcode.CONT, fin=False),
+}
+
+
+@pytest.mark.parametrize("data", FLOODS.values(), ids=FLOODS)
+async def test_a_flood_is_closed_with_1008(start_gateway: StartGateway, data: bytes) -> None:
+    """Of whatever costs work: the burst is allowed, the second is not."""
+    gateway = await start_gateway(messages_per_second=10, message_burst=20)
+    witness = await gateway.client("trades:SOL")
+    client = await gateway.client("price:SOL")
+    client.write(frame(b"", fin=False) if data == FLOODS["empty fragments"] else b"")
+    client.write(data * 1_000)
+    assert await client.closed() == (1008, "too many messages")
+    await client.gone()
+    assert len(client.texts) + len(client.pongs) < 300  # what was read in one piece is answered
+    seq = await gateway.publish("trade", "SOL")
+    assert (await witness.receive())["seq"] == seq
+
+
+async def test_a_flood_of_small_fragments_is_closed_with_1009(gateway: Gateway) -> None:
+    """Where nothing limits their number, the size of the message does."""
+    client = await gateway.client("price:SOL")
+    client.write(frame(b"x", fin=False))
+    client.write(frame(b"x", Opcode.CONT, fin=False) * 5_000)
+    assert (await client.closed())[0] == 1009
+    await client.gone()
+
+
+QUESTIONS = {
+    "pings": frame(b"x" * 125, Opcode.PING) * 20,
+    "messages": frame(b'{"type":"ping"}') * 20,
+    "bad channels": frame(
+        b'{"type":"subscribe","channels":[' + b",".join(b'"%d"' % n for n in range(50)) + b"]}"
+    ),
+}
+
+
+@pytest.mark.parametrize("data", QUESTIONS.values(), ids=QUESTIONS)
+@pytest.mark.usefixtures("witness")
+async def test_a_client_that_asks_and_does_not_read_is_cut_off(
+    gateway: Gateway, data: bytes
+) -> None:
+    """Its answers wait in user space up to the limit and no further."""
+    client = await gateway.client(receive_buffer=4_096)
+    peer = list(gateway.service.gateway.connections)[-1]
+    client.stop_reading()
+    most = 0
+    while len(gateway.service.gateway.connections) > 1:
+        client.write(data)
+        await asyncio.sleep(0)
+        most = max(most, peer.transport.get_write_buffer_size())
+    assert 0 < most <= gateway.service.settings.max_buffered_bytes
+
+
+async def test_a_flood_that_goes_on_after_the_close_is_cut_off(
+    start_gateway: StartGateway,
+) -> None:
+    """It is read for a while, in hope of a close frame, answered by nothing, and then it ends."""
+    gateway = await start_gateway(messages_per_second=10, message_burst=20)
+    client = await gateway.client("price:SOL")
+    client.answers_close = False
+    while client.lost is False:
+        client.write(FLOODS["pings"] * 1_000)
+        await asyncio.sleep(0)
+    assert len(client.pongs) < 300
+    assert gateway.service.stats.bytes_received < 500_000
+
+
+@pytest.mark.usefixtures("hurried", "witness")
+async def test_a_close_frame_and_then_silence_ends_in_time(gateway: Gateway) -> None:
+    """It is answered, and the socket that stays half open is closed all the same."""
+    client = await gateway.client("price:SOL")
+    client.close(1000, "bye")
+    assert await client.closed() == (1000, "bye")
+    await eventually(lambda: len(gateway.service.gateway.connections) == 1)
+
+
+@pytest.mark.usefixtures("hurried", "witness")
+async def test_a_close_frame_that_is_not_answered_ends_in_time(gateway: Gateway) -> None:
+    """Its places are free as soon as it is gone."""
+    client = await gateway.client("price:SOL")
+    client.answers_close = False
+    client.write(frame(b"x" * 5_000))
+    assert (await client.closed())[0] == 1009
+    await client.gone()
+    await eventually(lambda: len(gateway.service.gateway.connections) == 1)
+
+
+async def test_after_a_close_frame_nothing_is_said_any_more(gateway: Gateway) -> None:
+    """No event, no reply: the close frame is the last frame, in either direction."""
+    client = await gateway.client("trades:SOL")
+    client.write(close_frame(1000) + frame(b'{"type":"ping"}'))
+    seq = await gateway.publish("trade", "SOL")
+    await gateway.has_read(seq)
+    await client.gone()
+    assert (await client.closed())[0] == 1000
+    assert len(client.texts) == 2
+    assert not gateway.service.slab_limits.clients
+
+
+@pytest.mark.usefixtures("witness")
+async def test_half_a_connection_is_none(gateway: Gateway) -> None:
+    """A client that has closed its side of TCP wants nothing more."""
+    client = await gateway.client("price:SOL")
+    client.close_its_side()
+    await client.gone()
+    await eventually(lambda: len(gateway.service.gateway.connections) == 1)
+
+
+@pytest.mark.parametrize("sent", [0, 1, 40, None])
+@pytest.mark.usefixtures("witness")
+async def test_a_reset_during_the_handshake_leaves_nothing(
+    gateway: Gateway, sent: int | None
+) -> None:
+    """Wherever in the head it comes, or right behind it."""
+    for _ in range(50):
+        client = await gateway.dial()
+        client.write(upgrade()[:sent])
+        await asyncio.sleep(0)
+        client.reset()
+    await eventually(lambda: len(gateway.service.gateway.connections) == 1)
+    assert gateway.service.guard.admission.total == 1
+
+
+@pytest.mark.usefixtures("witness")
+async def test_a_reset_behind_a_subscribe_leaves_nothing(gateway: Gateway) -> None:
+    """The client is gone before it was told that it is in."""
+    subscribe = b'{"type":"subscribe","slabAddress":"BTC"}'
+    for _ in range(50):
+        client = await gateway.dial()
+        client.write(upgrade() + frame(subscribe))
+        await asyncio.sleep(0)
+        client.reset()
+    await eventually(lambda: len(gateway.service.gateway.connections) == 1)
+    assert gateway.service.slab_limits.clients == {"SOL": 1}
