@@ -12,9 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.benchmarks import churn, connections, ingest, life, pressure, storms
-from tests.benchmarks.processes import cores
+from tests.benchmarks.processes import Disturbance, cores
 from tests.benchmarks.results import Row, as_json, merge, table
 from tests.benchmarks.stage import Stage, compile_tools
+
+OTHERS = "noise: CPU that other processes took meanwhile"
 
 Scenario = Callable[[Stage], list[Row]]
 
@@ -58,7 +60,10 @@ def main() -> None:
             runs = []
             for count in range(options.repeat):
                 print(f"{scenario}, {count + 1} of {options.repeat} ...", file=sys.stderr)
-                runs.append(SCENARIOS[scenario](stage))
+                disturbance = Disturbance()
+                run = SCENARIOS[scenario](stage)
+                others = Row(run[0].scenario, OTHERS, (disturbance.share * 100,), "% of a core")
+                runs.append([*run, others])
             rows += merge(runs)
     print(table(rows))
     if options.json:

@@ -6,6 +6,7 @@ another, so that neither takes time from the other. What a process costs is read
 
 import contextlib
 import os
+import resource
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,41 @@ def cores() -> tuple[int, int]:
     """The core for servers and the one for the load; the same where there is only one."""
     available = sorted(os.sched_getaffinity(0))
     return available[0], available[-1]
+
+
+class Disturbance:
+    """How much of the benchmark's cores other processes took, since this was made."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._busy, self._own = _busy_seconds(), _own_seconds()
+
+    @property
+    def share(self) -> float:
+        """In parts of one core, on average."""
+        others = (_busy_seconds() - self._busy) - (_own_seconds() - self._own)
+        return max(others, 0.0) / (time.monotonic() - self._started)
+
+
+def _busy_seconds() -> float:
+    """Seconds for which the benchmark's cores were not idle, since the machine started."""
+    names = {f"cpu{core}" for core in cores()}
+    lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    ticks = 0
+    for name, *fields in lines:
+        if name in names:
+            user, nice, system, _idle, _wait, irq, softirq, steal = map(int, fields[:8])
+            ticks += user + nice + system + irq + softirq + steal
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _own_seconds() -> float:
+    """Seconds of CPU of this process and of its children that have ended."""
+    spent = 0.0
+    for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(whose)
+        spent += usage.ru_utime + usage.ru_stime
+    return spent
 
 
 @contextlib.contextmanager
