@@ -50,7 +50,7 @@ CONTRASTS = """() => {
 
 
 PLACES = """() => {
-    const fixed = "section, h2, #last, #state, .scroll, .tiles div";
+    const fixed = "section, h2, #last, #state, .scroll, .facts dd, .tiles div";
     return [...document.querySelectorAll(fixed)].map((element) => {
         const { x, y, height } = element.getBoundingClientRect();
         return [element.id || element.className, x, y, height];

@@ -63,8 +63,7 @@ export class Chart {
     const history = this.#market?.history;
     context.clearRect(0, 0, this.#width, this.#height);
     if (!history?.length || this.#width <= GUTTER) {
-      this.#canvas.setAttribute("aria-label", "No price yet");
-      write(this.#reading, "");
+      this.#drawNothing();
       return;
     }
     const view = this.#view(history);
@@ -76,6 +75,15 @@ export class Chart {
     this.#drawCursor(view);
     const label = `${this.#market.slab} ${price(view.last)}, from ${price(view.low)} to ${price(view.high)}`;
     this.#canvas.setAttribute("aria-label", `Price line: ${label}`);
+  }
+
+  #drawNothing() {
+    const context = this.#context;
+    context.fillStyle = this.#colours.muted;
+    context.textAlign = "center";
+    context.fillText("No price yet", this.#width / 2, this.#height / 2);
+    this.#canvas.setAttribute("aria-label", "No price yet");
+    write(this.#reading, "");
   }
 
   /** Decide what is in sight: times, prices, and how both become places on the canvas. */

@@ -1,4 +1,4 @@
-/** The dashboard: the feed, the routes that are asked once a second, and what shows them. */
+/** The dashboard: the feed, the routes that are asked once a second, and what shows both. */
 
 import { connect } from "../percolator.js";
 import { Chart } from "./chart.js";
@@ -27,14 +27,12 @@ const table = new Table(byId("markets"), choose);
 const tape = new Tape(byId("tape"));
 const chart = new Chart(byId("chart"), byId("reading"));
 const gateway = new Gateway();
-const unlock = byId("unlock");
 
 let chosen = null;
 let subscription = null;
 let followed = 0;
 let epoch = null;
 let figuresAt = 0;
-let missing = "feed"; // the token that the button asks for
 
 feed.on("state", (state) => {
   status.setState(state);
@@ -42,7 +40,7 @@ feed.on("state", (state) => {
 });
 feed.on("error", (fault) => {
   const tokenMissing = fault.channel === undefined || tokens.get("feed") === undefined;
-  if (fault.code === "unauthorized" && tokenMissing) demand("feed");
+  if (fault.code === "unauthorized" && tokenMissing) tokens.need("feed");
   if (fault.channel === `trades:${chosen}`) tape.explain(fault.message);
 });
 
@@ -110,14 +108,16 @@ function follow() {
 
 // The routes.
 
+/** Give what a route says as JSON; null where it asks for a token that we have not. */
 async function ask(path, kind) {
-  const options = { headers: tokens.headers(kind), signal: AbortSignal.timeout(5_000) };
+  if (tokens.lacks(kind)) return null;
+  const token = tokens.get(kind);
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const options = { headers, signal: AbortSignal.timeout(5_000) };
   const response = await fetch(new URL(`../${path}`, import.meta.url), options);
-  if (response.status === 401 || response.status === 403) {
-    demand(kind);
-    return null;
-  }
-  return response.json();
+  if (response.status !== 401) return response.json();
+  if (tokens.get(kind) === token) tokens.need(kind); // and not one that was given meanwhile
+  return null;
 }
 
 async function poll() {
@@ -129,29 +129,24 @@ async function poll() {
 }
 
 async function askAll() {
-  const answers = [ask("health", "figures"), ask("ws/stats", "figures"), ask("markets", "feed")];
+  const answers = [ask("health"), ask("ws/stats", "figures"), ask("markets", "feed")];
   const [health, stats, states] = await Promise.allSettled(answers);
   status.setHealth(health.value ?? null);
   if (stats.value) {
     figuresAt = Date.now();
     gateway.show(stats.value);
   } else {
-    const locked = stats.status === "fulfilled";
-    gateway.age(figuresAt, locked ? "a token is needed" : "no answer");
+    gateway.age(figuresAt, reasonOf(stats));
   }
   if (states.value) know(states.value);
-  else if (states.status === "rejected") table.explain("The gateway does not answer");
+  else table.explain(`No markets: ${reasonOf(states)}`);
 }
 
-/** Ask for a token, and leave a button for those who would rather not now. */
-function demand(kind) {
-  missing = kind;
-  unlock.hidden = false;
-  tokens.ask(kind);
+function reasonOf({ status: outcome }) {
+  return outcome === "fulfilled" ? "a token is needed" : "no answer";
 }
 
 function useToken(kind, token) {
-  unlock.hidden = true;
   if (kind === "feed") feed.authenticate(token);
 }
 
@@ -190,7 +185,6 @@ function drawTitle() {
 }
 
 byId("market").addEventListener("change", (event) => chart.setSpan(Number(event.target.value)));
-unlock.addEventListener("click", () => tokens.ask(missing, { again: true }));
 document.addEventListener("visibilitychange", draw);
 write(byId("markets-note"), `change since ${clock(Date.now())}`);
 setInterval(draw, DRAW_MS);
