@@ -36,6 +36,11 @@ class Entry(NamedTuple):
 COMMANDS = {
     "serve": Entry("serve", "Gateway", "Run the gateway."),
     "stats": Entry("stats", "Gateway", "Show what a running gateway is doing."),
+    "loadtest": Entry(
+        "loadtest.command",
+        "Gateway",
+        "Load a running gateway with clients that check every message.",
+    ),
     "publish": Entry("publish", "Events", "Publish events to JetStream."),
 }
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from percolator import logs
 from percolator.settings import Settings, load
-from percolator_cli import gateway, logs
+from percolator_cli import gateway
 from percolator_cli.command import examples, single
 from percolator_cli.flags import with_settings
 
@@ -59,6 +60,8 @@ async def _serve(settings: Settings, *, demo: bool) -> int:
     for number in EXIT_CODES:
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     service = Service(settings)
+    if settings.tls_cert is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.reload_certificate)
     running = asyncio.create_task(_run(service, demo=demo))
     first = asyncio.create_task(signals.get())
     await asyncio.wait({running, first}, return_when=asyncio.FIRST_COMPLETED)

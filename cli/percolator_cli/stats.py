@@ -6,6 +6,7 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -124,7 +125,7 @@ class _Watcher:
                     look = replace(look, trouble=trouble if look.stats else str(error))
                 width, height = console.size
                 if look.stats:
-                    shown = render.screen(look, width=width, rows=height, drawn=True)
+                    shown = render.screen(look, width, rows=height, drawn=True)
                 else:
                     shown = render.nothing_yet(look)
                 live.update(shown, refresh=True)
@@ -150,6 +151,5 @@ class _Watcher:
     def _print(self, look: Any) -> None:  # noqa: ANN401 - as above
         from percolator_cli.render.stats import screen  # noqa: PLC0415
 
-        console = output.console()
         once = replace(look, history={})
-        console.print(screen(once, width=console.width, rows=None, drawn=console.is_terminal))
+        output.show(partial(screen, once, rows=None))

@@ -40,7 +40,7 @@ class Look:
     """Earlier values of the rates, by their names in the stats."""
 
 
-def screen(look: Look, *, width: int, rows: int | None, drawn: bool) -> RenderableType:
+def screen(look: Look, width: int, *, rows: int | None, drawn: bool) -> RenderableType:
     """Give the whole; `rows` bounds its height, and without `drawn` there are no bars."""
     parts = [
         *(_head(look), Text(), _rates(look, width, drawn=drawn), Text()),

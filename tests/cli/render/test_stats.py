@@ -50,7 +50,7 @@ def look(**changes: Any) -> Look:  # noqa: ANN401 - fields of the stats
 
 def lines(given: Look, *, width: int = 80, rows: int | None = 24) -> list[str]:
     """Draw it."""
-    return drawn(screen(given, width=width, rows=rows, drawn=True), width)
+    return drawn(screen(given, width, rows=rows, drawn=True), width)
 
 
 def line_of(name: str, given: list[str]) -> list[str]:
@@ -110,7 +110,7 @@ def test_without_bounds_every_market_is_shown() -> None:
     """As a pipe has it."""
     slabs = {f"S{number}": 1 for number in range(500)}
     given = Look(URL, STATS | {"connectionsPerSlab": slabs}, {}, NOW)
-    shown = drawn(screen(given, width=200, rows=None, drawn=False), 200)
+    shown = drawn(screen(given, 200, rows=None, drawn=False), 200)
     assert sum(line.startswith("S") for line in shown) == 500
     assert not any(mark in line for line in shown for mark in "▁█▏")
 

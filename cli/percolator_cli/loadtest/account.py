@@ -1,0 +1,142 @@
+"""The account: what each client lost, got twice or out of order, against what was published."""
+
+import math
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from percolator.events import Kind, channel_of
+from percolator_cli.loadtest.reader import Reader, Span
+from percolator_cli.loadtest.reference import UNKNOWN, Reference
+
+Missing = dict[Kind, list[int]]
+LOSSLESS: tuple[Kind, ...] = ("trade", "funding")
+
+
+@dataclass(slots=True)
+class Account:
+    """Counts over clients; a sum of them is their `+`."""
+
+    lost: int = 0
+    """Events that did not come; for prices only the very last can be lost."""
+    announced: int = 0
+    """Of these, those within a gap that was announced."""
+    doubled: int = 0
+    out_of_order: int = 0
+    """Events that came after one with a higher seq."""
+    altered: int = 0
+    """Messages with other bytes than everybody else's."""
+    misled: int = 0
+    """Messages whose `prev` was not the event before."""
+    gaps: int = 0
+    """Gaps that were announced."""
+    conflated: int = 0
+    """Prices that were overwritten by newer ones before they went out."""
+
+    def __add__(self, other: "Account") -> "Account":
+        return Account(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    @property
+    def faults(self) -> int:
+        """Everything that must not be."""
+        return self.lost + self.doubled + self.out_of_order + self.altered + self.misled
+
+
+class Expected(NamedTuple):
+    """What the clients of a market should have received, seqs in rising order."""
+
+    slab: str
+    seqs: Mapping[Kind, "array[int]"]
+
+
+def expect(slab: str, published: Mapping[Kind, Iterable[int]], reference: Reference) -> Expected:
+    """Put together what was published, what anybody has seen, and what a `prev` has named."""
+    seqs: dict[Kind, array[int]] = {}
+    for kind, track in reference.tracks.items():
+        named = {prev for prev in track.prevs if prev > 0}
+        first = track.seqs[0] if track.seqs else 0
+        known = {*published.get(kind, ()), *track.seqs, *(seq for seq in named if seq >= first)}
+        seqs[kind] = array("q", sorted(known))
+    return Expected(slab, seqs)
+
+
+def misled(expected: Expected, reference: Reference) -> "array[int]":
+    """Give the indexes of the messages whose `prev` is not the event before, in rising order."""
+    found = []
+    for kind in LOSSLESS:
+        seqs, track = expected.seqs[kind], reference.tracks[kind]
+        for seq, prev, index in zip(track.seqs, track.prevs, track.indexes, strict=True):
+            at = bisect_left(seqs, seq)
+            # What was before the first that we know of is anybody's guess.
+            if prev != UNKNOWN and at and prev != seqs[at - 1]:
+                found.append(index)
+    return array("q", sorted(found))
+
+
+class Accountant:
+    """Settles the accounts of a market's clients. Clients that received alike are settled once."""
+
+    def __init__(self, expected: Expected, reference: Reference) -> None:
+        self._expected = expected
+        self._reference = reference
+        self._misled = misled(expected, reference)
+        self._settled: dict[tuple[Span, ...], tuple[Account, Missing]] = {}
+
+    def settle(self, reader: Reader, *, to_the_end: bool) -> Account:
+        """Settle one. A client that did not stay to the end lost nothing after its last message."""
+        spans = reader.all_spans()
+        if spans not in self._settled:
+            self._settled[spans] = self._compare(spans)
+        account, missing = self._settled[spans]
+        own = Account(altered=reader.altered, gaps=len(reader.gaps))
+        for kind, seqs in missing.items():
+            until = math.inf if to_the_end else max(self._received(spans, kind), default=0)
+            left = [seq for seq in seqs if (reader.since or 0) < seq <= until]
+            if kind == "price":
+                last = left[-1:] if left and left[-1] == self._expected.seqs[kind][-1] else []
+                own.conflated += len(left) - len(last)
+                left = last
+            channel = channel_of(kind, self._expected.slab)
+            gaps = [(start, end) for named, start, end in reader.gaps if named == channel]
+            own.lost += len(left)
+            own.announced += sum(any(start < seq < end for start, end in gaps) for seq in left)
+        return account + own
+
+    def _compare(self, spans: tuple[Span, ...]) -> tuple[Account, Missing]:
+        """Give what is the same for all who received these spans, and what they did not."""
+        account, missing = Account(), Missing()
+        for kind, expected in self._expected.seqs.items():
+            received = self._received(spans, kind)
+            seen = set(received)
+            account.doubled += len(received) - len(seen)
+            account.out_of_order += _out_of_order(received)
+            if len(seen) < len(expected):
+                missing[kind] = [seq for seq in expected if seq not in seen]
+        for span in spans:
+            start, end = (bisect_left(self._misled, at) for at in span[:2])
+            account.misled += end - start
+        return account, missing
+
+    def _received(self, spans: Iterable[Span], kind: Kind) -> "array[int]":
+        received = array("q")
+        for span in spans:
+            if span.stray is None:
+                received += self._reference.tracks[kind].between(span.start, span.end)
+            elif span.stray[0] == kind:
+                received.append(span.stray[1])
+        return received
+
+
+def _out_of_order(seqs: "array[int]") -> int:
+    """Count those that came after a higher one; one that came twice is not counted here."""
+    found = highest = 0
+    seen: set[int] = set()
+    for seq in seqs:
+        if seq > highest:
+            highest = seq
+        elif seq not in seen:
+            found += 1
+        seen.add(seq)
+    return found

@@ -1,0 +1,201 @@
+"""`percolator loadtest`: what is asked for, checked, run and shown."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from percolator.errors import PercolatorError
+from percolator.events import SLAB
+from percolator.settings import Settings, load
+from percolator_cli import flags as given
+from percolator_cli import gateway, output
+from percolator_cli.command import WrongUsageError, examples, single
+from percolator_cli.gateway import GatewayAddress
+from percolator_cli.loadtest.plan import (
+    PER_ADDRESS,
+    Plan,
+    Thresholds,
+    is_loopback,
+    own_slabs,
+)
+
+FELL_SHORT = 3
+
+
+@given.with_settings(given.NATS)
+def loadtest(
+    *,
+    flags: dict[str, Any],
+    connections: Annotated[
+        int, typer.Option(help="Clients, spread over the markets.", metavar="N", min=1)
+    ] = 100,
+    duration: Annotated[
+        float, typer.Option(help="How long events are published.", metavar="SECONDS", min=0.1)
+    ] = 10.0,
+    rate: Annotated[
+        float, typer.Option(help="Events a second, over all markets.", metavar="N", min=0.1)
+    ] = 100.0,
+    ramp: Annotated[
+        float, typer.Option(help="Time over which the clients come in.", metavar="SECONDS", min=0)
+    ] = 0.0,
+    slabs: Annotated[
+        int, typer.Option(help="Markets of the test's own, named loadtest-...", metavar="N", min=1)
+    ] = 1,
+    slab: Annotated[
+        list[str] | None,
+        typer.Option(help="A market to use instead; may be repeated.", metavar="SLAB"),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Send made-up events to a --slab on a NATS that is not on loopback."
+        ),
+    ] = False,
+    max_p99_ms: Annotated[
+        float | None,
+        typer.Option(help="Exit with 3 where the p99 latency is longer.", metavar="MS"),
+    ] = None,
+    max_lost: Annotated[
+        int | None,
+        typer.Option(
+            help="Exit with 3 where more events were lost, doubled, out of order or altered.",
+            metavar="N",
+            min=0,
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write the report as a page to look at.", metavar="FILE", dir_okay=False),
+    ] = None,
+    as_json: given.Json = False,
+    token: Annotated[
+        str | None, typer.Option(help="Token to show to a gateway that asks for one.")
+    ] = None,
+    url: given.Url = None,
+) -> None:
+    """Load a running gateway with clients that check every message.
+
+    Opens the connections, publishes events through NATS and reports latencies, rates, and what
+    was lost, doubled or out of order. The events go to markets of the test's own, so that no
+    client of yours sees them. On this machine the clients come from many loopback addresses, so
+    that the gateway's limits hold as in life.
+    """
+    settings = load(flags).settings
+    plan = _plan(connections, slabs, tuple(slab or ()), duration, rate, ramp)
+    if not plan.own and not force:
+        _stay_home(settings)
+    at = gateway.address(url, settings)
+    if report is not None:
+        _check_writable(report)
+    result = asyncio.run(_run(plan, at, settings, token, Thresholds(max_p99_ms, max_lost)))
+    if report is not None:
+        _write(report, result)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _show(result)
+    if not result["passed"]:
+        raise typer.Exit(FELL_SHORT)
+
+
+command = single(
+    loadtest,
+    examples(
+        "percolator loadtest",
+        "percolator loadtest --connections 1000 --slabs 10 --rate 500 --duration 30",
+        "percolator loadtest --max-p99-ms 50 --max-lost 0 --json   # for CI: exit code 3",
+    ),
+)
+
+
+def _plan(  # noqa: PLR0917 - as they were asked for
+    connections: int,
+    slabs: int,
+    named: tuple[str, ...],
+    duration: float,
+    rate: float,
+    ramp: float,
+) -> Plan:
+    for each in named:
+        if not SLAB.fullmatch(each):
+            raise WrongUsageError(
+                f"--slab {each[:64]} is no market: [A-Za-z0-9_-], 1 to 64 of them"
+            )
+    if named and slabs > 1:
+        raise WrongUsageError("--slabs makes markets of the test's own: leave it or --slab out")
+    return Plan(connections, named or own_slabs(slabs), not named, duration, rate, ramp)
+
+
+def _stay_home(settings: Settings) -> None:
+    """Keep made-up events from the clients of a market that is not on this machine alone."""
+    from percolator_cli.publishing import nats_address  # noqa: PLC0415 - brings NATS
+
+    address = nats_address(settings)
+    hosts = [
+        urlsplit(part if "://" in part else f"//{part}").hostname for part in address.url.split(",")
+    ]
+    if not all(host and is_loopback(host) for host in hosts):
+        raise WrongUsageError(
+            f"every client of the market would see the made-up events on {address.shown}: "
+            "leave --slab out, or say --force"
+        )
+
+
+async def _run(
+    plan: Plan, at: GatewayAddress, settings: Settings, token: str | None, thresholds: Thresholds
+) -> dict[str, Any]:
+    from percolator.jetstream.connect import connect  # noqa: PLC0415 - what --help need not wait for
+    from percolator_cli.loadtest.progress import shown_progress  # noqa: PLC0415
+    from percolator_cli.loadtest.report import report  # noqa: PLC0415
+    from percolator_cli.loadtest.run import LoadTest  # noqa: PLC0415
+    from percolator_cli.loadtest.sending import Sender  # noqa: PLC0415
+    from percolator_cli.publishing import nats_address  # noqa: PLC0415
+
+    limits = await asyncio.to_thread(_limits, at, settings)
+    client = await connect(nats_address(settings), name="percolator loadtest", reconnect=True)
+    try:
+        test = LoadTest(plan, at, Sender(client, plan), token)
+        per_address = min(PER_ADDRESS, limits["maxConnectionsPerIp"] or PER_ADDRESS)
+        with shown_progress() as tell:
+            measured = await test.run(per_address, tell)
+    finally:
+        await client.close()
+    return report(measured, at.http, limits, thresholds)
+
+
+def _limits(at: GatewayAddress, settings: Settings) -> Mapping[str, int]:
+    token = settings.stats_token.get_secret_value() if settings.stats_token else None
+    stats = gateway.get(at, "/ws/stats", token)
+    limits: Mapping[str, int] = stats["limits"]
+    return limits
+
+
+def _show(result: Mapping[str, Any]) -> None:
+    from percolator_cli.render.loadtest import shown  # noqa: PLC0415 - brings rich
+
+    output.show(partial(shown, result))
+
+
+def _check_writable(path: Path) -> None:
+    """Find out before the test, not after it, that there is no place for its report."""
+    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise PercolatorError(f"the report cannot be written to {path}: choose another --report")
+
+
+def _write(path: Path, result: Mapping[str, Any]) -> None:
+    """Write the page. Raises PercolatorError."""
+    from percolator_cli.render.page import page  # noqa: PLC0415 - for those who ask for it
+
+    try:
+        path.write_text(page(result, time.strftime("%d %B %Y, %H:%M")), encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise PercolatorError(f"the report cannot be written to {path}: {reason}") from None

@@ -1,0 +1,47 @@
+"""How far a load test is, as a bar on standard error; nothing where that is no terminal."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, Progress, TextColumn
+
+from percolator_cli import output
+from percolator_cli.loadtest.run import Progress as Step
+from percolator_cli.loadtest.run import Tell
+from percolator_cli.render import figures
+
+DRAW_SECONDS = 0.1
+
+
+@contextmanager
+def shown_progress() -> Iterator[Tell]:
+    """Give what is to be called at every step; it draws ten times a second at the most."""
+    console = output.console(stderr=True)
+    columns = (
+        TextColumn("{task.description:22}"),
+        BarColumn(28),
+        TextColumn("{task.percentage:3.0f} %"),
+        TextColumn("{task.fields[figures]}"),
+    )
+    with Progress(
+        *columns,
+        console=console,
+        transient=True,
+        auto_refresh=False,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("connecting", total=1.0, figures="")
+        drawn = 0.0
+
+        def tell(step: Step) -> None:
+            nonlocal drawn
+            now = time.monotonic()
+            if now - drawn >= DRAW_SECONDS:
+                drawn = now
+                count = f"{figures.count(step.deliveries)} deliveries" if step.deliveries else ""
+                bar.update(
+                    task, description=step.doing, completed=step.share, figures=count, refresh=True
+                )
+
+        yield tell

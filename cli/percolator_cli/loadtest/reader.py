@@ -1,0 +1,165 @@
+"""A reader: what one client has received, as places in the reference of its market.
+
+Most reads are compared with the reference as a whole. A reader that differs reads message by
+message until it stands in the reference again.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from percolator.events import Kind
+from percolator_cli.loadtest import wire
+from percolator_cli.loadtest.reference import Event, Reference, read_event
+
+
+class Span(NamedTuple):
+    """Messages that were received in a row: the indexes from `start` up to `end`.
+
+    A message that is not in the reference, since a newer one of its kind came first, is a span of
+    its own with its `stray`.
+    """
+
+    start: int
+    end: int
+    stray: tuple[Kind, int] | None = None
+
+
+class Reader:
+    """Takes the bytes of one connection after its upgrade.
+
+    `on_message` is called with each message that is no live event, as JSON, and `on_control` with
+    first byte and payload of each control frame.
+    """
+
+    __slots__ = (
+        "_index", "_on_control", "_on_message", "_place", "_rest", "_span_start", "altered",
+        "bytes", "gaps", "reference", "since", "spans",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        reference: Reference,
+        on_message: Callable[[dict[str, Any]], None],
+        on_control: Callable[[int, bytes], None],
+    ) -> None:
+        self.reference = reference
+        self.since: int | None = 0
+        """It is to have every event after this seq; None: from where it is greeted on."""
+        self.bytes = 0
+        self.spans: list[Span] = []
+        """What was received, but for the span that is still growing."""
+        self.altered = 0
+        """Messages whose bytes were not those that others got under the same seq."""
+        self.gaps: list[tuple[str, int, int]] = []
+        """Gaps that were announced: channel, from, to."""
+        self._on_message = on_message
+        self._on_control = on_control
+        self._place = reference.end
+        """How far its bytes agree with the reference; also within a message."""
+        self._index = self._span_start = reference.count
+        """The message that it expects next, and where the span began that is growing."""
+        self._rest = b""
+        """The beginning of a message that is not in the reference."""
+
+    @property
+    def index(self) -> int:
+        """The message that it expects next."""
+        return self._index
+
+    @property
+    def needed(self) -> int:
+        """From which place on it may still need the reference."""
+        return self.reference.ends[self._index]
+
+    def all_spans(self) -> tuple[Span, ...]:
+        """Give all that was received, in order."""
+        growing = (Span(self._span_start, self._index),) if self._index > self._span_start else ()
+        return (*self.spans, *growing)
+
+    def feed(self, data: memoryview, now: float) -> None:
+        """Take what was read, at the time of the histogram's clock."""
+        self.bytes += len(data)
+        reference = self.reference
+        if not self._rest and reference.holds(data, self._place):
+            self._agree(self._place + len(data), now)
+        else:
+            self._differ(bytes(data), now)
+
+    def _agree(self, place: int, now: float) -> None:
+        """Go on to a place up to which the bytes are as in the reference."""
+        self._place = place
+        if place >= self.reference.ends[self._index + 1]:
+            index = self.reference.index_at(place)
+            self.reference.delivered(self._index, index, now)
+            self._index = index
+
+    def _differ(self, data: bytes, now: float) -> None:
+        """Read message by message what is not, or not yet, in the reference."""
+        reference = self.reference
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+            if reference.holds(data, self._place):
+                self._agree(self._place + len(data), now)
+                return
+        known = reference.end - self._place
+        if 0 < known <= len(data) and reference.holds(memoryview(data)[:known], self._place):
+            self._agree(reference.end, now)
+            data = data[known:]
+        elif self._place > self.needed:
+            # The beginning of a message is the same in many: take it back.
+            data = reference.slice(self.needed, self._place) + data
+            self._place = self.needed
+        at = 0
+        while (end := wire.frame_end(data, at)) >= 0:
+            self._frame(data[at:end], now)
+            at = end
+        rest = data[at:]
+        if reference.holds(rest, self._place):
+            self._place += len(rest)
+        else:
+            self._rest = rest
+
+    def _frame(self, frame: bytes, now: float) -> None:
+        """Take one whole frame. The reader stands before a message, not within one."""
+        if self._index < self.reference.count and frame == self.reference.frame(self._index):
+            self._agree(self._place + len(frame), now)
+        elif frame[0] != wire.TEXT:
+            self._on_control(frame[0], wire.payload_of(frame))
+        else:
+            payload = wire.payload_of(frame)
+            event = read_event(payload)
+            if event is None or event.snapshot:
+                self._other(payload)
+            else:
+                self._event(event, frame, now)
+
+    def _event(self, event: Event, frame: bytes, now: float) -> None:
+        index = self.reference.index_of(event)
+        if index is None:
+            index = self.reference.add(event, frame)
+        elif frame != self.reference.frame(index):
+            self.altered += bool(self.reference.frame(index))
+        if index is None:
+            self._break()
+            self.spans.append(Span(self._index, self._index, (event.kind, event.seq)))
+            self.reference.deliveries += 1
+            return
+        if index != self._index:
+            self._break()
+            self._span_start = index
+        self._index = index + 1
+        self._place = self.reference.ends[self._index]
+        self.reference.delivered(index, self._index, now)
+
+    def _break(self) -> None:
+        """End the span that is growing."""
+        if self._index > self._span_start:
+            self.spans.append(Span(self._span_start, self._index))
+        self._span_start = self._index
+
+    def _other(self, payload: bytes) -> None:
+        message = json.loads(payload)
+        if message.get("type") == "gap":
+            self.gaps.append((message["channel"], message["from"], message["to"]))
+        self._on_message(message)

@@ -1,0 +1,178 @@
+"""The report: what was measured as plain data, with a verdict on each thing that was asked for."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from percolator import protocol
+from percolator_cli.loadtest.histogram import Histogram
+from percolator_cli.loadtest.measured import Measured, Refusal
+from percolator_cli.loadtest.plan import Thresholds
+
+Data = dict[str, Any]
+
+BOUNDS_MS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+"""Upper bounds of the latency histogram."""
+BUSY = 0.9
+"""From this share of a core on, the load test itself may be what is slow."""
+LATE_MS = 50
+SHORT = 0.95
+"""Below this share of the rate that was asked for, it was not reached."""
+
+
+def report(measured: Measured, url: str, limits: Mapping[str, int], thresholds: Thresholds) -> Data:
+    """Put it all together. `limits` are those of the gateway, as its stats have them."""
+    plan, account = measured.plan, measured.account
+    seconds = measured.publishing or 1.0
+    events = measured.published.total()
+    data: Data = {
+        "gateway": url,
+        "plan": {
+            "connections": plan.connections,
+            "slabs": list(plan.slabs),
+            "seconds": plan.duration,
+            "eventsPerSec": plan.rate,
+            "rampSeconds": plan.ramp,
+        },
+        "connections": {
+            "opened": measured.opened,
+            "refused": list(_refused(measured.refusals, limits)),
+            "endedEarly": list(_refused(measured.ended, limits)),
+            "fromOneAddress": measured.one_address,
+        },
+        "handshakeMs": _times(measured.handshakes),
+        "published": {
+            "events": events,
+            **{f"{kind}s": measured.published[kind] for kind in ("trade", "price", "funding")},
+            "perSec": round(events / seconds, 1),
+            "unacknowledged": measured.unacknowledged,
+        },
+        "deliveries": {
+            "messages": measured.deliveries,
+            "perSec": round(measured.deliveries / seconds, 1),
+            "bytes": measured.bytes,
+            "bytesPerSec": round(measured.bytes / seconds),
+            "overTime": list(_over_time(measured)),
+        },
+        "latencyMs": _times(measured.latency) | {"histogram": _histogram(measured.latency)},
+        "checked": {
+            "lost": account.lost,
+            "announcedAsGap": account.announced,
+            "doubled": account.doubled,
+            "outOfOrder": account.out_of_order,
+            "altered": account.altered,
+            "wrongPrev": account.misled,
+        },
+        "gaps": account.gaps,
+        "pricesConflated": account.conflated,
+        "loadTest": _itself(measured),
+    }
+    data["verdicts"] = list(_verdicts(data, account.faults, thresholds))
+    data["passed"] = all(each["passed"] for each in data["verdicts"] if each["threshold"])
+    return data
+
+
+def _times(times: Histogram) -> Data:
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+    found = {name: _ms(times.percentile(share)) for name, share in shares.items()}
+    return {"count": times.count, **found, "max": _ms(times.most)}
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1_000, 3)
+
+
+def _histogram(times: Histogram) -> list[Data]:
+    """Give the counts up to each bound, without the empty ones at both ends."""
+    counts = times.bars([bound / 1_000 for bound in BOUNDS_MS])
+    bars: list[Data] = [
+        {"upToMs": bound, "count": count}
+        for bound, count in zip((*BOUNDS_MS, None), counts, strict=True)
+    ]
+    full = [number for number, bar in enumerate(bars) if bar["count"]]
+    return bars[full[0] : full[-1] + 1] if full else []
+
+
+def _over_time(measured: Measured) -> Iterator[Data]:
+    """Give the rates between the samples."""
+    for one, other in zip(measured.samples, measured.samples[1:], strict=False):
+        seconds = other.at - one.at
+        yield {
+            "at": round(other.at, 3),
+            "deliveriesPerSec": round((other.deliveries - one.deliveries) / seconds),
+            "eventsPerSec": round((other.published - one.published) / seconds),
+        }
+
+
+def _refused(counts: Counter[Refusal], limits: Mapping[str, int]) -> Iterator[Data]:
+    for refusal, count in counts.most_common():
+        yield {
+            "count": count,
+            "code": refusal.code,
+            "reason": refusal.reason,
+            "why": _why(refusal, limits),
+        }
+
+
+def _why(refusal: Refusal, limits: Mapping[str, int]) -> str:
+    """Say which limit it was, and what to do."""
+    per_slab, per_ip = limits.get("maxConnectionsPerSlab"), limits.get("maxConnectionsPerIp")
+    reasons = {
+        protocol.CLOSE_SLAB.reason: f"max_connections_per_slab is {per_slab}: "
+        "spread the clients with --slabs, or raise the limit",
+        protocol.CLOSE_CONNECTIONS.reason: "max_connections is "
+        f"{limits.get('maxGlobalConnections')}: raise the limit",
+        protocol.CLOSE_CONNECTIONS_PER_IP.reason: f"max_connections_per_ip is {per_ip}: raise the "
+        "limit, or test from this machine over loopback, which has many addresses",
+    }
+    codes = {
+        "HTTP 429": "attempts_per_second is exceeded: spread the connections with --ramp",
+        "HTTP 401": "the gateway asks for a token: give one with --token",
+        "unauthorized": "the token does not cover the channels, or none was given with --token",
+        str(protocol.CloseCode.TRY_LATER.value): "the gateway was not ready: see its /health",
+        "TCP": "the system, not the gateway, refused it",
+    }
+    return reasons.get(refusal.reason) or codes.get(refusal.code, "")
+
+
+def _itself(measured: Measured) -> Data:
+    """Say how busy the load test was, and whether that was too much."""
+    late = _ms(measured.late.percentile(0.99))
+    reached = measured.published.total() / (measured.plan.rate * measured.plan.duration)
+    why = ""
+    if measured.cpu >= BUSY:
+        why = f"the load test took {measured.cpu:.0%} of a core"
+    elif late > LATE_MS:
+        why = f"the load test was late in sending, by {late:.0f} ms in the slowest hundredth"
+    elif reached < SHORT:
+        why = f"only {reached:.0%} of the events that were asked for could be published"
+    return {
+        "cpuShare": round(measured.cpu, 3),
+        "lateMs": late,
+        "bottleneck": bool(why),
+        "why": why.replace("%", " %"),
+    }
+
+
+def _verdicts(data: Data, faults: int, thresholds: Thresholds) -> Iterator[Data]:
+    checked = data["checked"]
+    wrong = {
+        "lost": checked["lost"],
+        "doubled": checked["doubled"],
+        "out of order": checked["outOfOrder"],
+        "altered": checked["altered"],
+        "with a wrong prev": checked["wrongPrev"],
+    }
+    named = ", ".join(f"{count:,} {name}" for name, count in wrong.items() if count)
+    if thresholds.lost is None:
+        text = f"deliveries went wrong: {named}" if faults else "every event came once and in order"
+        yield {"passed": not faults, "threshold": False, "text": text}
+    else:
+        allowed = f"{thresholds.lost:,} may be" if thresholds.lost else "none may be"
+        text = f"{named or 'none lost, doubled or out of order'}; {allowed}"
+        yield {"passed": faults <= thresholds.lost, "threshold": True, "text": text}
+    if thresholds.p99_ms is not None:
+        p99 = data["latencyMs"]["p99"]
+        within = data["latencyMs"]["count"] > 0 and p99 <= thresholds.p99_ms
+        text = f"p99 latency is {p99:g} ms; {thresholds.p99_ms:g} ms is allowed"
+        yield {"passed": within, "threshold": True, "text": text}

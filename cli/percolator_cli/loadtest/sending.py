@@ -1,0 +1,99 @@
+"""The events of a load test on their way to JetStream, with many acknowledgements in flight."""
+
+import asyncio
+import json
+import re
+import time
+from array import array
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from percolator.errors import NatsError, NatsUnfitError, NatsUnreachableError
+from percolator.events import KINDS, Kind
+from percolator_cli.loadtest.plan import Numbers, Plan, event_of, subject
+
+IN_FLIGHT = 20_000
+ACK_SECONDS = 5.0
+_SEQ = re.compile(rb'"seq": ?(\d+)')
+
+
+class Sender:
+    """Publishes the events of a plan by their numbers, and notes when each went out and its seq."""
+
+    def __init__(self, client: Client, plan: Plan) -> None:
+        self.sent = array("d")
+        """When each event was sent, by the performance counter."""
+        self.seqs: dict[tuple[str, Kind], array[int]] = {
+            (slab, kind): array("q") for slab in plan.slabs for kind in KINDS
+        }
+        """Those that were acknowledged, by market and kind, in the order of their acks."""
+        self.acknowledged = 0
+        self.failure: NatsError | None = None
+        """Why JetStream does not take them."""
+        self._client = client
+        self._plan = plan
+        self._numbers = Numbers()
+        self._inbox = client.new_inbox()
+        self._acked = asyncio.Event()
+
+    async def start(self) -> None:
+        """Listen for acknowledgements."""
+        await self._client.subscribe(f"{self._inbox}.*", cb=self._on_ack)
+
+    async def send(self, count: int) -> None:
+        """Send the next `count` events. Raises NatsError where JetStream has refused one."""
+        if self.failure is not None:
+            raise self.failure
+        while len(self.sent) - self.acknowledged > IN_FLIGHT:
+            await self.wait_for_acks(len(self.sent) - IN_FLIGHT)
+        now = time.perf_counter()
+        timestamp = time.time_ns() // 1_000_000
+        for number in range(len(self.sent), len(self.sent) + count):
+            kind, _ = event_of(self._plan, number)
+            fields = self._numbers.event(number, kind) | {"timestamp": timestamp}
+            self.sent.append(now)
+            try:
+                await self._client.publish(
+                    subject(self._plan, number),
+                    json.dumps(fields).encode(),
+                    reply=f"{self._inbox}.{number}",
+                )
+            except (nats.errors.Error, OSError):
+                raise NatsUnreachableError("the connection to NATS was lost") from None
+
+    async def wait_for_acks(self, wanted: int) -> bool:
+        """Wait until so many are acknowledged. False where none comes for some seconds."""
+        while self.acknowledged < wanted and self.failure is None:
+            self._acked.clear()
+            try:
+                await asyncio.wait_for(self._acked.wait(), ACK_SECONDS)
+            except TimeoutError:
+                return False
+        return self.failure is None
+
+    def sent_at(self, field: str, text: str) -> float | None:
+        """Tell when an event was sent, by what stands in its `size` or `rate`."""
+        numbers = self._numbers
+        number = numbers.of_size(text) if field == "size" else numbers.of_rate(text)
+        return self.sent[number] if number is not None and number < len(self.sent) else None
+
+    async def _on_ack(self, message: Msg) -> None:
+        found = _SEQ.search(message.data)
+        if found is None:
+            self.failure = self.failure or self._refused(message)
+        else:
+            number = int(message.subject.rpartition(".")[2])
+            kind, slab = event_of(self._plan, number)
+            self.seqs[slab, kind].append(int(found[1]))
+            self.acknowledged += 1
+        self._acked.set()
+
+    def _refused(self, message: Msg) -> NatsError:
+        if not message.data:
+            return NatsUnfitError(
+                f"no stream takes {subject(self._plan, 0)}: start a gateway once, which creates it"
+            )
+        reason = json.loads(message.data).get("error", {}).get("description", "no reason given")
+        return NatsUnfitError(f"JetStream refuses an event: {reason}")

@@ -1,0 +1,84 @@
+"""The client's side of the wire, as bytes: the upgrade, frames out, and where frames in end."""
+
+import base64
+import hashlib
+import json
+import os
+import re
+from typing import Any
+
+from websockets.frames import Frame, Opcode
+
+TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A
+"""First bytes of the whole frames that a gateway sends."""
+
+HEAD_END = b"\r\n\r\n"
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_SHORT, _MIDDLE, _LONG = 2, 4, 10
+"""Bytes of a frame's head, by the size of its payload."""
+_STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ?([^\r]*)\r\n")
+_ACCEPT = re.compile(rb"\r\nsec-websocket-accept:[ \t]*([^\r \t]+)", re.IGNORECASE)
+
+
+def upgrade(host: str, path: str, token: str | None = None) -> tuple[bytes, bytes]:
+    """Give the request for an upgrade, and the accept value that answers it."""
+    key = base64.b64encode(os.urandom(16))
+    lines = [
+        f"GET {path} HTTP/1.1",
+        f"Host: {host}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {key.decode()}",
+        *([f"Authorization: Bearer {token}"] if token else []),
+    ]
+    accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())  # noqa: S324 - RFC 6455 has it so
+    return "\r\n".join(lines).encode() + HEAD_END, accept
+
+
+def refusal(head: bytes, accept: bytes) -> str | None:
+    """Say why an answer to an upgrade is none: its HTTP status; None where it is."""
+    status = _STATUS.match(head)
+    if status is None:
+        return "no HTTP"
+    if status[1] != b"101":
+        return f"HTTP {status[1].decode()}"
+    found = _ACCEPT.search(head)
+    return None if found is not None and found[1] == accept else "HTTP 101 for another request"
+
+
+def message(fields: dict[str, Any]) -> bytes:
+    """Frame a message to the gateway."""
+    return Frame(Opcode.TEXT, json.dumps(fields).encode()).serialize(mask=True)
+
+
+def pong(payload: bytes) -> bytes:
+    """Frame the answer to a ping."""
+    return Frame(Opcode.PONG, payload).serialize(mask=True)
+
+
+def closing() -> bytes:
+    """Frame a close, code 1000."""
+    return Frame(Opcode.CLOSE, (1000).to_bytes(2)).serialize(mask=True)
+
+
+def frame_end(data: bytes, at: int) -> int:
+    """Give where the frame ends that begins at `at`; -1 where it is not all there."""
+    there = len(data) - at
+    if there < _SHORT:
+        return -1
+    length = data[at + 1]
+    if length < 126:  # noqa: PLR2004 - RFC 6455
+        end = at + _SHORT + length
+    elif length == 126:  # noqa: PLR2004
+        end = at + _MIDDLE + int.from_bytes(data[at + 2 : at + 4]) if there >= _MIDDLE else -1
+    else:
+        end = at + _LONG + int.from_bytes(data[at + 2 : at + 10]) if there >= _LONG else -1
+    return end if end <= len(data) else -1
+
+
+def payload_of(frame: bytes) -> bytes:
+    """Give what a whole frame carries."""
+    length = frame[1]
+    head = _SHORT if length < 126 else _MIDDLE if length == 126 else _LONG  # noqa: PLR2004
+    return frame[head:]

@@ -1,0 +1,63 @@
+"""A market's stream for the tests: events as frames, and what is done to them on the way."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from percolator import protocol
+from percolator.events import Funding, Kind, Price, Trade
+from percolator_cli.loadtest.histogram import Histogram
+from percolator_cli.loadtest.reader import Reader
+from percolator_cli.loadtest.reference import Reference
+
+
+@dataclass
+class Market:
+    """Publishes events; each is a frame as a gateway sends it."""
+
+    slab: str = "loadtest-x"
+    seqs: dict[Kind, list[int]] = field(
+        default_factory=lambda: {"price": [], "trade": [], "funding": []}
+    )
+    seq: int = 0
+
+    def event(self, kind: Kind, *, snapshot: bool = False, size: str = "1000000") -> bytes:
+        """Publish the next event."""
+        self.seq += 1
+        prev = self.seqs[kind][-1] if self.seqs[kind] else 0
+        self.seqs[kind].append(self.seq)
+        event: Price | Trade | Funding
+        match kind:
+            case "price":
+                event = Price(price=1.5, timestamp=1, slab=self.slab)
+            case "trade":
+                event = Trade(side="long", size=size, price=1.5, timestamp=1, slab=self.slab)
+            case "funding":
+                event = Funding(rate="0.0001", timestamp=1, slab=self.slab)
+        return protocol.event_message(event, self.seq, prev, snapshot=snapshot)
+
+
+class Client:
+    """A reader, and what it was told besides events."""
+
+    def __init__(self, reference: Reference) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.controls: list[tuple[int, bytes]] = []
+        self.reader = Reader(
+            reference,
+            self.messages.append,
+            lambda first, payload: self.controls.append((first, payload)),
+        )
+
+    def feed(self, *frames: bytes, chunk: int | None = None, now: float = 0.0) -> None:
+        """Give it frames, in reads of so many bytes."""
+        data = memoryview(b"".join(frames))
+        size = chunk or max(len(data), 1)
+        for start in range(0, len(data), size):
+            self.reader.feed(data[start : start + size], now)
+
+
+def reference(latency: Histogram | None = None, sent: dict[str, float] | None = None) -> Reference:
+    """Make one; `sent` tells by a trade's size when it was sent."""
+    return Reference(
+        "loadtest-x", latency or Histogram(), lambda _field, text: (sent or {}).get(text)
+    )
