@@ -18,6 +18,7 @@ from percolator.fanout.hub import Hub
 from percolator.fanout.limits import SlabLimits
 from percolator.fanout.session import ClientSession, SessionContext
 from percolator.fanout.stats import Stats
+from percolator.gateway import tls
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.pacer import Pacer
@@ -79,6 +80,7 @@ class Service:
         self.backfill = Backfill(self.hub, Replay(self._client, settings.stream))
         self.rejections = Rejections(self._client)
         self.gateway = self._make_gateway(clock)
+        self._certificate = tls.certificate(settings.tls_cert, settings.tls_key)
         self.feed: Feed | None = None
         self.failed: asyncio.Future[BaseException] = loop.create_future()
         """Set where the service cannot go on; the error says why."""
@@ -94,7 +96,8 @@ class Service:
         """
         descriptors.raise_limit(self.settings.max_connections)
         address = await self._find_nats()
-        host, port = await self.gateway.start(self.settings.host, self.settings.port)
+        context = self._certificate.context if self._certificate else None
+        host, port = await self.gateway.start(self.settings.host, self.settings.port, context)
 
         async def connect_feed(closed: Callable[[], Awaitable[None]]) -> Client:
             # Looked for anew each time: the server that another gateway had started goes with it.
@@ -113,6 +116,11 @@ class Service:
         self._spawn(self.feed.run())
         data_dir = str(self._embedded.data_dir) if self._embedded else None
         return Addresses(host, port, address.shown, data_dir)
+
+    def reload_certificate(self) -> None:
+        """Read the TLS certificate again, where there is one."""
+        if self._certificate is not None:
+            self._certificate.reload()
 
     async def ready(self) -> None:
         """Wait until everything that the stream held is loaded. Raises what makes it impossible."""

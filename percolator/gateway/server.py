@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,7 +18,7 @@ from websockets.http11 import Request, Response
 from percolator import protocol
 from percolator.errors import PortInUseError
 from percolator.gateway import http
-from percolator.gateway.connection import Connection, Session, Traffic
+from percolator.gateway.connection import CLOSE_SECONDS, HEAD_SECONDS, Connection, Session, Traffic
 from percolator.gateway.heartbeat import TICK_SECONDS, Heartbeat
 from percolator.histogram import SECONDS, Histogram
 
@@ -106,12 +107,20 @@ class Gateway:
         self._draining = False
         self._empty = asyncio.Event()
 
-    async def start(self, host: str, port: int) -> tuple[str, int]:
+    async def start(
+        self, host: str, port: int, tls: ssl.SSLContext | None = None
+    ) -> tuple[str, int]:
         """Listen; give the address that it got. Raises PortInUseError."""
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: Connection(self), host, port, backlog=LISTEN_BACKLOG
+                lambda: Connection(self),
+                host,
+                port,
+                backlog=LISTEN_BACKLOG,
+                ssl=tls,
+                ssl_handshake_timeout=HEAD_SECONDS if tls else None,
+                ssl_shutdown_timeout=CLOSE_SECONDS if tls else None,
             )
         except OSError as error:
             raise PortInUseError(

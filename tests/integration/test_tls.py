@@ -1,0 +1,196 @@
+"""TLS: of the gateway's own port, with certificates that change, and to NATS."""
+
+import asyncio
+import re
+import signal
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import connect
+
+from percolator.errors import SettingsError
+from percolator.gateway.tls import Certificate
+from tests.certificates import Authority
+from tests.cli.program import Program
+from tests.client import PATIENCE, frame, upgrade
+from tests.gateway import eventually
+from tests.integration.conftest import StartGateway
+
+SUBSCRIBE = '{"type":"subscribe","channels":["trades:SOL"]}'
+
+
+class Site:
+    """The two files that a gateway is given, who signs them, and whom clients trust."""
+
+    def __init__(self, folder: Path) -> None:
+        self._authority = Authority(folder)
+        self.cert, self.key = folder / "cert.pem", folder / "key.pem"
+        self.settings = {"tls_cert": self.cert, "tls_key": self.key}
+        self.trusting = ssl.create_default_context(cafile=self._authority.file)
+        self.issue("first")
+
+    def issue(self, name: str, *, password: bytes | None = None) -> None:
+        """Put another certificate, with another key, in the place of the last."""
+        self._authority.issue(self.cert, self.key, name, password=password)
+
+    def client(self, port: int) -> connect:
+        """Connect with the library that people use."""
+        return connect(f"wss://127.0.0.1:{port}/ws", ssl=self.trusting, compression=None)
+
+    async def presented(self, port: int) -> str:
+        """The name in the certificate that a new connection is shown."""
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=self.trusting)
+        certificate = writer.get_extra_info("peercert")
+        writer.transport.abort()
+        name: str = dict(pair for part in certificate["subject"] for pair in part)["commonName"]
+        return name
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A certificate called `first`."""
+    return Site(tmp_path)
+
+
+async def test_clients_are_served_over_tls(site: Site, start_gateway: StartGateway) -> None:
+    """The handshake, the upgrade, the replies, the events, the close and plain requests."""
+    gateway = await start_gateway(**site.settings)
+    async with site.client(gateway.port) as client:
+        assert '"connected"' in str(await client.recv())
+        await client.send(SUBSCRIBE)
+        assert '"subscribed"' in str(await client.recv())
+        seq = await gateway.publish("trade", "SOL")
+        assert f'"seq":{seq}' in str(await client.recv())
+    await eventually(lambda: gateway.service.stats.closed == {1000: 1})
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, ssl=site.trusting)
+    writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with asyncio.timeout(PATIENCE):
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 OK\r\n")
+    writer.close()
+
+
+async def test_without_tls_nothing_is_said(site: Site, start_gateway: StartGateway) -> None:
+    """Neither an answer nor a hint, to a client that speaks plain."""
+    gateway = await start_gateway(**site.settings)
+    client = await gateway.dial()
+    client.write(upgrade())
+    await client.gone()
+    assert client.head == b""
+
+
+async def test_old_versions_of_tls_are_refused(site: Site) -> None:
+    """1.2 is the least."""
+    certificate = Certificate(site.cert, site.key)
+    assert certificate.context.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+async def test_a_slow_client_is_bounded_over_tls_too(
+    site: Site, start_gateway: StartGateway
+) -> None:
+    """It is behind, and what waits for it is within the limit; others get everything meanwhile."""
+    gateway = await start_gateway(**site.settings)
+    stalled = await asyncio.to_thread(subscribed_and_silent, gateway.port, site.trusting)
+    async with site.client(gateway.port) as client:
+        await client.send(SUBSCRIBE)
+        while '"subscribed"' not in str(await client.recv()):
+            pass
+        while not gateway.service.hub.behind:
+            seq = await gateway.publish("trade", "SOL")
+            while f'"seq":{seq},' not in str(await client.recv()):
+                pass
+        limit = gateway.service.settings.max_buffered_bytes
+        for connection in gateway.service.gateway.connections:
+            assert connection.transport.get_write_buffer_size() <= limit
+    stalled.close()
+
+
+def subscribed_and_silent(port: int, trusting: ssl.SSLContext) -> socket.socket:
+    """A client that subscribes, and then reads no more; it has little room in the kernel."""
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    plain.connect(("127.0.0.1", port))
+    secure = trusting.wrap_socket(plain, server_hostname="127.0.0.1")
+    secure.sendall(upgrade() + frame(SUBSCRIBE.encode()))
+    while b'"subscribed"' not in secure.recv(4_096):
+        pass
+    return secure
+
+
+async def test_a_new_certificate_is_shown_to_new_clients(
+    site: Site,
+    start_gateway: StartGateway,
+) -> None:
+    """Those that are connected stay so."""
+    gateway = await start_gateway(**site.settings)
+    assert await site.presented(gateway.port) == "first"
+    async with site.client(gateway.port) as client:
+        await client.recv()
+        site.issue("second")
+        gateway.service.reload_certificate()
+        assert await site.presented(gateway.port) == "second"
+        await client.send('{"type":"ping"}')
+        assert '"pong"' in str(await client.recv())
+
+
+@pytest.mark.parametrize("damage", ["tls_cert", "tls_key"])
+async def test_files_that_cannot_be_used_change_nothing(
+    damage: str,
+    site: Site,
+    start_gateway: StartGateway,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The old certificate goes on, and the log says why."""
+    gateway = await start_gateway(**site.settings)
+    site.settings[damage].write_text("-----BEGIN nothing-----\n")
+    gateway.service.reload_certificate()
+    assert await site.presented(gateway.port) == "first"
+    assert "the TLS certificate stays as it is: settings tls_cert and tls_key" in caplog.text
+    site.settings[damage].unlink()
+    gateway.service.reload_certificate()
+    assert await site.presented(gateway.port) == "first"
+    assert "cannot be read" in caplog.text
+
+
+async def test_sighup_reads_the_certificate_again(
+    site: Site,
+    tmp_path: Path,
+    nats_url: str,
+    stream_name: str,
+) -> None:
+    """Of the running program."""
+    program = Program(tmp_path, nats_url=nats_url, stream=stream_name, **site.settings)
+    with program.start("serve", "--port", "0") as running:
+        found = re.search(
+            r"WebSocket wss://127\.0\.0\.1:([0-9]+), dashboard https:", running.line()
+        )
+        assert found
+        port = int(found[1])
+        assert await site.presented(port) == "first"
+        site.issue("second")
+        running.signal(signal.SIGHUP)
+        await asyncio.to_thread(running.complaint, "certificate was read again")
+        assert await site.presented(port) == "second"
+
+
+def test_a_key_of_another_certificate_is_one_sentence(site: Site, tmp_path: Path) -> None:
+    """Before anything is started."""
+    first = site.cert.read_bytes()
+    site.issue("second")
+    site.cert.write_bytes(first)
+    done = Program(tmp_path, **site.settings).run("serve")
+    assert done.code == 2
+    assert done.err == (
+        f"percolator: settings tls_cert and tls_key: the key in {site.key} "
+        f"is not that of the certificate in {site.cert}\n"
+    )
+
+
+def test_a_key_with_a_password_is_refused_and_nobody_is_asked(
+    site: Site,
+) -> None:
+    """A service has no terminal to ask at."""
+    site.issue("locked", password=b"hunter2")
+    with pytest.raises(SettingsError, match="the key without a password"):
+        Certificate(site.cert, site.key)
