@@ -1,0 +1,260 @@
+"""The book: a fold over the stream's events, and a call to whoever is to send what is new."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from percolator.events import KINDS, Kind
+from percolator.fanout.book import Book
+from percolator.fanout.followers import Cursor
+from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog
+from tests.unit.fanout.reference import make_event
+from tests.unit.wire import Message, message
+
+
+class Reader:
+    """A book, its clock, and how often it has called."""
+
+    def __init__(self, *, capacity: int = 3) -> None:
+        self.now = 10.0
+        self.calls = 0
+        self.book = Book(
+            clock=lambda: self.now, wake=self.wake, log_capacity=capacity, price_interval=0.5
+        )
+
+    def wake(self) -> None:
+        """Be called."""
+        self.calls += 1
+
+    def begin(self, epoch: str = "e", after: int = 0, *, complete: bool = True) -> None:
+        """Start reading."""
+        self.book.begin(epoch, after, first_seq=1, complete=complete)
+
+    def publish(self, seq: int, kind: Kind, slab: str = "SOL") -> None:
+        """The next event."""
+        self.book.publish(seq, kind, slab, make_event(kind, slab, seq))
+
+    def follow(self, kind: Kind, slab: str = "SOL") -> ChannelLog:
+        """Somebody follows a channel."""
+        log = self.book._log(kind, slab)
+        log.followers[Cursor(lambda _: None)] = None
+        return log
+
+    def state(self) -> dict[tuple[Kind, str], int]:
+        """The seq of each channel's newest event."""
+        logs = self.book.logs.items()
+        return {named: log.latest.seq for named, log in logs if log.latest is not None}
+
+    def told(self, kind: Kind, since: int) -> list[Message]:
+        """What follows a seq of a channel."""
+        log = self.book.logs[kind, "SOL"]
+        assert isinstance(log, LosslessLog)
+        return [message(piece.frame) for piece in log.after(log.position_after(since))]
+
+
+def test_a_new_book_has_read_nothing() -> None:
+    """There is no stream yet."""
+    reader = Reader()
+    assert (reader.book.epoch, reader.book.seq, reader.book.logs) == ("", 0, {})
+    assert reader.book.due is None
+
+
+def test_each_channel_has_a_log_of_its_kind() -> None:
+    """A price log holds one, the others some."""
+    reader = Reader()
+    reader.begin()
+    for seq, kind in enumerate(KINDS, start=1):
+        reader.publish(seq, kind)
+    kinds = {kind: type(log) for (kind, _), log in reader.book.logs.items()}
+    assert kinds == {"price": LatestLog, "trade": LosslessLog, "funding": LosslessLog}
+    assert reader.state() == {("price", "SOL"): 1, ("trade", "SOL"): 2, ("funding", "SOL"): 3}
+
+
+def test_the_book_stands_where_it_has_read_to() -> None:
+    """Whether an event was valid or not, and whether it was there or not."""
+    reader = Reader()
+    reader.begin(after=7)
+    assert (reader.book.epoch, reader.book.seq) == ("e", 7)
+    reader.publish(8, "trade")
+    reader.book.pass_over(9)
+    assert reader.book.seq == 9
+    reader.book.lose(20)
+    assert reader.book.seq == 19
+
+
+def test_a_channel_of_a_whole_stream_never_had_events_before_its_first() -> None:
+    """So its prev is 0."""
+    reader = Reader()
+    reader.begin(after=7, complete=True)
+    reader.publish(8, "trade")
+    assert reader.told("trade", since=0)[0]["prev"] == 0
+
+
+def test_a_channel_of_a_stream_that_dropped_something_may_have_had_events_before() -> None:
+    """So its prev is not known, and who comes from before gets a gap."""
+    reader = Reader()
+    reader.begin(after=7, complete=False)
+    reader.publish(8, "trade")
+    assert reader.told("trade", since=7)[0]["prev"] is None
+    assert reader.told("trade", since=3)[0]["type"] == "gap"
+
+
+def test_a_head_is_the_state_from_before() -> None:
+    """And what comes after it knows it."""
+    reader = Reader()
+    reader.begin(after=7)
+    for seq, kind in enumerate(KINDS, start=1):
+        reader.book.seed(seq, kind, "SOL", make_event(kind, "SOL", seq))
+    assert reader.state() == {("price", "SOL"): 1, ("trade", "SOL"): 2, ("funding", "SOL"): 3}
+    reader.publish(8, "trade")
+    assert reader.told("trade", since=2)[0]["prev"] == 2
+
+
+def test_what_nobody_follows_calls_nobody() -> None:
+    """Nothing is computed for a slab without subscribers."""
+    reader = Reader()
+    reader.begin()
+    for seq, kind in enumerate(KINDS, start=1):
+        reader.publish(seq, kind)
+    assert reader.calls == 0
+    assert reader.book._news() == []
+
+
+def test_what_somebody_follows_calls_once_until_it_is_sent() -> None:
+    """However much there is of it."""
+    reader = Reader()
+    reader.begin()
+    log = reader.follow("trade")
+    for seq in (1, 2, 3):
+        reader.publish(seq, "trade")
+    assert reader.calls == 1
+    assert reader.book._news() == [log]
+    assert reader.book._news() == []
+    reader.publish(4, "trade")
+    assert reader.calls == 2
+
+
+def test_a_price_that_is_followed_is_thinned_out() -> None:
+    """The first at once, the last at the end of the window, in which nobody is called in vain."""
+    reader = Reader()
+    reader.begin()
+    log = reader.follow("price")
+    reader.publish(1, "price")
+    assert (reader.calls, reader.book._news()) == (1, [log])
+    reader.now += 0.1
+    for seq in (2, 3):
+        reader.publish(seq, "price")
+    assert (reader.calls, reader.book._news()) == (1, [])
+    assert reader.book.due == 10.5
+    reader.now = 10.5
+    assert reader.book._news() == [log]
+    assert isinstance(log, LatestLog)
+    assert log.shown is log.latest
+
+
+def test_a_price_that_nobody_follows_is_shown_at_once() -> None:
+    """Who comes next gets the newest."""
+    reader = Reader()
+    reader.begin()
+    for seq in (1, 2):
+        reader.publish(seq, "price")
+    log = reader.book.logs["price", "SOL"]
+    assert isinstance(log, LatestLog)
+    assert log.shown is log.latest
+    assert reader.book.due is None
+
+
+def test_what_is_lost_is_told_on_every_lossless_channel() -> None:
+    """Nobody knows which of them it was; a price is overtaken by the next one anyway."""
+    reader = Reader()
+    reader.begin()
+    logs = [reader.follow(kind) for kind in ("trade", "funding")]
+    reader.follow("price")
+    reader.publish(1, "trade")
+    reader.book._news()
+    reader.book.lose(5)
+    assert reader.book._news() == logs
+    assert [told["type"] for told in reader.told("trade", since=1)] == ["gap"]
+    assert [told["type"] for told in reader.told("funding", since=0)] == ["gap"]
+    assert reader.state() == {("trade", "SOL"): 1}
+
+
+def test_a_channel_that_appears_after_a_loss_may_have_had_events_before() -> None:
+    """Its prev is not known."""
+    reader = Reader()
+    reader.begin()
+    reader.book.lose(5)
+    reader.publish(6, "trade")
+    assert reader.told("trade", since=4)[0]["prev"] is None
+    assert reader.told("trade", since=0)[0]["type"] == "gap"
+
+
+def test_another_stream_starts_everything_again() -> None:
+    """Those who follow are called; what nobody follows is forgotten."""
+    reader = Reader()
+    reader.begin("old")
+    followed = [reader.follow(kind) for kind in KINDS]
+    for seq, kind in enumerate(KINDS, start=1):
+        reader.publish(seq, kind)
+        reader.publish(seq + 10, kind, "BTC")
+    reader.book._news()
+    reader.begin("new", after=7, complete=False)
+    assert (reader.book.epoch, reader.book.seq) == ("new", 7)
+    assert list(reader.book.logs.values()) == followed
+    assert reader.book._news() == followed
+    assert reader.state() == {}
+    (gap,) = [message(piece.frame) for piece in followed[1].after(2)]
+    assert (gap["from"], gap["to"], gap["epoch"]) == (2, 8, "new")
+
+
+def test_the_heads_of_another_stream_go_to_those_who_follow() -> None:
+    """Over a gap that ends with them."""
+    reader = Reader()
+    reader.begin("old")
+    log = reader.follow("trade")
+    reader.publish(1, "trade")
+    reader.begin("new", after=7)
+    reader.book.seed(5, "trade", "SOL", make_event("trade", "SOL", 5))
+    assert reader.book._news() == [log]
+    gap, head = [message(piece.frame) for piece in log.after(1)]
+    assert (gap["from"], gap["to"], gap["epoch"]) == (1, 5, "new")
+    assert (head["seq"], head["prev"]) == (5, None)
+
+
+def test_the_same_stream_goes_on_where_it_was() -> None:
+    """Nothing is forgotten."""
+    reader = Reader()
+    reader.begin("e")
+    reader.publish(1, "trade")
+    reader.begin("e", after=1)
+    assert reader.state() == {("trade", "SOL"): 1}
+    assert reader.told("trade", since=0)[0]["prev"] == 0
+
+
+events = st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(["SOL", "BTC"])), max_size=30)
+
+
+@given(events, st.integers(0, 30))
+def test_a_book_that_starts_late_has_the_same_state(
+    events: list[tuple[Kind, str]], after: int
+) -> None:
+    """With the heads of what was before: the same newest events, and the same prev from there."""
+    through, late = Reader(capacity=100), Reader(capacity=100)
+    through.begin()
+    numbered = list(enumerate(events, start=1))
+    for seq, (kind, slab) in numbered:
+        through.publish(seq, kind, slab)
+    heads = {named: seq for seq, named in numbered[:after]}
+    late.begin(after=min(after, len(events)))
+    for (kind, slab), seq in heads.items():
+        late.book.seed(seq, kind, slab, make_event(kind, slab, seq))
+    for seq, (kind, slab) in numbered[after:]:
+        late.publish(seq, kind, slab)
+    assert late.state() == through.state()
+    assert late.book.seq == through.book.seq
+    for named, log in late.book.logs.items():
+        if isinstance(log, LosslessLog):
+            same = through.book.logs[named]
+            had = heads.get(named, 0)
+            assert [piece.frame for piece in log.after(had)] == [
+                piece.frame for piece in same.after(had)
+            ]

@@ -1,0 +1,106 @@
+"""Followers: a client on its own, and clients together, written to once each."""
+
+from percolator.fanout.followers import Cursor, Follower, Group
+from percolator.fanout.log import LosslessLog
+from percolator.fanout.stats import Stats
+
+
+def log(slab: str = "SOL") -> LosslessLog:
+    """An empty log."""
+    return LosslessLog("trade", slab, 3, floor=0, last_seq=0)
+
+
+def cursor(written: list[bytes]) -> Cursor:
+    """A client whose writes are noted."""
+    return Cursor(written.append)
+
+
+def test_a_follower_hears_of_its_logs_until_it_does_not() -> None:
+    """Twice not to is as good as once."""
+    logs = log("A"), log("B")
+    follower = Follower({logs[0]: 0, logs[1]: 0})
+    follower.follow()
+    assert [list(one.followers) for one in logs] == [[follower], [follower]]
+    follower.unfollow()
+    follower.unfollow()
+    assert [list(one.followers) for one in logs] == [[], []]
+
+
+def test_a_client_in_a_group_hears_through_it() -> None:
+    """It shares the group's place, and is not written to on its own."""
+    sol = log()
+    group = Group({sol: 7})
+    group.follow()
+    client = cursor([])
+    client.positions[sol] = 7
+    client.follow()
+    group.add(client)
+    assert list(sol.followers) == [group]
+    assert client.positions is group.positions
+    assert list(group.members) == [client]
+
+
+def test_a_client_that_leaves_its_group_keeps_its_place() -> None:
+    """The group goes on without it."""
+    sol = log()
+    group = Group({sol: 7})
+    client = cursor([])
+    group.add(client)
+    group.positions[sol] = 8
+    client.stand_alone()
+    group.positions[sol] = 9
+    assert client.positions == {sol: 8}
+    assert client.group is None
+    assert group.members == {}
+    assert client in sol.followers
+
+
+def test_a_client_that_stands_alone_already_stays_where_it_is() -> None:
+    """There is nothing to leave."""
+    sol = log()
+    client = cursor([])
+    client.positions[sol] = 3
+    client.stand_alone()
+    assert client.positions == {sol: 3}
+    assert not sol.followers
+
+
+def test_each_member_gets_the_same_bytes_in_one_write() -> None:
+    """And all of it is counted."""
+    written: list[list[bytes]] = [[], [], []]
+    stats = Stats(0.0)
+    group = Group({})
+    for one in written[:2]:
+        group.add(cursor(one))
+    for data in (b"abc", b"f"):
+        group.deliver(data, 2, stats)
+    group.add(cursor(written[2]))
+    group.deliver(b"de", 1, stats)
+    assert written == [[b"abc", b"f", b"de"], [b"abc", b"f", b"de"], [b"de"]]
+    assert (stats.messages_sent, stats.bytes_sent) == (2 * 2 * 2 + 3, 4 * 2 + 2 * 3)
+
+
+def test_a_single_client_is_written_to_and_counted() -> None:
+    """As a group of one."""
+    written: list[bytes] = []
+    stats = Stats(0.0)
+    cursor(written).deliver(b"abc", 2, stats)
+    assert written == [b"abc"]
+    assert (stats.messages_sent, stats.bytes_sent) == (2, 3)
+
+
+def test_a_member_may_leave_while_the_group_is_written_to() -> None:
+    """As one does whose buffer that very write fills."""
+    written: list[bytes] = []
+    group = Group({})
+
+    def leave(data: bytes) -> None:
+        written.append(data)
+        first.stand_alone()
+
+    first = Cursor(leave)
+    group.add(first)
+    group.add(cursor(written))
+    group.deliver(b"a", 1, Stats(0.0))
+    group.deliver(b"b", 1, Stats(0.0))
+    assert written == [b"a", b"a", b"b"]

@@ -1,0 +1,451 @@
+"""Channel logs: what comes after a position, whatever happened to the stream meanwhile."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from percolator.events import Kind
+from percolator.fanout.log import Entry, LatestLog, LosslessLog, Piece, Position
+from tests.unit.fanout.reference import make_event
+from tests.unit.wire import message
+
+Said = tuple[object, ...]
+
+
+def said(pieces: list[Piece]) -> list[Said]:
+    """What the messages say, in short: (seq, prev), or ("gap", from, to) and maybe its epoch."""
+    short: list[Said] = []
+    for piece in pieces:
+        told = message(piece.frame)
+        assert piece.gap == (told["type"] == "gap")
+        if piece.gap:
+            assert told["channel"] == piece.log.channel
+            epoch = [told["epoch"]] if "epoch" in told else []
+            short.append(("gap", told["from"], told["to"], *epoch))
+        else:
+            assert told["slab"] == piece.log.slab
+            flag = ["snapshot"] if told.get("snapshot") else []
+            short.append((told["seq"], told["prev"], *flag))
+    return short
+
+
+class Lossless:
+    """A lossless log of a stream that is known from its beginning, and what follows a position."""
+
+    def __init__(self, *seqs: int, kind: Kind = "trade", capacity: int = 3) -> None:
+        self.log = LosslessLog(kind, "SOL", capacity, floor=0, last_seq=0)
+        self.order = 0
+        self.publish(*seqs)
+
+    def publish(self, *seqs: int) -> None:
+        """Events with these seqs."""
+        for seq in seqs:
+            self.order += 10
+            self.log.append(self.order, seq, make_event(self.log.kind, "SOL", seq))
+
+    def lose(self, before: int) -> None:
+        """A break before a seq."""
+        self.order += 10
+        self.log.break_off(self.order, before)
+
+    def after(self, position: Position) -> list[Said]:
+        """What follows a position; the last piece leads to the head."""
+        pieces = self.log.after(position)
+        assert [piece.order for piece in pieces] == sorted(piece.order for piece in pieces)
+        assert not pieces or pieces[-1].position == self.log.head
+        return said(pieces)
+
+    def since(self, seq: int) -> list[Said]:
+        """What follows a seq of the stream that is read now."""
+        return self.after(self.log.position_after(seq))
+
+
+# Lossless logs: what follows.
+
+
+def test_all_that_follows_a_position_is_given_in_order() -> None:
+    """Each with the seq of the one before it, 0 for the first of all."""
+    channel = Lossless(3, 5, 8)
+    assert channel.since(0) == [(3, 0), (5, 3), (8, 5)]
+    assert channel.since(4) == [(5, 3), (8, 5)]
+    assert channel.since(5) == [(8, 5)]
+
+
+@pytest.mark.parametrize("seq", [8, 9, 100])
+def test_at_the_head_and_ahead_of_it_nothing_follows(seq: int) -> None:
+    """A cursor that has read more on another gateway waits until this one is there."""
+    assert Lossless(3, 5, 8).since(seq) == []
+
+
+def test_who_has_read_ahead_gets_only_what_is_new_to_him() -> None:
+    """Once this gateway has caught up with the other."""
+    channel = Lossless(3, 5)
+    ahead = channel.log.position_after(8)
+    channel.publish(7, 8)
+    assert channel.after(ahead) == []
+    channel.publish(12)
+    assert channel.after(ahead) == [(12, 8)]
+
+
+def test_an_event_is_encoded_once_for_all() -> None:
+    """Whoever it goes to: the same bytes."""
+    channel = Lossless(3, kind="funding")
+    (first,), (again,) = channel.log.after(0), channel.log.after(0)
+    assert first.frame is again.frame
+    (snapshot,), (same) = channel.log.after(channel.log.newcomer), channel.log.latest
+    assert same is not None
+    assert snapshot.frame is same.snapshot
+    assert snapshot.frame != first.frame
+
+
+def test_the_frame_of_an_entry_that_is_no_event_is_as_given() -> None:
+    """A gap, for example."""
+    entry = Entry.of_frame(1, 2, 3, b"gap")
+    assert (entry.frame, entry.event, entry.seq) == (b"gap", None, 3)
+
+
+# What has been let go.
+
+
+def test_what_was_let_go_is_announced_by_a_gap() -> None:
+    """To the first that is still here, whose prev is within it."""
+    channel = Lossless(3, 5, 8, 9, 12)
+    assert channel.since(0) == [("gap", 0, 8), (8, 5), (9, 8), (12, 9)]
+    assert channel.since(4) == [("gap", 4, 8), (8, 5), (9, 8), (12, 9)]
+    assert channel.since(5) == [(8, 5), (9, 8), (12, 9)]
+
+
+def test_reaching_back_means_holding_everything_after() -> None:
+    """Up to and with the last one that was let go."""
+    log = Lossless(3, 5, 8, 9, 12).log
+    assert [log.reaches(seq) for seq in (0, 4, 5, 6, 100)] == [False, False, True, True, True]
+
+
+@given(st.lists(st.integers(1, 5), max_size=12), st.integers(1, 5), st.integers(0, 60))
+def test_nothing_is_missing_without_a_gap(steps: list[int], capacity: int, since: int) -> None:
+    """Against the list of all events, from any seq."""
+    seqs = [sum(steps[: end + 1]) for end in range(len(steps))]
+    channel = Lossless(*seqs, capacity=capacity)
+    chain = list(zip(seqs, [0, *seqs], strict=False))
+    owed = [(seq, prev) for seq, prev in chain if seq > since]
+    here = owed[-capacity:]
+    gap = [("gap", since, here[0][0])] if len(owed) > capacity else []
+    assert channel.since(since) == [*gap, *here]
+    assert channel.log.count_after(channel.log.position_after(since)) == len(here)
+    assert channel.log.reaches(since) == (not gap)
+
+
+# Recent events, and newcomers.
+
+
+@pytest.mark.parametrize(
+    ("count", "events"), [(1, [9]), (2, [8, 9]), (3, [5, 8, 9]), (4, [5, 8, 9]), (99, [5, 8, 9])]
+)
+def test_the_last_events_are_given_as_far_as_they_are_here(count: int, events: list[int]) -> None:
+    """And no gap before them: who comes has missed nothing."""
+    channel = Lossless(3, 5, 8, 9)
+    recent = channel.after(channel.log.position_before(count))
+    assert [told[0] for told in recent] == events
+
+
+def test_the_last_events_do_not_reach_back_over_a_gap() -> None:
+    """It was before the client came, and is none of its business."""
+    channel = Lossless(3, 5, capacity=9)
+    channel.lose(before=8)
+    assert channel.after(channel.log.position_before(2)) == []
+    channel.publish(9)
+    assert channel.after(channel.log.position_before(2)) == [(9, None)]
+
+
+def test_an_empty_log_has_no_recent_events() -> None:
+    """A client may ask all the same."""
+    channel = Lossless()
+    assert channel.after(channel.log.position_before(5)) == []
+
+
+def test_who_comes_to_trades_begins_at_the_head() -> None:
+    """Nothing before, everything after, also what comes before the first flush."""
+    channel = Lossless(3, 5)
+    here = channel.log.newcomer
+    assert channel.after(here) == []
+    channel.publish(8)
+    assert channel.after(here) == [(8, 5)]
+
+
+def test_who_comes_to_funding_gets_the_last_rate_as_a_snapshot() -> None:
+    """The one that was the last then; what came after it follows."""
+    channel = Lossless(3, 5, kind="funding")
+    here = channel.log.newcomer
+    assert channel.after(here) == [(5, 3, "snapshot")]
+    channel.publish(8)
+    assert channel.after(here) == [(5, 3, "snapshot"), (8, 5)]
+    channel.publish(9, 10)
+    assert channel.after(here) == [(8, 5), (9, 8), (10, 9)]
+    channel.publish(11)
+    assert channel.after(here) == [("gap", 5, 9), (9, 8), (10, 9), (11, 10)]
+
+
+def test_who_comes_after_a_break_gets_the_last_rate_and_the_gap() -> None:
+    """The rate is old, and the gap says so."""
+    channel = Lossless(3, kind="funding")
+    channel.lose(before=8)
+    assert channel.after(channel.log.newcomer) == [(3, 0, "snapshot"), ("gap", 3, 8)]
+
+
+def test_the_last_rate_is_known_also_where_gaps_have_filled_the_log() -> None:
+    """It is the state of the market."""
+    channel = Lossless(3, kind="funding", capacity=1)
+    channel.lose(before=8)
+    assert channel.after(channel.log.newcomer) == [(3, 0, "snapshot"), ("gap", 3, 8)]
+
+
+def test_who_comes_to_an_empty_funding_channel_waits() -> None:
+    """There is no rate yet."""
+    channel = Lossless(kind="funding")
+    here = channel.log.newcomer
+    assert channel.after(here) == []
+    channel.publish(3)
+    assert channel.after(here) == [(3, 0)]
+
+
+# What the stream lost.
+
+
+def test_a_break_is_announced_and_what_follows_knows_nothing_before() -> None:
+    """From the last event that is known."""
+    channel = Lossless(3)
+    channel.lose(before=8)
+    channel.publish(9, 10)
+    assert channel.since(3) == [("gap", 3, 8), (9, None), (10, 9)]
+    assert channel.since(7) == [(9, None), (10, 9)]
+
+
+def test_a_second_break_begins_where_the_first_ended() -> None:
+    """Nothing is known of what lay between them."""
+    channel = Lossless(3)
+    channel.lose(before=8)
+    channel.lose(before=12)
+    assert channel.since(3) == [("gap", 3, 8), ("gap", 7, 12)]
+
+
+def test_a_break_in_an_empty_log_goes_back_to_the_beginning() -> None:
+    """There may have been events in it."""
+    channel = Lossless()
+    channel.lose(before=8)
+    assert channel.since(0) == [("gap", 0, 8)]
+    assert not channel.log.blank
+
+
+def test_gaps_may_have_pushed_the_events_out() -> None:
+    """What they announce is announced still."""
+    channel = Lossless(3, capacity=1)
+    channel.lose(before=8)
+    assert channel.since(0) == [("gap", 0, 4), ("gap", 3, 8)]
+    assert channel.since(3) == [("gap", 3, 8)]
+
+
+# Where reading began.
+
+
+def test_what_was_before_the_beginning_is_not_known() -> None:
+    """A log of a stream that is read from the middle holds everything after that."""
+    log = LosslessLog("trade", "SOL", 3, floor=100, last_seq=None)
+    assert said(log.after(log.position_after(100))) == []
+    assert said(log.after(log.position_after(7))) == [("gap", 7, 101)]
+    log.append(1, 105, make_event("trade", "SOL", 105))
+    assert said(log.after(log.position_after(100))) == [(105, None)]
+    assert said(log.after(log.position_after(7))) == [("gap", 7, 105), (105, None)]
+
+
+def test_a_seed_is_the_newest_event_from_before() -> None:
+    """What was before it is not here; what comes after knows it."""
+    channel = Lossless()
+    channel.log.seed(1, 40, make_event("trade", "SOL", 40))
+    channel.publish(105)
+    assert channel.since(39) == [(40, None), (105, 40)]
+    assert channel.since(40) == [(105, 40)]
+    assert channel.since(0) == [("gap", 0, 40), (40, None), (105, 40)]
+
+
+# Another stream.
+
+
+def replaced(*seqs: int, floor: int = 0, last_seq: int | None = 0) -> Lossless:
+    """A log whose stream was replaced after these events."""
+    channel = Lossless(*seqs, kind="funding")
+    channel.log.start_again("new", floor=floor, last_seq=last_seq)
+    return channel
+
+
+def test_who_read_the_stream_before_is_told_of_the_new_one() -> None:
+    """By one gap with its epoch, from the seq that he had to the first that he can have."""
+    channel = replaced(3, 5)
+    for had in (0, 3, 5):
+        assert channel.after(had) == [("gap", had, 1, "new")]
+    channel.publish(2)
+    assert channel.after(5) == [("gap", 5, 2, "new"), (2, 0)]
+
+
+def test_positions_grow_also_when_seqs_start_again() -> None:
+    """So that who has read the new stream has read more than who has read the old one."""
+    channel = Lossless(3, 5)
+    before = channel.log.head
+    channel.log.start_again("new", floor=0, last_seq=0)
+    assert channel.log.head > before
+    assert channel.log.position_after(0) == channel.log.head
+
+
+def test_who_had_read_ahead_misses_nothing_of_the_new_stream() -> None:
+    """A seq of the old one says nothing of the new one."""
+    channel = Lossless(3)
+    ahead = channel.log.position_after(9)
+    channel.log.start_again("new", floor=0, last_seq=0)
+    channel.publish(4)
+    assert channel.after(ahead) == [("gap", 9, 4, "new"), (4, 0)]
+
+
+def test_who_slept_through_two_replacements_is_told_once() -> None:
+    """Of the last one, from his own seq."""
+    channel = replaced(3, 5)
+    channel.publish(1, 2)
+    channel.log.start_again("newest", floor=0, last_seq=0)
+    assert channel.after(3) == [("gap", 3, 1, "newest")]
+
+
+def test_a_new_stream_that_dropped_something_is_known_from_there_on() -> None:
+    """No prev of 0 is made up."""
+    channel = replaced(3, floor=50, last_seq=None)
+    channel.publish(60)
+    assert channel.after(3) == [("gap", 3, 60, "new"), (60, None)]
+    assert channel.since(50) == [(60, None)]
+    assert channel.since(7) == [("gap", 7, 60), (60, None)]
+
+
+def test_a_new_stream_begins_with_its_newest_event() -> None:
+    """Where it held some before it was read."""
+    channel = replaced(3)
+    channel.log.seed(100, 40, make_event("funding", "SOL", 40))
+    assert channel.after(3) == [("gap", 3, 40, "new"), (40, None)]
+
+
+def test_who_came_just_before_the_replacement_gets_the_gap_alone() -> None:
+    """The rate of the old stream is no rate any more."""
+    channel = Lossless(3, 5, kind="funding")
+    here = channel.log.newcomer
+    channel.log.start_again("new", floor=0, last_seq=0)
+    assert channel.after(here) == [("gap", 5, 1, "new")]
+
+
+def test_who_comes_after_the_replacement_is_told_nothing_of_it() -> None:
+    """Neither by recent events nor by a snapshot."""
+    channel = replaced(3, 5)
+    assert channel.after(channel.log.newcomer) == []
+    assert channel.after(channel.log.position_before(5)) == []
+    assert channel.log.blank
+
+
+# What a resume asks.
+
+
+def test_the_oldest_event_here_says_what_was_before_it() -> None:
+    """An empty log says what it knows of the channel."""
+    assert Lossless(3, 5, 8, 9).log.first_prev == 3
+    assert Lossless().log.first_prev == 0
+    assert LosslessLog("trade", "SOL", 3, floor=9, last_seq=None).first_prev is None
+
+
+@pytest.mark.parametrize(("count", "around"), [(0, (9, 10)), (1, (8, 9)), (2, (5, 8))])
+def test_the_last_events_begin_between_two_seqs(count: int, around: tuple[int, int]) -> None:
+    """The one before them, and the first of them; with none of them, past the head."""
+    assert Lossless(3, 5, 8, 9).log.seqs_around(count) == around
+
+
+def test_a_log_is_blank_until_it_holds_something() -> None:
+    """Then it can be made anew, and need not be kept."""
+    channel = Lossless()
+    assert channel.log.blank
+    channel.publish(1)
+    assert not channel.log.blank
+
+
+# Prices.
+
+
+class Latest:
+    """The log of a price channel."""
+
+    def __init__(self) -> None:
+        self.log = LatestLog("price", "SOL")
+
+    def publish(self, seq: int) -> None:
+        """A price, not shown yet."""
+        self.log.append(seq, seq, make_event("price", "SOL", seq))
+
+    def after(self, position: Position) -> list[Said]:
+        """The seqs that follow a position, and whether as a snapshot."""
+        pieces = self.log.after(position)
+        assert all(piece.position == self.log.head for piece in pieces)
+        told = [message(piece.frame) for piece in pieces]
+        return [(one["seq"], *(["snapshot"] if one.get("snapshot") else [])) for one in told]
+
+
+def test_a_price_is_seen_once_it_is_shown() -> None:
+    """Until then clients have the one before it; the state of the market has it already."""
+    prices = Latest()
+    prices.publish(1)
+    assert prices.after(prices.log.newcomer) == []
+    assert prices.log.show(1)
+    prices.publish(2)
+    assert prices.after(prices.log.newcomer) == [(1, "snapshot")]
+    assert prices.log.latest is not None
+    assert prices.log.latest.seq == 2
+
+
+def test_a_price_is_shown_once() -> None:
+    """A second time there is nothing new."""
+    prices = Latest()
+    assert not prices.log.show(0)
+    prices.publish(1)
+    assert [prices.log.show(1), prices.log.show(1)] == [True, False]
+
+
+def test_only_the_newest_price_follows() -> None:
+    """However many have been missed."""
+    prices = Latest()
+    for seq in (1, 2, 3):
+        had = prices.log.head
+        prices.publish(seq)
+        prices.log.show(seq)
+        assert prices.after(had) == [(seq,)]
+    assert prices.after(0) == [(3,)]
+    assert prices.after(prices.log.head) == []
+
+
+def test_a_price_comes_in_its_place_among_the_others() -> None:
+    """When it was shown, not when it came."""
+    prices = Latest()
+    prices.publish(1)
+    prices.log.show(7)
+    assert [piece.order for piece in prices.log.after(0)] == [7]
+
+
+def test_a_seeded_price_is_shown_at_once() -> None:
+    """It is the state at the start."""
+    prices = Latest()
+    prices.log.seed(1, 40, make_event("price", "SOL", 40))
+    assert prices.after(prices.log.newcomer) == [(40, "snapshot")]
+
+
+def test_a_price_of_a_stream_that_is_no_more_is_forgotten() -> None:
+    """The next one goes out to everybody, whatever its seq."""
+    prices = Latest()
+    assert prices.log.blank
+    prices.publish(40)
+    prices.log.show(1)
+    had = prices.log.head
+    prices.log.start_again("new", floor=0, last_seq=0)
+    assert prices.log.blank
+    assert prices.after(had) == prices.after(prices.log.newcomer) == []
+    prices.publish(1)
+    prices.log.show(2)
+    assert prices.after(had) == [(1,)]
