@@ -6,15 +6,17 @@ from tests.client import Message, frame
 from tests.gateway import Gateway, eventually
 from tests.integration.conftest import StartGateway
 
-GIVEN = {
+GIVEN: Message = {
     "totalConnections": int,
     "connectionsPerSlab": dict,
     "messagesPerSec": float,
     "bytesPerSec": float,
     "limits": {"maxGlobalConnections": int, "maxConnectionsPerSlab": int}
-    | {"maxConnectionsPerIp": int},
+    | {"maxConnectionsPerIp": int, "maxChannelsPerClient": int, "maxMessageBytes": int}
+    | {"maxBufferedBytes": int, "messagesPerSec": float, "messageBurst": int}
+    | {"attemptsPerSec": float, "attemptBurst": int, "subscribeTimeoutSeconds": float},
 }
-ADDED = {
+ADDED: Message = {
     "messagesSentPerSec": float,
     "messagesReceivedPerSec": float,
     "bytesSentPerSec": float,
@@ -45,12 +47,21 @@ async def test_each_field_has_the_given_name_type_and_place(gateway: Gateway) ->
     assert (status, headers["content-type"]) == (200, "application/json")
     stats = await gateway.stats()
     assert list(stats) == [*GIVEN, *ADDED]
+    assert list(stats["limits"]) == list(GIVEN["limits"])
     expected = GIVEN | ADDED
     assert types(stats, expected) == expected
     assert stats["limits"] == {
         "maxGlobalConnections": 1_000,
         "maxConnectionsPerSlab": 100,
         "maxConnectionsPerIp": 0,
+        "maxChannelsPerClient": 50,
+        "maxMessageBytes": 4_096,
+        "maxBufferedBytes": 65_536,
+        "messagesPerSec": 0,
+        "messageBurst": 20,
+        "attemptsPerSec": 0,
+        "attemptBurst": 30,
+        "subscribeTimeoutSeconds": 60,
     }
 
 
