@@ -6,6 +6,7 @@ What is counted and what is served is given to it; it knows neither hub nor NATS
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import ssl
 from collections.abc import Callable, Sequence
@@ -124,7 +125,7 @@ class Gateway:
             )
         except OSError as error:
             raise PortInUseError(
-                f"the gateway cannot listen on {host}:{port} ({error.strerror or error}): "
+                f"the gateway cannot listen on {host}:{port} ({_plain(error)}): "
                 "stop what is there, or choose another with --port"
             ) from None
         self._sweeps = loop.create_task(self._sweep())
@@ -237,3 +238,8 @@ class Gateway:
         late = [each for each in self.connections if each.is_late(now)]
         for connection in late:
             connection.expired()
+
+
+def _plain(error: OSError) -> str:
+    """Say what the system said, without what asyncio puts around it."""
+    return os.strerror(error.errno) if error.errno else str(error)
