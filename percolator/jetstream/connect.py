@@ -12,8 +12,10 @@ import nats.errors
 from nats.aio.client import Client
 
 from percolator.errors import NatsUnreachableError
+from percolator.jetstream import credentials
 
 CONNECT_SECONDS = 2
+CLOSE_SECONDS = 1
 RECONNECT_SECONDS = 1
 PING_SECONDS = 10
 
@@ -30,6 +32,11 @@ class NatsAddress:
     tls_ca: Path | None = None
 
     @property
+    def wants_tls(self) -> bool:
+        """True where nothing may be said in plain."""
+        return self.tls_ca is not None or self.url.strip().startswith("tls://")
+
+    @property
     def shown(self) -> str:
         """The address for people: without user and password."""
         return ", ".join(
@@ -43,9 +50,9 @@ async def connect(
 ) -> Client:
     """Connect. With `reconnect`, the client comes back without end; else `closed` tells of its end.
 
-    Raises NatsUnreachableError.
+    Raises NatsUnreachableError, and NatsUnfitError where the credentials file is none.
     """
-    client = Client()
+    client = _ClientOverTls() if address.wants_tls else Client()
     try:
         async with asyncio.timeout(CONNECT_SECONDS * 2):
             # It reconnects once it is connected: else the first try would never come to an end.
@@ -64,7 +71,8 @@ async def connect(
             )
     except Exception as error:
         with contextlib.suppress(Exception):
-            await client.close()
+            # After a TLS handshake that failed, the library would wait for its end for ever.
+            await asyncio.wait_for(client.close(), CLOSE_SECONDS)
         reason = _reason(error)
         if reason is None:
             raise
@@ -72,6 +80,18 @@ async def connect(
     if reconnect:
         client.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
     return client
+
+
+class _ClientOverTls(Client):
+    """The library upgrades where the server asks for it; this one leaves where it does not.
+
+    Else whoever stands between the two could have the credentials in plain.
+    """
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002 - the library's signature
+        if initial_connection and not info.get("tls_required"):
+            raise nats.errors.Error("nats: the server does not ask for TLS")
+        await super()._process_info(info, initial_connection)
 
 
 async def _ignore(_error: Exception) -> None:
@@ -83,7 +103,8 @@ def _credentials(address: NatsAddress) -> dict[str, Any]:
     if address.tls_ca is not None:
         options["tls"] = ssl.create_default_context(cafile=str(address.tls_ca))
     if address.creds is not None:
-        options["user_credentials"] = str(address.creds)
+        creds = credentials.read(address.creds)
+        options |= {"user_jwt_cb": creds.jwt, "signature_cb": creds.sign}
     if address.token is not None:
         options["token"] = address.token
     return options
