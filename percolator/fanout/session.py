@@ -159,7 +159,7 @@ class ClientSession:
                 self._unsubscribe(command)
             case protocol.Ping():
                 self._reply(protocol.pong(self._context.wall(), command.id))
-            case protocol.Auth():
+            case protocol.Auth():  # pragma: no branch - there is no fifth command
                 self._authenticate(command.token, command.id)
 
     def _authenticate(self, token: str, request_id: protocol.RequestId) -> None:

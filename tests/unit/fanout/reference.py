@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from percolator.events import Event, Funding, Kind, Price, Trade, channel_of
+from percolator.fanout.hub import Start
 from tests.unit.wire import Message, messages
 
+ANOTHER_LIFE = "another life"
+"""The epoch of a stream that was never read here."""
 CHANNELS = {"price": "price", "trade": "trades", "funding": "funding"}
 
 
@@ -225,3 +228,38 @@ class Client:
             channel = message.get("channel") or f"{CHANNELS[message['type']]}:{message['slab']}"
             assert channel in self.follows, f"{message} was not asked for"
             self.follows[channel].take(message)
+
+
+def refusal(
+    clients: list[Client], client: Client, channel: str, per_slab: int, per_client: int
+) -> str | None:
+    """The code of the limit that one more channel would meet; None where it meets none."""
+    if channel in client.follows:
+        return None
+    if len(client.follows) >= per_client:
+        return "channel_limit"
+    slab = channel.partition(":")[2]
+
+    def on(one: Client) -> bool:
+        return any(followed.endswith(f":{slab}") for followed in one.follows)
+
+    full = sum(on(one) for one in clients) >= per_slab
+    return "slab_limit" if full and not on(client) else None
+
+
+def expectation(stream: Stream, channel: str, start: Start) -> Lossless | Latest:
+    """What a client is owed that subscribes to a channel now."""
+    if channel.startswith("price"):
+        return Latest(stream, channel)
+    count = len(stream.of(channel))
+    if start.since is None:
+        earliest = max(count - start.recent, 0)
+        if channel.startswith("funding") and not start.recent:
+            earliest = stream.last_seen(channel)
+        return Lossless(stream, channel, stream.epoch, count, earliest)
+    if start.epoch == ANOTHER_LIFE:
+        first = stream.first_after(channel, 0)
+        return Lossless(stream, channel, ANOTHER_LIFE, first, first, excused=True)
+    since = start.since if start.epoch else min(start.since, stream.seq)
+    first = stream.first_after(channel, since)
+    return Lossless(stream, channel, stream.epoch, first, first, has=(stream.epoch, since))

@@ -22,7 +22,14 @@ from percolator.fanout.hub import Hub, Start
 from percolator.fanout.limits import SlabLimits
 from percolator.fanout.log import LatestLog, LosslessLog
 from percolator.fanout.stats import Stats
-from tests.unit.fanout.reference import Client, Latest, Lossless, Stream
+from tests.unit.fanout.reference import (
+    ANOTHER_LIFE,
+    Client,
+    Lossless,
+    Stream,
+    expectation,
+    refusal,
+)
 
 SLABS = ("A", "B")
 CHANNELS = tuple(channel_of(kind, slab) for kind in KINDS for slab in SLABS)
@@ -199,49 +206,18 @@ class HubMachine(RuleBasedStateMachine):
     @rule(number=which, channel=channels, since=st.integers(0, 30), most=st.none() | some)
     def resume_another_life(self, number: int, channel: str, since: int, most: int | None) -> None:
         """What it read is no more."""
-        self._subscribe(number, channel, Start(since, "another life"), most)
+        self._subscribe(number, channel, Start(since, ANOTHER_LIFE), most)
 
     def _subscribe(self, number: int, channel: str, start: Start, most: int | None = None) -> None:
         if (chosen := self.chosen(number)) is None:
             return
         cursor, client = chosen
-        refusal = self._refusal(client, channel)
-        expectation = self._expectation(channel, start)
-        with refused(refusal):
+        code = refusal(list(self.clients.values()), client, channel, PER_SLAB, PER_CLIENT)
+        expected = expectation(self.stream, channel, start)
+        with refused(code):
             self.hub.subscribe(cursor, channel, start, most)
-        if refusal is None:
-            client.follows.setdefault(channel, expectation)
-
-    def _refusal(self, client: Client, channel: str) -> str | None:
-        """Which limit a naive count meets."""
-        if channel in client.follows:
-            return None
-        if len(client.follows) >= PER_CLIENT:
-            return "channel_limit"
-        slab = channel.partition(":")[2]
-
-        def on(one: Client) -> bool:
-            return any(followed.endswith(f":{slab}") for followed in one.follows)
-
-        full = sum(on(one) for one in self.clients.values()) >= PER_SLAB
-        return "slab_limit" if full and not on(client) else None
-
-    def _expectation(self, channel: str, start: Start) -> Lossless | Latest:
-        stream = self.stream
-        if channel.startswith("price"):
-            return Latest(stream, channel)
-        count = len(stream.of(channel))
-        if start.since is None:
-            earliest = max(count - start.recent, 0)
-            if channel.startswith("funding") and not start.recent:
-                earliest = stream.last_seen(channel)
-            return Lossless(stream, channel, stream.epoch, count, earliest)
-        if start.epoch == "another life":
-            first = stream.first_after(channel, 0)
-            return Lossless(stream, channel, "another life", first, first, excused=True)
-        since = start.since if start.epoch else min(start.since, stream.seq)
-        first = stream.first_after(channel, since)
-        return Lossless(stream, channel, stream.epoch, first, first, has=(stream.epoch, since))
+        if code is None:
+            client.follows.setdefault(channel, expected)
 
     @rule(number=which, channel=channels)
     def unsubscribe(self, number: int, channel: str) -> None:

@@ -252,11 +252,40 @@ def test_a_full_bucket_is_as_good_as_a_new_one(rate: int, burst: int, waits: lis
         bucket.take(now)
 
 
+@given(rates, bursts, waits)
+def test_an_empty_bucket_is_one_that_refuses(rate: int, burst: int, waits: list[float]) -> None:
+    """Asking takes nothing."""
+    bucket = TokenBucket(rate, burst, 0.0)
+    now = 0.0
+    for wait in waits:
+        now += wait
+        empty = bucket.empty(now)
+        assert bucket.empty(now) == empty
+        assert bucket.take(now) is not empty
+
+
+def test_without_a_rate_no_bucket_is_empty() -> None:
+    """The limit is switched off."""
+    assert not TokenBucket(rate=0, burst=1, now=0.0).empty(0.0)
+
+
 def test_each_address_has_its_own_attempts() -> None:
     """One that knocks too often does not shut the others out."""
     attempts = Attempts(rate=1, burst=2)
     assert [attempts.take("a", 0.0) for _ in range(3)] == [True, True, False]
     assert attempts.take("b", 0.0)
+
+
+def test_an_address_is_exhausted_once_the_next_attempt_is_one_too_many() -> None:
+    """Asking counts nothing; one that is not known has all of its attempts."""
+    attempts = Attempts(rate=1, burst=2)
+    assert not attempts.exhausted("a", 0.0)
+    assert len(attempts) == 0
+    for now in (0.0, 0.0):
+        assert not attempts.exhausted("a", now)
+        attempts.take("a", now)
+    assert attempts.exhausted("a", 0.5)
+    assert not attempts.exhausted("a", 1.0)
 
 
 def test_an_address_that_is_quiet_again_is_forgotten() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from percolator.events import Kind
-from percolator.fanout.log import Entry, LatestLog, LosslessLog, Piece, Position
+from percolator.fanout.log import Entry, LosslessLog, Piece, Position
 from tests.unit.fanout.reference import make_event
 from tests.unit.wire import message
 
@@ -366,86 +366,3 @@ def test_a_log_is_blank_until_it_holds_something() -> None:
     assert channel.log.blank
     channel.publish(1)
     assert not channel.log.blank
-
-
-# Prices.
-
-
-class Latest:
-    """The log of a price channel."""
-
-    def __init__(self) -> None:
-        self.log = LatestLog("price", "SOL")
-
-    def publish(self, seq: int) -> None:
-        """A price, not shown yet."""
-        self.log.append(seq, seq, make_event("price", "SOL", seq))
-
-    def after(self, position: Position) -> list[Said]:
-        """The seqs that follow a position, and whether as a snapshot."""
-        pieces = self.log.after(position)
-        assert all(piece.position == self.log.head for piece in pieces)
-        told = [message(piece.frame) for piece in pieces]
-        return [(one["seq"], *(["snapshot"] if one.get("snapshot") else [])) for one in told]
-
-
-def test_a_price_is_seen_once_it_is_shown() -> None:
-    """Until then clients have the one before it; the state of the market has it already."""
-    prices = Latest()
-    prices.publish(1)
-    assert prices.after(prices.log.newcomer) == []
-    assert prices.log.show(1)
-    prices.publish(2)
-    assert prices.after(prices.log.newcomer) == [(1, "snapshot")]
-    assert prices.log.latest is not None
-    assert prices.log.latest.seq == 2
-
-
-def test_a_price_is_shown_once() -> None:
-    """A second time there is nothing new."""
-    prices = Latest()
-    assert not prices.log.show(0)
-    prices.publish(1)
-    assert [prices.log.show(1), prices.log.show(1)] == [True, False]
-
-
-def test_only_the_newest_price_follows() -> None:
-    """However many have been missed."""
-    prices = Latest()
-    for seq in (1, 2, 3):
-        had = prices.log.head
-        prices.publish(seq)
-        prices.log.show(seq)
-        assert prices.after(had) == [(seq,)]
-    assert prices.after(0) == [(3,)]
-    assert prices.after(prices.log.head) == []
-
-
-def test_a_price_comes_in_its_place_among_the_others() -> None:
-    """When it was shown, not when it came."""
-    prices = Latest()
-    prices.publish(1)
-    prices.log.show(7)
-    assert [piece.order for piece in prices.log.after(0)] == [7]
-
-
-def test_a_seeded_price_is_shown_at_once() -> None:
-    """It is the state at the start."""
-    prices = Latest()
-    prices.log.seed(1, 40, make_event("price", "SOL", 40))
-    assert prices.after(prices.log.newcomer) == [(40, "snapshot")]
-
-
-def test_a_price_of_a_stream_that_is_no_more_is_forgotten() -> None:
-    """The next one goes out to everybody, whatever its seq."""
-    prices = Latest()
-    assert prices.log.blank
-    prices.publish(40)
-    prices.log.show(1)
-    had = prices.log.head
-    prices.log.start_again("new", floor=0, last_seq=0)
-    assert prices.log.blank
-    assert prices.after(had) == prices.after(prices.log.newcomer) == []
-    prices.publish(1)
-    prices.log.show(2)
-    assert prices.after(had) == [(1,)]

@@ -1,0 +1,100 @@
+"""A hub with a clock that is a number, clients that keep what they get, and a stream for them."""
+
+from percolator.events import Kind
+from percolator.fanout.followers import Cursor
+from percolator.fanout.hub import Hub, Resumed, Start
+from percolator.fanout.limits import SlabLimits
+from percolator.fanout.log import LosslessLog
+from percolator.fanout.stats import Stats
+from tests.unit.fanout.reference import make_event
+from tests.unit.wire import Message, messages
+
+
+class Client:
+    """A client: the writes that it got, each a list of messages, and room for some of them."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.writes: list[list[Message]] = []
+        self.cursor = Cursor(self._write)
+        self.room = 1_000_000
+        self._hub = hub
+
+    def _write(self, data: bytes) -> None:
+        self.writes.append(messages(data))
+        self.room -= 1
+        if self.room == 0:
+            self._hub.block(self.cursor)
+
+    @property
+    def got(self) -> list[Message]:
+        """All messages since it was last asked."""
+        got = [message for write in self.writes for message in write]
+        self.writes.clear()
+        return got
+
+    @property
+    def seqs(self) -> list[int | str]:
+        """The seqs of all messages since it was last asked; "gap" for a gap."""
+        return [message["seq"] if "seq" in message else message["type"] for message in self.got]
+
+
+class Hall:
+    """A hub with a clock that is a number, a stream that is whole, and clients."""
+
+    def __init__(
+        self, *, capacity: int = 5, turn_bytes: int = 32_768, per_slab: int = 0, channels: int = 0
+    ) -> None:
+        self.now = 10.0
+        self.step = 0.0
+        self.calls = 0
+        self.stats = Stats(0.0)
+        self.limits = SlabLimits(per_slab=per_slab, channels_per_client=channels)
+        self.hub = Hub(
+            clock=self._clock,
+            wake=self._wake,
+            stats=self.stats,
+            limits=self.limits,
+            log_capacity=capacity,
+            price_interval=0.5,
+            turn_bytes=turn_bytes,
+            turn_seconds=0.02,
+        )
+        self.hub.begin("e", 0, first_seq=1, complete=True)
+
+    def _clock(self) -> float:
+        self.now += self.step
+        return self.now
+
+    def _wake(self) -> None:
+        self.calls += 1
+
+    def client(self, *channels: str, start: Start | None = None) -> Client:
+        """A client that follows some channels and has got what it was owed for coming."""
+        client = Client(self.hub)
+        for channel in channels:
+            self.hub.subscribe(client.cursor, channel, start or Start())
+        self.flush()
+        return client
+
+    def publish(self, *seqs: int, kind: Kind = "trade", slab: str = "SOL") -> None:
+        """Events with these seqs."""
+        for seq in seqs:
+            self.hub.publish(seq, kind, slab, make_event(kind, slab, seq))
+
+    def flush(self) -> int:
+        """Flush until nothing is left; give the number of turns."""
+        turns = 1
+        while self.hub.flush():
+            turns += 1
+            assert turns < 1_000
+        return turns
+
+    def resume(self, client: Client, since: int, *, most: int | None = None) -> Resumed:
+        """Resume the trades of SOL in the stream that is read."""
+        return self.hub.subscribe(client.cursor, "trades:SOL", Start(since, "e"), most)
+
+    def log(self, channel: str = "trades:SOL") -> LosslessLog:
+        """The log of a channel."""
+        (log,) = [one for one in self.hub.logs.values() if one.channel == channel]
+        assert isinstance(log, LosslessLog)
+        return log

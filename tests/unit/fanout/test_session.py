@@ -1,0 +1,515 @@
+"""Sessions: what a client asks for, and the one final reply that it gets."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from percolator import protocol
+from percolator.fanout.followers import Cursor
+from percolator.fanout.log import LosslessLog
+from percolator.fanout.session import AUTH_SECONDS, ClientSession, SessionContext, Verify
+from tests.unit.fanout.hall import Hall
+from tests.unit.wire import Message, messages
+
+WALL_MS = 1_700_000_000_000
+FINAL = {"subscribed", "unsubscribed", "pong", "authenticated", "error"}
+
+
+class Wire:
+    """A connection that notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+        self.replied: list[Message] = []
+        self.closed: list[protocol.Close] = []
+        self.ends: list[tuple[float, protocol.Close]] = []
+        self.bytes = 0
+
+    def send(self, data: bytes) -> None:
+        """Frames of the hub."""
+        self.sent += messages(data)
+        self.bytes += len(data)
+
+    def reply(self, data: bytes) -> None:
+        """An answer; never an empty one."""
+        assert data
+        self.replied += messages(data)
+        self.bytes += len(data)
+
+    def close(self, close: protocol.Close) -> None:
+        """The end."""
+        self.closed.append(close)
+
+    def end_at(self, time: float, close: protocol.Close) -> None:
+        """The end, later."""
+        self.ends.append((time, close))
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a token allows: the channels that it names, until a second of the wall clock."""
+
+    channels: tuple[str, ...]
+    expires: float = WALL_MS / 1_000 + 60
+
+    def covers(self, channel: str) -> bool:
+        """Whether it names the channel."""
+        return channel in self.channels
+
+
+@dataclass
+class Desk:
+    """A hub with sessions on it."""
+
+    hall: Hall = field(default_factory=Hall)
+    rate: float = 0
+    replay_limit: int = 0
+    backfills: list[tuple[Cursor, list[LosslessLog], int | None]] = field(default_factory=list)
+
+    def client(
+        self, grants: Mapping[str, Grant] | None = None, token: str | None = None
+    ) -> "Client":
+        """One that has come; with `grants`, tokens are asked for."""
+        verify = grants.get if grants is not None else None
+        return Client(self, verify, token)
+
+    def context(self) -> SessionContext:
+        """What all sessions share."""
+        return SessionContext(
+            hub=self.hall.hub,
+            stats=self.hall.stats,
+            clock=lambda: self.hall.now,
+            wall=lambda: WALL_MS,
+            messages_per_second=self.rate,
+            message_burst=3,
+            replay_limit=self.replay_limit,
+            backfill=lambda *asked: self.backfills.append(asked),
+        )
+
+
+class Client:
+    """A client and its session."""
+
+    def __init__(self, desk: Desk, verify: Verify | None, token: str | None) -> None:
+        self.wire = Wire()
+        self.session = ClientSession(desk.context(), self.wire, verify, token)
+        self.session.opened()
+        self.greeting, *self.welcome = self._taken()
+
+    def ask(self, **fields: object) -> list[Message]:
+        """Send a message; give the answers."""
+        return self.send(json.dumps(fields).encode())
+
+    def send(self, data: bytes, *, text: bool = True) -> list[Message]:
+        """Send whatever it is; give the answers."""
+        self.session.received(data, text=text)
+        return self._taken()
+
+    def _taken(self) -> list[Message]:
+        replied, self.wire.replied = self.wire.replied, []
+        return replied
+
+    @property
+    def seqs(self) -> list[int]:
+        """The seqs of the events that it was sent."""
+        return [message["seq"] for message in self.wire.sent]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """One without limits."""
+    return Desk()
+
+
+# Requests and replies.
+
+
+def test_a_client_is_greeted_with_where_the_gateway_stands(desk: Desk) -> None:
+    """The epoch and the seq from which it could resume."""
+    desk.hall.publish(7)
+    client = desk.client()
+    assert client.greeting == {
+        "type": "connected",
+        "message": "Percolator WebSocket connected",
+        "epoch": "e",
+        "seq": 7,
+    }
+    assert client.wire.ends == []
+
+
+def test_a_subscription_is_confirmed_before_anything_is_sent(desk: Desk) -> None:
+    """Then comes the snapshot, then live."""
+    desk.hall.publish(1, kind="price")
+    client = desk.client()
+    replies = client.ask(type="subscribe", channels=["price:SOL", "trades:SOL"], id=5)
+    assert replies == [{"type": "subscribed", "channels": ["price:SOL", "trades:SOL"], "id": 5}]
+    assert client.wire.sent == []
+    desk.hall.publish(2)
+    desk.hall.flush()
+    assert client.seqs == [1, 2]
+
+
+def test_the_legacy_form_takes_the_same_way(desk: Desk) -> None:
+    """All three channels of the slab."""
+    client = desk.client()
+    every = ["price:SOL", "trades:SOL", "funding:SOL"]
+    assert client.ask(type="subscribe", slabAddress="SOL") == [
+        {"type": "subscribed", "channels": every}
+    ]
+    assert client.ask(type="unsubscribe", slabAddress="SOL", id="x") == [
+        {"type": "unsubscribed", "channels": every, "id": "x"}
+    ]
+
+
+def test_a_request_that_half_succeeds_gets_its_errors_first(desk: Desk) -> None:
+    """Then what is in force; each of them carries the id."""
+    client = desk.client()
+    replies = client.ask(type="subscribe", channels=["price:A:B", "price:SOL", "x"], id=1)
+    assert [(one["type"], one.get("channel"), one["id"]) for one in replies] == [
+        ("error", "price:A:B", 1),
+        ("error", "x", 1),
+        ("subscribed", None, 1),
+    ]
+    assert replies[-1]["channels"] == ["price:SOL"]
+
+
+def test_a_request_of_which_nothing_succeeds_ends_in_an_error(desk: Desk) -> None:
+    """And in nothing else."""
+    client = desk.client()
+    assert [one["code"] for one in client.ask(type="subscribe", channels=["x"])] == [
+        "invalid_channel"
+    ]
+    assert [one["code"] for one in client.ask(type="unsubscribe", channels=["price:SOL"])] == [
+        "not_subscribed"
+    ]
+
+
+def test_what_is_in_force_already_is_confirmed_again(desk: Desk) -> None:
+    """A client that asks twice is not in error."""
+    client = desk.client()
+    for _ in range(2):
+        replies = client.ask(type="subscribe", channels=["price:SOL"])
+        assert replies == [{"type": "subscribed", "channels": ["price:SOL"]}]
+
+
+def test_half_an_unsubscribe_says_which_half(desk: Desk) -> None:
+    """The channel that was not followed is named."""
+    client = desk.client()
+    client.ask(type="subscribe", channels=["price:SOL"])
+    replies = client.ask(type="unsubscribe", channels=["trades:SOL", "price:SOL"])
+    assert [(one["type"], one.get("channel")) for one in replies] == [
+        ("error", "trades:SOL"),
+        ("unsubscribed", None),
+    ]
+
+
+def test_a_ping_is_answered_with_the_time(desk: Desk) -> None:
+    """In Unix milliseconds."""
+    assert desk.client().ask(type="ping", id="a") == [
+        {"type": "pong", "timestamp": WALL_MS, "id": "a"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "text", "code"),
+    [
+        (b"{", True, "invalid_json"),
+        (b"{}", True, "invalid_message"),
+        (b'{"type":"x"}', True, "unknown_type"),
+        (b'{"type":"ping"}', False, "invalid_message"),
+    ],
+)
+def test_what_cannot_be_read_is_answered(desk: Desk, data: bytes, *, text: bool, code: str) -> None:
+    """And the connection goes on."""
+    client = desk.client()
+    assert [one["code"] for one in client.send(data, text=text)] == [code]
+    assert client.wire.closed == []
+
+
+requests = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["subscribe", "unsubscribe", "ping", "auth", "x"]) | st.none(),
+        "channels": st.lists(st.sampled_from(["price:A", "trades:A", "funding:B", "x", 5])),
+        "slabAddress": st.sampled_from(["A", "B", "-.-", None]),
+        "since": st.integers(-1, 9) | st.just({"trades:A": 3}),
+        "epoch": st.sampled_from(["e", "f"]),
+        "recent": st.integers(-1, 3),
+        "token": st.just("t"),
+        "id": st.integers(0, 9) | st.just([]),
+    },
+)
+
+
+@given(st.lists(requests, max_size=12))
+def test_each_request_gets_exactly_one_final_reply(asked: list[dict[str, object]]) -> None:
+    """The last of its answers; the others are errors. All of it is counted."""
+    desk = Desk(Hall(per_slab=1, channels=4))
+    desk.hall.client("trades:B")
+    client = desk.client()
+    before = desk.hall.stats.messages_sent, desk.hall.stats.bytes_sent - client.wire.bytes
+    answered = 0
+    for request in asked:
+        replies = client.ask(**request)
+        assert replies[-1]["type"] in FINAL
+        assert {one["type"] for one in replies[:-1]} <= {"error"}
+        if "id" in request and request["id"] != []:
+            assert {one["id"] for one in replies} == {request["id"]}
+        answered += len(replies)
+    assert desk.hall.stats.messages_sent - before[0] == answered
+    assert desk.hall.stats.bytes_sent - before[1] == client.wire.bytes
+
+
+# Limits.
+
+
+def test_limits_are_told_of_each_channel(desk: Desk) -> None:
+    """One error a channel over, and what there is room for is in force."""
+    desk.hall = Hall(channels=1)
+    replies = desk.client().ask(type="subscribe", slabAddress="SOL")
+    assert [(one.get("code"), one.get("channel")) for one in replies] == [
+        ("channel_limit", "trades:SOL"),
+        ("channel_limit", "funding:SOL"),
+        (None, None),
+    ]
+    assert replies[-1]["channels"] == ["price:SOL"]
+
+
+def test_a_client_that_has_no_market_after_a_full_one_is_closed(desk: Desk) -> None:
+    """It is of no use to itself, and takes a place."""
+    desk.hall = Hall(per_slab=1)
+    desk.hall.client("price:SOL")
+    client = desk.client()
+    replies = client.ask(type="subscribe", channels=["price:SOL"])
+    assert [one["code"] for one in replies] == ["slab_limit"]
+    assert client.wire.closed == [protocol.CLOSE_SLAB]
+
+
+def test_a_client_that_has_another_market_stays(desk: Desk) -> None:
+    """The full one is an error, and no more."""
+    desk.hall = Hall(per_slab=1)
+    desk.hall.client("price:SOL")
+    client = desk.client()
+    client.ask(type="subscribe", channels=["price:BTC"])
+    client.ask(type="subscribe", channels=["price:SOL"])
+    assert client.wire.closed == []
+
+
+def test_a_client_that_asks_for_nonsense_stays(desk: Desk) -> None:
+    """It has no market, but none was full."""
+    client = desk.client()
+    client.ask(type="subscribe", channels=["x"])
+    assert client.wire.closed == []
+
+
+def test_too_many_messages_are_refused_with_their_id() -> None:
+    """Whether they can be read or not; nothing of them is carried out."""
+    desk = Desk(rate=1)
+    client = desk.client()
+    for _ in range(3):
+        assert client.ask(type="ping")[0]["type"] == "pong"
+    (refused,) = client.ask(type="subscribe", channels=["price:SOL"], id=7)
+    assert (refused["code"], refused["id"]) == ("rate_limited", 7)
+    (refused,) = client.send(b"{")
+    assert refused["code"] == "rate_limited"
+    assert desk.hall.hub.logs == {}
+    assert client.wire.closed == []
+
+
+def test_three_refusals_in_a_row_close_the_connection() -> None:
+    """The third is still answered."""
+    client = Desk(rate=1).client()
+    answers = [client.ask(type="ping")[0]["type"] for _ in range(6)]
+    assert answers == ["pong"] * 3 + ["error"] * 3
+    assert client.wire.closed == [protocol.CLOSE_RATE]
+
+
+def test_who_slows_down_is_forgiven() -> None:
+    """The three have to be in a row."""
+    desk = Desk(rate=1)
+    client = desk.client()
+    for _ in range(10):
+        client.ask(type="ping")
+        client.ask(type="ping")
+        desk.hall.now += 1
+    assert client.wire.closed == []
+
+
+def test_pings_and_fragments_count_as_messages() -> None:
+    """They cost as much; there is nothing to answer."""
+    client = Desk(rate=1).client()
+    for _ in range(5):
+        client.session.counted()
+    assert client.wire.closed == []
+    client.session.counted()
+    assert client.wire.closed == [protocol.CLOSE_RATE]
+    assert client.wire.replied == []
+
+
+# Its place in the hub.
+
+
+def test_a_slow_client_is_behind_until_it_has_drained(desk: Desk) -> None:
+    """Then it catches up, and that is counted; a second sign of the same changes nothing."""
+    client = desk.client()
+    client.ask(type="subscribe", channels=["trades:SOL"])
+    desk.hall.flush()
+    client.session.blocked()
+    desk.hall.publish(1)
+    desk.hall.flush()
+    assert (client.seqs, desk.hall.hub.behind) == ([], 1)
+    for _ in range(2):
+        client.session.drained()
+    desk.hall.flush()
+    assert (client.seqs, desk.hall.hub.behind) == ([1], 0)
+    assert desk.hall.stats.catch_ups == 1
+
+
+def test_a_client_that_has_gone_leaves_nothing(desk: Desk) -> None:
+    """No count, no follower, no log."""
+    client = desk.client()
+    client.ask(type="subscribe", slabAddress="SOL")
+    client.session.blocked()
+    client.session.closed()
+    desk.hall.flush()
+    assert (desk.hall.limits.clients, desk.hall.hub.logs, desk.hall.hub.behind) == ({}, {}, 0)
+
+
+# Resuming.
+
+
+def test_a_resume_from_memory_is_counted(desk: Desk) -> None:
+    """And needs nobody to fetch anything."""
+    desk.hall.publish(1, 2)
+    client = desk.client()
+    client.ask(type="subscribe", channels=["trades:SOL"], since=1, epoch="e")
+    desk.hall.flush()
+    assert client.seqs == [2]
+    assert (desk.hall.stats.resumed, desk.backfills) == (1, [])
+
+
+def test_each_channel_resumes_from_its_own_seq(desk: Desk) -> None:
+    """One that the map does not name starts afresh."""
+    desk.hall.publish(1, 2)
+    desk.hall.publish(3, 4, slab="BTC")
+    client = desk.client()
+    client.ask(
+        type="subscribe",
+        channels=["trades:SOL", "trades:BTC"],
+        since={"trades:SOL": 1},
+        epoch="e",
+    )
+    desk.hall.flush()
+    assert client.seqs == [2]
+
+
+def test_recent_events_are_asked_for_in_the_request(desk: Desk) -> None:
+    """So many of each channel."""
+    desk.hall.publish(1, 2, 3)
+    client = desk.client()
+    client.ask(type="subscribe", channels=["trades:SOL"], recent=2)
+    desk.hall.flush()
+    assert client.seqs == [2, 3]
+
+
+def test_what_memory_does_not_hold_is_fetched_after_the_reply(desk: Desk) -> None:
+    """All such channels of a request together, within what is left of its limit."""
+    desk.replay_limit = 12
+    for slab in "AB":
+        desk.hall.publish(*range(1, 8), slab=slab)
+    desk.hall.publish(8, 9, slab="C")
+    client = desk.client()
+    channels = ["trades:A", "trades:B", "trades:C"]
+    replies = client.ask(type="subscribe", channels=channels, since=0, epoch="e")
+    assert [one["type"] for one in replies] == ["subscribed"]
+    ((_, logs, left),) = desk.backfills
+    assert [log.channel for log in logs] == ["trades:A", "trades:B"]
+    assert left == 0
+    assert desk.hall.stats.resumed == 1
+
+
+def test_a_request_replays_no_more_than_its_limit(desk: Desk) -> None:
+    """Over all its channels; past that, a gap."""
+    desk.replay_limit = 3
+    desk.hall.publish(1, 2, slab="A")
+    desk.hall.publish(3, 4, slab="B")
+    client = desk.client()
+    client.ask(type="subscribe", channels=["trades:A", "trades:B"], since=0, epoch="e")
+    desk.hall.flush()
+    got = [one.get("seq", one["type"]) for one in client.wire.sent]
+    assert sorted(map(str, got)) == ["1", "2", "4", "gap"]
+
+
+# Tokens.
+
+
+def test_without_authentication_a_token_opens_nothing_more(desk: Desk) -> None:
+    """Everything is open; a client that sends one is not in error."""
+    assert desk.client().ask(type="auth", token="any", id=1) == [
+        {"type": "authenticated", "channels": ["*"], "id": 1}
+    ]
+
+
+def test_a_client_has_some_seconds_to_say_who_it_is(desk: Desk) -> None:
+    """Until then it reads nothing."""
+    client = desk.client(grants={})
+    assert client.welcome == []
+    assert client.wire.ends == [(10.0 + AUTH_SECONDS, protocol.CLOSE_UNAUTHENTICATED)]
+    (refused,) = client.ask(type="subscribe", channels=["price:SOL"])
+    assert (refused["code"], refused["channel"]) == ("unauthorized", "price:SOL")
+
+
+def test_a_token_opens_its_channels_until_it_ends(desk: Desk) -> None:
+    """And no others."""
+    client = desk.client(grants={"good": Grant(("price:SOL",))})
+    assert client.ask(type="auth", token="good", id=2) == [
+        {"type": "authenticated", "channels": ["price:SOL"], "id": 2}
+    ]
+    assert client.wire.ends[-1] == (10.0 + 60, protocol.CLOSE_EXPIRED)
+    replies = client.ask(type="subscribe", channels=["price:SOL", "trades:SOL"])
+    assert [(one["type"], one.get("code"), one.get("channel")) for one in replies] == [
+        ("error", "unauthorized", "trades:SOL"),
+        ("subscribed", None, None),
+    ]
+
+
+def test_a_token_that_came_with_the_upgrade_counts_at_once(desk: Desk) -> None:
+    """The answer follows the greeting."""
+    client = desk.client(grants={"good": Grant(("price:SOL",))}, token="good")
+    assert client.welcome == [{"type": "authenticated", "channels": ["price:SOL"]}]
+
+
+def test_a_token_that_is_not_valid_opens_nothing(desk: Desk) -> None:
+    """Nor does it give more time."""
+    client = desk.client(grants={}, token="bad")
+    assert [one["code"] for one in client.welcome] == ["unauthorized"]
+    (refused,) = client.ask(type="auth", token="worse", id=3)
+    assert (refused["code"], refused["id"]) == ("unauthorized", 3)
+    assert [close for _, close in client.wire.ends] == [protocol.CLOSE_UNAUTHENTICATED]
+
+
+def test_another_token_takes_the_place_of_the_first(desk: Desk) -> None:
+    """What it does not cover is withdrawn, with an error that names it."""
+    grants = {
+        "wide": Grant(("price:SOL", "trades:SOL", "trades:A")),
+        "narrow": Grant(("price:SOL",), expires=WALL_MS / 1_000 + 5),
+    }
+    desk.hall.publish(*range(1, 8), slab="A")
+    client = desk.client(grants, token="wide")
+    client.ask(type="subscribe", channels=["price:SOL", "trades:SOL"])
+    client.ask(type="subscribe", channels=["trades:A"], since=0, epoch="e")
+    replies = client.ask(type="auth", token="narrow")
+    assert [(one["type"], one.get("channel")) for one in replies] == [
+        ("error", "trades:SOL"),
+        ("error", "trades:A"),
+        ("authenticated", None),
+    ]
+    assert client.wire.ends[-1] == (15.0, protocol.CLOSE_EXPIRED)
+    desk.hall.publish(8)
+    desk.hall.publish(9, kind="price")
+    desk.hall.flush()
+    assert client.seqs == [9]

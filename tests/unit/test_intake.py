@@ -1,0 +1,116 @@
+"""The intake: what is valid goes to the hub; what is not is counted, reported and logged."""
+
+import logging
+
+import pytest
+
+from percolator.fanout.hub import Start
+from percolator.intake import LOG_BURST, Intake
+from tests.unit.fanout.hall import Client, Hall
+
+PRICE = b'{"price":1.5,"timestamp":5}'
+TRADE = b'{"side":"long","size":"1","price":1.5,"timestamp":5}'
+
+
+class Desk:
+    """An intake, the hub behind it, and what it reported."""
+
+    def __init__(self) -> None:
+        self.hall = Hall()
+        self.reports: list[tuple[int, str, str]] = []
+        self.intake = Intake(
+            self.hall.hub,
+            self.hall.stats,
+            lambda: self.hall.now,
+            lambda *rejection: self.reports.append(rejection),
+        )
+        self.intake.begin("e2", 10, first_seq=3, complete=True)
+
+    @property
+    def state(self) -> dict[tuple[str, str], int]:
+        """The seq of the newest event of each channel."""
+        logs = self.hall.hub.logs.items()
+        return {named: log.latest.seq for named, log in logs if log.latest is not None}
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """One that stands at seq 10."""
+    return Desk()
+
+
+def test_where_reading_begins_is_passed_on(desk: Desk) -> None:
+    """Epoch, seq, and the oldest seq that the stream has."""
+    hub = desk.hall.hub
+    assert (hub.epoch, hub.seq, hub.first_seq) == ("e2", 10, 3)
+
+
+def test_a_valid_event_goes_to_its_channel_and_is_counted(desk: Desk) -> None:
+    """By kind."""
+    desk.intake.take(11, "percolator.price.SOL", PRICE)
+    desk.intake.take(12, "percolator.trade.SOL", TRADE)
+    desk.intake.take(13, "percolator.trade.SOL", TRADE)
+    assert desk.state == {("price", "SOL"): 11, ("trade", "SOL"): 13}
+    assert desk.hall.stats.events == {"price": 1, "trade": 2}
+    assert desk.reports == []
+
+
+def test_an_invalid_event_is_counted_and_reported_and_stops_nothing(desk: Desk) -> None:
+    """By reason; the hub stands after it."""
+    desk.intake.take(11, "percolator.price.SOL", b'{"price":-1,"timestamp":5}')
+    desk.intake.take(12, "percolator.price.S.L", PRICE)
+    assert desk.hall.hub.seq == 12
+    desk.intake.take(13, "percolator.price.SOL", PRICE)
+    assert desk.state == {("price", "SOL"): 13}
+    assert desk.hall.stats.rejected == {"invalid_price": 1, "invalid_subject": 1}
+    assert desk.reports == [
+        (11, "percolator.price.SOL", "invalid_price"),
+        (12, "percolator.price.S.L", "invalid_subject"),
+    ]
+    assert desk.hall.stats.events == {"price": 1}
+
+
+def test_a_head_is_state_and_no_event(desk: Desk) -> None:
+    """It was counted when it was read first; an invalid one was reported then."""
+    desk.intake.seed(4, "percolator.trade.SOL", TRADE)
+    desk.intake.seed(5, "percolator.price.SOL", b"{")
+    assert desk.state == {("trade", "SOL"): 4}
+    assert (desk.hall.stats.events, desk.hall.stats.rejected, desk.reports) == ({}, {}, [])
+
+
+def test_what_is_lost_is_passed_on(desk: Desk) -> None:
+    """The hub tells the clients."""
+    client = Client(desk.hall.hub)
+    desk.hall.hub.subscribe(client.cursor, "trades:SOL", Start())
+    desk.intake.lose(20)
+    desk.hall.flush()
+    assert client.seqs == ["gap"]
+    assert desk.hall.hub.seq == 19
+
+
+def test_a_rejection_is_logged_with_the_payload_cut(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seq, subject and why, in one line."""
+    payload = b'{\n"price":"' + b"x" * 5_000 + b'"}'
+    desk.intake.take(11, "percolator.price.SOL", payload)
+    (record,) = caplog.records
+    text = record.getMessage()
+    assert record.levelno == logging.WARNING
+    assert "event 11 on percolator.price.SOL" in text
+    assert "price: " in text
+    assert "\n" not in text
+    assert len(text) < 300
+
+
+def test_a_flood_of_rejections_is_logged_now_and_then(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All of it is counted; the log stays short."""
+    for seq in range(11, 1_011):
+        desk.intake.take(seq, "percolator.price.SOL", b"{")
+    assert len(caplog.records) == LOG_BURST
+    desk.hall.now += 1
+    desk.intake.take(1_011, "percolator.price.SOL", b"{")
+    assert len(caplog.records) == LOG_BURST + 1
+    assert desk.hall.stats.rejected == {"invalid_json": 1_001}
