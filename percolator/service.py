@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from nats.aio.client import Client
 
 from percolator import auth, descriptors, histogram, tape
 from percolator.backfill import Backfill
-from percolator.errors import NatsError, NatsUnreachableError
+from percolator.broker import Broker
+from percolator.errors import NatsError
 from percolator.fanout.hub import Hub
 from percolator.fanout.limits import SlabLimits
 from percolator.fanout.session import ClientSession, SessionContext
@@ -26,8 +28,7 @@ from percolator.gateway.server import Gateway, Limits
 from percolator.guard import Guard
 from percolator.histogram import Histogram
 from percolator.intake import Intake
-from percolator.jetstream import embedded
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.connect import connect
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.publisher import Publisher
 from percolator.jetstream.replay import Replay
@@ -37,7 +38,12 @@ from percolator.routes import Routes
 from percolator.settings import Settings
 from percolator.views import Data, health_view, market_view, markets_view, stats_view
 
-DEFAULT_NATS = "nats://127.0.0.1:4222"
+CLIENTS_SHARE = 0.8
+"""Of the time for an orderly end; the rest is for the feed and for NATS."""
+LEAST_SECONDS = 0.25
+"""For each of the two, where the clients have taken it all."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ class Service:
         self.failed: asyncio.Future[BaseException] = loop.create_future()
         """Set where the service cannot go on; the error says why."""
         self._clock = clock
-        self._embedded: embedded.EmbeddedNats | None = None
+        self._broker = Broker(settings, self._spawn)
         self._tasks: list[asyncio.Task[object]] = []
 
     async def start(self) -> Addresses:
@@ -94,14 +100,13 @@ class Service:
         Comes back when the gateway listens; `ready` tells when it has its state. Raises NatsError
         and PortInUseError.
         """
-        descriptors.raise_limit(self.settings.max_connections)
-        address = await self._find_nats()
+        address = await self._broker.find()
         context = self._certificate.context if self._certificate else None
         host, port = await self.gateway.start(self.settings.host, self.settings.port, context)
 
         async def connect_feed(closed: Callable[[], Awaitable[None]]) -> Client:
             # Looked for anew each time: the server that another gateway had started goes with it.
-            address = await self._find_nats()
+            address = await self._broker.find()
             return await connect(address, name="percolator feed", reconnect=False, closed=closed)
 
         intake = Intake(self.hub, self.stats, self._clock, self.rejections.report)
@@ -114,8 +119,7 @@ class Service:
         )
         self._metrics = Metrics(self._sources(self.feed))
         self._spawn(self.feed.run())
-        data_dir = str(self._embedded.data_dir) if self._embedded else None
-        return Addresses(host, port, address.shown, data_dir)
+        return Addresses(host, port, address.shown, self._broker.data_dir)
 
     def reload_certificate(self) -> None:
         """Read the TLS certificate again, where there is one."""
@@ -134,7 +138,7 @@ class Service:
 
     async def play_demo(self) -> None:
         """Play the recorded market through JetStream, for ever."""
-        client = await connect(await self._find_nats(), name="percolator demo", reconnect=True)
+        client = await connect(await self._broker.find(), name="percolator demo", reconnect=True)
         publisher = Publisher(client, self.settings.stream)
 
         async def publish(subject: str, payload: bytes) -> None:
@@ -150,16 +154,20 @@ class Service:
         self._spawn(play())
 
     async def stop(self) -> None:
-        """Let the clients go, then the feed, then NATS."""
-        await self.gateway.stop(self.settings.drain_seconds)
+        """Let the clients go, then the feed, then NATS, all within `drain_seconds`."""
+        drain = self.settings.drain_seconds
+        until = self._clock() + drain
+        log.info("shutting down: %d clients are to go", self.guard.admission.total)
+        await self.gateway.stop(drain * CLIENTS_SHARE)
         self.pacer.stop()
         await self.backfill.stop()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=max(until - self._clock(), LEAST_SECONDS))
         await self.rejections.stop()
-        if self._embedded is not None:
-            await self._embedded.stop()
+        await self._broker.stop(max(until - self._clock(), LEAST_SECONDS))
+        log.info("shut down")
 
     # The parts.
 
@@ -191,7 +199,7 @@ class Service:
                 max_message_bytes=settings.max_message_bytes or None,
                 max_buffered_bytes=settings.max_buffered_bytes or None,
                 first_message_seconds=settings.subscribe_timeout or None,
-                max_sockets=descriptors.limit() - descriptors.SPARE,
+                max_sockets=descriptors.take(settings.max_connections),
             ),
             clock=clock,
             open_session=open_session,
@@ -244,7 +252,7 @@ class Service:
 
     def _health(self) -> tuple[HTTPStatus, Data]:
         assert self.feed is not None
-        well, data = health_view(self.feed, _wall_ms())
+        well, data = health_view(self.feed, _wall_ms(), draining=self.gateway.draining)
         return HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE, data
 
     def _client(self) -> Client | None:
@@ -257,29 +265,6 @@ class Service:
         self.flush_seconds.add(self._clock() - began)
         self.flush_bytes.add(self.stats.bytes_sent - sent)
         return more
-
-    async def _find_nats(self) -> NatsAddress:
-        """Take the NATS that is named, else the one that answers here, else start our own."""
-        settings = self.settings
-        url = settings.nats_url or (self._embedded and self._embedded.url)
-        if not url:
-            if not await embedded.answers(DEFAULT_NATS):
-                self._embedded = await embedded.start(settings.data_dir.expanduser())
-                self._spawn(self._watch_embedded(self._embedded))
-                url = self._embedded.url
-            else:
-                url = DEFAULT_NATS
-        token = settings.nats_token
-        return NatsAddress(
-            url,
-            settings.nats_creds,
-            token.get_secret_value() if token else None,
-            settings.nats_tls_ca,
-        )
-
-    async def _watch_embedded(self, server: embedded.EmbeddedNats) -> None:
-        code = await server.wait()
-        raise NatsUnreachableError(f"the embedded nats-server has ended, with exit code {code}")
 
     def _spawn(self, work: Coroutine[object, object, object]) -> None:
         """Run a part for as long as the service runs; its failure is the service's."""

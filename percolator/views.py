@@ -81,7 +81,7 @@ def stats_view(
     }
 
 
-def health_view(feed: FeedState, wall_ms: int) -> tuple[bool, Data]:
+def health_view(feed: FeedState, wall_ms: int, *, draining: bool) -> tuple[bool, Data]:
     """Give `/health`, and whether all is well. A check that is not says why, and since when."""
     stale = feed.silent_for > STALE_SECONDS
     since = wall_ms - int(feed.silent_for * 1000)
@@ -90,6 +90,8 @@ def health_view(feed: FeedState, wall_ms: int) -> tuple[bool, Data]:
         "nats": _check(feed.connected, feed.trouble or "not connected to NATS"),
         "feed": _check(not stale, f"no sign of life from the stream: {feed.trouble or 'silent'}"),
     }
+    if draining:
+        checks["serving"] = _check(ok=False, reason="the gateway is shutting down")
     if stale:
         checks["feed"]["since"] = since
     well = all(check["ok"] for check in checks.values())

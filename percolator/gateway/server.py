@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import random
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,17 @@ from percolator.histogram import SECONDS, Histogram
 
 UPGRADE_PATHS = ("/", "/ws")
 LISTEN_BACKLOG = 4_096
+"""Clients that the kernel lets wait: all of them may come back at once."""
+ACCEPTS_AT_ONCE = 32
+"""So many are taken in one turn of the loop. It takes three turns to refuse one, and meanwhile it
+has a descriptor: with more of them, none would be left."""
 SWEEP_SECONDS = 1.0
+BATCHES = 20
+BATCH_SECONDS = 0.05
+"""All clients are closed in so many batches, so far apart at the most."""
+SPREAD_SECONDS_EACH = 0.005
+LONGEST_SPREAD_SECONDS = 5.0
+"""They are asked to come back over so much time: what their handshakes take, several times over."""
 
 log = logging.getLogger(__name__)
 
@@ -103,10 +114,13 @@ class Gateway:
         self._open_session = open_session
         self._routes = routes
         self._ready = ready
+        self._full = False
+        """True from the first socket that was refused until half of them are free again."""
         self._server: asyncio.Server | None = None
         self._sweeps: asyncio.Task[None] | None = None
-        self._draining = False
-        self._empty = asyncio.Event()
+        self.draining = False
+        """True once it is to end: nobody is let in any more."""
+        self._left = asyncio.Event()
 
     async def start(
         self, host: str, port: int, tls: ssl.SSLContext | None = None
@@ -118,7 +132,7 @@ class Gateway:
                 lambda: Connection(self),
                 host,
                 port,
-                backlog=LISTEN_BACKLOG,
+                backlog=ACCEPTS_AT_ONCE,
                 ssl=tls,
                 ssl_handshake_timeout=HEAD_SECONDS if tls else None,
                 ssl_shutdown_timeout=CLOSE_SECONDS if tls else None,
@@ -128,35 +142,58 @@ class Gateway:
                 f"the gateway cannot listen on {host}:{port} ({_plain(error)}): "
                 "stop what is there, or choose another with --port"
             ) from None
+        for each in self._server.sockets:
+            _lengthen_queue(each)
         self._sweeps = loop.create_task(self._sweep())
         address = self._server.sockets[0].getsockname()
         return address[0], address[1]
 
     async def stop(self, drain_seconds: float) -> None:
-        """Announce the end, close all in batches with 1001, and wait for them, bounded."""
-        self._draining = True
-        loop = asyncio.get_running_loop()
-        if self._server is not None:
-            self._server.close()
-        until = loop.time() + drain_seconds
+        """Announce the end, close all in batches with 1001, and wait for them, bounded.
+
+        Meanwhile plain requests are answered, so that whoever balances the load sees that this
+        gateway takes nobody in any more; at the end nothing listens and nobody is connected.
+        """
+        self.draining = True
+        until = self.clock() + drain_seconds
         clients = [each for each in self.connections if each.is_open]
+        spread = int(min(LONGEST_SPREAD_SECONDS, len(clients) * SPREAD_SECONDS_EACH) * 1_000)
         for client in clients:
-            client.reply(protocol.closing(random.randint(0, 5_000)))  # noqa: S311 - a spread, no secret
-        batch = max(1, len(clients) // 20)
+            client.reply(protocol.closing(random.randint(0, spread)))  # noqa: S311 - no secret
+        batch = len(clients) // BATCHES + 1
         for start in range(0, len(clients), batch):
             for client in clients[start : start + batch]:
                 client.close(protocol.CLOSE_SHUTDOWN)
-            await asyncio.sleep(min(0.05, drain_seconds / 40))
-        self._empty.clear()
-        if self.connections:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), max(until - loop.time(), 0))
-        for client in list(self.connections):
-            client.terminate()
+            await asyncio.sleep(min(BATCH_SECONDS, drain_seconds / BATCHES / 2))
+        await self._until_gone(until)
+        if self._server is not None:
+            self._server.close()
+        left = sum(each.upgraded for each in self.connections)
+        if left:
+            log.info("%d clients have not closed in time and are cut off", left)
+        for connection in list(self.connections):
+            connection.terminate()
         if self._sweeps is not None:
             self._sweeps.cancel()
             await asyncio.gather(self._sweeps, return_exceptions=True)
         await asyncio.sleep(0)
+
+    async def _until_gone(self, until: float) -> None:
+        """Wait until all clients have gone, or it is time; plain requests are not waited for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(until - self.clock(), 0)):
+                while any(each.upgraded for each in self.connections):
+                    self._left.clear()
+                    await self._left.wait()
+
+    def _say_full(self) -> None:
+        if not self._full:
+            self._full = True
+            log.warning(
+                "all %d sockets that the file descriptors allow are taken, and new ones are "
+                "refused: raise the limit (ulimit -n) or lower max_connections",
+                len(self.connections),
+            )
 
     # What connections ask of it.
 
@@ -164,6 +201,7 @@ class Gateway:
         """Take a new socket in; where all places are taken, the slowest to ask loses its own."""
         if len(self.connections) >= self._limits.max_sockets:
             self._guard.refused("sockets")
+            self._say_full()
             slowest = next(iter(self._asking), None)
             if slowest is None:
                 return False
@@ -188,7 +226,7 @@ class Gateway:
         if not self._guard.welcomes(request.headers.get_all("Origin")):
             self._guard.refused("origin")
             return http.foreign_origin()
-        if self._draining:
+        if self.draining:
             return http.sentence(HTTPStatus.SERVICE_UNAVAILABLE, "The gateway is shutting down.")
         connection.token = http.token_of(request)
         return None
@@ -212,8 +250,7 @@ class Gateway:
         """Give back everything that the connection held."""
         self.connections.pop(connection, None)
         self._asking.pop(connection, None)
-        if not self.connections:
-            self._empty.set()
+        self._left.set()
         if connection.admitted:
             self._guard.release(connection.address)
         if connection.upgraded:
@@ -235,6 +272,7 @@ class Gateway:
 
     def _expire(self) -> None:
         now = self.clock()
+        self._full = self._full and len(self.connections) > self._limits.max_sockets // 2
         late = [each for each in self.connections if each.is_late(now)]
         for connection in late:
             connection.expired()
@@ -243,3 +281,9 @@ class Gateway:
 def _plain(error: OSError) -> str:
     """Say what the system said, without what asyncio puts around it."""
     return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _lengthen_queue(listening: socket.socket) -> None:
+    """Let more clients wait than are taken at once; for asyncio the two are one number."""
+    with socket.fromfd(listening.fileno(), listening.family, listening.type) as same:
+        same.listen(LISTEN_BACKLOG)
