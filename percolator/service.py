@@ -157,7 +157,8 @@ class Service:
         """Let the clients go, then the feed, then NATS, all within `drain_seconds`."""
         drain = self.settings.drain_seconds
         until = self._clock() + drain
-        log.info("shutting down: %d clients are to go", self.guard.admission.total)
+        if began := self.feed is not None and self.feed.loaded:
+            log.info("shutting down: %d clients are to go", self.guard.admission.total)
         await self.gateway.stop(drain * CLIENTS_SHARE)
         self.pacer.stop()
         await self.backfill.stop()
@@ -167,7 +168,8 @@ class Service:
             await asyncio.wait(self._tasks, timeout=max(until - self._clock(), LEAST_SECONDS))
         await self.rejections.stop()
         await self._broker.stop(max(until - self._clock(), LEAST_SECONDS))
-        log.info("shut down")
+        if began:
+            log.info("shut down")
 
     # The parts.
 
