@@ -1,27 +1,31 @@
 """File descriptors: as many as the system gives, and what is kept free of them."""
 
+import contextlib
 import logging
 import resource
 
-SPARE = 64
-"""Left free for NATS, files and the listening socket."""
+SPARE = 128
+"""Left free for NATS, files, and sockets that are on their way in or out."""
 
 log = logging.getLogger(__name__)
 
 
-def limit() -> int:
-    """Give how many this process may have."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+def take(wanted: int) -> int:
+    """Take as many descriptors as the system gives; give how many sockets these are good for.
 
-
-def raise_limit(wanted: int) -> None:
-    """Take as many descriptors as the system gives, and say where that is too few."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard < wanted + SPARE:
+    Where that is less than `wanted`, the log says so.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS says unlimited, and means less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    if soft == resource.RLIM_INFINITY:
+        return wanted + SPARE
+    if soft < wanted + SPARE:
         log.warning(
             "max_connections is %d, but the system gives this process %d file descriptors: "
             "raise its limit (ulimit -n) or lower the setting",
             wanted,
-            hard,
+            soft,
         )
+    return max(soft - SPARE, 1)
