@@ -1,11 +1,14 @@
 """A gateway that starts again knows from the stream what the one before it knew."""
 
+import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import pytest
 
-from tests.client import Message
+from tests.cli.program import Program, Serving
+from tests.client import Client, Message, upgrade
 from tests.gateway import Gateway, running
 from tests.nats_server import NatsServer
 
@@ -140,9 +143,27 @@ async def test_a_bad_event_that_came_last_does_not_hide_the_value_before_it(
         assert (await gateway.get_json("/markets/SOL"))["trade"]["seq"] == seqs["trade"]
 
 
-async def test_the_state_outlives_nats_itself(
-    nats_process: NatsServer,
+async def test_kill_9_of_the_gateway_costs_no_state(
+    tmp_path: Path, nats_process: NatsServer
 ) -> None:
+    """A process that had no time for anything; the one after it has all there was."""
+    program = Program(tmp_path, nats_url=nats_process.url)
+    async with running(nats_process.url, "PERCOLATOR") as gateway:
+        with program.start("serve", "--port", "0") as process:
+            Serving.when_ready(process)
+            seqs = await a_market(gateway)
+            process.signal(signal.SIGKILL)
+            assert process.end().code == 128 + signal.SIGKILL
+    with program.gateway() as serving:
+        client = await Client.dial("127.0.0.1", int(serving.ws.rpartition(":")[2]))
+        client.write(upgrade())
+        await client.opened()
+        await client.subscribed("price:SOL", "funding:SOL")
+        check({message["type"]: message for message in await client.take(2)}, seqs)
+        client.abort()
+
+
+async def test_the_state_outlives_nats_itself(nats_process: NatsServer) -> None:
     """The stream is on disk: the server ends, starts again, and a new gateway has the state."""
     async with running(nats_process.url, "PERCOLATOR") as gateway:
         seqs = await a_market(gateway)
