@@ -285,7 +285,7 @@ def _owed(positions: dict[ChannelLog, Position], most: int) -> tuple[list[Piece]
     sources = 0
     for log, position in positions.items():
         if position != log.head:
-            if found := log.after(position):
+            if found := log.after(position, most + 1):  # one too many tells that it is cut
                 pieces += found
                 sources += 1
             elif isinstance(log, LatestLog):
@@ -298,7 +298,7 @@ def _owed(positions: dict[ChannelLog, Position], most: int) -> tuple[list[Piece]
         if size > most and count:
             return pieces[:count], True
         positions[piece.log] = piece.position
-    return pieces, False
+    return pieces, bool(pieces) and any(at < log.head for log, at in positions.items())
 
 
 def _is_ahead(log: ChannelLog, position: Position, seq: int) -> bool:

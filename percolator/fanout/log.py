@@ -5,8 +5,11 @@ a slow client's catch-up are all that question, asked from different positions. 
 log's own: they only ever grow, also when the stream is replaced and its seqs start again.
 """
 
+from bisect import bisect_right
 from collections import deque
 from itertools import chain, islice, takewhile
+from math import inf
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from percolator import protocol
@@ -22,7 +25,7 @@ class Entry:
     `order` orders the entries of all logs of a gateway; `position` those of this one.
     """
 
-    __slots__ = ("_frame", "_snapshot", "event", "order", "position", "prev", "seq")
+    __slots__ = ("_frame", "_snapshot", "event", "order", "piece", "position", "prev", "seq")
 
     def __init__(
         self, order: int, position: int, seq: int, prev: int | None, event: Event | None
@@ -32,6 +35,8 @@ class Entry:
         self.seq = seq
         self.prev = prev
         self.event = event
+        self.piece: Piece | None = None
+        """What a follower of a lossless log is owed; made when the first is, and then shared."""
         self._frame: bytes | None = None
         self._snapshot: bytes | None = None
 
@@ -50,6 +55,11 @@ class Entry:
             assert self.event is not None
             self._snapshot = protocol.event_message(self.event, self.seq, self.prev, snapshot=True)
         return self._snapshot
+
+    def make_piece(self, log: "LosslessLog") -> "Piece":
+        """Make the piece that this entry is in its log."""
+        self.piece = Piece(self.order, log, self.position, self.frame, self.event is None)
+        return self.piece
 
     @classmethod
     def of_frame(cls, order: int, position: int, seq: int, frame: bytes) -> "Entry":
@@ -75,6 +85,9 @@ Position = int
 
 LIFE = 2**64
 """What a position grows by when the stream is replaced; a seq is less."""
+
+
+_POSITION = attrgetter("position")
 
 
 class LosslessLog:
@@ -139,8 +152,11 @@ class LosslessLog:
         self._entries.append(entry)
         self.head = entry.position
 
-    def after(self, position: Position) -> list[Piece]:
-        """Give all that follows a position, with a gap first where it is no longer all here."""
+    def after(self, position: Position, most: float = inf) -> list[Piece]:
+        """Give what follows a position, with a gap first where it is no longer all here.
+
+        No more events once they have `most` bytes together, but one where there is any.
+        """
         pieces = []
         if position < 0:
             position = ~position
@@ -148,13 +164,14 @@ class LosslessLog:
         if position < self.floor:
             pieces.append(self._missing(position))
         if position < self.head:
-            after = takewhile(lambda one: one.position > position, reversed(self._entries))
-            pieces += reversed(
-                [
-                    Piece(one.order, self, one.position, one.frame, one.event is None)
-                    for one in after
-                ]
-            )
+            size = 0
+            start = bisect_right(self._entries, position, key=_POSITION)
+            for entry in islice(self._entries, start, None):
+                if size >= most:
+                    break
+                piece = entry.piece or entry.make_piece(self)
+                size += len(piece.frame)
+                pieces.append(piece)
         return pieces
 
     def _snapshot(self, position: int) -> list[Piece]:
@@ -271,7 +288,7 @@ class LatestLog:
         """Leave the value behind: the stream was replaced."""
         self.latest = self.shown = None
 
-    def after(self, position: Position) -> list[Piece]:
+    def after(self, position: Position, _most: float = inf) -> list[Piece]:
         """Give the value that clients see, where the cursor has not had it."""
         shown = self.shown
         if shown is None or position == self.head:

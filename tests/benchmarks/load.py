@@ -22,9 +22,13 @@ REQUEST = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 READ_BYTES = 1 << 20
+PING_BYTES = 10
+"""A ping of the gateway's heartbeat, with its head."""
 TCP_INFO_DATA_SEGMENTS_IN = 152
 """Where struct tcp_info of Linux holds the number of segments with data that came in."""
 CONNECT_SECONDS = 60.0
+LAST_SECONDS = 0.3
+"""Nothing for so long, after the input has ended: nothing more is on its way."""
 
 
 def masked(opcode: int, payload: bytes) -> bytes:
@@ -112,6 +116,7 @@ class Load:
         self._gone: list[Client] = []
         self._buffer = bytearray(READ_BYTES)
         self._waiting = 0
+        self._ended = False
         self.refused = 0
         self._segments = 0
 
@@ -131,10 +136,14 @@ class Load:
         return {"open": len(self._clients), "refused": self.refused, "seconds": round(took, 4)}
 
     def run(self) -> dict[str, object]:
-        """Read until standard input ends, or nobody is left."""
+        """Read until standard input ends, and then what has come by then, or nobody is left."""
         self._poll.register(sys.stdin.fileno(), select.EPOLLIN | select.EPOLLHUP)
-        while self._clients and self._turn(1.0):
-            pass
+        while self._clients and not self._ended:
+            self._turn(1.0)
+        last = time.monotonic()
+        while self._clients and time.monotonic() - last < LAST_SECONDS:
+            if self._turn(LAST_SECONDS):
+                last = time.monotonic()
         return self._report()
 
     def _may_open(self) -> bool:
@@ -147,22 +156,28 @@ class Load:
         self._waiting += 1
 
     def _turn(self, timeout: float) -> bool:
-        """Serve what is ready; False where standard input has ended."""
+        """Serve what is ready; True where somebody got more than a ping."""
+        news = False
         for descriptor, event in self._poll.poll(timeout):
             client = self._clients.get(descriptor)
             if client is None:
-                return False
+                self._ended = True
+                self._poll.unregister(descriptor)
+                continue
             was_ready = client.ready
             try:
                 if event & select.EPOLLOUT:
                     client.writable()
                     self._poll.modify(descriptor, select.EPOLLIN)
-                elif client.readable(self._buffer) == 0:
-                    self._lose(descriptor, client)
+                else:
+                    count = client.readable(self._buffer)
+                    news = news or count > PING_BYTES
+                    if not count:
+                        self._lose(descriptor, client)
             except OSError:
                 self._lose(descriptor, client)
             self._waiting -= client.ready and not was_ready
-        return True
+        return news
 
     def _lose(self, descriptor: int, client: Client) -> None:
         del self._clients[descriptor]

@@ -87,6 +87,14 @@ def test_who_has_read_ahead_gets_only_what_is_new_to_him() -> None:
     assert channel.after(ahead) == [(12, 8)]
 
 
+@pytest.mark.parametrize(("most", "given"), [(0, 0), (1, 1), (105, 1), (106, 2), (10_000, 4)])
+def test_no_more_is_given_once_there_is_enough(most: int, given: int) -> None:
+    """So that a turn of a client that is far behind costs no more than what it is sent."""
+    channel = Lossless(*range(101, 105), capacity=4)
+    pieces = channel.log.after(0, most)
+    assert said(pieces) == [(seq, seq - 1 if seq > 101 else 0) for seq in range(101, 101 + given)]
+
+
 def test_an_event_is_encoded_once_for_all() -> None:
     """Whoever it goes to: the same bytes."""
     channel = Lossless(3, kind="funding")
