@@ -75,6 +75,14 @@ def loadtest(
         Path | None,
         typer.Option(help="Write the report as a page to look at.", metavar="FILE", dir_okay=False),
     ] = None,
+    verify_limits: Annotated[
+        bool,
+        typer.Option(
+            "--verify-limits",
+            help="Instead of a load, walk up to each limit of the gateway and one past it: takes a "
+            "minute, and keeps others out for some seconds.",
+        ),
+    ] = False,
     as_json: given.Json = False,
     token: Annotated[
         str | None, typer.Option(help="Token to show to a gateway that asks for one.")
@@ -95,6 +103,9 @@ def loadtest(
     at = gateway.address(url, settings)
     if report is not None:
         _check_writable(report)
+    if verify_limits:
+        _verify(at, settings, token, as_json=as_json)
+        return
     result = asyncio.run(_run(plan, at, settings, token, Thresholds(max_p99_ms, max_lost)))
     if report is not None:
         _write(report, result)
@@ -111,9 +122,26 @@ command = single(
     examples(
         "percolator loadtest",
         "percolator loadtest --connections 1000 --slabs 10 --rate 500 --duration 30",
+        "percolator loadtest --verify-limits",
         "percolator loadtest --max-p99-ms 50 --max-lost 0 --json   # for CI: exit code 3",
     ),
 )
+
+
+def _verify(at: GatewayAddress, settings: Settings, token: str | None, *, as_json: bool) -> None:
+    """Say of each limit whether it held, as soon as that is known."""
+    from percolator_cli.loadtest.verify import verify_limits  # noqa: PLC0415 - brings websockets
+    from percolator_cli.render.limits import line  # noqa: PLC0415
+
+    def tell(verdict: Any) -> None:  # noqa: ANN401 - as above
+        if not as_json:
+            output.show(partial(line, verdict))
+
+    verdicts = asyncio.run(verify_limits(at, settings, token, tell))
+    if as_json:
+        print(json.dumps([verdict._asdict() for verdict in verdicts]))
+    if any(verdict.held is False for verdict in verdicts):
+        raise typer.Exit(FELL_SHORT)
 
 
 def _plan(  # noqa: PLR0917 - as they were asked for

@@ -165,7 +165,8 @@ def _verdicts(data: Data, faults: int, thresholds: Thresholds) -> Iterator[Data]
     }
     named = ", ".join(f"{count:,} {name}" for name, count in wrong.items() if count)
     if thresholds.lost is None:
-        text = f"deliveries went wrong: {named}" if faults else "every event came once and in order"
+        right = f"{data['deliveries']['messages']:,} deliveries, every event once and in order"
+        text = f"deliveries went wrong: {named}" if faults else right
         yield {"passed": not faults, "threshold": False, "text": text}
     else:
         allowed = f"{thresholds.lost:,} may be" if thresholds.lost else "none may be"

@@ -30,19 +30,20 @@ def shown(report: Data, width: int, *, drawn: bool) -> RenderableType:
 
 
 def _head(report: Data) -> Text:
-    plan = report["plan"]
+    return Text.assemble(("percolator loadtest  ", "bold"), report["gateway"])
+
+
+def _plan(plan: Data) -> str:
     slabs = plan["slabs"]
     where = slabs[0] if len(slabs) == 1 else f"{len(slabs)} markets"
-    return Text.assemble(
-        ("percolator loadtest  ", "bold"),
-        f"{report['gateway']}, {plan['connections']:,} clients on {where}, "
-        f"{plan['eventsPerSec']:,g} events/s for {plan['seconds']:g} s",
-    )
+    rate, seconds = plan["eventsPerSec"], plan["seconds"]
+    return f"{plan['connections']:,} clients on {where}, {rate:,g} events/s for {seconds:g} s"
 
 
 def _lines(report: Data) -> Iterator[tuple[str, str | Text]]:
     connections, published = report["connections"], report["published"]
     deliveries, latency = report["deliveries"], report["latencyMs"]
+    yield "plan", _plan(report["plan"])
     yield "connections", f"{connections['opened']:,} of {report['plan']['connections']:,}"
     for title, name in (("refused", "refused"), ("ended early", "endedEarly")):
         for each in connections[name]:

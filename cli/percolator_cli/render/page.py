@@ -20,7 +20,8 @@ h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1rem; margin: 2rem 0 .5rem;
 p.plan { color: var(--dim); margin: .25rem 0 1.5rem; }
 ul.verdicts { list-style: none; padding: 0; } ul.verdicts li { margin: .25rem 0; font-weight: 600; }
 .good { color: var(--good); } .bad { color: var(--bad); }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem; }
+dl { display: grid; grid-template-columns: repeat(4, 1fr); gap: .75rem; }
+@media (max-width: 40rem) { dl { grid-template-columns: repeat(2, 1fr); } }
 dl div { border: 1px solid var(--line); border-radius: .5rem; padding: .5rem .75rem; }
 dt { color: var(--dim); font-size: .8rem; } dd { margin: 0; font-size: 1.15rem; font-weight: 600; }
 table { border-collapse: collapse; width: 100%; } caption { text-align: left; color: var(--dim); }

@@ -1,0 +1,66 @@
+"""`percolator loadtest --verify-limits`: brings the checks and a running gateway together."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+from percolator.errors import NatsError
+from percolator.events import Kind
+from percolator.jetstream.connect import connect
+from percolator.settings import Settings
+from percolator_cli import gateway
+from percolator_cli.gateway import GatewayAddress
+from percolator_cli.loadtest.limits import Limits, Verdict, verify
+from percolator_cli.loadtest.plan import PER_ADDRESS, Plan, is_loopback, source_addresses
+from percolator_cli.loadtest.sending import Sender
+from percolator_cli.loadtest.walk import Walker
+from percolator_cli.publishing import nats_address
+
+FLOOD = 5_000
+"""Events that are published to fill the buffers of a client that does not read."""
+
+
+async def verify_limits(
+    at: GatewayAddress, settings: Settings, token: str | None, tell: Callable[[Verdict], None]
+) -> list[Verdict]:
+    """Check the limits of a gateway. Raises GatewayError."""
+    secret = settings.stats_token.get_secret_value() if settings.stats_token else None
+
+    async def stats() -> Mapping[str, Any]:
+        found: Mapping[str, Any] = await asyncio.to_thread(gateway.get, at, "/ws/stats", secret)
+        return found
+
+    limits = (await stats())["limits"]
+    per_address = min(PER_ADDRESS, limits["maxConnectionsPerIp"] or PER_ADDRESS)
+    async with AsyncExitStack() as stack:
+        flood = await _flood(settings, stack)
+
+        def make_limits() -> Limits:
+            walker = Walker(at, token, source_addresses(at.host, per_address))
+            return Limits(walker, limits, stats, flood)
+
+        return await verify(make_limits, tell, from_anywhere=is_loopback(at.host))
+
+
+async def _flood(
+    settings: Settings, stack: AsyncExitStack
+) -> Callable[[str], Awaitable[int]] | None:
+    """Give what publishes many events of a market; None where no NATS answers."""
+    try:
+        client = await connect(nats_address(settings), name="percolator loadtest", reconnect=True)
+    except NatsError:
+        return None
+    stack.push_async_callback(client.close)
+
+    async def flood(slab: str) -> int:
+        sender = Sender(client, Plan(1, (slab,), own=True, duration=1, rate=FLOOD, ramp=0))
+        await sender.start()
+        await sender.send(FLOOD)
+        await sender.wait_for_acks(FLOOD)
+        if sender.failure is not None:
+            raise sender.failure
+        trade: Kind = "trade"
+        return max(sender.seqs[slab, trade])
+
+    return flood
