@@ -11,7 +11,7 @@ import logging
 import socket
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Protocol
+from typing import Protocol, cast
 
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
@@ -154,13 +154,12 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket, if the gateway has room."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self.send = transport.write
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's do not say that they are
+        self.send = self.transport.write
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
         if not self._doors.arrived(self):
-            transport.abort()
+            self.transport.abort()
             return
         sock = transport.get_extra_info("socket")
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
@@ -168,7 +167,7 @@ class Connection(asyncio.Protocol):
         most = self._doors.max_buffered_bytes
         if most is not None:
             # One write is at most half of the limit, so that the two together never exceed it.
-            transport.set_write_buffer_limits(high=most // 2, low=most // 8)
+            self.transport.set_write_buffer_limits(high=most // 2, low=most // 8)
 
     def data_received(self, data: bytes) -> None:
         """Parse, a slice at a time, for as long as the connection is wanted."""
@@ -205,6 +204,8 @@ class Connection(asyncio.Protocol):
 
     def reply(self, data: bytes) -> None:
         """Write an answer; a client that asks and does not read is cut off."""
+        if self.transport.is_closing():
+            return  # cut off before all of its questions in one read were answered
         most = self._doors.max_buffered_bytes
         if most is not None and self.transport.get_write_buffer_size() + len(data) > most:
             self.terminate()

@@ -72,14 +72,22 @@ async def test_a_message_just_before_the_close_is_answered_before_the_close() ->
         assert await reader.read() == b"\x81\x04last" + b"\x88\x02\x03\xe8"
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        masked(Opcode.TEXT, b"x" * 990) + masked(Opcode.TEXT, b"y") * 200,
+        masked(Opcode.PING, b"") * 10_000,
+    ],
+    ids=["messages", "pings"],
+)
 async def test_a_client_that_asks_and_does_not_read_is_cut_off_in_the_middle_of_a_read(
-    monkeypatch: pytest.MonkeyPatch,
+    asked: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The frames that follow in the same read find no session, and nobody minds."""
+    """What follows in the same read finds no session and no socket, and nobody minds."""
     faults: list[dict[str, Any]] = []
     monkeypatch.setattr(asyncio.get_running_loop(), "call_exception_handler", faults.append)
-    flood = masked(Opcode.TEXT, b"x" * 990) + masked(Opcode.TEXT, b"y") * 200
     async with client(max_buffered_bytes=1_000) as (_, writer):
         with pytest.raises(ConnectionError):
-            await write_without_end(writer, flood)
+            await write_without_end(writer, asked)
     assert faults == []
+    assert caplog.messages == []
