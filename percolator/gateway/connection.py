@@ -6,12 +6,11 @@ right only while the connection is open, has no extension and has sent no close 
 """
 
 import asyncio
-import codecs
 import logging
 import socket
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Protocol, cast
+from typing import cast
 
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
@@ -20,7 +19,8 @@ from websockets.server import ServerProtocol
 
 from percolator import protocol
 from percolator.gateway import http
-from percolator.gateway.heartbeat import Heartbeat
+from percolator.gateway.messages import Messages
+from percolator.gateway.ports import Doors, Session
 
 MAX_HEAD_BYTES = 8_192
 HEAD_SECONDS = 10.0
@@ -41,57 +41,6 @@ _LOGGER = logging.getLogger("percolator.websockets")
 _LOGGER.setLevel(logging.ERROR)  # websockets reports each handshake at INFO
 
 
-class Session(Protocol):
-    """What a connection talks to. The hub's client is one, an echo is another."""
-
-    def opened(self) -> None:
-        """The upgrade is done."""
-
-    def received(self, data: bytes, *, text: bool) -> None:
-        """One whole message; a text is valid UTF-8."""
-
-    def counted(self) -> None:
-        """A frame that is no message, but costs as much: a ping, a fragment."""
-
-    def blocked(self) -> None:
-        """The buffer is full."""
-
-    def drained(self) -> None:
-        """The buffer has room again."""
-
-    def closed(self) -> None:
-        """It is over: give everything back."""
-
-
-class Traffic(Protocol):
-    """Counters of what comes in."""
-
-    messages_received: int
-    bytes_received: int
-
-
-class Doors(Protocol):
-    """What a connection needs of its gateway."""
-
-    traffic: Traffic
-    heartbeat: Heartbeat
-    clock: Callable[[], float]
-    max_message_bytes: int | None
-    max_buffered_bytes: int | None
-
-    def arrived(self, connection: "Connection") -> bool:
-        """Take a new socket in; False where there is no room for it."""
-
-    def requested(self, connection: "Connection", request: Request) -> Response | None:
-        """Answer a plain request, or refuse an upgrade; None lets the upgrade go on."""
-
-    def admit(self, connection: "Connection") -> Session | protocol.Close:
-        """Reserve a place and give the session to talk to, or say why there is none."""
-
-    def left(self, connection: "Connection") -> None:
-        """Give back everything that the connection held."""
-
-
 class State(Enum):
     """Where a connection stands; it only ever moves down this list."""
 
@@ -105,9 +54,9 @@ class Connection(asyncio.Protocol):
     """One socket, from accept to the end."""
 
     __slots__ = (
-        "_decoder", "_doors", "_ending", "_ends_at", "_fragments", "_head", "_ignored",
-        "_protocol", "_session", "address", "admitted", "deadline", "peer", "send", "state",
-        "token", "transport", "upgraded",
+        "_doors", "_ending", "_ends_at", "_head", "_ignored", "_messages", "_protocol", "_session",
+        "address", "admitted", "deadline", "peer", "send", "state", "token", "transport",
+        "upgraded",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -119,8 +68,7 @@ class Connection(asyncio.Protocol):
         self._protocol: ServerProtocol | None = None
         self._session: Session | None = None
         self._head = b""
-        self._fragments: list[bytes] | None = None
-        self._decoder: codecs.IncrementalDecoder | None = None
+        self._messages = Messages()
         self._ignored = 0
         self.state = State.HEAD
         self.upgraded = False
@@ -330,31 +278,18 @@ class Connection(asyncio.Protocol):
                 self._data(frame)
 
     def _data(self, frame: Frame) -> None:
-        """Put messages together from their frames; a text is checked as it comes in."""
         assert self._session is not None
-        data = bytes(frame.data)
-        if frame.opcode is Opcode.TEXT:
-            self._decoder = codecs.getincrementaldecoder("utf-8")()
-        elif frame.opcode is Opcode.BINARY:
-            self._decoder = None
-        if self._decoder is not None:
-            try:
-                self._decoder.decode(data, frame.fin)
-            except UnicodeDecodeError:
-                self._fail(protocol.CLOSE_NOT_UTF8)
-                return
-        if not frame.fin or self._fragments is not None:
-            self._fragments = self._fragments or []
-            self._fragments.append(data)
-            if not frame.fin:
-                self._session.counted()
-                return
-            data = b"".join(self._fragments)
-            self._fragments = None
+        try:
+            message = self._messages.add(frame)
+        except UnicodeDecodeError:
+            self._fail(protocol.CLOSE_NOT_UTF8)
+            return
+        if message is None:
+            self._session.counted()
+            return
         self._doors.traffic.messages_received += 1
-        if self.deadline is not None:
-            self.deadline = None  # it has spoken in time
-        self._session.received(data, text=self._decoder is not None)
+        self.deadline = None  # it has spoken in time
+        self._session.received(message, text=self._messages.text)
 
     def _fail(self, close: protocol.Close) -> None:
         assert self._protocol is not None

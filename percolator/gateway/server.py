@@ -20,8 +20,9 @@ from websockets.http11 import Request, Response
 from percolator import protocol
 from percolator.errors import PortInUseError
 from percolator.gateway import http
-from percolator.gateway.connection import CLOSE_SECONDS, HEAD_SECONDS, Connection, Session, Traffic
+from percolator.gateway.connection import CLOSE_SECONDS, HEAD_SECONDS, Connection
 from percolator.gateway.heartbeat import TICK_SECONDS, Heartbeat
+from percolator.gateway.ports import Session, Traffic
 from percolator.histogram import SECONDS, Histogram
 
 UPGRADE_PATHS = ("/", "/ws")

@@ -1,0 +1,63 @@
+"""What a connection talks to: its session on one side, its gateway on the other."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from websockets.http11 import Request, Response
+
+from percolator import protocol
+from percolator.gateway.heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    from percolator.gateway.connection import Connection
+
+
+class Session(Protocol):
+    """What a connection talks to. The hub's client is one, an echo is another."""
+
+    def opened(self) -> None:
+        """The upgrade is done."""
+
+    def received(self, data: bytes, *, text: bool) -> None:
+        """One whole message; a text is valid UTF-8."""
+
+    def counted(self) -> None:
+        """A frame that is no message, but costs as much: a ping, a fragment."""
+
+    def blocked(self) -> None:
+        """The buffer is full."""
+
+    def drained(self) -> None:
+        """The buffer has room again."""
+
+    def closed(self) -> None:
+        """It is over: give everything back."""
+
+
+class Traffic(Protocol):
+    """Counters of what comes in."""
+
+    messages_received: int
+    bytes_received: int
+
+
+class Doors(Protocol):
+    """What a connection needs of its gateway."""
+
+    traffic: Traffic
+    heartbeat: Heartbeat
+    clock: Callable[[], float]
+    max_message_bytes: int | None
+    max_buffered_bytes: int | None
+
+    def arrived(self, connection: "Connection") -> bool:
+        """Take a new socket in; False where there is no room for it."""
+
+    def requested(self, connection: "Connection", request: Request) -> Response | None:
+        """Answer a plain request, or refuse an upgrade; None lets the upgrade go on."""
+
+    def admit(self, connection: "Connection") -> Session | protocol.Close:
+        """Reserve a place and give the session to talk to, or say why there is none."""
+
+    def left(self, connection: "Connection") -> None:
+        """Give back everything that the connection held."""
