@@ -165,8 +165,9 @@ class LosslessLog:
             pieces.append(self._missing(position))
         if position < self.head:
             size = 0
-            start = bisect_right(self._entries, position, key=_POSITION)
-            for entry in islice(self._entries, start, None):
+            count = len(self._entries) - bisect_right(self._entries, position, key=_POSITION)
+            newest_first = list(islice(reversed(self._entries), count))  # most are near the head
+            for entry in reversed(newest_first):
                 if size >= most:
                     break
                 piece = entry.piece or entry.make_piece(self)
