@@ -37,6 +37,7 @@ ABNORMAL = 1006
 """What a close is counted as where no close frame was seen."""
 
 
+log = logging.getLogger(__name__)
 _LOGGER = logging.getLogger("percolator.websockets")
 _LOGGER.setLevel(logging.ERROR)  # websockets reports each handshake at INFO
 
@@ -118,8 +119,19 @@ class Connection(asyncio.Protocol):
             self.transport.set_write_buffer_limits(high=most // 2, low=most // 8)
 
     def data_received(self, data: bytes) -> None:
-        """Parse, a slice at a time, for as long as the connection is wanted."""
+        """Take what came in. A fault of ours ends this connection, and no other."""
         self._doors.traffic.bytes_received += len(data)
+        try:
+            self._take(data)
+        except Exception:
+            log.exception("a connection is closed for a fault of ours")
+            if self.state is State.HEAD:
+                self._answer(http.internal_error())
+            else:
+                self.close(protocol.CLOSE_INTERNAL)
+
+    def _take(self, data: bytes) -> None:
+        """Parse, a slice at a time, for as long as the connection is wanted."""
         if self.state is State.HEAD:
             data = self._read_head(data)
         for start in range(0, len(data), SLICE):

@@ -64,6 +64,11 @@ def too_many_attempts() -> Response:
     )
 
 
+def internal_error() -> Response:
+    """A fault of ours; what it is stands in the log, and nowhere else."""
+    return sentence(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here; try again.")
+
+
 def foreign_origin() -> Response:
     """A page of an origin that may not connect."""
     return sentence(HTTPStatus.FORBIDDEN, "Pages of this origin may not connect here.")
