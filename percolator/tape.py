@@ -54,18 +54,40 @@ def with_funding(events: tuple[Taped, ...]) -> Iterator[Taped]:
         yield event
 
 
+def markets(slabs: int) -> list[Taped]:
+    """Give so many markets: the two recorded ones, then copies of them under names of their own.
+
+    Each pair of copies is shifted in time, so that their bursts do not come together.
+    """
+    events = tuple(with_funding(tape()))
+    length = events[-1].at
+    pairs = -(-slabs // len(SLABS))
+    copies = []
+    for number in range(slabs):
+        pair, source = divmod(number, len(SLABS))
+        name = f"{SLABS[source]}-{pair + 1}" if pair else SLABS[source]
+        shift = length * pair / pairs
+        copies += [
+            event._replace(slab=name, at=(event.at + shift) % length if pair else event.at)
+            for event in events
+            if event.slab == SLABS[source]
+        ]
+    return sorted(copies, key=lambda event: event.at)
+
+
 async def play(
     publish: Callable[[str, bytes], Awaitable[object]],
     *,
     speed: float = 1.0,
     loop: bool = False,
+    slabs: int = len(SLABS),
 ) -> int:
-    """Publish the tape at `speed` times its pace (0: as fast as it goes), stamped with now.
+    """Publish `slabs` markets at `speed` times their pace (0: as fast as it goes), stamped now.
 
     `publish` takes a subject and a payload; up to some hundred calls are under way at once, started
     in order. Gives the number of events published; with `loop` it plays until cancelled.
     """
-    events = tuple(with_funding(tape()))
+    events = markets(slabs)
     clock = asyncio.get_running_loop().time
     count = 0
     async with asyncio.TaskGroup() as group:

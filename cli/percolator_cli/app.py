@@ -127,15 +127,29 @@ def app() -> int:
         code = root().main(prog_name="percolator", standalone_mode=False)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except typer.TyperException as error:
-        return _wrong_usage(error)
-    except PercolatorError as error:
-        _complain(str(error))
-        return USAGE if isinstance(error, SettingsError) else FAILED
-    except Exception as error:  # noqa: BLE001 - a fault of ours; the details go into a file
-        _complain(_internal(error))
-        return FAILED
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets a sentence
+        return _explain(_innermost(error))
     return code if isinstance(code, int) else OK
+
+
+def _innermost(error: Exception) -> Exception:
+    """Give the first of a group: where several tasks failed, they did so for one reason."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _explain(error: Exception) -> int:
+    """Say in a sentence what went wrong, and give the exit code."""
+    match error:
+        case typer.TyperException():
+            return _wrong_usage(error)
+        case PercolatorError():
+            _complain(str(error))
+            return USAGE if isinstance(error, SettingsError) else FAILED
+        case _:
+            _complain(_internal(error))
+            return FAILED
 
 
 def _complain(sentence: str) -> None:

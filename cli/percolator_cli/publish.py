@@ -11,6 +11,7 @@ import typer
 from percolator import events
 from percolator.errors import EventError
 from percolator.events import Kind
+from percolator.settings import load
 from percolator_cli import flags as given
 from percolator_cli.command import Command, Group, WrongUsageError, examples
 
@@ -109,6 +110,87 @@ def funding(
 ) -> None:
     """Publish a market's funding rate."""
     _publish("funding", slab, {"rate": _decimal(rate)}, timestamp, flags, as_json=as_json)
+
+
+@command.command(
+    cls=Command,
+    epilog=examples(
+        "percolator publish file events.jsonl",
+        "percolator publish file events.jsonl --rate 100",
+        "zcat events.jsonl.gz | percolator publish file -",
+    ),
+)
+@given.with_settings(given.NATS)
+def file(
+    path: Annotated[
+        str, typer.Argument(help="The file; - is standard input.", metavar="PATH", allow_dash=True)
+    ],
+    *,
+    flags: Flags,
+    rate: Annotated[
+        float | None, typer.Option(help="Events a second, at the most.", metavar="N", min=0.001)
+    ] = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Publish all of it, also what was published just before.")
+    ] = False,
+    as_json: given.Json = False,
+) -> None:
+    """Publish a file of events, one JSON object a line.
+
+    Each line has type, slab and what that type needs; a timestamp that is missing is now. A bad
+    line is named and skipped, and the exit code is then 1. The events carry message ids: whoever
+    publishes a file again within two minutes, since it was interrupted, publishes what is missing.
+    """
+    from percolator_cli import publish_file as publishing  # noqa: PLC0415 - brings NATS
+    from percolator_cli.bars import publishing_bar  # noqa: PLC0415
+    from percolator_cli.lines import size_of  # noqa: PLC0415
+
+    settings = load(flags).settings
+    outcome = publishing.Outcome()
+    try:
+        with publishing_bar(size_of(path), lambda: (outcome.read, outcome.published)) as tell:
+            asyncio.run(
+                publishing.publish_file(settings, path, outcome, rate=rate, anew=anew, tell=tell)
+            )
+    except KeyboardInterrupt:
+        typer.echo(
+            f"percolator: stopped: {publishing.summary(outcome)}; the same command goes on where "
+            "it stopped, for two minutes",
+            err=True,
+        )
+        raise
+    typer.echo(publishing.printed(outcome) if as_json else publishing.summary(outcome))
+    if outcome.bad:
+        raise typer.Exit(1)
+
+
+@command.command(
+    cls=Command,
+    epilog=examples(
+        "percolator publish demo",
+        "percolator publish demo --speed 10 --loop --slabs 20",
+    ),
+)
+@given.with_settings(given.NATS)
+def demo(
+    *,
+    flags: Flags,
+    speed: Annotated[
+        float, typer.Option(help="Times its own pace; 0 is as fast as it goes.", metavar="X", min=0)
+    ] = 1.0,
+    loop: Annotated[bool, typer.Option("--loop", help="Again and again, until Ctrl-C.")] = False,
+    slabs: Annotated[
+        int, typer.Option(help="Markets: BTC and ETH, then shifted copies.", metavar="N", min=1)
+    ] = 2,
+) -> None:
+    """Publish a recorded market: six minutes of trades and prices, with their bursts.
+
+    The funding rates in it are made up, one a minute for each market.
+    """
+    from percolator_cli.publish_demo import play  # noqa: PLC0415 - brings NATS
+
+    count = asyncio.run(play(load(flags).settings, speed=speed, loop=loop, slabs=slabs))
+    typer.echo(f"published {count:,} events")
 
 
 def _number(text: str) -> float | str:

@@ -5,6 +5,7 @@ import asyncio
 import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
+from nats.js.api import PubAck
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
@@ -25,7 +26,11 @@ class Publisher:
         self._room = asyncio.Semaphore(MAX_IN_FLIGHT)
 
     async def publish(self, subject: str, payload: bytes, message_id: str | None = None) -> int:
-        """Publish one event and give the seq that it got.
+        """Publish one event and give the seq that it got. As `store` otherwise."""
+        return (await self.store(subject, payload, message_id)).seq
+
+    async def store(self, subject: str, payload: bytes, message_id: str | None = None) -> PubAck:
+        """Publish one event and give its acknowledgement, which knows whether it was there already.
 
         With a message id it is tried again for some seconds, since JetStream then drops a double;
         without one, once. Raises NatsUnreachableError or NatsUnfitError.
@@ -53,7 +58,7 @@ class Publisher:
             except nats.errors.Error as error:
                 last = error
             else:
-                return ack.seq
+                return ack
         if isinstance(last, NoStreamResponseError):
             raise NatsUnfitError(
                 f"no stream takes {subject}: start a gateway once (it creates {self._stream}), "

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -27,10 +28,10 @@ class Terminal:
         self._master = master
         self._settings = settings
 
-    def wait_for(self, words: bytes, *, after: int = 0) -> None:
-        """Read until some words are there, `after` a place in `shown`."""
+    def wait_for(self, pattern: bytes, *, after: int = 0) -> None:
+        """Read until a pattern is there, `after` a place in `shown`."""
         deadline = time.monotonic() + PATIENCE
-        while words not in self.shown[after:]:
+        while not re.search(pattern, self.shown[after:]):
             assert self._read(deadline - time.monotonic()), self.shown.decode(errors="replace")
 
     def press_ctrl_c(self) -> None:

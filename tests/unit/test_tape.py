@@ -1,0 +1,49 @@
+"""The recorded market: which markets there are, when each event comes, and how it is played."""
+
+import json
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from percolator import events, tape
+
+
+def test_two_markets_are_the_recording_itself() -> None:
+    """Each of its events, in its order and at its time."""
+    recorded = list(tape.with_funding(tape.tape()))
+    for slab in tape.SLABS:
+        played = [event for event in tape.markets(2) if event.slab == slab]
+        assert played == [event for event in recorded if event.slab == slab]
+
+
+def test_one_market_is_the_first() -> None:
+    """Nothing of the other."""
+    assert {event.slab for event in tape.markets(1)} == {"BTC"}
+
+
+def test_more_markets_are_shifted_copies() -> None:
+    """As many events as the original, in the order of their times, but at other times."""
+    played = tape.markets(5)
+    assert all(one.at <= other.at for one, other in pairwise(played))
+    counts = Counter(event.slab for event in played)
+    assert set(counts) == {"BTC", "ETH", "BTC-2", "ETH-2", "BTC-3"}
+    assert counts["BTC"] == counts["BTC-2"] == counts["BTC-3"]
+    starts = {
+        slab: next(e.fields for e in played if (e.slab, e.kind) == (slab, "trade"))
+        for slab in ("BTC", "BTC-2", "BTC-3")
+    }
+    assert len({json.dumps(fields) for fields in starts.values()}) == 3
+
+
+@pytest.mark.parametrize("slabs", [1, 3])
+async def test_what_is_played_are_valid_events(slabs: int) -> None:
+    """As fast as it goes: all of them, each on the subject of its market."""
+    published: Counter[str] = Counter()
+
+    async def publish(subject: str, payload: bytes) -> None:
+        event = events.decode(subject, payload)
+        published[event.slab] += 1
+
+    count = await tape.play(publish, speed=0, slabs=slabs)
+    assert count == published.total() == len(tape.markets(slabs))
