@@ -16,16 +16,14 @@ from percolator.fanout.followers import Cursor
 from percolator.fanout.hub import Hub
 from percolator.fanout.log import LosslessLog
 from percolator.jetstream.direct import Stored
-from percolator.jetstream.replay import Beginning
+from percolator.jetstream.replay import Page
 
 MAX_REPLAYS = 8
 LOW_WATER = 250
 """With fewer events left to send, the next page is fetched."""
 PAUSE_SECONDS = 0.1
-RETRY_SECONDS = 30.0
-"""A NATS that does not answer is asked again, for so long."""
-STALE_SECONDS = 2.0
-"""A replica that lags behind what the gateway has read is asked again, for so long."""
+TRIES = 20
+"""So often in a row a NATS that is there may refuse, or not answer."""
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +31,12 @@ log = logging.getLogger(__name__)
 class Source(Protocol):
     """Where deep history comes from."""
 
-    async def beginning(self, subject: str, after: int) -> Beginning:
-        """See what a replay can rest on."""
+    @property
+    def connected(self) -> bool:
+        """True while there is somebody to ask."""
 
-    async def page(self, subject: str, after: int) -> list[Stored]:
-        """Give the next events after a seq; none where there are none just now."""
+    async def page(self, subject: str, after: int, last: Stored | None) -> Page:
+        """Give the next events after a seq; `last` is the one before, where it is known."""
 
 
 class Backfill:
@@ -107,6 +106,7 @@ class Channel:
         self._history = cursor.held[held]
         self._most = most
         self._subject = subject_of(held.kind, held.slab)
+        self._last: Stored | None = None
         self._prev: int | None = None
         self._gap = False
         self._shorter = asyncio.Event()
@@ -118,89 +118,73 @@ class Channel:
 
     async def run(self) -> None:
         """Add what the client lacks until its log takes over, it is gone, or a bound is met."""
-        tries = Tries(RETRY_SECONDS)
-        begun = False
+        failures = 0
         while self._wanted():
             try:
-                if not begun:
-                    await self._begin()
-                    begun = True
-                if await self._fill():
-                    return
+                asked = self._hub.seq
+                page = await self._source.page(self._subject, self._history.covered, self._last)
             except NatsError as error:
-                if not tries.more():
+                # Nothing is lost because NATS is away: that is no failure, however long it takes.
+                failures += self._source.connected
+                if failures >= TRIES:
                     log.warning("a replay ended with a gap: %s", error)
                     return
                 await asyncio.sleep(PAUSE_SECONDS)
-
-    async def _begin(self) -> None:
-        """Find what comes before the first event, and whether the stream still has that one."""
-        beginning = await self._source.beginning(self._subject, self._history.covered)
-        self._gap = not beginning.whole
-        if beginning.last is not None:
-            valid = _event(beginning.last) is not None
-            self._prev = beginning.last.seq if valid else None
-        elif beginning.complete:
-            self._prev = 0
-
-    async def _fill(self) -> bool:
-        """Fetch pages until the log holds the rest. True where that is done, or a bound is met."""
-        tries = Tries(STALE_SECONDS)
-        while self._wanted():
-            asked = self._hub.seq
-            page = await self._source.page(self._subject, self._history.covered)
-            if not page and self._behind_the_log():
-                if not tries.more():
-                    return True
-                await asyncio.sleep(PAUSE_SECONDS)  # a replica that lags: it will have it soon
                 continue
-            if not self._add(page, asked):
-                return True
+            failures = 0
+            if not self._wanted() or not self._add(page, asked):
+                return
+            if not page.events and not page.end:
+                await asyncio.sleep(PAUSE_SECONDS)
             self._hub.supply(self._cursor)
-            while self._wanted() and (
-                len(self._history) > LOW_WATER or self._log.reaches(self._history.covered)
-            ):
-                self._shorter.clear()
-                await self._shorter.wait()
-        return True
+            await self._room()
 
-    def _behind_the_log(self) -> bool:
-        """True where the log knows of an event before its first that no page has had."""
-        first_prev = self._log.first_prev
-        return first_prev is not None and first_prev > self._history.covered
+    async def _room(self) -> None:
+        """Wait until there is room for more, or nothing more is wanted."""
+        while self._wanted() and (
+            len(self._history) > LOW_WATER or self._log.reaches(self._history.covered)
+        ):
+            self._shorter.clear()
+            await self._shorter.wait()
 
-    def _add(self, page: list[Stored], asked: int) -> bool:
+    def _add(self, page: Page, asked: int) -> bool:
         """Add a page, after a gap where the stream has dropped what was before; False: enough."""
-        history = self._history
+        if self._last is None:
+            self._prev = 0 if page.first else _valid_seq(page.last)
+        self._last = page.events[-1] if page.events else page.last
+        if not page.whole:
+            self._prev, self._gap = None, True
         if self._gap:
-            if not page or self._log.reaches(page[0].seq):
+            if not page.events or self._log.reaches(page.events[0].seq - 1):
                 return False  # the log reaches back further than the stream: it tells of the gap
-            self._gap, before = False, page[0].seq
-            history.add(history.covered, protocol.gap(self._log.channel, history.covered, before))
-        for stored in page:
-            event = _event(stored)
-            if event is not None:
-                if self._most is not None and self.sent >= self._most:
-                    return False
-                history.add(stored.seq, protocol.event_message(event, stored.seq, self._prev))
-                self._prev = stored.seq
-                self.sent += 1
-            history.covered = stored.seq
-        if not page:
-            history.covered = max(history.covered, asked)
+            self._tell_gap(page.events[0].seq)
+        for stored in page.events:
+            if not self._add_event(stored):
+                return False
+        if page.end:
+            self._history.covered = max(self._history.covered, asked)
+        return True
+
+    def _tell_gap(self, before: int) -> None:
+        after = self._history.covered
+        self._history.add(after, protocol.gap(self._log.channel, after, before))
+        self._gap = False
+
+    def _add_event(self, stored: Stored) -> bool:
+        event = _event(stored)
+        if event is not None:
+            if self._most is not None and self.sent >= self._most:
+                return False
+            frame = protocol.event_message(event, stored.seq, self._prev)
+            self._history.add(stored.seq, frame)
+            self._prev = stored.seq
+            self.sent += 1
+        self._history.covered = stored.seq
         return True
 
 
-class Tries:
-    """Says for how long something is tried again."""
-
-    def __init__(self, seconds: float) -> None:
-        self._left = int(seconds / PAUSE_SECONDS)
-
-    def more(self) -> bool:
-        """True until the time is up; to be asked once a pause."""
-        self._left -= 1
-        return self._left >= 0
+def _valid_seq(stored: Stored | None) -> int | None:
+    return None if stored is None or _event(stored) is None else stored.seq
 
 
 def _event(stored: Stored) -> Event | None:

@@ -26,7 +26,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from percolator.errors import EventError, GatewayUnreachableError, RequestError
-from percolator.events import Event, Kind, channel_of, parse_channel, validate
+from percolator.events import Event, Kind, channel_of, validate
 
 FIRST_DELAY = 0.25
 LONGEST_DELAY = 10.0
@@ -180,7 +180,8 @@ class _Follower:
                         yield given
                 case "gap":
                     self.fresh = True
-                    yield self._gap(message)
+                    for given in self._gap(message):
+                        yield given
                 case "subscribed":
                     self.fresh = True
                     self._subscribed(hello)
@@ -235,10 +236,24 @@ class _Follower:
         update = Update(channel, seq, prev, event, message.get("snapshot", False))
         return [*missing, update]
 
-    def _gap(self, message: dict[str, Any]) -> Gap:
-        gap = Gap(message["channel"], message["from"], message["to"], message.get("epoch"))
-        if gap.epoch is not None:
-            self._epoch = gap.epoch
-        assert parse_channel(gap.channel)
-        self._last[gap.channel] = self._resume[gap.channel] = gap.before - 1
-        return gap
+    def _gap(self, message: dict[str, Any]) -> list[Message]:
+        """Take note of a gap; with the first that tells of another stream, of one on each channel.
+
+        For the gateway tells the channels one by one, and the connection may end in between. Then
+        all of them must be resumed in the new stream: only one epoch can be asked for.
+        """
+        channel, after, before = message["channel"], message["from"], message["to"]
+        epoch: str | None = message.get("epoch")
+        if epoch is None or epoch == self._epoch:
+            last = self._last.get(channel, -1)
+            if epoch is not None and before <= last + 1:
+                return []  # it was told already, with the first channel's
+            self._last[channel] = self._resume[channel] = max(before - 1, last)
+            return [Gap(channel, after, before, epoch)]
+        self._epoch = epoch
+        others = [other for other in self._resume if other != channel]
+        gaps = [Gap(other, self._resume[other], 1, epoch) for other in others]
+        self._last.update(dict.fromkeys(others, 0))
+        self._resume.update(dict.fromkeys(others, 0))
+        self._last[channel] = self._resume[channel] = before - 1
+        return [Gap(channel, after, before, epoch), *gaps]

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from percolator.errors import EventError
-from percolator.events import decode
+from percolator.events import Kind, decode, parse_subject, subject_of
 from percolator.fanout.hub import Hub
 from percolator.fanout.limits import TokenBucket
 from percolator.fanout.stats import Stats
@@ -59,9 +59,13 @@ class Intake:
             self._stats.events[event.type] += 1
             self._hub.publish(seq, event.type, event.slab, event)
 
-    def lose(self, before: int) -> None:
-        """Pass it on."""
-        self._hub.lose(before)
+    def lose(self, before: int, subjects: frozenset[str]) -> None:
+        """Pass it on, with the channels of those subjects that are any."""
+        self._hub.lose(before, {named for subject in subjects if (named := _named(subject))})
+
+    def last_seqs(self) -> dict[str, int]:
+        """Give the newest event of each channel that must not lose any unsaid, by subject."""
+        return {subject_of(*named): seq for named, seq in self._hub.last_seqs().items()}
 
     def _reject(self, seq: int, subject: str, payload: bytes, error: EventError) -> None:
         self._stats.rejected[error.reason] += 1
@@ -69,3 +73,10 @@ class Intake:
         if self._logs.take(self._clock()):
             shown = payload[:SHOWN]
             log.warning("event %d on %.80s rejected: %s; it starts %r", seq, subject, error, shown)
+
+
+def _named(subject: str) -> tuple[Kind, str] | None:
+    try:
+        return parse_subject(subject)
+    except EventError:
+        return None

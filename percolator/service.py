@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -29,6 +29,7 @@ from percolator.guard import Guard
 from percolator.histogram import Histogram
 from percolator.intake import Intake
 from percolator.jetstream.connect import connect
+from percolator.jetstream.dialer import Dialer
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.publisher import Publisher
 from percolator.jetstream.replay import Replay
@@ -83,7 +84,7 @@ class Service:
         )
         self.guard = Guard(settings, self.stats, clock, auth.verifier(settings, time.time))
         self.heartbeat = Heartbeat(clock, settings.ping_interval, settings.pong_timeout)
-        self.backfill = Backfill(self.hub, Replay(self._client, settings.stream))
+        self.backfill = Backfill(self.hub, Replay(lambda: self.feed, settings.stream))
         self.rejections = Rejections(self._client)
         self.gateway = self._make_gateway(clock)
         self._certificate = tls.certificate(settings.tls_cert, settings.tls_key)
@@ -104,14 +105,10 @@ class Service:
         context = self._certificate.context if self._certificate else None
         host, port = await self.gateway.start(self.settings.host, self.settings.port, context)
 
-        async def connect_feed(closed: Callable[[], Awaitable[None]]) -> Client:
-            # Looked for anew each time: the server that another gateway had started goes with it.
-            address = await self._broker.find()
-            return await connect(address, name="percolator feed", reconnect=False, closed=closed)
-
         intake = Intake(self.hub, self.stats, self._clock, self.rejections.report)
         self.feed = Feed(
-            connect_feed,
+            # Looked for anew each time: the server that another gateway had started goes with it.
+            Dialer(self._broker.find, name="percolator feed").dial,
             self.settings.stream,
             intake,
             backlog=self.settings.backlog,

@@ -22,11 +22,14 @@ class FeedState(Protocol):
     """What is asked about the feed."""
 
     connected: bool
-    seq: int
     stream_seq: int
     lag: int
     restarts: int
     trouble: str
+
+    @property
+    def seq(self) -> int:
+        """The last seq that was handed on."""
 
     @property
     def silent_for(self) -> float:
@@ -84,7 +87,6 @@ def stats_view(
 def health_view(feed: FeedState, wall_ms: int, *, draining: bool) -> tuple[bool, Data]:
     """Give `/health`, and whether all is well. A check that is not says why, and since when."""
     stale = feed.silent_for > STALE_SECONDS
-    since = wall_ms - int(feed.silent_for * 1000)
     checks: Data = {
         "state": _check(feed.loaded, "the state is still being read from the stream"),
         "nats": _check(feed.connected, feed.trouble or "not connected to NATS"),
@@ -92,8 +94,9 @@ def health_view(feed: FeedState, wall_ms: int, *, draining: bool) -> tuple[bool,
     }
     if draining:
         checks["serving"] = _check(ok=False, reason="the gateway is shutting down")
-    if stale:
-        checks["feed"]["since"] = since
+    for name in ("nats", "feed"):
+        if not checks[name]["ok"]:
+            checks[name]["since"] = wall_ms - int(feed.silent_for * 1000)
     well = all(check["ok"] for check in checks.values())
     return well, {"status": "ok" if well else "unavailable", "seq": feed.seq, "checks": checks}
 

@@ -4,7 +4,7 @@ What it holds is a fold over the events: a gateway that has just started and one
 hold the same. Who follows a log is not its business, but for telling that there is something new.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from percolator.events import Event, Kind
 from percolator.fanout.conflation import Windows
@@ -79,14 +79,26 @@ class Book:
         """Take note of a seq that holds no valid event."""
         self.seq = seq
 
-    def lose(self, before: int) -> None:
-        """Take note that what the stream held before seq `before` is gone, and was not read."""
-        for log in self.logs.values():
-            if isinstance(log, LosslessLog):
+    def lose(self, before: int, channels: Container[tuple[Kind, str]] | None = None) -> None:
+        """Take note that the stream has a hole before seq `before`, of what nobody has read.
+
+        `channels` may have lost events in it; None: any of them may.
+        """
+        for named, log in self.logs.items():
+            if isinstance(log, LosslessLog) and (channels is None or named in channels):
                 log.break_off(self._next_order(), before)
                 self._mark(log)
-        self.seq = self._start = before - 1
+        self.seq = max(self.seq, before - 1)
+        self._start = max(self._start, before - 1)
         self._complete = False
+
+    def last_seqs(self) -> dict[tuple[Kind, str], int]:
+        """Give the newest event of each lossless channel; 0 where none is known."""
+        return {
+            named: log.last_seq or 0
+            for named, log in self.logs.items()
+            if isinstance(log, LosslessLog)
+        }
 
     def _log(self, kind: Kind, slab: str) -> ChannelLog:
         log = self.logs.get((kind, slab))

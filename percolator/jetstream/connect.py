@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import ParseResult
 
 import nats.errors
 from nats.aio.client import Client
@@ -15,7 +16,7 @@ from percolator.errors import NatsUnreachableError
 from percolator.jetstream import credentials
 
 CONNECT_SECONDS = 2
-CLOSE_SECONDS = 1
+CLOSE_SECONDS = 0.5
 RECONNECT_SECONDS = 1
 PING_SECONDS = 10
 
@@ -37,12 +38,22 @@ class NatsAddress:
         return self.tls_ca is not None or self.url.strip().startswith("tls://")
 
     @property
+    def servers(self) -> list[str]:
+        """The address of each server."""
+        return [part.strip() for part in self.url.split(",")]
+
+    @property
     def shown(self) -> str:
         """The address for people: without user and password."""
         return ", ".join(
             part.partition("://")[0] + "://" + part.partition("://")[2].rpartition("@")[2]
             for part in self.url.split(",")
         )
+
+    def login_to(self, found: ParseResult) -> str:
+        """Name a server that a cluster has told of, with the user of the first that was named."""
+        login, at, _ = self.servers[0].rpartition("://")[2].rpartition("@")
+        return f"{found.scheme}://{login}{at}{found.netloc}"
 
 
 async def connect(
@@ -52,27 +63,39 @@ async def connect(
 
     Raises NatsUnreachableError, and NatsUnfitError where the credentials file is none.
     """
+    return await open_to(address, address.servers, name=name, reconnect=reconnect, closed=closed)
+
+
+async def hang_up(client: Client) -> None:
+    """Close a connection, also where the other side does not answer any more."""
+    with contextlib.suppress(Exception):
+        # After a TLS handshake that failed, the library would wait for its end for ever.
+        await asyncio.wait_for(client.close(), CLOSE_SECONDS)
+
+
+async def open_to(
+    address: NatsAddress, servers: list[str], *, name: str, reconnect: bool, closed: Handler | None
+) -> Client:
+    """Connect to one of these servers of an address, as `connect` does."""
     client = _ClientOverTls() if address.wants_tls else Client()
     try:
         async with asyncio.timeout(CONNECT_SECONDS * 2):
             # It reconnects once it is connected: else the first try would never come to an end.
             await client.connect(
-                servers=[part.strip() for part in address.url.split(",")],
+                servers=servers,
                 name=name,
                 error_cb=_ignore,
                 closed_cb=closed,
                 allow_reconnect=False,
                 max_reconnect_attempts=1,
-                reconnect_time_wait=RECONNECT_SECONDS,
+                reconnect_time_wait=RECONNECT_SECONDS if reconnect else 0,
                 connect_timeout=CONNECT_SECONDS,
                 ping_interval=PING_SECONDS,
                 max_outstanding_pings=2,
                 **_credentials(address),
             )
-    except Exception as error:
-        with contextlib.suppress(Exception):
-            # After a TLS handshake that failed, the library would wait for its end for ever.
-            await asyncio.wait_for(client.close(), CLOSE_SECONDS)
+    except BaseException as error:
+        await hang_up(client)
         reason = _reason(error)
         if reason is None:
             raise
@@ -110,7 +133,7 @@ def _credentials(address: NatsAddress) -> dict[str, Any]:
     return options
 
 
-def _reason(error: Exception) -> str | None:
+def _reason(error: BaseException) -> str | None:
     """Say in words why a connection did not come about; None where it is no such error."""
     match error:
         case nats.errors.NoServersError():

@@ -1,29 +1,37 @@
-"""Direct gets: reading single events out of the stream, without a consumer.
+"""Single events out of the stream, without a consumer: nothing is set up, nothing is left behind.
 
-Any replica answers, in batches: so nothing is set up and nothing is left behind.
+Two ways. A *direct get* is answered by any replica, many events at once; each answer is of one
+replica, which may lag: it is true, but may lack the newest. The stream's *leader* is asked for one
+event at a time, where it matters that there is none.
 """
 
 import asyncio
+import base64
 import json
-from typing import NamedTuple
+from calendar import timegm
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, NamedTuple
 
+import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsClientError
 
 from percolator.errors import NatsUnreachableError
 
 END_OF_BATCH = "204"
 NOT_FOUND = "404"
-ANSWER_SECONDS = 5.0
+NO_MESSAGE_FOUND = 10037
+ANSWER_SECONDS = 4.0
 
 
 class Stored(NamedTuple):
-    """One event as the stream holds it."""
+    """One event as the stream holds it; `time` is when it took it, in nanoseconds since 1970."""
 
     seq: int
     subject: str
     payload: bytes
+    time: int
 
 
 async def direct_get(client: Client, stream: str, request: dict[str, object]) -> list[Stored]:
@@ -46,19 +54,53 @@ async def direct_get(client: Client, stream: str, request: dict[str, object]) ->
             while True:
                 message = await asyncio.wait_for(answers.get(), ANSWER_SECONDS)
                 headers = message.headers or {}
-                status = headers.get("Status")
-                if status in (END_OF_BATCH, NOT_FOUND):
+                if "Nats-Sequence" in headers:  # an event, whatever its publisher wrote besides
+                    found.append(_stored(headers, message.data))
+                elif headers.get("Status") in (END_OF_BATCH, NOT_FOUND):
                     return found
-                if status is not None:
-                    raise NatsUnreachableError(
-                        f"the stream {stream} cannot be read back: "
-                        f"{headers.get('Description', status)}"
-                    )
-                seq, subject = int(headers["Nats-Sequence"]), headers["Nats-Subject"]
-                found.append(Stored(seq, subject, message.data))
+                else:
+                    raise _unreadable(stream, headers.get("Description", "it does not say why"))
         finally:
-            await subscription.unsubscribe()
-    except (TimeoutError, NatsClientError) as error:
-        raise NatsUnreachableError(
-            f"the stream {stream} cannot be read back: {str(error) or 'no answer in time'}"
-        ) from None
+            with suppress(nats.errors.Error):
+                await subscription.unsubscribe()
+    except TimeoutError:
+        raise _unreadable(stream, "no answer in time") from None
+    except nats.errors.Error as error:
+        raise _unreadable(stream, str(error)) from None
+
+
+async def ask_leader(client: Client, stream: str, request: dict[str, object]) -> Stored | None:
+    """Ask the stream's leader for one event; None where there is none.
+
+    Raises NatsUnreachableError where it does not answer in time, or refuses.
+    """
+    try:
+        message = await client.request(
+            f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps(request).encode(), ANSWER_SECONDS
+        )
+    except nats.errors.Error as error:
+        raise _unreadable(stream, str(error)) from None
+    answer: dict[str, Any] = json.loads(message.data)
+    if (refusal := answer.get("error")) is not None:
+        if refusal.get("err_code") == NO_MESSAGE_FOUND:
+            return None
+        raise _unreadable(stream, refusal.get("description", "it does not say why"))
+    event = answer["message"]
+    payload = base64.b64decode(event.get("data", ""))
+    return Stored(event["seq"], event["subject"], payload, _nanoseconds(event["time"]))
+
+
+def _stored(headers: dict[str, str], payload: bytes) -> Stored:
+    time = _nanoseconds(headers["Nats-Time-Stamp"])
+    return Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], payload, time)
+
+
+def _nanoseconds(text: str) -> int:
+    """Read a time as NATS writes it, `2006-01-02T15:04:05.999999999Z`, to the nanosecond."""
+    whole, _, fraction = text.removesuffix("Z").partition(".")
+    seconds = timegm(datetime.fromisoformat(whole).timetuple())
+    return seconds * 1_000_000_000 + int(fraction.ljust(9, "0"))
+
+
+def _unreadable(stream: str, reason: str) -> NatsUnreachableError:
+    return NatsUnreachableError(f"the stream {stream} cannot be read back: {reason}")

@@ -1,42 +1,42 @@
 """The feed: events out of the stream, each once and in order, whatever breaks.
 
-One ordered push consumer, with no acks and in the server's memory, under a supervisor of our own.
-The supervisor knows the last seq that it handed on, the consumer's sequence and the stream's
-epoch. It starts again at last + 1 when a message is missing, when the server falls silent, or when
-the connection ends; what the stream itself has dropped meanwhile, it reports as lost.
-
-Flow control is answered after the events before it have been handed on: so a slow gateway slows
-the server down, and the client library's queue does not overflow.
+A supervisor over one consumer after another. It knows the last seq that it handed on and the life
+of the stream, and starts again at last + 1 when the consumer is in trouble or the connection has
+ended. Where the stream has holes, and where a consumer makes no headway, it reads on by direct
+gets, and says which channels may have lost something.
 """
 
 import asyncio
-import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import nats.errors
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError
+from nats.js.errors import Error as JetStreamError
 
 from percolator.errors import NatsError, NatsUnfitError, StreamConflictError
 from percolator.events import KINDS, SUBJECT_PREFIX
 from percolator.jetstream import stream
+from percolator.jetstream.connect import Handler, hang_up
+from percolator.jetstream.consumer import Consumer, Delivery, Hole, Trouble
+from percolator.jetstream.direct import Stored
 from percolator.jetstream.heads import heads
+from percolator.jetstream.holes import Loss, read_by_page
+from percolator.jetstream.life import Life
+from percolator.jetstream.liveness import insist, is_alive
+from percolator.jetstream.stream import StreamState
 
-HEARTBEAT_SECONDS = 0.5
-SILENCE_SECONDS = 1.5
-"""No event and no heartbeat for so long: the consumer is gone."""
-API_SECONDS = 2.0
+ANSWER_SECONDS = 4.0
+"""For NATS to answer a request."""
+CONSUMER_SECONDS = 0.75
+"""For it to set up a consumer; twice as long after each failure, up to ANSWER_SECONDS."""
 MAX_BACKOFF_SECONDS = 1.0
-YIELD_EVERY = 64
-"""The library hands on a queue of messages in one go; so often, everybody else gets a turn."""
-PENDING_MESSAGES = 512 * 1024
-PENDING_BYTES = 256 * 1024 * 1024
+STEADY_SECONDS = 5.0
+"""A consumer that has lasted for so long was a success, whether or not there were events."""
+
+TROUBLES = (Trouble, NatsError, nats.errors.Error, JetStreamError)
 
 log = logging.getLogger(__name__)
 
@@ -48,17 +48,16 @@ class Sink(Protocol):
         """Reading starts after seq `after`; with another epoch, everything before is void."""
 
     def seed(self, seq: int, subject: str, payload: bytes) -> None:
-        """The newest event of a subject before that."""
+        """The newest valid event of a subject before that."""
 
     def take(self, seq: int, subject: str, payload: bytes) -> None:
         """The next event."""
 
-    def lose(self, before: int) -> None:
-        """Events after the last one and before seq `before` are gone from the stream, unread."""
+    def lose(self, before: int, subjects: frozenset[str]) -> None:
+        """The stream has a hole before seq `before`; these subjects may have lost events in it."""
 
-
-class Trouble(Exception):  # noqa: N818 - a reason to start again, not a fault
-    """The consumer cannot be trusted any more; the text says why."""
+    def last_seqs(self) -> Mapping[str, int]:
+        """The newest event taken of each subject that must not lose any unsaid; 0: none known."""
 
 
 class Feed:
@@ -66,7 +65,7 @@ class Feed:
 
     def __init__(
         self,
-        connect: Callable[[Callable[[], Awaitable[None]]], Awaitable[Client]],
+        connect: Callable[[Handler], Awaitable[Client]],
         stream_name: str,
         sink: Sink,
         *,
@@ -74,9 +73,6 @@ class Feed:
         clock: Callable[[], float],
     ) -> None:
         """`connect` opens a connection that does not reconnect, and calls back when it ended."""
-        self.epoch = ""
-        self.seq = 0
-        """The last seq that was handed on."""
         self.stream_seq = 0
         """The last seq that the stream is known to have."""
         self.lag = 0
@@ -89,21 +85,39 @@ class Feed:
         self.trouble = "not started yet"
         """Why it does not read; empty while it does."""
         self.client: Client | None = None
-        """The connection that it reads from, while there is one."""
+        """The connection that it reads from, while there is one that reads the stream it knows."""
         self._connect = connect
         self._name = stream_name
         self._sink = sink
         self._backlog = backlog
         self._clock = clock
+        self._life = Life(stream_name, clock)
         self._heard = clock()
-        self._consumed = 0
-        self._target = 0
-        self._broken: asyncio.Future[str] | None = None
+        self._consumer: Consumer | None = None
+        self._awaited = 0
+        self._failures = 0
+        self._by_page = False
+
+    @property
+    def epoch(self) -> str:
+        """The life of the stream that it reads."""
+        return self._life.epoch
+
+    @property
+    def created(self) -> str:
+        """Names the creation of that stream."""
+        return self._life.created
+
+    @property
+    def seq(self) -> int:
+        """The last seq that was handed on."""
+        return self._life.seq
 
     @property
     def silent_for(self) -> float:
-        """Seconds since the consumer last showed a sign of life."""
-        return self._clock() - self._heard
+        """Seconds since the stream last showed a sign of life."""
+        heard = self._heard if self._consumer is None else self._consumer.heard
+        return self._clock() - heard
 
     @property
     def loaded(self) -> bool:
@@ -116,20 +130,26 @@ class Feed:
         Raises NatsError only before the state is loaded, and only where trying again is no use:
         there is no JetStream, or the stream is another.
         """
-        failures = 0
         while True:
-            before = self.seq
             try:
                 await self._session()
-            except (Trouble, NatsError, nats.errors.Error, APIError, OSError) as error:
-                hopeless = isinstance(error, NatsUnfitError | StreamConflictError)
-                if hopeless and not self.loaded:
+            except (*TROUBLES, OSError) as error:
+                if _hopeless(error) and not self.loaded:
                     raise
-                self.trouble = str(error) or type(error).__name__
-                log.warning("feed: %s; starting again after seq %d", self.trouble, self.seq)
-            failures = 0 if self.seq > before else failures + 1
-            most = min(MAX_BACKOFF_SECONDS, 0.05 * 2 ** min(failures, 6))
-            await asyncio.sleep(random.uniform(0, most))  # noqa: S311 - jitter
+                self._note(error)
+            except Exception as error:
+                log.exception("feed: an error that nobody foresaw")
+                self._note(error)
+            await self._pause()
+
+    def _note(self, error: Exception) -> None:
+        self._failures += 1
+        self.trouble = str(error) or type(error).__name__
+        log.warning("feed: %s; reading on after seq %d", self.trouble, self.seq)
+
+    async def _pause(self) -> None:
+        most = min(MAX_BACKOFF_SECONDS, 0.05 * 2 ** min(self._failures, 10))
+        await asyncio.sleep(random.uniform(0, most))  # noqa: S311 - jitter
 
     async def _session(self) -> None:
         """One connection, and as many consumers on it as it takes until it fails."""
@@ -137,157 +157,123 @@ class Feed:
 
         async def on_closed() -> None:
             ended.set()
-            self._break("the connection to NATS has ended")
+            if self._consumer is not None:
+                self._consumer.fail(Trouble("the connection to NATS has ended"))
 
         client = await self._connect(on_closed)
-        self.client = client
         try:
             self.connected = True
-            while not ended.is_set():
+            while True:
                 try:
-                    await self._consume(client)
-                except Trouble as trouble:
-                    self.trouble = str(trouble)
-                    log.warning("feed: %s; reading again after seq %d", trouble, self.seq)
-            raise Trouble("the connection to NATS has ended")
+                    await self._read(client)
+                except TROUBLES as error:
+                    if ended.is_set() or _hopeless(error) or not await is_alive(client):
+                        raise
+                    self._note(error)
+                await self._pause()
         finally:
             self.connected, self.client = False, None
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(client.close(), API_SECONDS)
+            await hang_up(client)
 
-    async def _consume(self, client: Client) -> None:
-        """Read with one consumer until it is in trouble."""
-        state = await stream.ensure(client, self._name, timeout=API_SECONDS)
-        await self._place(client, state)
-        self.restarts += 1
-        self._broken = asyncio.get_running_loop().create_future()
-        self._consumed = 0
+    async def _read(self, client: Client) -> None:
+        """Read with one consumer until it is in trouble; which is always raised."""
+        state = await insist(lambda: stream.ensure(client, self._name, timeout=ANSWER_SECONDS))
         self._heard = self._clock()
-        inbox = client.new_inbox()
-        subscription = await client.subscribe(
-            inbox,
-            cb=self._on_message,
-            pending_msgs_limit=PENDING_MESSAGES,
-            pending_bytes_limit=PENDING_BYTES,
-        )
-        consumer = ""
+        await self._place(client, state)
+        self.client = client  # not before: a replay must not read another life than this one
+        if self._by_page and self.seq < state.last_seq:
+            await self._read_by_page(client, state.last_seq)
+        self._by_page = True
+        before, start = self.seq, self._clock()
+        self._consumer = Consumer(client, self._name, clock=self._clock, take=self._take)
         try:
-            info = await client.jetstream(timeout=API_SECONDS).add_consumer(
-                self._name, self._consumer(inbox)
-            )
-            consumer = info.name or ""
-            self.lag = self._target = info.num_pending or 0
-            if not self._target:
-                self._arrived()
-            self.trouble = ""
-            await self._watch()
+            within = min(CONSUMER_SECONDS * 2**self._failures, ANSWER_SECONDS)
+            await self._consumer.run(before, self._opened, within=within)
+        except Hole:
+            raise
+        except Trouble:
+            self._by_page = self.seq == before  # it may have met an event that it cannot read
+            raise
         finally:
-            await self._give_up(client, subscription, consumer)
+            self._heard, self._consumer = self._consumer.heard, None
+            if self.seq > before or self._clock() - start > STEADY_SECONDS:
+                self._failures = 0
 
-    async def _place(self, client: Client, state: stream.StreamState) -> None:
+    # Where to read on.
+
+    async def _place(self, client: Client, state: StreamState) -> None:
         """Find where to read on: after the last seq or, in a stream new to us, the backlog."""
         self.stream_seq = state.last_seq
-        if state.epoch == self.epoch:
-            if state.last_seq < self.seq:
-                raise Trouble(f"the stream has gone back from seq {self.seq} to {state.last_seq}")
-            if state.first_seq > self.seq + 1:
-                self._lose(state.first_seq)
-            return
-        after = max(state.first_seq - 1, state.last_seq - self._backlog, 0)
-        seeds = []
-        if after >= state.first_seq:
+        epoch = await self._life.look(client, state)
+        if epoch != self.epoch:
+            await self._begin(client, state, epoch)
+        elif state.first_seq > self.seq + 1:
+            self._by_page = True
+
+    async def _begin(self, client: Client, state: StreamState, epoch: str) -> None:
+        """Begin with the backlog; where another life was read before, with all that there is."""
+        first = max(state.first_seq, 1)
+        after = first - 1
+        seeds: list[Stored] = []
+        if not self.epoch:
+            after = max(after, state.last_seq - self._backlog)
+        if after >= first:
             for kind in KINDS:
-                pattern = f"{SUBJECT_PREFIX}.{kind}.>"
-                seeds += await heads(client, self._name, pattern, after)
-        first_seq = max(state.first_seq, 1)
-        self._sink.begin(state.epoch, after, first_seq=first_seq, complete=state.complete)
+                seeds += await heads(client, self._name, f"{SUBJECT_PREFIX}.{kind}.>", after)
+            now = await stream.ensure(client, self._name, timeout=ANSWER_SECONDS)
+            if now.epoch != state.epoch:
+                raise Trouble("the stream was replaced while it was looked at")
+            state = now  # it may have dropped something meanwhile
+        first = max(state.first_seq, 1)
+        self._sink.begin(epoch, after, first_seq=first, complete=state.complete)
         for seed in sorted(seeds):
             self._sink.seed(seed.seq, seed.subject, seed.payload)
-        self.epoch, self.seq = state.epoch, after
+        self._life.begin(epoch, state.epoch, after)
 
-    def _consumer(self, inbox: str) -> ConsumerConfig:
-        return ConsumerConfig(
-            description="percolator gateway feed",
-            deliver_subject=inbox,
-            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=self.seq + 1,
-            ack_policy=AckPolicy.NONE,
-            max_deliver=1,
-            flow_control=True,
-            idle_heartbeat=HEARTBEAT_SECONDS,
-            mem_storage=True,
-            num_replicas=1,
-            inactive_threshold=30,
-        )
+    # Reading.
 
-    async def _watch(self) -> None:
-        """Wait for trouble: a break that was noticed, or silence."""
-        assert self._broken is not None
-        while True:
-            done, _ = await asyncio.wait([self._broken], timeout=SILENCE_SECONDS / 3)
-            if done:
-                raise Trouble(self._broken.result())
-            if self.silent_for > SILENCE_SECONDS:
-                raise Trouble("the stream's consumer has fallen silent")
-
-    async def _give_up(self, client: Client, subscription: Subscription, consumer: str) -> None:
-        self._broken = None
-        with contextlib.suppress(Exception):
-            await subscription.unsubscribe()
-        if consumer and client.is_connected:
-            with contextlib.suppress(Exception):
-                await client.jetstream(timeout=0.5).delete_consumer(self._name, consumer)
-
-    async def _on_message(self, message: Msg) -> None:
-        """Hand on one event in its turn, unless its consumer was given up."""
-        if self._broken is None or self._broken.done():
-            return
-        self._heard = self._clock()
-        if message.headers is not None and "Status" in message.headers:
-            await self._on_control(message)
-            return
-        fields = message.reply.split(".")
-        # $JS.ACK.stream.consumer.tries.seq.consumed.time.pending, or with domain and account hash
-        at = 5 if len(fields) == 9 else 7  # noqa: PLR2004
-        seq, consumed = int(fields[at]), int(fields[at + 1])
-        if consumed != self._consumed + 1:
-            self._break(f"message {self._consumed + 1} of the consumer is missing")
-            return
-        self._consumed = consumed
-        if seq != self.seq + 1 and self.ready.is_set():
-            self._lose(seq)
-        self._sink.take(seq, message.subject, message.data)
-        self.seq = seq
-        self.lag = int(fields[at + 3])
-        self.stream_seq = max(self.stream_seq, seq)
-        if consumed >= self._target:
+    def _opened(self, pending: int) -> None:
+        self.restarts += 1
+        self.trouble = ""
+        self.lag = self._awaited = pending
+        if not pending:
             self._arrived()
-        if consumed % YIELD_EVERY == 0:
-            await asyncio.sleep(0)
 
-    async def _on_control(self, message: Msg) -> None:
-        """Answer flow control, and check what a heartbeat says against what has come."""
-        assert message.headers is not None
-        if message.reply:
-            await message.respond(b"")
-            return
-        stalled = message.headers.get("Nats-Consumer-Stalled")
-        if stalled and message._client is not None:  # noqa: SLF001 - a message has no other way to it
-            await message._client.publish(stalled)  # noqa: SLF001
-        consumed = int(message.headers.get("Nats-Last-Consumer", self._consumed))
-        if consumed > self._consumed:
-            self._break(f"message {self._consumed + 1} of the consumer is missing")
+    def _take(self, delivery: Delivery) -> None:
+        self._hand_on(delivery.seq, delivery.subject, delivery.payload, delivery.time)
+        self.lag = delivery.pending
+        self._awaited -= 1
+        if self._awaited <= 0 or not delivery.pending:
+            self._arrived()
 
-    def _lose(self, before: int) -> None:
-        log.warning("feed: the stream has dropped events after seq %d, before %d", self.seq, before)
-        self._sink.lose(before)
-        self.seq = before - 1
+    async def _read_by_page(self, client: Client, last_seq: int) -> None:
+        steps = read_by_page(client, self._name, self.seq, last_seq, self._sink.last_seqs)
+        async for step in steps:
+            self._heard = self._clock()
+            if isinstance(step, Loss):
+                self._lose(step)
+            else:
+                self._hand_on(*step)
+
+    def _hand_on(self, seq: int, subject: str, payload: bytes, time: int) -> None:
+        try:
+            self._sink.take(seq, subject, payload)
+        except Exception:
+            log.exception("feed: event %d could not be taken; its channel goes on after a gap", seq)
+            self._sink.lose(seq + 1, frozenset({subject}))
+        self._life.move(seq, time)
+        self.stream_seq = max(self.stream_seq, seq)
+
+    def _lose(self, loss: Loss) -> None:
+        self._sink.lose(loss.before, loss.subjects)
+        if loss.before > self.seq + 1:
+            self._life.move(loss.before - 1, None)
 
     def _arrived(self) -> None:
         if not self.ready.is_set():
             log.info("feed: state loaded up to seq %d", self.seq)
             self.ready.set()
 
-    def _break(self, reason: str) -> None:
-        if self._broken is not None and not self._broken.done():
-            self._broken.set_result(reason)
+
+def _hopeless(error: Exception) -> bool:
+    return isinstance(error, NatsUnfitError | StreamConflictError)

@@ -27,8 +27,8 @@ async def heads(client: Client, stream: str, pattern: str, up_to: int) -> list[S
     found: list[Stored] = []
     for start in range(0, len(subjects), SUBJECTS_A_REQUEST):
         part = subjects[start : start + SUBJECTS_A_REQUEST]
-        newest = await direct_get(client, stream, {"multi_last": part, "up_to_seq": up_to})
-        valid = [await _valid(client, stream, head) for head in newest]
+        last = await direct_get(client, stream, {"multi_last": part, "up_to_seq": up_to})
+        valid = [await _valid(client, stream, head) for head in last]
         found += [head for head in valid if head is not None]
     return found
 
@@ -39,13 +39,24 @@ async def _valid(client: Client, stream: str, head: Stored) -> Stored | None:
         try:
             decode(head.subject, head.payload)
         except EventError as error:
-            if error.reason == "invalid_subject" or head.seq == 1:
+            if error.reason == "invalid_subject":
                 return None
         else:
             return head
-        request: dict[str, object] = {"multi_last": [head.subject], "up_to_seq": head.seq - 1}
-        older = await direct_get(client, stream, request)
-        if not older:
+        older = await newest(client, stream, head.subject, head.seq - 1)
+        if older is None:
             return None
-        head = older[0]
+        head = older
     return None
+
+
+async def newest(client: Client, stream: str, subject: str, up_to: int) -> Stored | None:
+    """Give the newest message of one subject at or before seq `up_to`, valid or not, if any.
+
+    Raises NatsUnreachableError.
+    """
+    if up_to < 1:
+        return None
+    request: dict[str, object] = {"multi_last": [subject], "up_to_seq": up_to}
+    found = await direct_get(client, stream, request)
+    return found[0] if found else None

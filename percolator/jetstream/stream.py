@@ -11,7 +11,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
-from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavailableError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
 from percolator.events import SUBJECTS
@@ -20,6 +20,8 @@ DAY_SECONDS = 86_400
 MIN_SERVER = (2, 11)
 """The first nats-server that gives the last value of each subject up to a seq."""
 
+NOT_ENABLED = (10039, 10076)
+"""JetStream is not: for the account, at all. Whatever else is amiss may be over in a moment."""
 STREAM_NAME_IN_USE = 10058
 SUBJECTS_OVERLAP = 10065
 
@@ -68,14 +70,16 @@ async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamStat
     context = client.jetstream(timeout=timeout)
     try:
         info = await _create_or_get(context, name)
-    except ServiceUnavailableError:
-        raise NatsUnfitError(_without_jetstream(client)) from None
-    except (nats.errors.NoRespondersError, nats.errors.TimeoutError) as error:
-        if isinstance(error, nats.errors.NoRespondersError):
+    except (ServerError, ServiceUnavailableError) as error:
+        if error.err_code is None or error.err_code in NOT_ENABLED:
             raise NatsUnfitError(_without_jetstream(client)) from None
-        raise NatsUnreachableError(f"JetStream at {_address(client)} does not answer") from None
+        raise NatsUnreachableError(
+            f"JetStream at {_address(client)} is not available: {error.description}"
+        ) from None
     except APIError as error:
         raise _conflict(name, error) from None
+    except nats.errors.Error:
+        raise NatsUnreachableError(f"JetStream at {_address(client)} does not answer") from None
     differing = differences(info.config, name)
     if differing:
         raise StreamConflictError(

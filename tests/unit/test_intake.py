@@ -78,14 +78,40 @@ def test_a_head_is_state_and_no_event(desk: Desk) -> None:
     assert (desk.hall.stats.events, desk.hall.stats.rejected, desk.reports) == ({}, {}, [])
 
 
-def test_what_is_lost_is_passed_on(desk: Desk) -> None:
-    """The hub tells the clients."""
+def test_what_is_lost_is_told_where_it_may_be_missed(desk: Desk) -> None:
+    """To the clients of the channels in question, and to no others."""
     client = Client(desk.hall.hub)
-    desk.hall.hub.subscribe(client.cursor, "trades:SOL", Start())
-    desk.intake.lose(20)
+    for channel in ("trades:SOL", "trades:BTC", "funding:SOL", "price:SOL"):
+        desk.hall.hub.subscribe(client.cursor, channel, Start())
+    desk.intake.lose(20, frozenset({"percolator.trade.SOL", "percolator.price.SOL", "junk"}))
     desk.hall.flush()
     assert client.seqs == ["gap"]
     assert desk.hall.hub.seq == 19
+
+
+def test_a_loss_that_is_told_late_does_not_turn_the_hub_back(desk: Desk) -> None:
+    """The channel's next event came after those of others."""
+    desk.intake.take(30, "percolator.trade.BTC", TRADE)
+    desk.intake.lose(20, frozenset({"percolator.trade.SOL"}))
+    assert desk.hall.hub.seq == 30
+
+
+def test_after_a_hole_nothing_is_taken_for_known_before_it(desk: Desk) -> None:
+    """Also of a channel that nobody has heard of yet."""
+    desk.intake.lose(20, frozenset())
+    desk.intake.take(20, "percolator.trade.SOL", TRADE)
+    log = desk.hall.hub.logs["trade", "SOL"]
+    assert log.latest is not None
+    assert log.latest.prev is None
+
+
+def test_it_says_what_it_has_had_last_of_each_channel_that_loses_nothing(desk: Desk) -> None:
+    """By subject; 0 where nothing is known."""
+    client = Client(desk.hall.hub)
+    desk.hall.hub.subscribe(client.cursor, "funding:SOL", Start())
+    desk.intake.take(11, "percolator.trade.SOL", TRADE)
+    desk.intake.take(12, "percolator.price.SOL", PRICE)
+    assert desk.intake.last_seqs() == {"percolator.trade.SOL": 11, "percolator.funding.SOL": 0}
 
 
 def test_a_rejection_is_logged_with_the_payload_cut(

@@ -1,0 +1,45 @@
+"""Liveness: what to do where the other side may be gone without a word."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
+
+import nats.errors
+from nats.aio.client import Client
+
+ALIVE_SECONDS = 1
+"""For a connection to answer."""
+INSIST_SECONDS = 0.5
+
+T = TypeVar("T")
+
+
+async def is_alive(client: Client) -> bool:
+    """Tell whether a connection still answers."""
+    try:
+        await client.flush(ALIVE_SECONDS)
+    except (nats.errors.Error, OSError):
+        return False
+    # nats-py stops reading for good at a message that it cannot parse; `flush` then says nothing.
+    return client._reading_task is not None and not client._reading_task.done()  # noqa: SLF001
+
+
+async def insist(ask: Callable[[], Coroutine[None, None, T]]) -> T:
+    """Ask, and ask again while there is no answer; the first one counts, whatever it is.
+
+    The server that was asked may be gone, and the one that takes its place has not heard the
+    question. `ask` has a timeout of its own.
+    """
+    asked: set[asyncio.Task[T]] = set()
+    try:
+        while True:
+            asked.add(asyncio.create_task(ask()))
+            done, _ = await asyncio.wait(
+                asked, timeout=INSIST_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if done:
+                return done.pop().result()
+    finally:
+        for each in asked:
+            each.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
