@@ -4,13 +4,17 @@ A *cursor* is one client. A *group* is all clients with the same channels that s
 place: they are owed the same bytes, so these are collected and joined once for all of them.
 """
 
+import logging
 from collections.abc import Callable
+from operator import length_hint
 
 from percolator.fanout.history import History
 from percolator.fanout.log import ChannelLog, LosslessLog, Position
 from percolator.fanout.stats import Stats
 
 Write = Callable[[bytes], None]
+
+log = logging.getLogger(__name__)
 
 TURN_BYTES = 32 * 1024 * 1024
 """A group gets at most this much in one turn, over all its members: so that a turn stays short."""
@@ -44,11 +48,13 @@ class Cursor(Follower):
     its own. A `blocked` one has a full buffer: it is *behind*, and owed nothing until it drains.
     """
 
-    __slots__ = ("blocked", "group", "held", "slabs", "write")
+    __slots__ = ("blocked", "cut_off", "group", "held", "slabs", "write")
 
-    def __init__(self, write: Write) -> None:
+    def __init__(self, write: Write, cut_off: Callable[[], None] = lambda: None) -> None:
         super().__init__({})
         self.write = write
+        self.cut_off = cut_off
+        """Ends the client's connection, without a word."""
         self.group: Group | None = None
         self.blocked = False
         self.held: dict[LosslessLog, History] = {}
@@ -101,5 +107,20 @@ class Group(Follower):
             writes = self._writes = [cursor.write for cursor in self.members]
         stats.messages_sent += messages * len(writes)
         stats.bytes_sent += len(data) * len(writes)
-        for write in writes:
-            write(data)
+        rest = iter(writes)
+        while True:
+            try:
+                for write in rest:
+                    write(data)
+            except Exception:
+                # One client's fault is no reason to leave out those after it.
+                failed = writes[len(writes) - length_hint(rest) - 1]
+                log.exception("a client cannot be written to, and is cut off")
+                self._cut_off(failed)
+            else:
+                return
+
+    def _cut_off(self, write: Write) -> None:
+        """End the client that something was written to: it has not got what the others have."""
+        for cursor in [one for one in self.members if one.write is write]:
+            cursor.cut_off()

@@ -54,6 +54,9 @@ class Wire(Protocol):
     def close(self, close: protocol.Close) -> None:
         """Say why, and end it."""
 
+    def terminate(self) -> None:
+        """End it without a word."""
+
     def end_at(self, time: float, close: protocol.Close) -> None:
         """Close at a time on the clock, instead of any that was set before."""
 
@@ -93,7 +96,7 @@ class ClientSession:
         self._grant: Grant | None = None
         self._context = context
         self._wire = wire
-        self._cursor = Cursor(wire.send)
+        self._cursor = Cursor(wire.send, wire.terminate)
         self._bucket = TokenBucket(
             context.messages_per_second, context.message_burst, context.clock()
         )

@@ -61,7 +61,7 @@ class Pacer:
 
     def _run(self) -> None:
         start = self._loop.time()
-        more = False
+        more = True  # a flush that fails leaves the rest of its queue
         try:
             more = self._flush()
         finally:

@@ -44,6 +44,9 @@ class Wire:
         """The end."""
         self.closed.append(close)
 
+    def terminate(self) -> None:
+        """The end without a word."""
+
     def end_at(self, time: float, close: protocol.Close) -> None:
         """The end, later."""
         self.ends.append((time, close))
