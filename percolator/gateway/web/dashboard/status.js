@@ -19,6 +19,7 @@ export class Status {
   #count = 0;
   #state = { name: "connecting" };
   #health = null;
+  #faultSince; // when this page first heard of it, where the gateway does not say
 
   /** @param {import("../percolator.d.ts").State} state */
   setState(state) {
@@ -29,6 +30,7 @@ export class Status {
   /** What /health says; null where it could not be asked. */
   setHealth(health) {
     this.#health = health;
+    this.#faultSince = this.#fault() && (this.#faultSince ?? Date.now());
     this.render();
   }
 
@@ -62,7 +64,7 @@ export class Status {
     }
     const fault = this.#fault();
     if (name === "live" && fault) {
-      const text = fault.since ? `Stale since ${clock(fault.since)}` : "Stale";
+      const text = `Stale since ${clock(fault.since ?? this.#faultSince)}`;
       return { name: "stale", text, detail: fault.reason };
     }
     return { name, text: SPOKEN[name], detail: here };
