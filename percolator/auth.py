@@ -1,6 +1,6 @@
 """Tokens: who may read what, and until when. Verifies signed JWTs, and mints them.
 
-No I/O but for reading the public key, and no clock of its own: `now` gives Unix seconds. What a
+No I/O but for reading a key, and no clock of its own: `now` gives Unix seconds. What a
 refused token lacked is never said, neither to the client nor by how long the refusal took: each
 token costs one verification of a signature, also one that has none.
 """
@@ -15,9 +15,12 @@ from typing import Annotated
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import (
+    load_pem_private_key,
+    load_pem_public_key,
+)
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
@@ -33,6 +36,7 @@ MAX_TIME = 253_402_300_799
 MIN_RSA_BITS = 2_048
 PATTERN = re.compile(r"\*|(price|trades|funding|\*):([A-Za-z0-9_-]{1,64}|\*)")
 
+SigningKey = str | RSAPrivateKey | Ed25519PrivateKey
 Time = Annotated[float, Field(ge=0, le=MAX_TIME, allow_inf_nan=False)]
 
 
@@ -138,10 +142,10 @@ _SIZES = {"HS256": 32, "RS256": MIN_RSA_BITS // 8, "EdDSA": 64}
 """How many bytes a signature has, about."""
 
 
-def _algorithm(key: str | RSAPublicKey | Ed25519PublicKey) -> str:
+def _algorithm(key: SigningKey | RSAPublicKey | Ed25519PublicKey) -> str:
     if isinstance(key, str):
         return "HS256"
-    return "RS256" if isinstance(key, RSAPublicKey) else "EdDSA"
+    return "RS256" if isinstance(key, RSAPublicKey | RSAPrivateKey) else "EdDSA"
 
 
 def verifier(settings: Settings, now: Callable[[], float]) -> Verifier | None:
@@ -187,12 +191,43 @@ def _unfit_secret() -> SettingsError:
     )
 
 
-def mint(
-    secret: str, channels: Sequence[str], *, now: float, seconds: float, subject: str = ""
-) -> str:
-    """Sign a token for HS256 that lasts so many seconds from `now`, in Unix seconds.
+def private_key(path: Path) -> SigningKey:
+    """Read a key to sign with. Raises SettingsError where it is not one that we take."""
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as error:
+        raise _unfit_to_sign(path, f"cannot be read ({error.strerror})") from None
+    except TypeError:
+        raise _unfit_to_sign(path, "asks for a password") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise _unfit_to_sign(path, "holds no private key") from None
+    if isinstance(key, Ed25519PrivateKey):
+        return key
+    if isinstance(key, RSAPrivateKey) and key.key_size >= MIN_RSA_BITS:
+        return key
+    raise _unfit_to_sign(path, "holds a key of another kind")
 
-    Raises SettingsError where a channel is no pattern, or the time is none.
+
+def _unfit_to_sign(path: Path, what: str) -> SettingsError:
+    return SettingsError(
+        f"{path} {what}; it must be a private key in PEM without a password, "
+        f"RSA of {MIN_RSA_BITS:,} bits or more (RS256) or Ed25519 (EdDSA)"
+    )
+
+
+def mint(
+    key: SigningKey,
+    channels: Sequence[str],
+    *,
+    now: float,
+    seconds: float,
+    subject: str = "",
+    wait: float = 0,
+) -> str:
+    """Sign a token that lasts so many seconds from `now`, in Unix seconds, once `wait` have passed.
+
+    A text is a secret for HS256. Raises SettingsError where a channel is no pattern, or the time
+    is none.
     """
     for channel in channels:
         if not PATTERN.fullmatch(channel):
@@ -200,13 +235,15 @@ def mint(
                 f"no channel or pattern: {channel[:64]!r}; "
                 "say price:SOL, price:*, *:SOL or *, with trades and funding likewise"
             )
-    if not channels or not 0 < seconds <= MAX_TIME - now:
+    if not channels or not 0 <= wait < seconds <= MAX_TIME - now:
         raise SettingsError("a token needs one channel or pattern at least, and a time to last")
     claims: dict[str, object] = {"exp": ceil(now + seconds), "iat": int(now), "aud": AUDIENCE}
     claims["channels"] = list(channels)
     if subject:
         claims["sub"] = subject
+    if wait:
+        claims["nbf"] = int(now + wait)
     try:
-        return jwt.encode(claims, secret, algorithm="HS256")
+        return jwt.encode(claims, key, algorithm=_algorithm(key))
     except jwt.InvalidKeyError:
         raise _unfit_secret() from None

@@ -42,6 +42,15 @@ COMMANDS = {
         "Load a running gateway with clients that check every message.",
     ),
     "publish": Entry("publish", "Events", "Publish events to JetStream."),
+    "doctor": Entry(
+        "doctor.command",
+        "Setting up",
+        "Look at what a person would look at when nothing arrives.",
+    ),
+    "config": Entry(
+        "config", "Setting up", "Show the settings in force, and where each came from."
+    ),
+    "token": Entry("token", "Setting up", "Sign a token for a gateway that has auth switched on."),
 }
 
 

@@ -82,7 +82,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
         f"{flag}/--no-{name.replace('_', '-')}" if switch else flag,
         help=_help(field),
         metavar=None if switch else _metavar(name, field),
-        rich_help_panel=_panel(name),
+        rich_help_panel=panel_of(name),
     )
     kind: Any = bool | None if switch else str | None
     return inspect.Parameter(
@@ -90,7 +90,8 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     )
 
 
-def _panel(name: str) -> str:
+def panel_of(name: str) -> str:
+    """Give the heading under which a setting stands."""
     return next((panel for panel, names in PANELS.items() if name in names), list(PANELS)[-1])
 
 

@@ -4,7 +4,7 @@ import http.client
 import json
 import ssl
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from percolator.errors import GatewayError, GatewayUnreachableError, SettingsError
@@ -43,6 +43,14 @@ class GatewayAddress:
         return f"{host}:{self.port}"
 
 
+class Answer(NamedTuple):
+    """An HTTP answer; `date` is the header of that name."""
+
+    status: int
+    body: bytes
+    date: str | None
+
+
 def address(url: str | None, settings: Settings) -> GatewayAddress:
     """Read an address in any of its forms; without one, take where the settings have a gateway.
 
@@ -71,30 +79,30 @@ def address(url: str | None, settings: Settings) -> GatewayAddress:
 
 def get(gateway: GatewayAddress, path: str, token: str | None = None) -> Any:  # noqa: ANN401 - JSON
     """Fetch a path, parsed as JSON. Raises GatewayError, GatewayUnreachableError."""
-    status, body = fetch(gateway, path, token)
-    if status == http.HTTPStatus.UNAUTHORIZED:
+    answer = fetch(gateway, path, token)
+    if answer.status == http.HTTPStatus.UNAUTHORIZED:
         raise GatewayError(
             f"the gateway at {gateway.http} asks for its stats token: "
             "set PERCOLATOR_STATS_TOKEN to the one that it has"
         )
     try:
-        return json.loads(body)
+        return json.loads(answer.body)
     except ValueError:
         raise GatewayError(
-            f"what answers at {gateway.http}{path} is no percolator gateway (HTTP {status}): "
-            "name it with --url"
+            f"what answers at {gateway.http}{path} is no percolator gateway "
+            f"(HTTP {answer.status}): name it with --url"
         ) from None
 
 
-def fetch(gateway: GatewayAddress, path: str, token: str | None = None) -> tuple[int, bytes]:
-    """Fetch a path: status and body. Raises GatewayUnreachableError."""
+def fetch(gateway: GatewayAddress, path: str, token: str | None = None) -> Answer:
+    """Fetch a path. Raises GatewayUnreachableError."""
     kind = http.client.HTTPSConnection if gateway.secure else http.client.HTTPConnection
     connection = kind(gateway.host, gateway.port, timeout=SECONDS)
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
         connection.request("GET", gateway.prefix + path, headers=headers)
         answer = connection.getresponse()
-        return answer.status, answer.read()
+        return Answer(answer.status, answer.read(), answer.getheader("Date"))
     except (OSError, http.client.HTTPException) as error:
         raise unreachable(gateway, error) from None
     finally:

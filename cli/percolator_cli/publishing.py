@@ -6,13 +6,12 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from percolator.broker import DEFAULT_NATS
 from percolator.errors import EventError
 from percolator.events import Event
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.publisher import Publisher
 from percolator.settings import Settings, load
-
-DEFAULT_NATS = "nats://127.0.0.1:4222"
 
 
 def nats_address(settings: Settings) -> NatsAddress:

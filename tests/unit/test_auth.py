@@ -11,6 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -20,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from percolator import auth
-from percolator.auth import Grant, Verifier, mint, public_key, verifier
+from percolator.auth import Grant, Verifier, mint, private_key, public_key, verifier
 from percolator.errors import SettingsError
 from percolator.settings import Settings
 
@@ -215,6 +216,58 @@ def test_what_is_minted_is_valid_for_so_long() -> None:
     assert verify(token) == Grant("me", ("price:*", "*:SOL"), NOW + 60)
     clock = NOW + 60
     assert verify(token) is None
+
+
+@pytest.mark.parametrize("key", [RSA_KEY, ED_KEY], ids=["RS256", "EdDSA"])
+def test_what_is_minted_with_a_private_key_is_verified_with_its_public_one(
+    key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey, tmp_path: Path
+) -> None:
+    """Read from a file each."""
+    private, public = tmp_path / "private.pem", tmp_path / "public.pem"
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(pem(key))
+    verify = Verifier(public_key(public), lambda: NOW).verify
+    token = mint(private_key(private), ["*:SOL"], now=NOW, seconds=60, subject="me")
+    assert verify(token) == Grant("me", ("*:SOL",), NOW + 60)
+
+
+def test_a_token_may_begin_later() -> None:
+    """Not before, and no longer than without."""
+    clock = NOW
+    verify = Verifier(SECRET, lambda: clock).verify
+    token = mint(SECRET, ["*"], now=NOW, seconds=60, wait=30)
+    assert verify(token) is None
+    clock = NOW + 31
+    assert verify(token) == Grant("", ("*",), NOW + 60)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "holds no private key"),
+        (pem(ED_KEY), "holds no private key"),
+        (
+            RSA_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")),
+            "asks for a password",
+        ),
+        (
+            ec.generate_private_key(ec.SECP256R1()).private_bytes(
+                Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+            ),
+            "another kind",
+        ),
+    ],
+)
+def test_a_file_that_nothing_can_be_signed_with_is_named(
+    content: bytes, words: str, tmp_path: Path
+) -> None:
+    """With what it must be."""
+    file = tmp_path / "key.pem"
+    file.write_bytes(content)
+    with pytest.raises(SettingsError, match=f"key.pem.*{words}.*it must be a private key"):
+        private_key(file)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        private_key(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("channel", ["", "price", "price:SO*", "trade:SOL", "price:SOL:x", "é:*"])

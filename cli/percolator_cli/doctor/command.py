@@ -1,0 +1,50 @@
+"""`percolator doctor`: examined, diagnosed and shown."""
+
+import asyncio
+import json
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from percolator.settings import load
+from percolator_cli import flags as given
+from percolator_cli import gateway, output
+from percolator_cli.command import examples, single
+
+
+@given.with_settings(given.NATS)
+def doctor(
+    *,
+    flags: dict[str, Any],
+    token: Annotated[
+        str | None, typer.Option(help="Token to show to a gateway that asks for one.")
+    ] = None,
+    as_json: given.Json = False,
+    url: given.Url = None,
+) -> None:
+    """Look at what a person would look at when nothing arrives.
+
+    NATS, JetStream, the stream, the age of its events, the gateway, its health, its limits and
+    its clock: each with a verdict, and what to do where something is wrong. The exit code is 1
+    where something is.
+    """
+    from percolator_cli.doctor.diagnose import diagnose  # noqa: PLC0415 - brings NATS and websockets
+    from percolator_cli.doctor.examine import examine  # noqa: PLC0415
+    from percolator_cli.render.doctor import table  # noqa: PLC0415
+
+    settings = load(flags).settings
+    facts = asyncio.run(examine(settings, gateway.address(url, settings), token))
+    findings = diagnose(facts)
+    if as_json:
+        print(json.dumps([finding._asdict() for finding in findings]))
+    else:
+        output.show(partial(table, findings))
+    if any(finding.verdict == "bad" for finding in findings):
+        raise typer.Exit(1)
+
+
+command = single(
+    doctor,
+    examples("percolator doctor", "percolator doctor --url wss://feed.example.org"),
+)

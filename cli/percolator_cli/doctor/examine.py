@@ -1,0 +1,138 @@
+"""Finds out what can be known of a gateway and its NATS. Nothing that fails ends the search."""
+
+import asyncio
+import contextlib
+import email.utils
+import json
+import resource
+import time
+from datetime import UTC, datetime
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
+from websockets.asyncio.client import connect as open_socket
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from percolator import events
+from percolator.descriptors import SPARE
+from percolator.errors import EventError, GatewayError, NatsError
+from percolator.jetstream.connect import connect
+from percolator.jetstream.stream import differences
+from percolator.settings import Settings
+from percolator_cli import gateway
+from percolator_cli.doctor.facts import Facts, GatewayFacts, NatsFacts, StreamFacts
+from percolator_cli.gateway import GatewayAddress
+from percolator_cli.loadtest.plan import is_loopback
+from percolator_cli.publishing import nats_address
+
+SECONDS = 5.0
+
+
+async def examine(settings: Settings, at: GatewayAddress, token: str | None) -> Facts:
+    """Ask both, at the same time."""
+    gateway_facts, nats_facts = await asyncio.gather(_gateway(settings, at, token), _nats(settings))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Facts(
+        gateway_facts,
+        nats_facts,
+        is_local=is_loopback(at.host),
+        descriptors=None if hard == resource.RLIM_INFINITY else hard,
+        descriptors_wanted=settings.max_connections + SPARE,
+    )
+
+
+async def _gateway(settings: Settings, at: GatewayAddress, token: str | None) -> GatewayFacts:
+    facts = GatewayFacts(at.http)
+    try:
+        answer = await asyncio.to_thread(gateway.fetch, at, "/health")
+        facts.health = json.loads(answer.body)
+    except GatewayError as error:
+        facts.trouble = str(error)
+        return facts
+    except ValueError:
+        facts.trouble = f"what answers at {at.http} is no percolator gateway: name it with --url"
+        return facts
+    if answer.date:
+        there = email.utils.parsedate_to_datetime(answer.date).timestamp()
+        facts.clock_ahead = there + 0.5 - time.time()  # the header has whole seconds
+    secret = settings.stats_token.get_secret_value() if settings.stats_token else None
+    try:
+        facts.stats = await asyncio.to_thread(gateway.get, at, "/ws/stats", secret)
+    except GatewayError as error:
+        facts.stats_trouble = str(error)
+    facts.socket_trouble = await _socket_trouble(at, token)
+    return facts
+
+
+async def _socket_trouble(at: GatewayAddress, token: str | None) -> str:
+    """Open a WebSocket as a client does; give why that fails, or nothing."""
+    headers = {"Authorization": f"Bearer {token}"} if token else None
+    try:
+        async with open_socket(
+            f"{at.ws}/ws", additional_headers=headers, open_timeout=SECONDS, proxy=None
+        ) as socket:
+            async with asyncio.timeout(SECONDS):
+                greeting = json.loads(await socket.recv())
+            return "" if greeting.get("type") == "connected" else "the greeting is not a gateway's"
+    except ConnectionClosed as closed:
+        end = closed.rcvd
+        return f"closed with {end.code} {end.reason}".strip() if end else "cut off without a word"
+    except TimeoutError:
+        return "it does not open in time"
+    except (OSError, InvalidHandshake, ValueError) as error:
+        return f"it does not open: {error}"
+
+
+async def _nats(settings: Settings) -> NatsFacts:
+    address = nats_address(settings)
+    facts = NatsFacts(address.shown)
+    try:
+        client = await connect(address, name="percolator doctor", reconnect=False)
+    except NatsError as error:
+        facts.trouble = str(error)
+        return facts
+    try:
+        version = client.connected_server_version
+        facts.version = f"{version.major}.{version.minor}.{version.patch}"
+        await _jetstream(client, settings.stream, facts)
+    finally:
+        await client.close()
+    return facts
+
+
+async def _jetstream(client: Client, name: str, facts: NatsFacts) -> None:
+    context = client.jetstream(timeout=SECONDS)
+    try:
+        info = await context.stream_info(name)
+    except NotFoundError:
+        return
+    except (nats.errors.Error, OSError) as error:
+        reason = str(error).removeprefix("nats: ") or type(error).__name__
+        facts.jetstream_trouble = (
+            f"it cannot be asked for the stream {name} ({reason}): switch JetStream on (-js), "
+            "or give this user the right to ask"
+        )
+        return
+    stream = StreamFacts(name, differences(info.config, name))
+    stream.messages, stream.last_seq = info.state.messages, info.state.last_seq
+    if info.state.messages:
+        with contextlib.suppress(nats.errors.Error, ValueError):
+            await _newest(context, stream)
+    facts.stream = stream
+
+
+async def _newest(context: JetStreamContext, stream: StreamFacts) -> None:
+    """Look at the newest event: when it was stored, and what it says itself."""
+    message = await context.get_msg(stream.name, stream.last_seq)
+    if message.time is None:
+        return
+    stored = message.time.replace(tzinfo=message.time.tzinfo or UTC)
+    stream.newest_age = (datetime.now(UTC) - stored).total_seconds()
+    try:
+        event = events.decode(message.subject or "", message.data or b"")
+    except EventError as error:
+        stream.newest_fault = str(error)
+    else:
+        stream.newest_ahead = event.timestamp / 1_000 - stored.timestamp()

@@ -1,0 +1,45 @@
+"""The settings in force as a table, under their headings."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rich.table import Table
+from rich.text import Text
+
+DEFAULT = "default"
+
+
+class Row(NamedTuple):
+    """A setting: its value as JSON has it, where it came from, and its heading."""
+
+    name: str
+    raw: Any
+    origin: str
+    heading: str
+
+
+def table(rows: Sequence[Row], width: int, *, drawn: bool) -> Table:
+    """Give the table; what is not a default stands out."""
+    grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    grid.add_column(min_width=24, no_wrap=True)
+    grid.add_column(max_width=max(width - 50, 12), overflow="fold")
+    grid.add_column(overflow="fold")
+    for heading in dict.fromkeys(row.heading for row in rows):
+        grid.add_row(Text(heading, "bold"))
+        for row in rows:
+            if row.heading == heading:
+                own = row.origin != DEFAULT
+                style = "cyan" if own and drawn else ""
+                origin = Text(row.origin, style or "dim")
+                grid.add_row(f"  {row.name}", Text(_shown(row.raw), style), origin)
+    return grid
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - as JSON has it
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
