@@ -42,6 +42,7 @@ COMMANDS = {
         "Load a running gateway with clients that check every message.",
     ),
     "publish": Entry("publish", "Events", "Publish events to JetStream."),
+    "tail": Entry("tail", "Events", "Follow channels, as a client would."),
     "doctor": Entry(
         "doctor.command",
         "Setting up",

@@ -1,0 +1,108 @@
+"""`percolator tail` as a process: what it shows, where it begins and ends, and how it goes on."""
+
+import json
+import signal
+
+import pytest
+
+from tests.cli.program import Program, Running, Serving
+from tests.cli.terminal import terminal
+
+
+def publish(percolator: Program, *sizes: int) -> None:
+    """Publish trades."""
+    trade = {"type": "trade", "slab": "SOL", "side": "long", "price": 1.5}
+    lines = "\n".join(json.dumps(trade | {"size": str(size)}) for size in sizes)
+    assert percolator.run("publish", "file", "-", "--anew", stdin=lines).code == 0
+
+
+def sizes(running: Running, count: int) -> list[int]:
+    """Read trades, and give their sizes."""
+    return [int(json.loads(running.line())["size"]) for _ in range(count)]
+
+
+@pytest.mark.usefixtures("serving")
+def test_it_begins_after_a_seq_and_ends_after_a_count(percolator: Program) -> None:
+    """And says nothing else."""
+    publish(percolator, 1, 2, 3, 4)
+    done = percolator.run("tail", "trades:SOL", "--since", "1", "--count", "2", "--json")
+    assert (done.code, done.err) == (0, "")
+    events = [json.loads(line) for line in done.out.splitlines()]
+    assert [(event["seq"], event["prev"], event["size"]) for event in events] == [
+        (2, 1, "2"),
+        (3, 2, "3"),
+    ]
+
+
+@pytest.mark.usefixtures("serving")
+def test_it_begins_with_the_last_events_where_that_is_asked_for(percolator: Program) -> None:
+    """In a pipe as plain text."""
+    publish(percolator, 1, 2, 3)
+    done = percolator.run("tail", "trades:SOL", "--recent", "2", "--count", "2")
+    assert [line.split()[1:] for line in done.out.splitlines()] == [
+        ["trades:SOL", "2", "long", "2", "at", "1.5"],
+        ["trades:SOL", "3", "long", "3", "at", "1.5"],
+    ]
+
+
+def test_it_goes_on_where_it_stopped_when_the_gateway_is_back(percolator: Program) -> None:
+    """With what was published meanwhile: nothing lost, nothing twice, and it says so once."""
+    with percolator.gateway() as gateway:
+        publish(percolator, 1)
+        port = gateway.ws.rpartition(":")[2]
+        args = ("tail", "trades:SOL", "--since", "0", "--json", "--url", gateway.ws)
+        with percolator.start(*args) as tailing:
+            assert sizes(tailing, 1) == [1]
+            publish(percolator, 2)
+            assert sizes(tailing, 1) == [2]
+            gateway.running.signal(signal.SIGKILL)
+            gateway.running.end()
+            assert "trying again" in tailing.complaint("no connection to")
+            publish(percolator, 3, 4)
+            with percolator.gateway("--port", port):
+                assert sizes(tailing, 2) == [3, 4]
+                publish(percolator, 5)
+                assert sizes(tailing, 1) == [5]
+            tailing.signal(signal.SIGINT)
+            assert tailing.end().code == 130
+
+
+@pytest.mark.usefixtures("serving")
+def test_ctrl_c_ends_it_and_leaves_the_terminal_as_it_was(percolator: Program) -> None:
+    """While it waits for events."""
+    publish(percolator, 7)
+    with terminal(percolator, "tail", "trades:SOL", "--recent", "1") as screen:
+        screen.wait_for(b" 7 at ")
+        screen.press_ctrl_c()
+        assert screen.end() == 130
+        assert screen.is_restored()
+        assert b"Traceback" not in screen.shown
+
+
+def test_a_channel_that_is_none_is_wrong_usage(program: Program) -> None:
+    """With what one looks like."""
+    done = program.run("tail", "trades:SOL", "trade:SOL")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("percolator: 'trade:SOL' is not a channel: price:SLAB")
+
+
+def test_what_the_gateway_refuses_is_one_sentence(percolator: Program) -> None:
+    """Here a channel too many."""
+    with percolator.gateway("--max-channels-per-client", "1") as gateway:
+        done = percolator.run("tail", "trades:SOL", "price:SOL", "--url", gateway.ws)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("percolator: the gateway refuses: ")
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("serving")
+def test_a_reader_that_has_seen_enough_is_no_error(percolator: Program, serving: Serving) -> None:
+    """As with `| head -1`."""
+    publish(percolator, *range(20))
+    with percolator.start("tail", "trades:SOL", "--since", "0", "--url", serving.ws) as running:
+        running.line()
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+        publish(percolator, 1)
+        publish(percolator, 2)
+        assert running.process.wait(30) == 0
