@@ -124,11 +124,13 @@ def root() -> Any:  # noqa: ANN401 - as above
     ) -> None:
         """Market data from NATS JetStream to WebSocket clients, nothing lost.
 
-        Start with `percolator serve --demo` in one terminal and `percolator stats --watch` in
-        another. Each command has its own --help, with an example.
+        Start with `percolator serve --demo`; each COMMAND --help has examples.
         """
 
-    return typer.main.get_command(percolator)
+    command = typer.main.get_command(percolator)
+    install, show = command.params[-2:]
+    install.help, show.hidden = "Install completion for this shell.", True  # type: ignore[attr-defined]
+    return command
 
 
 def app() -> int:

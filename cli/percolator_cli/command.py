@@ -4,7 +4,7 @@ Nothing here knows what a command does.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import typer
@@ -39,9 +39,8 @@ class Helpful:
     def format_options(self, ctx: Context, formatter: Formatter) -> None:
         """Write a section for each heading."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-        for param in self.get_params(ctx):  # type: ignore[attr-defined]
-            heading, record = _record(param, ctx)
-            sections.setdefault(heading, []).append(record)
+        for heading, name, meaning in parameters(self, ctx):
+            sections.setdefault(heading, []).append((name, meaning))
         sections |= _commands(self, ctx)
         for heading, records in sections.items():
             if records:
@@ -100,12 +99,22 @@ def single(
     return one
 
 
-def _record(param: Any, ctx: Context) -> tuple[str, tuple[str, str]]:  # noqa: ANN401 - as above
-    """Give heading, name and meaning of a parameter."""
-    if isinstance(param, TyperArgument):
-        return "Arguments", (str(param.metavar or param.name.upper()), param.help or "")
-    heading = getattr(param, "rich_help_panel", None) or "Options"
-    return heading, param.get_help_record(ctx) or ("", "")
+def parameters(command: Any, ctx: Context) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401 - as above
+    """Give heading, name and meaning of each parameter that is not hidden."""
+    for param in command.get_params(ctx):
+        if isinstance(param, TyperArgument):
+            yield "Arguments", str(param.metavar or param.name.upper()), param.help or ""
+        elif not param.hidden:
+            heading = getattr(param, "rich_help_panel", None) or "Options"
+            name, meaning = param.get_help_record(ctx) or ("", "")
+            yield heading, name, _plainly(meaning)
+
+
+def _plainly(meaning: str) -> str:
+    """Say `[default: 10.0; x>=0.1]` as the settings say it: `(default: 10)`."""
+    text, _, extra = meaning.partition("  [")
+    default = re.match(r"default: (.*?)(\.0)?(; |\]$)", extra)
+    return f"{text.removesuffix('.')} (default: {default[1]})." if default else text
 
 
 def _commands(command: Any, ctx: Context) -> dict[str, list[tuple[str, str]]]:  # noqa: ANN401

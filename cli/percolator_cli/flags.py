@@ -5,7 +5,7 @@ and meanings. What a flag's value may be is for the settings to say: here all ar
 """
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -44,6 +44,15 @@ Url = Annotated[
         help="The gateway: http, https, ws or wss, with or without a path "
         "(default: where the settings have it).",
         metavar="URL",
+        rich_help_panel="Gateway",
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        help="Token to show to a gateway that asks for one.",
+        metavar="TOKEN",
         rich_help_panel="Gateway",
     ),
 ]
@@ -96,12 +105,18 @@ def panel_of(name: str) -> str:
 
 
 def _metavar(name: str, field: FieldInfo) -> str:
-    kinds = (field.annotation, *get_args(field.annotation))
+    kinds = set(_kinds(field.annotation))
     if Path in kinds:
         return "DIR" if name.endswith("dir") else "FILE"
     if float in kinds:
         return "SECONDS" if field.description and field.description.endswith(", s") else "N"
     return "N" if int in kinds and name != "port" else name.rpartition("_")[2].upper()
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:  # noqa: ANN401 - any type
+    yield annotation
+    for part in get_args(annotation):
+        yield from _kinds(part)
 
 
 def _help(field: FieldInfo) -> str:

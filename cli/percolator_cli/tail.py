@@ -12,7 +12,7 @@ from percolator.events import parse_channel
 from percolator.settings import load
 from percolator_cli import gateway, output
 from percolator_cli.command import WrongUsageError, examples, single
-from percolator_cli.flags import Json, Url
+from percolator_cli.flags import Json, Token, Url
 from percolator_cli.gateway import GatewayAddress
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def tail(
     count: Annotated[
         int | None, typer.Option(help="End after so many events.", metavar="N", min=1)
     ] = None,
-    token: Annotated[
-        str | None, typer.Option(help="Token to show to a gateway that asks for one.")
-    ] = None,
+    token: Token = None,
     as_json: Json = False,
     url: Url = None,
 ) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -17,9 +17,7 @@ from percolator_cli.command import examples, single
 def doctor(
     *,
     flags: dict[str, Any],
-    token: Annotated[
-        str | None, typer.Option(help="Token to show to a gateway that asks for one.")
-    ] = None,
+    token: given.Token = None,
     as_json: given.Json = False,
     url: given.Url = None,
 ) -> None:

@@ -47,7 +47,10 @@ def loadtest(
         float, typer.Option(help="Time over which the clients come in.", metavar="SECONDS", min=0)
     ] = 0.0,
     slabs: Annotated[
-        int, typer.Option(help="Markets of the test's own, named loadtest-...", metavar="N", min=1)
+        int,
+        typer.Option(
+            help="Markets of the test's own, whose names begin with loadtest-.", metavar="N", min=1
+        ),
     ] = 1,
     slab: Annotated[
         list[str] | None,
@@ -84,9 +87,7 @@ def loadtest(
         ),
     ] = False,
     as_json: given.Json = False,
-    token: Annotated[
-        str | None, typer.Option(help="Token to show to a gateway that asks for one.")
-    ] = None,
+    token: given.Token = None,
     url: given.Url = None,
 ) -> None:
     """Load a running gateway with clients that check every message.

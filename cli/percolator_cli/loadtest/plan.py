@@ -56,7 +56,7 @@ class Numbers:
     Trades carry it in their size, fundings in their rate, both behind figures of this run.
     """
 
-    salt: int = field(default_factory=lambda: secrets.randbelow(10**8))
+    salt: int = field(default_factory=lambda: secrets.randbelow(10**6))
 
     def event(self, number: int, kind: Kind) -> dict[str, Any]:
         """Make the fields of an event, without its time."""
@@ -68,7 +68,7 @@ class Numbers:
                 side = "long" if number % 2 else "short"
                 return {"side": side, "size": f"{self.salt + 1}{number:012}", "price": price}
             case "funding":
-                return {"rate": f"0.{self.salt:08}{number:012}"}
+                return {"rate": f"0.0000{self.salt:06}{number:010}"}
 
     def of_size(self, size: str) -> int | None:
         """Read a trade's number; None where it is not ours."""
@@ -76,7 +76,7 @@ class Numbers:
 
     def of_rate(self, rate: str) -> int | None:
         """Read a funding's number; None where it is not ours."""
-        return int(rate[-12:]) if rate[:-12] == f"0.{self.salt:08}" else None
+        return int(rate[-10:]) if rate[:-10] == f"0.0000{self.salt:06}" else None
 
 
 def own_slabs(count: int) -> tuple[str, ...]:

@@ -14,12 +14,13 @@ NEAR, FULL = 0.8, 1.0
 """From these shares on, a limit is shown as near and as full."""
 LAGGING = 1_000
 """Events by which a gateway may lag behind its stream before that is worth a colour."""
-NAME_COLUMNS = 22
+NAME_COLUMNS = 20
 ROWS_ABOVE = 16
 """What stands above the markets, with their heading."""
 BAR_COLUMNS = 26
 RATE_COLUMNS = 49
 """What the rates take, without their history."""
+RATE_DIGITS = 9
 NARROW = 72
 """Below so many columns, what is only nice to have is left out."""
 
@@ -155,8 +156,9 @@ def _markets(look: Look, width: int, rows: int | None) -> RenderableType:
     columns = NAME_COLUMNS // 2 if narrow else NAME_COLUMNS
     table.add_column(min_width=columns, max_width=columns, no_wrap=True)
     titles = ["clients", "price", *([] if narrow else ["mark", "funding"]), "last event"]
-    for _ in titles:
-        table.add_column(justify="right", min_width=7, no_wrap=True)
+    for title in titles:
+        least = 11 if title == "price" else 7
+        table.add_column(justify="right", min_width=least, no_wrap=True)
     table.add_row(Text("market", "dim"), *(Text(title, "dim") for title in titles))
     shown = names if rows is None or len(names) <= rows else names[: max(rows - 1, 0)]
     for name in shown:
@@ -175,7 +177,8 @@ def _market(market: Data, now_ms: int) -> dict[str, str | Text]:
     cells: dict[str, str | Text] = {
         name: "" if value is None else figures.number(value) for name, value in found.items()
     }
-    cells["funding"] = market.get("funding", {}).get("rate", "")
+    rate = market.get("funding", {}).get("rate", "")
+    cells["funding"] = rate if len(rate) <= RATE_DIGITS else f"{rate[: RATE_DIGITS - 1]}…"
     times = [part["timestamp"] for part in market.values() if isinstance(part, Mapping)]
     age = max(now_ms - max(times), 0) / 1_000 if times else None
     cells["last event"] = "" if age is None else figures.span(age)

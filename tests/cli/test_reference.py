@@ -1,0 +1,23 @@
+"""docs/cli.md is what the commands' own help says."""
+
+from pathlib import Path
+
+from percolator.settings import Settings
+from percolator_cli.app import COMMANDS
+from percolator_cli.reference import reference
+
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+
+
+def test_the_page_is_up_to_date() -> None:
+    """Write it anew with: python -m percolator_cli.reference docs/cli.md."""
+    assert PAGE.read_text(encoding="utf-8") == reference()
+
+
+def test_every_command_and_every_flag_stands_in_it() -> None:
+    """Settings included."""
+    page = PAGE.read_text(encoding="utf-8")
+    for name in COMMANDS:
+        assert f"\n## percolator {name}\n" in page
+    for name in Settings.model_fields:
+        assert f"`--{name.replace('_', '-')} " in page
