@@ -47,7 +47,7 @@ def find(request: Request, path: str) -> Response | None:
     file = served().get(path)
     if file is None:
         return None
-    if file.headers["ETag"] in request.headers.get("If-None-Match", ""):
+    if file.headers["ETag"] in ",".join(request.headers.get_all("If-None-Match")):
         unchanged = http.answer(HTTPStatus.NOT_MODIFIED, b"", file.content_type, file.headers)
         del unchanged.headers["Content-Length"]  # it would be the file's
         return unchanged

@@ -1,0 +1,304 @@
+"""A gateway on the bench: everything but sockets, loop and NATS, driven by calls.
+
+Real connections, guard, sessions and hub, with a clock that is a number and a transport that keeps
+what was written. So a fuzz target sees each exception, and after each example each counter.
+"""
+
+import asyncio
+import json
+import logging
+from types import SimpleNamespace
+from typing import Any, cast
+
+from websockets.frames import Opcode
+
+from percolator.auth import Verifier, mint
+from percolator.fanout.followers import Cursor
+from percolator.fanout.hub import Hub
+from percolator.fanout.limits import SlabLimits
+from percolator.fanout.log import LosslessLog
+from percolator.fanout.session import ClientSession, SessionContext
+from percolator.fanout.stats import Stats
+from percolator.gateway.connection import Connection
+from percolator.gateway.heartbeat import Heartbeat
+from percolator.gateway.server import Gateway, Limits
+from percolator.guard import Guard
+from percolator.intake import Intake
+from percolator.metrics import Metrics, Sources
+from percolator.routes import Routes
+from percolator.settings import Settings
+from percolator.views import market_view, markets_view
+from tests.gateway import what_is_held
+
+SECRET = "a secret of thirty-two bytes or more"
+WALL = 1_700_000_000.0
+MAX_MESSAGE = 4_096
+ANSWER = b"HTTP/1.1 "
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written, and reports nothing by itself."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1), "socket": self})
+        self.written = bytearray()
+        self.ended = False
+        """True once the gateway wants it closed: then nothing more is read from it."""
+        self.aborted = False
+
+    def setsockopt(self, *_: object) -> None:
+        """Be one's own socket."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Keep it."""
+        assert data, "an empty write"
+        if not self.aborted:
+            self.written += data
+
+    def can_write_eof(self) -> bool:
+        """As TCP."""
+        return True
+
+    def write_eof(self) -> None:
+        """The gateway's side is done; it reads on until the other's is too."""
+
+    def is_closing(self) -> bool:
+        """True once either is asked for."""
+        return self.ended
+
+    def close(self) -> None:
+        """Send what is left, then end."""
+        self.ended = True
+
+    def abort(self) -> None:
+        """End at once."""
+        self.ended = self.aborted = True
+
+    def get_write_buffer_size(self) -> int:
+        """All of it is sent at once."""
+        return 0
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """They are taken note of nowhere: tests of slow clients have real sockets."""
+
+
+class Faults(logging.Handler):
+    """What was logged as an error: where a gateway closes a connection for its own fault."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.seen: list[str] = []
+        logging.getLogger("percolator").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it, with its trace."""
+        self.seen.append(logging.Formatter().format(record))
+
+
+FAULTS = Faults()
+
+
+class Bench:
+    """One gateway, for as many examples as one likes; after each of them it must hold nothing."""
+
+    def __init__(self, *, auth: bool = False) -> None:
+        self.now = 1_000.0
+        self.settings = Settings(
+            stats_token="a token",
+            max_connections_per_ip=0,
+            attempts_per_second=0,
+            auth=auth,
+            auth_secret=SECRET if auth else None,
+        )
+        self.stats = Stats(self.now)
+        self.slab_limits = SlabLimits(per_slab=3, channels_per_client=5)
+        self.hub = Hub(
+            clock=self._clock,
+            wake=lambda: None,
+            stats=self.stats,
+            limits=self.slab_limits,
+            log_capacity=4,
+            turn_seconds=1.0,
+        )
+        self.hub.begin("e", 0, first_seq=1, complete=True)
+        verifier = Verifier(SECRET, lambda: WALL) if self.settings.auth else None
+        self.guard = Guard(self.settings, self.stats, self._clock, verifier)
+        self.heartbeat = Heartbeat(self._clock, 30, 10)
+        self.reported = 0
+        self.intake = Intake(self.hub, self.stats, self._clock, self._report)
+        self.backfill = SimpleNamespace(running=0, total=0)
+        self.gateway = self._make_gateway()
+        self.upgraded = 0
+
+    def _clock(self) -> float:
+        return self.now
+
+    def _report(self, *_: object) -> None:
+        self.reported += 1
+
+    def _no_backfill(self, cursor: Cursor, logs: list[LosslessLog], _most: int | None) -> None:
+        """Go on over a gap, as where too many replays run already."""
+        for log in logs:
+            self.hub.release(cursor, log)
+
+    def _make_gateway(self) -> Gateway:
+        settings = self.settings
+        context = SessionContext(
+            hub=self.hub,
+            stats=self.stats,
+            clock=self._clock,
+            wall=lambda: int(WALL * 1_000),
+            messages_per_second=settings.messages_per_second,
+            message_burst=settings.message_burst,
+            replay_limit=settings.replay_limit,
+            backfill=self._no_backfill,
+        )
+
+        def open_session(connection: Connection) -> ClientSession:
+            if not self.guard.asks_for_tokens:
+                return ClientSession(context, connection)
+            return ClientSession(
+                context,
+                connection,
+                lambda token: self.guard.verify(connection.address, token),
+                connection.token,
+            )
+
+        return Gateway(
+            guard=self.guard,
+            traffic=self.stats,
+            heartbeat=self.heartbeat,
+            limits=Limits(MAX_MESSAGE, 65_536, 60, max_sockets=100),
+            clock=self._clock,
+            open_session=open_session,
+            routes=self._routes(),
+            ready=lambda: True,
+        )
+
+    def _routes(self) -> Routes:
+        return Routes(
+            open_views={},
+            counters={},
+            metrics=self.metrics,
+            markets=lambda covers: markets_view(self.hub, covers),
+            market=lambda slab, covers: market_view(self.hub, slab, covers),
+            guard=self.guard,
+            stats_token=self.settings.stats_token,
+        )
+
+    def metrics(self) -> bytes:
+        """What `/metrics` would show."""
+        feed = SimpleNamespace(
+            connected=True, loaded=True, seq=0, stream_seq=0, lag=0, restarts=0, silent_for=0.0
+        )
+        sources = SimpleNamespace(
+            **{name: getattr(self, name) for name in ("settings", "stats", "hub", "heartbeat")},
+            admission=self.guard.admission,
+            slabs=self.slab_limits,
+            backfill=self.backfill,
+            feed=feed,
+            flush_seconds=self.gateway.loop_lag,
+            flush_bytes=self.gateway.loop_lag,
+            loop_lag=self.gateway.loop_lag,
+        )
+        return Metrics(cast("Sources", sources)).render()
+
+    def token(self, *channels: str) -> str:
+        """A token that is valid."""
+        return mint(SECRET, channels, now=WALL, seconds=60)
+
+    def connect(self) -> "Line":
+        """Open a socket."""
+        return Line(self)
+
+    def check(self) -> None:
+        """See that nothing is held, that each client was counted once, and nothing went wrong."""
+        faults, FAULTS.seen = FAULTS.seen, []
+        assert not faults, "\n".join(faults)
+        held = what_is_held(cast("Any", self))
+        assert held == {}, held
+        assert sum(self.stats.closed.values()) == self.upgraded, (self.stats.closed, self.upgraded)
+        assert min([*self.stats.closed.values(), *self.stats.refused.values(), 0]) == 0
+
+
+class Line:
+    """One socket, as its client sees it."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._rest = b""
+        self.wire = Wire()
+        self.head = b""
+        """The head of the answer."""
+        self.body = b""
+        """What follows the head of an answer that is no upgrade."""
+        self.messages: list[Any] = []
+        """Text messages that were not taken yet."""
+        self.close_code: int | None = None
+        self.connection = Connection(bench.gateway)
+        self.connection.connection_made(self.wire)
+
+    def send(self, data: bytes) -> None:
+        """Let bytes arrive, as long as the gateway reads; then read what it says."""
+        if not self.wire.ended:
+            self.connection.data_received(data)
+        self.read()
+
+    def read(self) -> None:
+        """Take apart what the gateway has written; each frame must be one of a server."""
+        data = self._rest + bytes(self.wire.written)
+        self.wire.written.clear()
+        if not self.head:
+            head, end, data = data.partition(b"\r\n\r\n")
+            if not end:
+                assert not head, head
+                return
+            self.head = head
+            assert head.startswith(ANSWER), head
+            self._bench.upgraded += self.is_upgraded
+        if self.is_upgraded:
+            self._rest = self._frames(data)
+        else:
+            self.body += data
+
+    @property
+    def status(self) -> int:
+        """The status of the answer; 0 where there was none."""
+        return int(self.head.split()[1]) if self.head else 0
+
+    @property
+    def is_upgraded(self) -> bool:
+        """True where it is a WebSocket now."""
+        return self.status == 101
+
+    def _frames(self, data: bytes) -> bytes:
+        while len(data) >= 2:
+            assert self.close_code is None, "something after the close frame"
+            first, size, start = data[0], data[1], 2
+            assert first & 0xF0 == 0x80, (
+                f"a frame of a gateway is whole, with no extension: {first}"
+            )
+            if size >= 126:
+                start += 2 if size == 126 else 8
+                size = int.from_bytes(data[2:start])
+            assert len(data) >= start + size, "a frame that is not written whole"
+            self._frame(first & 0x0F, data[start : start + size])
+            data = data[start + size :]
+        return data
+
+    def _frame(self, opcode: int, payload: bytes) -> None:
+        if opcode == Opcode.TEXT:
+            self.messages.append(json.loads(payload))
+        elif opcode == Opcode.CLOSE:
+            self.close_code = int.from_bytes(payload[:2]) if payload else 1005
+        else:
+            assert opcode in (Opcode.PING, Opcode.PONG)
+
+    def take(self) -> list[Any]:
+        """Take the messages that have come."""
+        taken, self.messages = self.messages, []
+        return taken
+
+    def end(self) -> None:
+        """The socket is gone."""
+        self.connection.connection_lost(None)

@@ -1,0 +1,372 @@
+"""The fuzz targets: for each way in, what may come, and what must hold whatever comes.
+
+No exception leaves a target but by a broken promise: each input has an answer, a close or a
+rejection; afterwards nothing is held, and every counter agrees.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from websockets.frames import Frame, Opcode
+
+from percolator.auth import Verifier
+from percolator.events import REASONS
+from tests.client import upgrade
+from tests.fuzz.bench import SECRET, WALL, Bench, Line
+from tests.gateway import event_json
+
+FINAL = frozenset({"subscribed", "unsubscribed", "pong", "authenticated"})
+EVENTS = frozenset({"price", "trade", "funding", "gap"})
+STATUSES = frozenset({0, 101, 200, 400, 401, 404, 405, 426, 429, 431})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`inputs` makes examples; `check` raises where one breaks a promise; `found` once did."""
+
+    inputs: SearchStrategy[Any]
+    check: Callable[[Any], None]
+    found: tuple[Any, ...] = ()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=80),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+slabs = st.sampled_from(["SOL", "BTC", "A", "B", "C", "D", "E", "F"])
+channels = st.builds("{}:{}".format, st.sampled_from(["price", "trades", "funding"]), slabs)
+odd_channels = st.sampled_from(["price", "price:", "price:X:junk", "trade:SOL", "\x00", "é:é"])
+
+
+def mostly(usual: SearchStrategy[Any], other: SearchStrategy[Any]) -> SearchStrategy[Any]:
+    """Give the usual four times in five."""
+    return st.integers(0, 4).flatmap(lambda dice: usual if dice else other)
+
+
+# The head of an HTTP request.
+
+tokens = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
+header_names = st.sampled_from(
+    [
+        *("Host", "Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version"),
+        *("Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol", "Origin", "X-Forwarded-For"),
+        *("Authorization", "Content-Length", "Transfer-Encoding", "If-None-Match", "Expect"),
+    ]
+)
+header_values = st.sampled_from(
+    ["", "websocket", "Upgrade", "13", "AAAAAAAAAAAAAAAAAAAAAA==", "*", "1", "chunked", "::1", ","]
+) | st.text(max_size=30)
+paths = st.sampled_from(
+    ["/", "/ws", "//", "/ws/stats", "/metrics", "/markets", "/markets/SOL", "*", "http://x/"]
+) | st.builds("/{}?token={}".format, tokens, st.text(max_size=20))
+request_lines = st.builds(
+    "{} {} {}".format,
+    mostly(st.just("GET"), tokens),
+    mostly(paths, st.text(max_size=40)),
+    mostly(st.just("HTTP/1.1"), st.sampled_from(["HTTP/1.0", "HTTP/2", "HTP/1.1", ""])),
+)
+header_lines = st.builds("{}: {}".format, mostly(header_names, tokens), header_values)
+
+
+def _assemble(line: str, headers: list[str], ending: bytes) -> bytes:
+    text = "\r\n".join([line, *headers])
+    return text.encode("utf-8", "surrogatepass") + ending
+
+
+heads = (
+    st.builds(
+        _assemble,
+        request_lines,
+        st.lists(mostly(header_lines, st.text(max_size=40)), max_size=8),
+        mostly(st.just(b"\r\n\r\n"), st.binary(max_size=8)),
+    )
+    | st.builds(lambda junk: upgrade() + junk, st.binary(max_size=40))
+    | st.binary(max_size=200)
+    | st.builds(lambda byte: byte * 9_000, st.binary(min_size=1, max_size=1))
+)
+cuts = st.lists(st.integers(0, 400), max_size=4)
+
+
+def pieces(data: bytes, at: list[int]) -> list[bytes]:
+    """Cut bytes in pieces, at these places."""
+    places = [0, *sorted(at), len(data)]
+    return [data[a:b] for a, b in pairwise(places) if data[a:b]]
+
+
+def check_head(example: tuple[bytes, list[int]]) -> None:
+    """An answer of a kind that we give, whole, or a wait that the sweep ends; never a traceback."""
+    with _bench("head") as bench:
+        _check_head(bench, *example)
+
+
+def _check_head(bench: Bench, data: bytes, at: list[int]) -> None:
+    bench.now += 60
+    line = bench.connect()
+    for piece in pieces(data, at):
+        line.send(piece)
+    assert line.status in STATUSES, line.head
+    if line.head and not line.is_upgraded:
+        length = next(
+            part for part in line.head.split(b"\r\n") if part.startswith(b"Content-Length")
+        )
+        assert int(length.split()[1]) == len(line.body)
+    _end_by_sweep(bench, line)
+    bench.guard.sweep()
+
+
+# Frames after the upgrade.
+
+
+def _frame(first: int, payload: bytes) -> bytes:
+    """Frame a payload with any first byte, lawful or not; the mask is one that changes nothing."""
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
+    return bytes([first]) + length + bytes(4) + payload
+
+
+def _lying_frame(first: int, size: int, payload: bytes) -> bytes:
+    return bytes([first, 0x80 | size]) + bytes(4) + payload
+
+
+bytes_ = st.integers(0, 255)
+frames = st.one_of(
+    st.builds(
+        _frame,
+        mostly(st.sampled_from([0x81, 0x01, 0x80, 0x00, 0x82, 0x88, 0x89, 0x8A]), bytes_),
+        st.binary(max_size=200) | st.sampled_from([b'{"type":"ping"}', b"\xff", b"\x03\xe8"]),
+    ),
+    st.builds(_lying_frame, bytes_, st.integers(0, 127), st.binary(max_size=130)),
+    st.builds(_frame, st.sampled_from([0x81, 0x82, 0x01]), st.just(b"x" * 5_000)),
+    st.binary(max_size=30),
+)
+
+
+def check_frames(example: tuple[list[bytes], list[int]]) -> None:
+    """Replies, pongs or a close with a code of ours, and after it silence."""
+    with _bench("frames") as bench:
+        _check_frames(bench, *example)
+
+
+def _check_frames(bench: Bench, sent: list[bytes], at: list[int]) -> None:
+    line = bench.connect()
+    line.send(upgrade())
+    assert line.status == 101
+    for piece in pieces(b"".join(sent), at):
+        line.send(piece)
+        bench.now += 0.1
+        bench.heartbeat.tick()
+        line.read()
+    _end_by_sweep(bench, line)
+
+
+# Messages of a client.
+
+ids = mostly(st.none() | st.integers(-5, 5) | st.text(max_size=5), json_values)
+sinces = mostly(
+    st.integers(0, 40) | st.dictionaries(channels, st.integers(0, 40), max_size=3), json_values
+)
+lists = st.lists(mostly(channels, odd_channels | json_values), max_size=8)
+messages = st.fixed_dictionaries(
+    {"type": mostly(st.sampled_from(["subscribe", "unsubscribe", "ping", "auth"]), json_values)},
+    optional={
+        "channels": mostly(lists, json_values),
+        "slabAddress": mostly(slabs, json_values),
+        "since": sinces,
+        "epoch": mostly(st.sampled_from(["e", "other"]), json_values),
+        "recent": mostly(st.integers(0, 10), json_values),
+        "id": ids,
+        "token": mostly(st.sampled_from(["good", "narrow", "bad"]), json_values),
+    },
+)
+texts = mostly(messages.map(json.dumps), json_values.map(json.dumps) | st.text(max_size=60))
+steps = st.one_of(
+    st.tuples(st.just("say"), texts),
+    st.tuples(st.just("publish"), channels),
+    st.tuples(st.just("flush"), st.none()),
+    st.tuples(st.just("block"), st.booleans()),
+    st.tuples(st.just("wait"), st.floats(0, 2)),
+)
+
+
+def check_messages(example: tuple[bool, list[tuple[str, Any]]]) -> None:
+    """One final reply a request, or errors alone, with its id; events only where asked for."""
+    auth, script = example
+    with _bench("messages with auth" if auth else "messages") as bench:
+        _check_messages(bench, script)
+
+
+def _check_messages(bench: Bench, script: list[tuple[str, Any]]) -> None:
+    line = bench.connect()
+    line.send(upgrade())
+    assert [each["type"] for each in line.take()] == ["connected"]
+    for what, value in script:
+        if line.close_code is not None:
+            break
+        match what:
+            case "say":
+                _say(bench, line, value)
+            case "publish":
+                _publish(bench, value)
+            case "block" if value:
+                line.connection.pause_writing()
+            case "block":
+                line.connection.resume_writing()
+            case "wait":
+                bench.now += value
+        if what != "say":
+            bench.hub.flush()
+            line.read()
+            assert {each["type"] for each in line.take()} <= EVENTS
+    bench.metrics()
+    _end_by_sweep(bench, line)
+
+
+def _say(bench: Bench, line: Line, text: str) -> None:
+    for name, token in (("good", bench.token("*")), ("narrow", bench.token("price:*"))):
+        text = text.replace(f'"token": "{name}"', f'"token": "{token}"')
+    payload = text.encode("utf-8", "surrogatepass")
+    line.send(Frame(Opcode.TEXT, payload).serialize(mask=True))
+    replies = line.take()
+    if line.close_code is not None:
+        return
+    kinds = [each["type"] for each in replies]
+    assert sum(kind in FINAL for kind in kinds) == 1 or set(kinds) == {"error"}, (text, replies)
+    assert kinds[-1] in FINAL | {"error"}
+    request = json.loads(text) if _is_json(text) else None
+    wanted = request.get("id") if isinstance(request, dict) else None
+    for reply in replies:
+        assert reply.get("id") in (wanted, None)
+        assert len(str(reply.get("channel", ""))) <= 64
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _publish(bench: Bench, channel: str) -> None:
+    kind, _, slab = channel.partition(":")
+    name: Any = "trade" if kind == "trades" else kind
+    bench.intake.take(bench.hub.seq + 1, f"percolator.{name}.{slab}", event_json(name))
+
+
+# Events of a publisher.
+
+usual_fields = {
+    "type": st.sampled_from(["price", "trade", "funding", "other"]),
+    "slab": slabs,
+    "price": st.floats() | st.integers() | st.text(max_size=8),
+    "markPrice": st.floats() | st.none(),
+    "side": st.sampled_from(["long", "short", "LONG"]),
+    "size": st.integers(-1, 2**130).map(str) | st.integers(),
+    "rate": st.decimals().map(str) | st.floats(),
+    "timestamp": st.integers(-1, 2**60) | st.floats(),
+    "event": st.sampled_from(["price.updated", "trade.executed", "funding.updated"]),
+    "slabAddress": slabs,
+    "data": st.dictionaries(
+        st.sampled_from(["priceE6", "price", "markPriceE6", "side", "size", "rate", "rateE6"]),
+        st.integers(-5, 10**9) | st.text(max_size=12) | st.floats(),
+    ),
+}
+payloads = st.one_of(
+    st.fixed_dictionaries(
+        {}, optional={name: mostly(usual, json_values) for name, usual in usual_fields.items()}
+    ).map(lambda fields: json.dumps(fields).encode("utf-8", "surrogatepass")),
+    json_values.map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass")),
+    st.binary(max_size=60),
+    st.sampled_from([b"[" * 5_000, b'{"price":1e999}', b"x" * 9_000]),
+)
+subjects = mostly(
+    st.builds("percolator.{}.{}".format, st.sampled_from(["price", "trade", "funding"]), slabs),
+    st.text(max_size=30) | st.sampled_from(["percolator.price", "percolator.x.SOL", ""]),
+)
+
+
+def check_events(example: list[tuple[str, bytes]]) -> None:
+    """Each is taken or rejected, for a reason that we name, and its seq is passed either way."""
+    with _bench("events") as bench:
+        _check_events(bench, example)
+
+
+def _check_events(bench: Bench, example: list[tuple[str, bytes]]) -> None:
+    line = bench.connect()
+    line.send(upgrade())
+    for slab in ("SOL", "BTC"):
+        text = json.dumps({"type": "subscribe", "slabAddress": slab}).encode()
+        line.send(Frame(Opcode.TEXT, text).serialize(mask=True))
+    line.take()
+    for subject, payload in example:
+        before = bench.stats.events.total() + bench.stats.rejected.total()
+        seq = bench.hub.seq + 1
+        bench.intake.take(seq, subject, payload)
+        assert bench.stats.events.total() + bench.stats.rejected.total() == before + 1
+        assert bench.hub.seq == seq
+    bench.now += 1
+    bench.hub.flush()
+    line.read()
+    assert {each["type"] for each in line.take()} <= EVENTS
+    assert set(bench.stats.rejected) <= set(REASONS)
+    assert bench.reported == bench.stats.rejected.total()
+    _end_by_sweep(bench, line)
+
+
+# Tokens.
+
+parts = st.text("ABCxyz019-_=.", max_size=60) | st.text(max_size=20)
+raw_tokens = st.builds(".".join, st.lists(parts, max_size=4)) | st.text(max_size=200)
+
+
+def check_tokens(token: str) -> None:
+    """Nobody guesses one, and no guess is anything but wrong."""
+    assert _VERIFIER.verify(token) is None
+
+
+def _end_by_sweep(bench: Bench, line: Line) -> None:
+    """Let time pass until the gateway has ended what its client did not; then nothing is left."""
+    for _ in range(3):
+        bench.now += 60
+        if not line.wire.ended:
+            bench.gateway._expire()
+        line.read()
+    if not line.is_upgraded and not line.head:
+        assert line.wire.ended, "a request that never comes is not waited for"
+    line.end()
+    bench.check()
+
+
+_BENCHES: dict[str, Bench] = {}
+
+
+@contextmanager
+def _bench(name: str) -> Iterator[Bench]:
+    """Give a target's bench, which stays for the next example, unless this one broke it."""
+    bench = _BENCHES.pop(name, None) or Bench(auth=name.endswith("auth"))
+    yield bench
+    _BENCHES[name] = bench
+
+
+_VERIFIER = Verifier(SECRET, lambda: WALL)
+
+TARGETS = {
+    "head": Target(
+        st.tuples(heads, cuts),
+        check_head,
+        found=((b"GET / HTTP/1.1\r\nIf-None-Match: a\r\nIf-None-Match: b\r\n\r\n", []),),
+    ),
+    "frames": Target(st.tuples(st.lists(frames, max_size=6), cuts), check_frames),
+    "messages": Target(st.tuples(st.booleans(), st.lists(steps, max_size=15)), check_messages),
+    "events": Target(st.lists(st.tuples(subjects, payloads), max_size=5), check_events),
+    "tokens": Target(raw_tokens, check_tokens),
+}

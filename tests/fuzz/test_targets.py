@@ -1,0 +1,32 @@
+"""Every fuzz target, for a few seconds: the same examples each time.
+
+For longer, with new ones each time: python -m tests.fuzz TARGET --seconds 3600
+"""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.fuzz.targets import TARGETS
+
+EXAMPLES = 150
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_nothing_that_comes_in_breaks_a_promise(name: str) -> None:
+    """An answer to everything, and afterwards nothing held and no counter off."""
+    target = TARGETS[name]
+    for example in target.found:
+        target.check(example)
+
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(target.inputs)
+    def run(example: object) -> None:
+        target.check(example)
+
+    run()
