@@ -299,7 +299,7 @@ def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
     """Every line of it, and what it locks away."""
     text = (ROOT / "docs" / "operations" / "percolator.service").read_text()
     unit = tmp_path / "percolator.service"
-    unit.write_text(text.replace("/opt/percolator/bin/percolator", "/bin/true"))
+    unit.write_text(text.replace("/usr/local/lib/percolator/bin/percolator", "/bin/true"))
     done = subprocess.run(
         ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
     )
