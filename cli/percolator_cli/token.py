@@ -18,33 +18,38 @@ UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "": 1}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
 
 
+Patterns = Annotated[
+    list[str],
+    typer.Option(
+        "--channels",
+        help="What it opens: price:SOL, price:*, *:SOL or *, with trades and funding likewise; "
+        "several are divided by commas, or the option repeated.",
+        metavar="PATTERN",
+    ),
+]
+Ttl = Annotated[str, typer.Option(help="How long it lasts: 90s, 15m, 1h or 7d.", metavar="TIME")]
+NotBefore = Annotated[str, typer.Option(help="From when on, counted from now.", metavar="TIME")]
+Subject = Annotated[
+    str,
+    typer.Option(help="Whose it is, for logs of your own.", metavar="NAME", show_default=False),
+]
+PrivateKey = Annotated[
+    Path | None,
+    typer.Option(
+        help="Sign with this key, RSA or Ed25519 in PEM, instead of the secret.", metavar="FILE"
+    ),
+]
+
+
 @given.with_settings(("auth_secret",))
 def token(
     *,
     flags: dict[str, Any],
-    channels: Annotated[
-        list[str],
-        typer.Option(
-            help="What it opens: price:SOL, price:*, *:SOL or *, with trades and funding likewise; "
-            "several are divided by commas, or the option repeated.",
-            metavar="PATTERN",
-        ),
-    ],
-    ttl: Annotated[
-        str, typer.Option(help="How long it lasts: 90s, 15m, 1h or 7d.", metavar="TIME")
-    ] = "1h",
-    not_before: Annotated[
-        str, typer.Option(help="From when on, counted from now.", metavar="TIME")
-    ] = "0s",
-    subject: Annotated[
-        str, typer.Option(help="Whose it is, for the logs of your own.", metavar="NAME")
-    ] = "",
-    private_key: Annotated[
-        Path | None,
-        typer.Option(
-            help="Sign with this key, RSA or Ed25519 in PEM, instead of the secret.", metavar="FILE"
-        ),
-    ] = None,
+    channels: Patterns,
+    ttl: Ttl = "1h",
+    not_before: NotBefore = "0s",
+    subject: Subject = "",
+    private_key: PrivateKey = None,
     as_json: given.Json = False,
 ) -> None:
     """Sign a token for a gateway that has auth switched on.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import typer
@@ -19,6 +19,7 @@ from percolator_cli import flags as given
 from percolator_cli import gateway, output
 from percolator_cli.command import WrongUsageError, examples, single
 from percolator_cli.gateway import GatewayAddress
+from percolator_cli.loadtest import options
 from percolator_cli.loadtest.plan import (
     PER_ADDRESS,
     Plan,
@@ -34,58 +35,17 @@ FELL_SHORT = 3
 def loadtest(
     *,
     flags: dict[str, Any],
-    connections: Annotated[
-        int, typer.Option(help="Clients, spread over the markets.", metavar="N", min=1)
-    ] = 100,
-    duration: Annotated[
-        float, typer.Option(help="How long events are published.", metavar="SECONDS", min=0.1)
-    ] = 10.0,
-    rate: Annotated[
-        float, typer.Option(help="Events a second, over all markets.", metavar="N", min=0.1)
-    ] = 100.0,
-    ramp: Annotated[
-        float, typer.Option(help="Time over which the clients come in.", metavar="SECONDS", min=0)
-    ] = 0.0,
-    slabs: Annotated[
-        int,
-        typer.Option(
-            help="Markets of the test's own, whose names begin with loadtest-.", metavar="N", min=1
-        ),
-    ] = 1,
-    slab: Annotated[
-        list[str] | None,
-        typer.Option(help="A market to use instead; may be repeated.", metavar="SLAB"),
-    ] = None,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="Send made-up events to a --slab on a NATS that is not on loopback."
-        ),
-    ] = False,
-    max_p99_ms: Annotated[
-        float | None,
-        typer.Option(help="Exit with 3 where the p99 latency is longer.", metavar="MS"),
-    ] = None,
-    max_lost: Annotated[
-        int | None,
-        typer.Option(
-            help="Exit with 3 where more events were lost, doubled, out of order or altered.",
-            metavar="N",
-            min=0,
-        ),
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(help="Write the report as a page to look at.", metavar="FILE", dir_okay=False),
-    ] = None,
-    verify_limits: Annotated[
-        bool,
-        typer.Option(
-            "--verify-limits",
-            help="Instead of a load, walk up to each limit of the gateway and one past it: takes a "
-            "minute, and keeps others out for some seconds.",
-        ),
-    ] = False,
+    connections: options.Connections = 100,
+    duration: options.Duration = 10.0,
+    rate: options.Rate = 100.0,
+    ramp: options.Ramp = 0.0,
+    slabs: options.Slabs = 1,
+    slab: options.Slab = None,
+    force: options.Force = False,
+    max_p99_ms: options.MaxP99 = None,
+    max_lost: options.MaxLost = None,
+    report: options.Report = None,
+    verify_limits: options.VerifyLimits = False,
     as_json: given.Json = False,
     token: given.Token = None,
     url: given.Url = None,

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from percolator import protocol
+from percolator_cli.loadtest.account import Account
 from percolator_cli.loadtest.histogram import Histogram
 from percolator_cli.loadtest.measured import Measured, Refusal
-from percolator_cli.loadtest.plan import Thresholds
+from percolator_cli.loadtest.plan import Plan, Thresholds
 
 Data = dict[str, Any]
 
@@ -22,18 +23,9 @@ SHORT = 0.95
 
 def report(measured: Measured, url: str, limits: Mapping[str, int], thresholds: Thresholds) -> Data:
     """Put it all together. `limits` are those of the gateway, as its stats have them."""
-    plan, account = measured.plan, measured.account
-    seconds = measured.publishing or 1.0
-    events = measured.published.total()
     data: Data = {
         "gateway": url,
-        "plan": {
-            "connections": plan.connections,
-            "slabs": list(plan.slabs),
-            "seconds": plan.duration,
-            "eventsPerSec": plan.rate,
-            "rampSeconds": plan.ramp,
-        },
+        "plan": _plan(measured.plan),
         "connections": {
             "opened": measured.opened,
             "refused": list(_refused(measured.refusals, limits)),
@@ -41,35 +33,59 @@ def report(measured: Measured, url: str, limits: Mapping[str, int], thresholds: 
             "fromOneAddress": measured.one_address,
         },
         "handshakeMs": _times(measured.handshakes),
-        "published": {
-            "events": events,
-            **{f"{kind}s": measured.published[kind] for kind in ("trade", "price", "funding")},
-            "perSec": round(events / seconds, 1),
-            "unacknowledged": measured.unacknowledged,
-        },
-        "deliveries": {
-            "messages": measured.deliveries,
-            "perSec": round(measured.deliveries / seconds, 1),
-            "bytes": measured.bytes,
-            "bytesPerSec": round(measured.bytes / seconds),
-            "overTime": list(_over_time(measured)),
-        },
+        "published": _published(measured),
+        "deliveries": _deliveries(measured),
         "latencyMs": _times(measured.latency) | {"histogram": _histogram(measured.latency)},
-        "checked": {
-            "lost": account.lost,
-            "announcedAsGap": account.announced,
-            "doubled": account.doubled,
-            "outOfOrder": account.out_of_order,
-            "altered": account.altered,
-            "wrongPrev": account.misled,
-        },
-        "gaps": account.gaps,
-        "pricesConflated": account.conflated,
+        "checked": _checked(measured.account),
+        "gaps": measured.account.gaps,
+        "pricesConflated": measured.account.conflated,
         "loadTest": _itself(measured),
     }
-    data["verdicts"] = list(_verdicts(data, account.faults, thresholds))
+    data["verdicts"] = list(_verdicts(data, measured.account.faults, thresholds))
     data["passed"] = all(each["passed"] for each in data["verdicts"] if each["threshold"])
     return data
+
+
+def _plan(plan: Plan) -> Data:
+    return {
+        "connections": plan.connections,
+        "slabs": list(plan.slabs),
+        "seconds": plan.duration,
+        "eventsPerSec": plan.rate,
+        "rampSeconds": plan.ramp,
+    }
+
+
+def _published(measured: Measured) -> Data:
+    events = measured.published.total()
+    return {
+        "events": events,
+        **{f"{kind}s": measured.published[kind] for kind in ("trade", "price", "funding")},
+        "perSec": round(events / (measured.publishing or 1), 1),
+        "unacknowledged": measured.unacknowledged,
+    }
+
+
+def _deliveries(measured: Measured) -> Data:
+    seconds = measured.publishing or 1
+    return {
+        "messages": measured.deliveries,
+        "perSec": round(measured.deliveries / seconds, 1),
+        "bytes": measured.bytes,
+        "bytesPerSec": round(measured.bytes / seconds),
+        "overTime": list(_over_time(measured)),
+    }
+
+
+def _checked(account: Account) -> Data:
+    return {
+        "lost": account.lost,
+        "announcedAsGap": account.announced,
+        "doubled": account.doubled,
+        "outOfOrder": account.out_of_order,
+        "altered": account.altered,
+        "wrongPrev": account.misled,
+    }
 
 
 def _times(times: Histogram) -> Data:

@@ -47,7 +47,8 @@ class Sender:
         if self.failure is not None:
             raise self.failure
         while len(self.sent) - self.acknowledged > IN_FLIGHT:
-            await self.wait_for_acks(len(self.sent) - IN_FLIGHT)
+            if not await self.wait_for_acks(len(self.sent) - IN_FLIGHT):
+                raise self._silence()
         now = time.perf_counter()
         timestamp = time.time_ns() // 1_000_000
         for number in range(len(self.sent), len(self.sent) + count):
@@ -89,6 +90,9 @@ class Sender:
             self.seqs[slab, kind].append(int(found[1]))
             self.acknowledged += 1
         self._acked.set()
+
+    def _silence(self) -> NatsError:
+        return self.failure or NatsUnreachableError("JetStream acknowledges nothing more")
 
     def _refused(self, message: Msg) -> NatsError:
         if not message.data:

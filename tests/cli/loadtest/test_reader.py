@@ -1,0 +1,66 @@
+"""A reader's own doings: what is counted when, what it costs, and what may be dropped."""
+
+import time
+
+from percolator_cli.loadtest.histogram import Histogram
+from percolator_cli.loadtest.reference import TRIM_BYTES
+from tests.cli.loadtest.stream import Client, Market, reference
+
+BATCH = 4
+"""Events that come together, as from a gateway under load."""
+
+
+def test_the_latency_of_each_delivery_is_counted() -> None:
+    """From when the event was sent to when it was read, for each client; prices have none."""
+    latency = Histogram()
+    sent = {"1": 10.0, "2": 10.0, "3": 11.0}
+    market, shared = Market(), reference(latency, sent)
+    frames = [market.event("trade", size=size) for size in sent]
+    one, other = Client(shared), Client(shared)
+    one.feed(*frames[:2], market.event("price"), now=10.5)
+    one.feed(frames[2], now=11.5)
+    other.feed(*frames, now=12.0)
+    assert latency.count == 6
+    assert latency.most == 2.0
+    assert [count for _, count in latency.buckets()] == [3, 1, 2]
+
+
+def test_somebody_elses_events_have_no_latency() -> None:
+    """Nobody knows when they were sent."""
+    latency = Histogram()
+    market, shared = Market(), reference(latency)
+    Client(shared).feed(market.event("trade"), market.event("funding"), now=1.0)
+    assert (latency.count, shared.deliveries) == (0, 2)
+
+
+def test_what_is_behind_everybody_is_dropped() -> None:
+    """Memory stays bounded, and what comes later is still compared."""
+    market, shared = Market(), reference()
+    one, other = Client(shared), Client(shared)
+    frame_bytes = 0
+    while shared.end < 2 * TRIM_BYTES:
+        frames = b"".join(market.event("trade") for _ in range(1_000))
+        frame_bytes += len(frames)
+        one.feed(frames)
+        other.feed(frames)
+        shared.trim(min(client.reader.needed for client in (one, other)))
+    assert shared.end == frame_bytes
+    assert len(shared.data) <= TRIM_BYTES + len(frames)
+    late = market.event("trade")
+    one.feed(late)
+    other.feed(late, late)
+    assert one.reader.index == shared.count
+    assert len(other.reader.all_spans()) == 2
+
+
+def test_a_core_checks_200_000_deliveries_a_second_with_time_to_spare() -> None:
+    """500 clients on one market: half of a core's second is left to sockets and events."""
+    market, shared = Market(), reference()
+    clients = [Client(shared) for _ in range(500)]
+    reads = [memoryview(b"".join(market.event("trade") for _ in range(BATCH))) for _ in range(100)]
+    start = time.process_time()
+    for read in reads:
+        for client in clients:
+            client.reader.feed(read, 0.0)
+    assert shared.deliveries == 200_000
+    assert time.process_time() - start < 0.5
