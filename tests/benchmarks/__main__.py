@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import platform
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable
@@ -100,9 +101,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="file to write the results to as JSON")
     parser.add_argument(
         "--gateway",
-        nargs="+",
+        type=shlex.split,
         default=[str(Path(sys.executable).with_name("percolator")), "serve"],
-        help="the command that starts the gateway (default: percolator serve)",
+        metavar="COMMAND",
+        help="what starts the gateway (default: percolator serve)",
     )
     return parser.parse_args()
 
