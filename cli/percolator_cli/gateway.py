@@ -113,8 +113,12 @@ def unreachable(gateway: GatewayAddress, error: Exception) -> GatewayUnreachable
     """Say that no gateway answers, and what to do."""
     if isinstance(error, TimeoutError):
         reason = "it does not answer in time"
+    elif isinstance(error, ssl.SSLCertVerificationError):
+        reason = "its certificate is not trusted here (name its CA in SSL_CERT_FILE)"
     elif isinstance(error, ssl.SSLError):
-        reason = f"TLS fails ({error.reason or 'no TLS there'})".replace("_", " ").lower()
+        reason = "there is no TLS there (say http or ws)"
+    elif isinstance(error, http.client.RemoteDisconnected):
+        reason = "it hangs up (if it speaks TLS, say https or wss)"
     elif isinstance(error, OSError):
         reason = (error.strerror or str(error)).lower()
     else:

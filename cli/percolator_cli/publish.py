@@ -187,10 +187,15 @@ def demo(
 
     The funding rates in it are made up, one a minute for each market.
     """
-    from percolator_cli.publish_demo import play  # noqa: PLC0415 - brings NATS
+    from percolator_cli.publish_demo import Demo  # noqa: PLC0415 - brings NATS
 
-    count = asyncio.run(play(load(flags).settings, speed=speed, loop=loop, slabs=slabs))
-    typer.echo(f"published {count:,} events")
+    playing = Demo()
+    try:
+        asyncio.run(playing.play(load(flags).settings, speed=speed, loop=loop, slabs=slabs))
+    except KeyboardInterrupt:
+        typer.echo(f"percolator: stopped: published {playing.published:,} events", err=True)
+        raise
+    typer.echo(f"published {playing.published:,} events")
 
 
 def _number(text: str) -> float | str:

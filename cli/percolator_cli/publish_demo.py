@@ -6,16 +6,20 @@ from percolator_cli.bars import demo_bar
 from percolator_cli.publishing import publisher
 
 
-async def play(settings: Settings, *, speed: float, loop: bool, slabs: int) -> int:
-    """Play it, and give the number of events. Raises NatsError, also in a group."""
-    published = 0
-    async with publisher(settings, name="percolator demo", reconnect=True) as to:
-        with demo_bar(lambda: published) as tell:
+class Demo:
+    """Plays it, and counts."""
 
-            async def publish(subject: str, payload: bytes) -> None:
-                nonlocal published
-                await to.publish(subject, payload)
-                published += 1
-                tell(None)
+    def __init__(self) -> None:
+        self.published = 0
 
-            return await tape.play(publish, speed=speed, loop=loop, slabs=slabs)
+    async def play(self, settings: Settings, *, speed: float, loop: bool, slabs: int) -> None:
+        """Play it, once or until it is cancelled. Raises NatsError, also in a group."""
+        async with publisher(settings, name="percolator demo", reconnect=True) as to:
+            with demo_bar(lambda: self.published) as tell:
+
+                async def publish(subject: str, payload: bytes) -> None:
+                    await to.publish(subject, payload)
+                    self.published += 1
+                    tell(None)
+
+                await tape.play(publish, speed=speed, loop=loop, slabs=slabs)

@@ -214,4 +214,5 @@ def test_the_demo_goes_round_until_it_is_stopped(percolator: Program) -> None:
         screen.press_ctrl_c()
         assert screen.end() == 130
         assert screen.is_restored()
+        assert b"stopped: published" in screen.shown
         assert b"Traceback" not in screen.shown
