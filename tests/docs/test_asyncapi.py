@@ -1,0 +1,133 @@
+"""docs/asyncapi.yaml says what the code does: real messages fit it, and others do not."""
+
+import json
+from typing import Any
+
+import pytest
+
+from percolator import protocol
+from percolator.errors import RequestError
+from percolator.events import decode
+from tests.docs import plain_yaml
+from tests.docs.pages import ROOT
+from tests.docs.schema import fits, resolve
+from tests.unit.wire import message
+
+DOCUMENT = plain_yaml.read((ROOT / "docs" / "asyncapi.yaml").read_text())
+PRICE = decode("percolator.price.SOL", b'{"price":1.5,"timestamp":7}')
+MARKED = decode("percolator.price.SOL", b'{"price":1.5,"markPrice":2,"indexPrice":3,"timestamp":7}')
+TRADE = decode(
+    "percolator.trade.SOL",
+    b'{"side":"long","size":"340282366920938463463374607431768211455",'
+    b'"price":1e-7,"timestamp":9007199254740991}',
+)
+FUNDING = decode("percolator.funding.S-_1", b'{"rate":"-0.0001","timestamp":0}')
+ENVELOPE = decode(
+    "percolator.funding.SOL", b'{"event":"funding.updated","data":{"rateE6":-1},"timestamp":0}'
+)
+ENCODED = [
+    ("connected", protocol.connected("66", 0)),
+    ("subscribed", protocol.subscribed(["price:SOL", "trades:S-_1"], None)),
+    ("subscribed", protocol.subscribed([], "a")),
+    ("unsubscribed", protocol.unsubscribed(["funding:SOL"], 7)),
+    ("pong", protocol.pong(1, -7)),
+    ("authenticated", protocol.authenticated(["price:*", "*"], "x")),
+    *(("error", protocol.error(RequestError(c, "text", "x"), None)) for c in protocol.ERRORS),
+    ("error", protocol.error(RequestError("invalid_json", "text"), 1)),
+    ("closing", protocol.closing(0)),
+    ("gap", protocol.gap("trades:SOL", 1, 5)),
+    ("gap", protocol.gap("trades:SOL", 1, 5, "66")),
+    ("price", protocol.event_message(PRICE, 1, None)),
+    ("price", protocol.event_message(MARKED, 1, None, snapshot=True)),
+    ("trade", protocol.event_message(TRADE, 2, 0)),
+    ("trade", protocol.event_message(TRADE, 2, None, snapshot=True)),
+    ("funding", protocol.event_message(FUNDING, 2, 1, snapshot=True)),
+    ("funding", protocol.event_message(ENVELOPE, 2, None)),
+]
+CLIENT = [
+    {"type": "subscribe", "channels": ["price:SOL"]},
+    {"type": "subscribe", "channels": ["price:SOL", "nothing:SOL"]},
+    {"type": "subscribe", "channels": ["trades:a:b"]},
+    {"type": "subscribe", "channels": ["trades:SOL"], "since": 4, "epoch": "e", "id": 1},
+    {"type": "subscribe", "channels": ["trades:SOL"], "since": {"trades:SOL": 4}},
+    {"type": "subscribe", "channels": ["trades:SOL"], "since": {"trades:SOL": -4}},
+    {"type": "subscribe", "channels": ["trades:SOL"], "since": -1},
+    {"type": "subscribe", "channels": ["trades:SOL"], "since": None, "recent": 3},
+    {"type": "subscribe", "channels": ["trades:SOL"], "recent": "3"},
+    {"type": "subscribe", "channels": ["trades:SOL"], "epoch": 3},
+    {"type": "subscribe", "channels": []},
+    {"type": "subscribe"},
+    {"type": "subscribe", "slabAddress": "SOL"},
+    {"type": "subscribe", "slabAddress": "S L"},
+    {"type": "unsubscribe", "channels": ["price:SOL"], "id": "x" * 64},
+    {"type": "unsubscribe", "channels": ["price:SOL"], "id": "x" * 65},
+    {"type": "unsubscribe", "slabAddress": "SOL", "id": True},
+    {"type": "unsubscribe", "slabAddress": "SOL", "also": "ignored"},
+    {"type": "ping"},
+    {"type": "ping", "id": None},
+    {"type": "ping", "id": []},
+    {"type": "auth", "token": "t"},
+    {"type": "auth", "token": ""},
+    {"type": "auth"},
+    {"type": "other"},
+    {},
+]
+
+
+def payload(name: str) -> Any:  # noqa: ANN401 - a schema
+    return DOCUMENT["components"]["messages"][name]["payload"]
+
+
+def names_of(operation: str) -> list[str]:
+    """Follow an operation's references, through the channel, to the messages' names."""
+    through = [resolve(m["$ref"], DOCUMENT) for m in DOCUMENT["operations"][operation]["messages"]]
+    assert all(resolve(each["$ref"], DOCUMENT) for each in through)
+    return [each["$ref"].rpartition("/")[2] for each in through]
+
+
+def parses(given: object) -> bool:
+    """Whether the gateway takes a message, and all of it."""
+    try:
+        command = protocol.parse(json.dumps(given).encode())
+    except protocol.Unreadable:
+        return False
+    return not getattr(command, "errors", ())
+
+
+@pytest.mark.parametrize(("name", "frame"), ENCODED)
+def test_what_the_gateway_sends_fits_its_schema(name: str, frame: bytes) -> None:
+    """And the schema of its name alone; without a required field, or with another, it does not."""
+    sent = message(frame)
+    assert [each for each in names_of("toClient") if fits(sent, payload(each), DOCUMENT)] == [name]
+    assert not fits({**sent, "another": 1}, payload(name), DOCUMENT)
+    for field in payload(name)["required"]:
+        less = {key: value for key, value in sent.items() if key != field}
+        assert not fits(less, payload(name), DOCUMENT)
+        assert not fits({**sent, field: {}}, payload(name), DOCUMENT)
+
+
+def test_every_message_and_field_that_is_described_is_sent() -> None:
+    """So that nothing stands there which no gateway says."""
+    assert {name for name, _ in ENCODED} == set(names_of("toClient"))
+    for name in names_of("toClient"):
+        seen = {key for each, frame in ENCODED if each == name for key in message(frame)}
+        assert seen == set(payload(name)["properties"])
+
+
+@pytest.mark.parametrize("given", CLIENT, ids=json.dumps)
+def test_a_message_fits_where_the_gateway_takes_it(given: dict[str, Any]) -> None:
+    """And does not where the gateway finds fault with it."""
+    fit = any(fits(given, payload(name), DOCUMENT) for name in names_of("fromClient"))
+    assert fit == parses(given)
+
+
+def test_the_error_codes_are_those_of_the_code() -> None:
+    """In its order."""
+    assert payload("error")["properties"]["code"]["enum"] == list(protocol.ERRORS)
+
+
+def test_every_message_is_in_an_operation() -> None:
+    """And in the channel."""
+    every = set(DOCUMENT["components"]["messages"])
+    assert every == set(names_of("toClient")) | set(names_of("fromClient"))
+    assert every == set(DOCUMENT["channels"]["socket"]["messages"])
