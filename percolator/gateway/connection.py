@@ -175,7 +175,8 @@ class Connection(asyncio.Protocol):
     def close(self, close: protocol.Close) -> None:
         """Say why and wait, for a bounded time, until the other side has closed too."""
         if self.state is State.OPEN and self._protocol is not None:
-            self._protocol.send_close(close.code, close.reason)
+            if self._protocol.state is OPEN:  # else something later in the same read has ended it
+                self._protocol.send_close(close.code, close.reason)
             self._begin_closing()
             self._transmit()
 

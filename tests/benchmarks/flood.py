@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 
 import nats
@@ -90,10 +91,13 @@ async def latencies(clients: list[Reader], publisher: Publisher, seconds: float)
 async def attack(port: int) -> None:
     """Attack until killed."""
     os.nice(10)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(_knock(port))
-        for number in range(GARBAGE):
-            group.create_task(_send_garbage(port, f"127.0.3.{number + 1}"))
+    await asyncio.gather(*attack_parts(port))
+
+
+def attack_parts(port: int) -> list[Coroutine[None, None, None]]:
+    """Give what the attackers do, each for ever."""
+    garbage = [_send_garbage(port, f"127.0.3.{number + 1}") for number in range(GARBAGE)]
+    return [_knock(port), *garbage]
 
 
 async def _knock(port: int) -> None:

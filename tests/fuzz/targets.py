@@ -133,6 +133,11 @@ def _frame(first: int, payload: bytes) -> bytes:
     return bytes([first]) + length + bytes(4) + payload
 
 
+def _many(first: int, count: int) -> bytes:
+    """More than a client may say at once."""
+    return _frame(first, b'{"type":"ping"}') * count
+
+
 def _lying_frame(first: int, size: int, payload: bytes) -> bytes:
     return bytes([first, 0x80 | size]) + bytes(4) + payload
 
@@ -146,6 +151,7 @@ frames = st.one_of(
     ),
     st.builds(_lying_frame, bytes_, st.integers(0, 127), st.binary(max_size=130)),
     st.builds(_frame, st.sampled_from([0x81, 0x82, 0x01]), st.just(b"x" * 5_000)),
+    st.builds(_many, st.sampled_from([0x81, 0x89, 0x8A, 0x01]), st.integers(20, 30)),
     st.binary(max_size=30),
 )
 
@@ -365,7 +371,11 @@ TARGETS = {
         check_head,
         found=((b"GET / HTTP/1.1\r\nIf-None-Match: a\r\nIf-None-Match: b\r\n\r\n", []),),
     ),
-    "frames": Target(st.tuples(st.lists(frames, max_size=6), cuts), check_frames),
+    "frames": Target(
+        st.tuples(st.lists(frames, max_size=6), cuts),
+        check_frames,
+        found=(([_many(0x81, 23), b"\xff\xff"], []),),
+    ),
     "messages": Target(st.tuples(st.booleans(), st.lists(steps, max_size=15)), check_messages),
     "events": Target(st.lists(st.tuples(subjects, payloads), max_size=5), check_events),
     "tokens": Target(raw_tokens, check_tokens),

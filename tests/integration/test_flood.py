@@ -1,0 +1,48 @@
+"""A flood of attempts and of garbage: refused, counted, and nothing to those who behave."""
+
+import asyncio
+
+import pytest
+
+from percolator.settings import Settings
+from tests.benchmarks.flood import attack_parts
+from tests.gateway import eventually
+from tests.integration.conftest import StartGateway
+
+DEFAULTS = Settings()
+HONEST = 20
+
+
+async def test_a_flood_costs_those_who_behave_no_event(
+    start_gateway: StartGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the limits as they are: every trade arrives, once and in order, while it lasts."""
+    gateway = await start_gateway(
+        attempts_per_second=DEFAULTS.attempts_per_second,
+        messages_per_second=DEFAULTS.messages_per_second,
+        max_connections_per_ip=DEFAULTS.max_connections_per_ip,
+    )
+    stats = gateway.service.stats
+    honest = []
+    for number in range(HONEST):
+        client = await gateway.knock(local=f"127.0.2.{number // 4 + 1}")
+        await client.subscribed("trades:SOL")
+        honest.append(client)
+    attackers = [asyncio.create_task(part) for part in attack_parts(gateway.port)]
+    seqs: list[int] = []
+    async with asyncio.timeout(50):
+        while stats.refused["attempts"] < 200 or stats.closed.total() < 200 or len(seqs) < 100:
+            seqs.append(await gateway.publish("trade", "SOL"))
+    for part in attackers:
+        part.cancel()
+    await asyncio.gather(*attackers, return_exceptions=True)
+    for client in honest:
+        got = await client.take(len(seqs))
+        assert [each["seq"] for each in got] == seqs
+        assert [each["prev"] for each in got] == [0, *seqs[:-1]]
+        assert client.close_received is None
+    await eventually(lambda: gateway.service.guard.admission.total == HONEST)
+    assert set(stats.closed) <= {1002, 1006, 1007, 1008, 1009}
+    refusals = [line for line in caplog.messages if line.startswith("refused: ")]
+    assert len(refusals) <= 6
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
