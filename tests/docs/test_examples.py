@@ -1,0 +1,104 @@
+"""Every example in the README and in docs/ is one: commands are understood, messages are messages.
+
+In a message, `N`, `M` and `…` stand for a number or a list; nothing is left out for that.
+"""
+
+import ast
+import inspect
+import json
+import re
+import shlex
+import textwrap
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from percolator import client, events, protocol
+from percolator_cli.app import root
+from tests.docs.pages import blocks, lines
+from tests.docs.schema import fits
+from tests.docs.test_asyncapi import DOCUMENT, names_of, payload
+
+COMMAND = re.compile(r"(?:.*\| )?percolator (?!\w*\.)(?P<rest>(?!is ready| )\S.*)")
+MESSAGE = re.compile(r"(?:> )?(?:(?P<subject>percolator\.\S+) +)?(?P<json>\{\".*)")
+FROM_CLIENT = {"subscribe", "unsubscribe", "ping", "auth"}
+
+TYPED = [each for each in lines() if COMMAND.fullmatch(each[1]) and "[OPTIONS]" not in each[1]]
+WRITTEN = [each for each in lines() if MESSAGE.fullmatch(each[1])]
+CODE = [block for block in blocks() if block.language in ("python", "toml", "json")]
+
+
+def filled(text: str) -> Any:  # noqa: ANN401 - any JSON
+    """Read the JSON that a line begins with, with something in each open place."""
+    for place, value in (("[…]", "[]"), ('"code":"…"', '"code":"unknown_type"')):
+        text = text.replace(place, value)
+    text = re.sub(r'":(?:…|[NM]\b)', '":1', text)
+    return json.JSONDecoder().raw_decode(text)[0]
+
+
+@pytest.mark.parametrize(("page", "line"), TYPED)
+def test_a_command_in_the_documentation_is_understood(
+    page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Down to its last option, by the program's own parser; the files that it names are there."""
+    monkeypatch.chdir(tmp_path)
+    match = COMMAND.fullmatch(line)
+    assert match, page
+    words = shlex.split(match["rest"], comments=True)
+    for word in words:
+        if re.fullmatch(r"\w+\.\w+", word) and not word[0].isdigit():
+            (tmp_path / word).touch()
+    command, context = root(), None
+    while hasattr(command, "resolve_command"):
+        context = command.make_context("percolator", list(words[:0]), resilient_parsing=True)
+        _, command, words = command.resolve_command(context, words)
+    assert command, page
+    command.make_context(command.name, list(words), parent=context)
+
+
+@pytest.mark.parametrize(("page", "line"), WRITTEN)
+def test_a_message_in_the_documentation_is_one(page: str, line: str) -> None:
+    """An event is decoded, a client's message parsed, a gateway's fits its schema."""
+    match = MESSAGE.fullmatch(line)
+    assert match, page
+    message = filled(match["json"])
+    if match["subject"] or "event" in message:
+        kind = message.get("event", "price.updated").partition(".")[0]
+        subject = match["subject"] or events.subject_of(kind, message["slabAddress"])
+        assert events.decode(subject, json.dumps(message).encode()).type in events.KINDS
+    elif message["type"] in FROM_CLIENT:
+        command = protocol.parse(json.dumps(message).encode())
+        assert not getattr(command, "errors", ())
+    else:
+        assert message["type"] in names_of("toClient")
+        assert fits(message, payload(message["type"]), DOCUMENT)
+
+
+def test_there_are_examples_of_each_kind() -> None:
+    """So that a slip in how they are found does not let all of them pass."""
+    assert {"README.md", "docs/quickstart.md"} <= {page for page, _ in TYPED}
+    kinds = {filled(line[line.index("{") :]).get("type") for _, line in WRITTEN}
+    assert {*FROM_CLIENT, *names_of("toClient")} <= kinds
+
+
+@pytest.mark.parametrize("block", CODE, ids=lambda block: f"{block.page}:{block.language}")
+def test_code_in_the_documentation_is_code(block: Any) -> None:  # noqa: ANN401 - a Block
+    """Python compiles, TOML and JSON are read."""
+    reads: dict[str, Callable[[str], object]] = {
+        "python": ast.parse,
+        "toml": tomllib.loads,
+        "json": json.loads,
+    }
+    assert reads[block.language](block.text) is not None
+
+
+def test_the_example_of_the_python_client_compiles() -> None:
+    """As the body of a coroutine."""
+    _, _, rest = (inspect.getdoc(client) or "").partition("\n\n")
+    indented = [line for line in rest.splitlines() if line.startswith("    ") or not line]
+    body = textwrap.indent(textwrap.dedent("\n".join(indented)), "    ")
+    assert "async for" in body
+    assert ast.parse(f"async def example():\n{body}").body
