@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
+
+from percolator_cli.app import app
+
 PROGRAM = Path(sys.executable).with_name("percolator")
 PATIENCE = 30.0
 READY = re.compile(
@@ -67,6 +71,17 @@ class Program:
             check=False,
         )
         return Done(_shell_code(ended.returncode), ended.stdout, ended.stderr)
+
+    def call(self, capsys: pytest.CaptureFixture[str], *args: str) -> Done:
+        """Run to the end within this process: the same but quicker, for what needs nobody else."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            for name, value in self.settings.items():
+                patch.setenv(f"PERCOLATOR_{name.upper()}", str(value))
+            patch.setattr(sys, "argv", ["percolator", *args])
+            code = app()
+        out, err = capsys.readouterr()
+        return Done(code, out, err)
 
     @contextmanager
     def start(self, *args: str) -> Iterator["Running"]:

@@ -30,9 +30,11 @@ def test_each_command_is_listed_with_the_line_it_has_itself(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", app.COMMANDS)
-def test_the_help_of_each_command_ends_with_an_example(program: Program, name: str) -> None:
+def test_the_help_of_each_command_ends_with_an_example(
+    program: Program, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
     """One that can be typed as it stands."""
-    done = program.run(name, "--help")
+    done = program.call(capsys, name, "--help")
     assert done.code == 0
     assert f"\n  percolator {name}" in done.out.partition("Examples:")[2]
 

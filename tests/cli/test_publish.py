@@ -28,45 +28,39 @@ def stored(nats_url: str, stream: str, seq: int) -> tuple[str, dict[str, Any]]:
     return asyncio.run(get())
 
 
-@pytest.mark.parametrize(
-    ("args", "subject", "event"),
-    [
-        ("price SOL 1.5", "percolator.price.SOL", {"price": 1.5}),
-        (
-            "price SOL 1.5 --mark 1.51 --index 1.49",
-            "percolator.price.SOL",
-            {"price": 1.5, "markPrice": 1.51, "indexPrice": 1.49},
-        ),
-        (
-            "trade SOL long 1000000 1.5",
-            "percolator.trade.SOL",
-            {"side": "long", "size": "1000000", "price": 1.5},
-        ),
-        ("funding SOL 0.0001", "percolator.funding.SOL", {"rate": "0.0001"}),
-        ("funding SOL -0.0001", "percolator.funding.SOL", {"rate": "-0.0001"}),
-        ("funding SOL -2e-5", "percolator.funding.SOL", {"rate": "-0.00002"}),
-    ],
-)
+EVENTS: list[tuple[str, str, dict[str, Any]]] = [
+    ("price SOL 1.5", "percolator.price.SOL", {"price": 1.5}),
+    (
+        "price SOL 1.5 --mark 1.51 --index 1.49",
+        "percolator.price.SOL",
+        {"price": 1.5, "markPrice": 1.51, "indexPrice": 1.49},
+    ),
+    (
+        "trade SOL long 1000000 1.5",
+        "percolator.trade.SOL",
+        {"side": "long", "size": "1000000", "price": 1.5},
+    ),
+    ("funding SOL 0.0001", "percolator.funding.SOL", {"rate": "0.0001"}),
+    ("funding SOL -0.0001", "percolator.funding.SOL", {"rate": "-0.0001"}),
+    ("funding SOL -2e-5", "percolator.funding.SOL", {"rate": "-0.00002"}),
+]
+
+
 @pytest.mark.usefixtures("serving")
 def test_an_event_gets_a_seq_and_stands_in_the_stream(
-    percolator: Program,
-    *,
-    nats_url: str,
-    stream_name: str,
-    args: str,
-    subject: str,
-    event: dict[str, Any],
+    percolator: Program, nats_url: str, stream_name: str
 ) -> None:
     """Subject and seq are printed; the event is as it was typed, stamped with now."""
-    before = time.time_ns() // 1_000_000
-    done = percolator.run("publish", *args.split())
-    after = time.time_ns() // 1_000_000
-    assert (done.code, done.out, done.err) == (0, f"published {subject} seq 1\n", "")
-    found_subject, found = stored(nats_url, stream_name, 1)
-    assert found_subject == subject
-    assert before <= found.pop("timestamp") <= after
-    slab, kind = found.pop("slab"), found.pop("type")
-    assert (f"percolator.{kind}.{slab}", found) == (subject, event)
+    for seq, (args, subject, event) in enumerate(EVENTS, start=1):
+        before = time.time_ns() // 1_000_000
+        done = percolator.run("publish", *args.split())
+        after = time.time_ns() // 1_000_000
+        assert (done.code, done.out, done.err) == (0, f"published {subject} seq {seq}\n", "")
+        found_subject, found = stored(nats_url, stream_name, seq)
+        assert found_subject == subject
+        assert before <= found.pop("timestamp") <= after
+        slab, kind = found.pop("slab"), found.pop("type")
+        assert (f"percolator.{kind}.{slab}", found) == (subject, event)
 
 
 def test_the_gateway_has_what_was_published(percolator: Program, serving: Serving) -> None:
@@ -102,9 +96,11 @@ def test_json_has_subject_and_seq(percolator: Program) -> None:
         ("funding SOL little", "rate must be a decimal number such as 0.0001, not little"),
     ],
 )
-def test_an_event_that_is_none_is_one_sentence(program: Program, args: str, sentence: str) -> None:
+def test_an_event_that_is_none_is_one_sentence(
+    program: Program, capsys: pytest.CaptureFixture[str], args: str, sentence: str
+) -> None:
     """Nothing is sent, NATS is not even asked for."""
-    done = program.run("publish", *args.split())
+    done = program.call(capsys, "publish", *args.split())
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"percolator: {sentence}")
     assert done.err.count("\n") == 1

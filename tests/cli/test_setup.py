@@ -97,10 +97,11 @@ def test_a_token_can_be_signed_with_a_private_key(program: Program, tmp_path: Pa
     ],
 )
 def test_a_token_that_cannot_be_made_is_wrong_usage(
-    program: Program, args: tuple[str, ...], words: str
+    program: Program, capsys: pytest.CaptureFixture[str], args: tuple[str, ...], words: str
 ) -> None:
     """One sentence, and no part of the secret in it."""
-    done = program.run("token", *args, env={"PERCOLATOR_AUTH_SECRET": SECRET})
+    program.settings["auth_secret"] = SECRET
+    done = program.call(capsys, "token", *args)
     assert (done.code, done.out) == (2, "")
     assert words in done.err
     assert SECRET not in done.err

@@ -16,7 +16,7 @@ DRAW_SECONDS = 0.1
 
 @contextmanager
 def shown_progress() -> Iterator[Tell]:
-    """Give what is to be called at every step; it draws ten times a second at the most."""
+    """Give what is to be called at every step; it draws each new doing, and else every 0.1 s."""
     console = output.console(stderr=True)
     columns = (
         TextColumn("{task.description:22}"),
@@ -32,13 +32,13 @@ def shown_progress() -> Iterator[Tell]:
         disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task("connecting", total=1.0, figures="")
-        drawn = 0.0
+        drawn, doing = 0.0, ""
 
         def tell(step: Step) -> None:
-            nonlocal drawn
+            nonlocal drawn, doing
             now = time.monotonic()
-            if now - drawn >= DRAW_SECONDS:
-                drawn = now
+            if now - drawn >= DRAW_SECONDS or step.doing != doing:
+                drawn, doing = now, step.doing
                 count = f"{figures.count(step.deliveries)} deliveries" if step.deliveries else ""
                 bar.update(
                     task, description=step.doing, completed=step.share, figures=count, refresh=True
