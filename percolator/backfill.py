@@ -16,6 +16,7 @@ from percolator.fanout.followers import Cursor
 from percolator.fanout.hub import Hub
 from percolator.fanout.log import LosslessLog
 from percolator.jetstream.direct import Stored
+from percolator.jetstream.liveness import heed_cancellation
 from percolator.jetstream.replay import Page
 
 MAX_REPLAYS = 8
@@ -120,6 +121,7 @@ class Channel:
         """Add what the client lacks until its log takes over, it is gone, or a bound is met."""
         failures = 0
         while self._wanted():
+            heed_cancellation()
             try:
                 asked = self._hub.seq
                 page = await self._source.page(self._subject, self._history.covered, self._last)

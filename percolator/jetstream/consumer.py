@@ -16,6 +16,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from percolator.jetstream.liveness import heed_cancellation
+
 HEARTBEAT_SECONDS = 0.5
 SILENCE_SECONDS = 1.5
 """No event and no heartbeat for so long: the consumer is gone."""
@@ -108,6 +110,7 @@ class Consumer:
 
     async def _trouble(self) -> Trouble:
         while True:
+            heed_cancellation()
             done, _ = await asyncio.wait([self._broken], timeout=SILENCE_SECONDS / 5)
             if done:
                 return self._broken.result()

@@ -25,7 +25,7 @@ from percolator.jetstream.direct import Stored
 from percolator.jetstream.heads import heads
 from percolator.jetstream.holes import Loss, read_by_page
 from percolator.jetstream.life import Life
-from percolator.jetstream.liveness import insist, is_alive
+from percolator.jetstream.liveness import heed_cancellation, insist, is_alive
 from percolator.jetstream.stream import StreamState
 
 ANSWER_SECONDS = 4.0
@@ -94,7 +94,7 @@ class Feed:
         self._life = Life(stream_name, clock)
         self._heard = clock()
         self._consumer: Consumer | None = None
-        self._awaited = 0
+        self._target: int | None = None
         self._failures = 0
         self._by_page = False
 
@@ -148,6 +148,7 @@ class Feed:
         log.warning("feed: %s; reading on after seq %d", self.trouble, self.seq)
 
     async def _pause(self) -> None:
+        heed_cancellation()
         most = min(MAX_BACKOFF_SECONDS, 0.05 * 2 ** min(self._failures, 10))
         await asyncio.sleep(random.uniform(0, most))  # noqa: S311 - jitter
 
@@ -180,6 +181,8 @@ class Feed:
         state = await insist(lambda: stream.ensure(client, self._name, timeout=ANSWER_SECONDS))
         self._heard = self._clock()
         await self._place(client, state)
+        if self._target is None:
+            self._target = state.last_seq
         self.client = client  # not before: a replay must not read another life than this one
         if self._by_page and self.seq < state.last_seq:
             await self._read_by_page(client, state.last_seq)
@@ -229,22 +232,20 @@ class Feed:
         for seed in sorted(seeds):
             self._sink.seed(seed.seq, seed.subject, seed.payload)
         self._life.begin(epoch, state.epoch, after)
+        self._target = None
 
     # Reading.
 
     def _opened(self, pending: int) -> None:
         self.restarts += 1
         self.trouble = ""
-        self.lag = self._awaited = pending
-        if not pending:
-            self._arrived()
+        self.lag = pending
+        self._look_around()
 
     def _take(self, delivery: Delivery) -> None:
         self._hand_on(delivery.seq, delivery.subject, delivery.payload, delivery.time)
         self.lag = delivery.pending
-        self._awaited -= 1
-        if self._awaited <= 0 or not delivery.pending:
-            self._arrived()
+        self._look_around()
 
     async def _read_by_page(self, client: Client, last_seq: int) -> None:
         steps = read_by_page(client, self._name, self.seq, last_seq, self._sink.last_seqs)
@@ -269,8 +270,9 @@ class Feed:
         if loss.before > self.seq + 1:
             self._life.move(loss.before - 1, None)
 
-    def _arrived(self) -> None:
-        if not self.ready.is_set():
+    def _look_around(self) -> None:
+        """See whether everything that was there at the start has been handed on."""
+        if not self.ready.is_set() and self._target is not None and self.seq >= self._target:
             log.info("feed: state loaded up to seq %d", self.seq)
             self.ready.set()
 

@@ -14,6 +14,16 @@ INSIST_SECONDS = 0.5
 T = TypeVar("T")
 
 
+def heed_cancellation() -> None:
+    """Raise CancelledError where the running task was cancelled; to be called in every long loop.
+
+    nats-py swallows a cancellation that reaches it while it writes.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def is_alive(client: Client) -> bool:
     """Tell whether a connection still answers."""
     try:
@@ -33,6 +43,7 @@ async def insist(ask: Callable[[], Coroutine[None, None, T]]) -> T:
     asked: set[asyncio.Task[T]] = set()
     try:
         while True:
+            heed_cancellation()
             asked.add(asyncio.create_task(ask()))
             done, _ = await asyncio.wait(
                 asked, timeout=INSIST_SECONDS, return_when=asyncio.FIRST_COMPLETED
