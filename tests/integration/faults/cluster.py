@@ -1,0 +1,80 @@
+"""Three nats-servers on loopback that replicate a stream, each to be killed, frozen and revived."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.js.errors import Error as JetStreamError
+
+from percolator.jetstream.stream import definition
+from tests.nats_server import LOOPBACK, NatsServer, ReservedPort
+
+SIZE = 3
+FORM_SECONDS = 30.0
+ASK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The servers by name."""
+
+    servers: dict[str, NatsServer]
+
+    @property
+    def urls(self) -> list[str]:
+        """The address of each."""
+        return [server.url for server in self.servers.values()]
+
+    @property
+    def url(self) -> str:
+        """All addresses as the setting takes them."""
+        return ",".join(self.urls)
+
+    async def make_stream(self, client: Client, name: str, **fields: object) -> None:
+        """Create the stream on all three, as soon as the cluster is able to."""
+        config = definition(name).evolve(num_replicas=SIZE, **fields)
+        async with asyncio.timeout(FORM_SECONDS):
+            while True:
+                try:
+                    await client.jetstream(timeout=ASK_SECONDS * 4).add_stream(config)
+                    break
+                except (nats.errors.Error, JetStreamError):
+                    await asyncio.sleep(ASK_SECONDS / 5)
+            await self.leader(client, name)
+
+    async def leader(self, client: Client, name: str) -> str:
+        """Wait until the stream has a leader that answers; give its name."""
+        async with asyncio.timeout(FORM_SECONDS):
+            while True:
+                try:
+                    info = await client.jetstream(timeout=ASK_SECONDS).stream_info(name)
+                except (nats.errors.Error, JetStreamError):
+                    await asyncio.sleep(ASK_SECONDS / 5)
+                    continue
+                if info.cluster is not None and info.cluster.leader:
+                    return info.cluster.leader
+                await asyncio.sleep(ASK_SECONDS / 5)
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """Run three servers that know each other."""
+    names = [f"n{number}" for number in range(1, SIZE + 1)]
+    with ExitStack() as stack:
+        routes = [ReservedPort() for _ in names]
+        for route in routes:
+            stack.callback(route.release)
+        known = ",".join(f"nats://{LOOPBACK}:{route.number}" for route in routes)
+        servers = {}
+        for name, route in zip(names, routes, strict=True):
+            flags = (
+                *("--name", name, "--cluster_name", "faults", "--routes", known),
+                *("--cluster", f"nats://{LOOPBACK}:{route.number}"),
+            )
+            servers[name] = stack.enter_context(NatsServer(folder / name, *flags))
+        yield Cluster(servers)

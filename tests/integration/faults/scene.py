@@ -1,0 +1,108 @@
+"""A scene: a NATS, a gateway, events that flow, and witnesses; and at the end, a verdict."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nats.aio.client import Client
+from nats.js.api import StreamConfig
+
+from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.stream import definition
+from tests.gateway import Gateway, starting
+from tests.integration.faults.judge import TOTAL, Truth, Verdict, judge
+from tests.integration.faults.proxy import Proxy, proxy
+from tests.integration.faults.traffic import Traffic, flowing
+from tests.integration.faults.witness import Witness, witnesses
+from tests.nats_server import NatsServer
+
+STREAM = "PERCOLATOR"
+CHANNELS = ("trades:A", "trades:B", "funding:A", "price:A")
+PATIENCE = 40.0
+"""Seconds for the witnesses to have everything at last; far more than it takes."""
+
+
+@dataclass
+class Scene:
+    """Everything in it."""
+
+    server: NatsServer
+    gateway: Gateway
+    line: Proxy
+    """Between the gateway and the server."""
+    client: Client
+    """A connection of the test's own; it comes back by itself."""
+    config: StreamConfig
+    traffic: Traffic
+    witnesses: list[Witness]
+
+    async def flow(self, count: int = 50) -> None:
+        """Wait until so many events more were acknowledged, and the gateway has read them."""
+        async with asyncio.timeout(PATIENCE):
+            await self.traffic.flowed(count)
+            await self.gateway.has_read(self.traffic.published[-1].seq)
+
+    async def verdict(self) -> Verdict:
+        """Stop the traffic, wait until every witness has heard the last word, and judge."""
+        async with asyncio.timeout(PATIENCE):
+            last = await self.traffic.stop(self.witnesses[0].channels)
+            for witness in self.witnesses:
+                for channel, event in last.items():
+                    await witness.has(channel, event.number)
+        channels = self.witnesses[0].channels
+        truth = await Truth.of(self.client, STREAM, channels, self.traffic.published)
+        verdict = judge(truth, self.witnesses)
+        TOTAL.add(verdict)
+        return verdict
+
+    async def first_event(self, after: float) -> float:
+        """Give the time until the last witness had its first event after a time, in seconds."""
+        async with asyncio.timeout(PATIENCE):
+            events = await asyncio.gather(
+                *(witness.received("trades:A", after) for witness in self.witnesses)
+            )
+        return max(event.at for event in events) - after
+
+
+@contextlib.asynccontextmanager
+async def _loaded(gateway: Gateway) -> AsyncIterator[None]:
+    """Wait until the gateway has its state."""
+    async with asyncio.timeout(PATIENCE):
+        await gateway.service.ready()
+    yield
+
+
+@contextlib.asynccontextmanager
+async def scene(
+    folder: Path,
+    *,
+    rate: float = 60,
+    config: StreamConfig | None = None,
+    quiet: Sequence[str] = (),
+    **settings: object,
+) -> AsyncIterator[Scene]:
+    """Set a scene with a nats-server of its own, which the gateway reaches through a proxy.
+
+    Events flow on CHANNELS; `quiet` are followed too, and have one event at the beginning.
+    """
+    with contextlib.ExitStack() as servers:
+        server = await asyncio.to_thread(servers.enter_context, NatsServer(folder / "nats"))
+        client = await connect(NatsAddress(server.url), name="scene", reconnect=True)
+        try:
+            config = config or definition(STREAM)
+            await client.jetstream().add_stream(config)
+            async with (
+                proxy(server.port) as line,
+                starting(line.url, STREAM, **settings) as gateway,
+                _loaded(gateway),
+                witnesses(f"ws://127.0.0.1:{gateway.port}/ws", (*CHANNELS, *quiet)) as found,
+                flowing(server.url, STREAM, CHANNELS, rate) as traffic,
+            ):
+                for channel in quiet:
+                    await gateway.has_read((await traffic.publish(channel)).seq)
+                yield Scene(server, gateway, line, client, config, traffic, found)
+        finally:
+            with contextlib.suppress(Exception):  # it may be down
+                await asyncio.wait_for(client.close(), 2)

@@ -1,0 +1,172 @@
+"""Witnesses: clients that write down all that they are sent, over any number of connections.
+
+`RawWitness` knows nothing but the written contract; `ClientWitness` is the client that we ship.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from percolator.client import Gap as ClientGap
+from percolator.client import State, Update, follow
+from percolator.protocol import event_message
+from tests.integration.faults.traffic import number_of
+
+RETRY_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event that was received."""
+
+    seq: int
+    prev: int | None
+    number: int
+    at: float
+    """When, on the loop's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A gap that was announced; `announced` is False where a client had to find out itself."""
+
+    after: int
+    before: int
+    epoch: str | None
+    announced: bool = True
+
+
+@dataclass
+class Witness:
+    """What one client was sent on each channel, in order."""
+
+    channels: Sequence[str]
+    seen: dict[str, list[Event | Gap]] = field(default_factory=dict)
+    connections: int = 0
+
+    def __post_init__(self) -> None:
+        self.seen = {channel: [] for channel in self.channels}
+        self._news = asyncio.Event()
+
+    def note(self, channel: str, item: Event | Gap) -> None:
+        """Write something down."""
+        self.seen[channel].append(item)
+        self._news.set()
+
+    def last(self, channel: str) -> Event | None:
+        """The newest event of a channel."""
+        newest = self.seen[channel][-1:]
+        return newest[0] if newest and isinstance(newest[0], Event) else None
+
+    async def has(self, channel: str, number: int) -> Event:
+        """Wait until the newest event of a channel is the one with a number."""
+        while True:
+            last = self.last(channel)
+            if last is not None and last.number == number:
+                return last
+            self._news.clear()
+            await self._news.wait()
+
+    async def received(self, channel: str, after: float) -> Event:
+        """Wait for an event that comes after a time on the loop's clock."""
+        while True:
+            for item in self.seen[channel]:
+                if isinstance(item, Event) and item.at > after:
+                    return item
+            self._news.clear()
+            await self._news.wait()
+
+
+class RawWitness(Witness):
+    """Subscribes, and resumes where it left, by the written contract alone."""
+
+    async def run(self, url: str, since: int | None) -> None:
+        """Follow for ever."""
+        self.epochs: dict[str, str] = {}
+        while True:
+            with contextlib.suppress(OSError, ConnectionClosed, InvalidHandshake, TimeoutError):
+                async with connect(url, compression=None, proxy=None, max_queue=None) as socket:
+                    await self._read(socket, since)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _read(self, socket: ClientConnection, since: int | None) -> None:
+        """Subscribe, each channel in the life of the stream in which it was left; then read."""
+        hello = json.loads(await socket.recv())
+        self.connections += 1
+        for channel in self.channels:
+            request: dict[str, Any] = {"type": "subscribe", "channels": [channel]}
+            position = self._position(channel, since)
+            epoch = self.epochs.setdefault(channel, hello["epoch"])
+            if position is not None:
+                request |= {"since": position, "epoch": epoch}
+            await socket.send(json.dumps(request))
+        async for text in socket:
+            self._take(json.loads(text))
+
+    def _position(self, channel: str, since: int | None) -> int | None:
+        newest = self.seen[channel][-1:]
+        if not newest or channel.startswith("price:"):
+            return since
+        return newest[0].seq if isinstance(newest[0], Event) else newest[0].before - 1
+
+    def _take(self, message: dict[str, Any]) -> None:
+        now = asyncio.get_running_loop().time()
+        match message["type"]:
+            case "gap":
+                channel, epoch = message["channel"], message.get("epoch")
+                self.note(channel, Gap(message["from"], message["to"], epoch))
+                self.epochs[channel] = epoch or self.epochs[channel]
+            case "price" | "trade" | "funding":
+                names = {"price": "price", "trade": "trades", "funding": "funding"}
+                channel = f"{names[message['type']]}:{message['slab']}"
+                event = Event(message["seq"], message.get("prev"), number_of(message), now)
+                self.note(channel, event)
+            case "error":
+                raise AssertionError(message)
+            case _:
+                pass
+
+
+class ClientWitness(Witness):
+    """Follows with `percolator.client`."""
+
+    async def run(self, url: str, since: int | None) -> None:
+        """Follow for ever."""
+        async for message in follow(url, self.channels, since=since, on_state=self._state):
+            match message:
+                case Update():
+                    frame = event_message(message.event, message.seq, message.prev)
+                    number = number_of(json.loads(frame[frame.index(b"{") :]))
+                    now = asyncio.get_running_loop().time()
+                    event = Event(message.seq, message.prev, number, now)
+                    self.note(message.channel, event)
+                case ClientGap():
+                    gap = Gap(message.after, message.before, message.epoch, message.announced)
+                    self.note(message.channel, gap)
+
+    def _state(self, state: State) -> None:
+        self.connections += state.name == "live"
+
+
+@contextlib.asynccontextmanager
+async def witnesses(
+    url: str, channels: Sequence[str], *, each: int = 2, since: int | None = 0
+) -> AsyncIterator[list[Witness]]:
+    """Let some clients of both sorts follow for a while, from `since` on; None is from now on."""
+    found: list[RawWitness | ClientWitness] = []
+    for _ in range(each):
+        found += [RawWitness(channels), ClientWitness(channels)]
+    tasks = [asyncio.create_task(one.run(url, since)) for one in found]
+    try:
+        yield list(found)
+        assert not [task for task in tasks if task.done()], "a client gave up"
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
