@@ -349,6 +349,8 @@ def _end_by_sweep(bench: Bench, line: Line) -> None:
     if not line.is_upgraded and not line.head:
         assert line.wire.ended, "a request that never comes is not waited for"
     line.end()
+    bench.now += 60
+    bench.heartbeat.tick()
     bench.check()
 
 
