@@ -103,13 +103,11 @@ def attack_parts(port: int) -> list[Coroutine[None, None, None]]:
 async def _knock(port: int) -> None:
     """Ask for upgrades, 200 times a second, from one address."""
     due = time.monotonic()
-    knocks: set[asyncio.Task[None]] = set()
-    while True:
-        due += 1 / ATTEMPTS_PER_SECOND
-        task = asyncio.create_task(_knock_once(port))
-        knocks.add(task)
-        task.add_done_callback(knocks.discard)
-        await asyncio.sleep(max(due - time.monotonic(), 0))
+    async with asyncio.TaskGroup() as group:
+        while True:
+            due += 1 / ATTEMPTS_PER_SECOND
+            group.create_task(_knock_once(port))
+            await asyncio.sleep(max(due - time.monotonic(), 0))
 
 
 async def _knock_once(port: int) -> None:
@@ -118,9 +116,9 @@ async def _knock_once(port: int) -> None:
             reader, writer = await asyncio.open_connection(
                 "127.0.0.1", port, local_addr=("127.0.3.250", 0)
             )
-            writer.write(upgrade())
-            await reader.read(4_096)
-            writer.close()
+            with contextlib.closing(writer):
+                writer.write(upgrade())
+                await reader.read(4_096)
 
 
 async def _send_garbage(port: int, address: str) -> None:
@@ -132,14 +130,14 @@ async def _send_garbage(port: int, address: str) -> None:
                 reader, writer = await asyncio.open_connection(
                     "127.0.0.1", port, local_addr=(address, 0)
                 )
-                writer.write(upgrade())
-                await reader.readuntil(b"\r\n\r\n")
-                for _ in range(JUNK):
-                    writer.write(b"\x81\xa0\x00\x00\x00\x00" + os.urandom(16).hex().encode())
-                writer.write(os.urandom(512))
-                while await reader.read(4_096):
-                    pass
-                writer.close()
+                with contextlib.closing(writer):
+                    writer.write(upgrade())
+                    await reader.readuntil(b"\r\n\r\n")
+                    for _ in range(JUNK):
+                        writer.write(b"\x81\xa0" + bytes(4) + os.urandom(16).hex().encode())
+                    writer.write(os.urandom(512))
+                    while await reader.read(4_096):
+                        pass
         await asyncio.sleep(random.uniform(0.5, 1.5) * PAUSE_SECONDS)  # noqa: S311 - jitter
 
 
