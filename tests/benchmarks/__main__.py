@@ -40,35 +40,41 @@ def main() -> None:
     options = _options()
     if sys.platform != "linux":
         sys.exit("The benchmarks read /proc and pin processes to cores: they need Linux.")
-    server_core, load_core = cores()
-    if server_core == load_core:
-        print("One core only: server and load share it, so no figure says much.", file=sys.stderr)
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="percolator-bench-") as name:
-        folder = Path(name)
-        if options.tools is None:
-            print("Without --tools there is no floor, and the load is Python's.", file=sys.stderr)
-        else:
-            compile_tools(options.tools, folder)
-        stage = Stage(
-            server_core,
-            load_core,
-            folder,
-            folder if options.tools else None,
-            tuple(options.gateway),
-        )
-        for scenario in options.scenario or SCENARIOS:
-            runs = []
-            for count in range(options.repeat):
-                print(f"{scenario}, {count + 1} of {options.repeat} ...", file=sys.stderr)
-                disturbance = Disturbance()
-                run = SCENARIOS[scenario](stage)
-                others = Row(run[0].scenario, OTHERS, (disturbance.share * 100,), "% of a core")
-                runs.append([*run, others])
-            rows += merge(runs)
+    if options.tools is None:
+        print("Without --tools there is no floor, and the load is Python's.", file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="percolator-bench-") as folder:
+        try:
+            stage = _stage(options, Path(folder))
+            rows = [
+                row for name in options.scenario or SCENARIOS for row in _run(name, stage, options)
+            ]
+        except (RuntimeError, OSError) as error:
+            sys.exit(f"The benchmark cannot go on: {error}")
     print(table(rows))
     if options.json:
         options.json.write_text(json.dumps(as_json(rows, machine()), indent=2) + "\n")
+
+
+def _stage(options: argparse.Namespace, folder: Path) -> Stage:
+    server_core, load_core = cores()
+    if server_core == load_core:
+        print("One core only: server and load share it, so no figure says much.", file=sys.stderr)
+    if options.tools is not None:
+        compile_tools(options.tools, folder)
+    tools = folder if options.tools else None
+    return Stage(server_core, load_core, folder, tools, tuple(options.gateway))
+
+
+def _run(name: str, stage: Stage, options: argparse.Namespace) -> list[Row]:
+    """Run one scenario as often as asked for."""
+    runs = []
+    for count in range(options.repeat):
+        print(f"{name}, {count + 1} of {options.repeat} ...", file=sys.stderr)
+        disturbance = Disturbance()
+        rows = SCENARIOS[name](stage)
+        others = Row(rows[0].scenario, OTHERS, (disturbance.share * 100,), "% of a core")
+        runs.append([*rows, others])
+    return merge(runs)
 
 
 def machine() -> dict[str, str]:
@@ -84,12 +90,22 @@ def machine() -> dict[str, str]:
     }
 
 
+def _scenario(name: str) -> str:
+    if name not in SCENARIOS:
+        raise argparse.ArgumentTypeError(f"there is no {name!r}")
+    return name
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks", description="Measure the gateway against others."
     )
     parser.add_argument(
-        "scenario", nargs="*", choices=[[], *SCENARIOS], help="which to run; none: all of them"
+        "scenario",
+        nargs="*",
+        type=_scenario,
+        metavar="SCENARIO",
+        help=f"which to run, of {', '.join(SCENARIOS)} (default: all of them)",
     )
     parser.add_argument("--repeat", type=int, default=3, help="how often each is run (default 3)")
     parser.add_argument(
