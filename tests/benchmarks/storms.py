@@ -29,7 +29,8 @@ class Storm:
     broadcast_ratio: float | None = None
     """The most of what `broadcast()` takes."""
     p99_ms: float | None = None
-    """The most; 0: what `broadcast()` has."""
+    p99_ratio: float | None = None
+    """The most of what `broadcast()` has."""
     broadcast_events: int = 500
     """Fewer for the server that takes longest; per delivery it makes no difference to it."""
 
@@ -37,7 +38,7 @@ class Storm:
 STORMS = (
     Storm("storm 500", 500, 5_000, 20, 20, 1.4, broadcast_ratio=1 / 12),
     Storm("storm 1000", 1_000, 5_000, 50, 50, 1.8, p99_ms=50, broadcast_events=300),
-    Storm("trickle 500", 500, 1_000, 1, 5, 1.1, p99_ms=0, broadcast_events=1_000),
+    Storm("trickle 500", 500, 1_000, 1, 5, 1.1, p99_ratio=1, broadcast_events=1_000),
 )
 
 
@@ -57,7 +58,6 @@ def run(stage: Stage, storm: Storm) -> list[Row]:
     ours = gateway(stage, storm)
     floor = floor_of(stage, storm)
     theirs = broadcast(stage, storm)
-    p99_most = theirs.p99_ms if storm.p99_ms == 0 else storm.p99_ms
 
     def row(figure: str, value: float, unit: str = "", most: float | None = None) -> Row:
         return Row(storm.name, figure, (value,), unit, most)
@@ -73,8 +73,11 @@ def run(stage: Stage, storm: Storm) -> list[Row]:
         row("gateway / broadcast()", ratio, "x", storm.broadcast_ratio),
         row("gateway, deliveries", ours.deliveries_per_second, "/s"),
         row("gateway, latency p50", ours.p50_ms, "ms"),
-        row("gateway, latency p99", ours.p99_ms, "ms", p99_most),
+        row("gateway, latency p99", ours.p99_ms, "ms", storm.p99_ms),
         row("broadcast(), latency p99", theirs.p99_ms, "ms"),
+        row(
+            "gateway / broadcast(), latency p99", ours.p99_ms / theirs.p99_ms, "x", storm.p99_ratio
+        ),
         row("gateway, lost", ours.lost, "", 0),
     ]
     return rows
