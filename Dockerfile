@@ -10,9 +10,9 @@ WORKDIR /src
 # First what seldom changes: both environments, from the pinned requirements and their hashes.
 COPY requirements.txt requirements-build.txt ./
 RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt \
+    && /venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.txt \
     && python -m venv /hatch \
-    && /hatch/bin/pip install --no-cache-dir --require-hashes -r requirements-build.txt
+    && /hatch/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements-build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY percolator percolator
 COPY cli cli

@@ -15,10 +15,11 @@ SUITABLE := -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11)
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	"$$python" $(SUITABLE) && echo "$$python" && break; done)
 
-# No version check of pip itself: what is installed is pinned with its hashes.
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# No version check of pip itself: what is installed is pinned with its hashes. The pins are complete,
+# so nothing is resolved: a release of today (of `coverage[toml]`, say, beside its pin) cannot enter.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 # With the backend in place nothing is fetched that the requirements do not pin.
-SELF := $(PIP) --no-deps --no-build-isolation --editable .
+SELF := $(PIP) --no-build-isolation --editable .
 
 demo: $(VENV)/.runtime
 	@$(BIN)/percolator serve --demo

@@ -255,7 +255,14 @@ def test_the_images_carry_what_was_tested() -> None:
     assert python
     project = (ROOT / "pyproject.toml").read_text()
     assert f"Programming Language :: Python :: {python[1]}" in project
-    assert dockerfile.count("--require-hashes") == 2
+    assert dockerfile.count("--no-deps --require-hashes") == 2
+
+
+def test_the_pins_are_complete() -> None:
+    """They are installed as they stand, with nothing resolved: so nothing may be missing in them."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "check"]
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_containers_have_no_more_rights_than_they_need() -> None:
