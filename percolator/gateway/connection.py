@@ -331,10 +331,13 @@ class Connection(asyncio.Protocol):
         """Send what is left, then the end of our side; the other side's is waited for, bounded."""
         self.state = State.CLOSING
         self.deadline = self._doors.clock() + CLOSE_SECONDS
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        else:
-            self.transport.close()
+        try:
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            else:
+                self.transport.close()
+        except OSError:  # the other side did not wait for an answer
+            self.terminate()
 
     def _end_session(self) -> None:
         """Take the client out of the hub: what goes round the protocol would come too late."""

@@ -1,7 +1,7 @@
 """Clients that break the rules: cut off in bounded time, at nobody else's cost."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from websockets.frames import Frame, Opcode
@@ -45,6 +45,20 @@ async def test_what_is_no_websocket_is_closed_with_1002(gateway: Gateway, data: 
     await client.gone()
     assert len(client.texts) == 2
     await eventually(lambda: len(gateway.service.gateway.connections) == 1)
+
+
+@pytest.mark.usefixtures("witness")
+@pytest.mark.parametrize("end", [Client.abort, Client.reset])
+async def test_a_client_that_closes_and_is_gone_is_no_fault_of_ours(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture, end: Callable[[Client], None]
+) -> None:
+    """Its close frame is read when its socket has ended: nobody is there for the answer."""
+    client = await gateway.client("price:SOL")
+    client.write(close_frame())
+    end(client)
+    await eventually(lambda: len(gateway.service.gateway.connections) == 1)
+    assert gateway.service.stats.closed == {1000: 1}
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 @pytest.mark.parametrize(
