@@ -361,7 +361,8 @@ _BENCHES: dict[str, Bench] = {}
 def _bench(name: str) -> Iterator[Bench]:
     """Give a target's bench, which stays for the next example, unless this one broke it."""
     bench = _BENCHES.pop(name, None) or Bench(auth=name.endswith("auth"))
-    yield bench
+    with bench.faults.watched():
+        yield bench
     _BENCHES[name] = bench
 
 
