@@ -68,9 +68,16 @@ async def connect(
 
 async def hang_up(client: Client) -> None:
     """Close a connection, also where the other side does not answer any more."""
-    with contextlib.suppress(Exception):
+    try:
         # After a TLS handshake that failed, the library would wait for its end for ever.
         await asyncio.wait_for(client.close(), CLOSE_SECONDS)
+    except Exception:  # noqa: BLE001, S110 - it is over, in whatever way
+        pass
+    finally:
+        # A close that is cut short, by us or by a cancellation, leaves the socket open.
+        if client._transport is not None:  # noqa: SLF001
+            with contextlib.suppress(Exception):
+                client._transport.close()  # noqa: SLF001
 
 
 async def open_to(

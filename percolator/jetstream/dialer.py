@@ -35,13 +35,14 @@ class Dialer:
             self._address, self._told = address, set()
         servers = list(dict.fromkeys((*address.servers, *self._told)))
         calls = [asyncio.create_task(self._call(address, server)) for server in servers]
-        line = None
         try:
             line = await _first(calls)
-        finally:
-            await _hang_up_others(calls, line)
+            await _hang_up(calls, but=line)
+            await line.take(closed)
+        except BaseException:
+            await _hang_up(calls)
+            raise
         self._told |= {address.login_to(found) for found in line.client.discovered_servers}
-        await line.take(closed)
         return line.client
 
     async def _call(self, address: NatsAddress, server: str) -> "_Line":
@@ -82,9 +83,9 @@ async def _first(calls: list[asyncio.Task[_Line]]) -> _Line:
     return calls[0].result()
 
 
-async def _hang_up_others(calls: list[asyncio.Task[_Line]], chosen: _Line | None) -> None:
+async def _hang_up(calls: list[asyncio.Task[_Line]], *, but: _Line | None = None) -> None:
     for call in calls:
         call.cancel()
-    for other in await asyncio.gather(*calls, return_exceptions=True):
-        if isinstance(other, _Line) and other is not chosen:
-            await hang_up(other.client)
+    for line in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(line, _Line) and line is not but:
+            await hang_up(line.client)

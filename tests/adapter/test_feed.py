@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -332,3 +333,4 @@ async def test_it_ends_when_it_is_cancelled_whatever_it_does_just_then(tmp_path:
                 task.cancel()
                 done, _ = await asyncio.wait([task], timeout=5)
                 assert done
+    gc.collect()  # a socket that was left open would now be complained of
