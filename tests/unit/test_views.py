@@ -1,0 +1,222 @@
+"""The views: what the routes show, as plain data."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from percolator.fanout.limits import Admission
+from percolator.settings import Settings
+from percolator.views import (
+    STALE_SECONDS,
+    Data,
+    health_view,
+    market_view,
+    markets_view,
+    stats_view,
+)
+from tests.unit.fanout.hall import Hall
+
+WALL_MS = 1_700_000_000_000
+
+
+@dataclass
+class Feed:
+    """The state of a feed that is well."""
+
+    connected: bool = True
+    seq: int = 7
+    stream_seq: int = 9
+    lag: int = 2
+    restarts: int = 0
+    trouble: str = ""
+    silent_for: float = 0.25
+    loaded: bool = True
+
+
+def everything(_channel: str) -> bool:
+    """Somebody who may read all channels."""
+    return True
+
+
+@pytest.fixture
+def hall() -> Hall:
+    """A hub with two markets, of which one is followed."""
+    hall = Hall()
+    for seq, kind in enumerate(("price", "trade", "funding"), start=1):
+        hall.publish(seq, kind=kind)  # type: ignore[arg-type]
+    hall.publish(4, slab="BTC")
+    hall.publish(5, slab="BTC")
+    hall.client("price:SOL", "trades:NEW")
+    return hall
+
+
+def stats_of(hall: Hall, settings: Settings | None = None) -> Data:
+    """`/ws/stats` with two connections, a minute and a half after the start."""
+    admission = Admission(connections=0, per_address=0)
+    for address in "ab":
+        admission.admit(address)
+    return stats_view(
+        settings=settings or Settings(),
+        stats=hall.stats,
+        hub=hall.hub,
+        admission=admission,
+        slabs=hall.limits,
+        feed=Feed(),
+        now=90.04,
+    )
+
+
+def test_the_given_fields_stand_first_under_their_given_names(hall: Hall) -> None:
+    """With their given types."""
+    shown = stats_of(hall)
+    given = ["totalConnections", "connectionsPerSlab", "messagesPerSec", "bytesPerSec", "limits"]
+    assert list(shown)[:5] == given
+    assert list(shown["limits"])[:3] == [
+        "maxGlobalConnections",
+        "maxConnectionsPerSlab",
+        "maxConnectionsPerIp",
+    ]
+    assert shown["totalConnections"] == 2
+    assert shown["connectionsPerSlab"] == {"NEW": 1, "SOL": 1}
+    assert list(shown["limits"].values())[:3] == [1000, 100, 5]
+
+
+def test_messages_and_bytes_are_sent_plus_received(hall: Hall) -> None:
+    """And each of the two beside it, a second."""
+    stats = hall.stats
+    stats.messages_sent, stats.messages_received = 900, 450
+    stats.bytes_sent, stats.bytes_received = 90_000, 9_000
+    stats.events["price"] = 45
+    shown = stats_of(hall)
+    names = ("messagesSentPerSec", "messagesReceivedPerSec", "messagesPerSec")
+    assert [shown[name] for name in names] == [10.0, 5.0, 14.99]
+    names = ("bytesSentPerSec", "bytesReceivedPerSec", "bytesPerSec")
+    assert [round(shown[name]) for name in names] == [1000, 100, 1100]
+    assert shown["eventsPerSec"] == 0.5
+
+
+def test_the_added_fields_say_what_they_say(hall: Hall) -> None:
+    """Counts by reason and code, the uptime, and how far behind NATS we are."""
+    stats = hall.stats
+    stats.rejected.update(["invalid_json", "invalid_json", "too_large"])
+    stats.refused["too many connections"] += 1
+    stats.closed.update([1008, 1000, 1008])
+    shown = stats_of(hall)
+    assert shown["eventsRejected"] == 3
+    assert shown["rejectedConnections"] == {"too many connections": 1}
+    assert shown["closed"] == {"1000": 1, "1008": 2}
+    assert shown["clientsBehind"] == 0
+    assert shown["uptimeSeconds"] == 90.0
+    assert shown["nats"] == {"connected": True, "streamSeq": 9, "lag": 2}
+
+
+def test_the_limits_are_those_in_force(hall: Hall) -> None:
+    """A load test reads them there."""
+    settings = Settings(max_connections=7, max_channels_per_client=3, subscribe_timeout=2.5)
+    limits = stats_of(hall, settings)["limits"]
+    assert limits["maxGlobalConnections"] == 7
+    assert limits["maxChannelsPerClient"] == 3
+    assert limits["subscribeTimeoutSeconds"] == 2.5
+
+
+def test_a_gateway_is_well_that_has_its_state_and_a_living_feed() -> None:
+    """Then there is nothing to explain."""
+    well, shown = health_view(Feed(), WALL_MS, draining=False)
+    assert well
+    assert shown == {
+        "status": "ok",
+        "seq": 7,
+        "checks": {"state": {"ok": True}, "nats": {"ok": True}, "feed": {"ok": True}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("feed", "check", "reason"),
+    [
+        (Feed(loaded=False), "state", "still being read"),
+        (Feed(connected=False), "nats", "not connected"),
+        (Feed(connected=False, trouble="nobody there"), "nats", "nobody there"),
+        (Feed(silent_for=STALE_SECONDS + 1), "feed", "no sign of life"),
+        (Feed(silent_for=STALE_SECONDS + 1, trouble="it is frozen"), "feed", "it is frozen"),
+    ],
+)
+def test_what_is_not_well_says_why(feed: Feed, check: str, reason: str) -> None:
+    """One check that fails is enough."""
+    well, shown = health_view(feed, WALL_MS, draining=False)
+    assert not well
+    assert shown["status"] == "unavailable"
+    assert [name for name, one in shown["checks"].items() if not one["ok"]] == [check]
+    assert reason in shown["checks"][check]["reason"]
+
+
+def test_a_gateway_that_shuts_down_is_not_well() -> None:
+    """So that a balancer sends nobody there any more."""
+    well, shown = health_view(Feed(), WALL_MS, draining=True)
+    assert not well
+    assert "shutting down" in shown["checks"]["serving"]["reason"]
+
+
+def test_a_feed_that_is_stale_says_since_when() -> None:
+    """In Unix milliseconds."""
+    _, shown = health_view(Feed(silent_for=12.5), WALL_MS, draining=False)
+    assert shown["checks"]["feed"]["since"] == WALL_MS - 12_500
+
+
+def test_a_feed_is_not_stale_for_a_short_silence() -> None:
+    """A heartbeat may be late."""
+    well, shown = health_view(Feed(silent_for=STALE_SECONDS), WALL_MS, draining=False)
+    assert well
+    assert "since" not in shown["checks"]["feed"]
+
+
+def test_markets_show_the_newest_of_everything(hall: Hall) -> None:
+    """Each with seq and timestamp; what is not known is not made up."""
+    shown = markets_view(hall.hub, everything)
+    assert (shown["epoch"], shown["seq"]) == ("e", 5)
+    assert shown["markets"] == {
+        "BTC": {
+            "slab": "BTC",
+            "trade": {"side": "long", "size": "5", "price": 1.5, "timestamp": 5, "seq": 5},
+        },
+        "SOL": {
+            "slab": "SOL",
+            "price": {
+                "price": 1.0,
+                "markPrice": None,
+                "indexPrice": None,
+                "timestamp": 1,
+                "seq": 1,
+            },
+            "funding": {"rate": "3", "timestamp": 3, "seq": 3},
+            "trade": {"side": "long", "size": "2", "price": 1.5, "timestamp": 2, "seq": 2},
+        },
+    }
+
+
+def test_one_market_is_shown_as_among_all(hall: Hall) -> None:
+    """By the same names."""
+    markets = markets_view(hall.hub, everything)["markets"]
+    assert market_view(hall.hub, "SOL", everything) == markets["SOL"]
+
+
+@pytest.mark.parametrize("slab", ["NEW", "NONE", ""])
+def test_a_market_without_events_is_none(hall: Hall, slab: str) -> None:
+    """Also where somebody waits for one."""
+    assert market_view(hall.hub, slab, everything) is None
+
+
+def test_a_price_that_conflation_holds_back_is_shown_already(hall: Hall) -> None:
+    """The state is a function of the stream alone, not of the windows."""
+    for seq in (6, 7):
+        hall.publish(seq, kind="price")
+    shown = market_view(hall.hub, "SOL", everything)
+    assert shown is not None
+    assert shown["price"]["seq"] == 7
+
+
+def test_only_what_one_may_read_is_shown(hall: Hall) -> None:
+    """A market of which that is nothing is not there."""
+    allowed = {"price:SOL"}
+    shown = markets_view(hall.hub, allowed.__contains__)["markets"]
+    assert {slab: list(market) for slab, market in shown.items()} == {"SOL": ["slab", "price"]}
+    assert market_view(hall.hub, "BTC", allowed.__contains__) is None
