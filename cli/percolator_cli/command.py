@@ -93,7 +93,7 @@ def examples(*lines: str) -> str:
 def single(
     function: Callable[..., None], epilog: str, cls: type[TyperCommand] = Command
 ) -> typer.Typer:
-    """Make a Typer app of one command, as `app.load` expects it of a module."""
+    """Make a Typer app of one command, as `commands.load` expects it of a module."""
     one = typer.Typer(add_completion=False, rich_markup_mode=None)
     one.command(cls=cls, epilog=epilog)(function)
     return one

@@ -13,6 +13,7 @@ from percolator.errors import EventError
 from percolator.events import Kind
 from percolator.settings import load
 from percolator_cli import flags as given
+from percolator_cli.app import interruptible
 from percolator_cli.command import Command, Group, WrongUsageError, examples
 
 command = typer.Typer(
@@ -147,6 +148,7 @@ def file(
 
     settings = load(flags).settings
     outcome = publishing.Outcome()
+    interruptible()
     try:
         with publishing_bar(size_of(path), lambda: (outcome.read, outcome.published)) as tell:
             asyncio.run(
@@ -190,6 +192,7 @@ def demo(
     from percolator_cli.publish_demo import Demo  # noqa: PLC0415 - brings NATS
 
     playing = Demo()
+    interruptible()
     try:
         asyncio.run(playing.play(load(flags).settings, speed=speed, loop=loop, slabs=slabs))
     except KeyboardInterrupt:
@@ -234,6 +237,7 @@ def _publish(
     except EventError as error:
         raise WrongUsageError(publishing.plainly(error, stamped)) from None
     subject = events.subject_of(kind, slab)
+    interruptible()
     seq = asyncio.run(publishing.publish_one(flags, subject, publishing.payload_of(event)))
     line = json.dumps({"subject": subject, "seq": seq})
     typer.echo(line if as_json else f"published {subject} seq {seq}")

@@ -8,8 +8,8 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from percolator_cli.app import COMMANDS, load, root
 from percolator_cli.command import parameters
+from percolator_cli.commands import COMMANDS, load, root
 
 HEAD = """\
 # The command line

@@ -12,6 +12,7 @@ import typer
 from percolator import logs
 from percolator.settings import Settings, load
 from percolator_cli import gateway
+from percolator_cli.app import interruptible
 from percolator_cli.command import examples, single
 from percolator_cli.flags import with_settings
 
@@ -40,7 +41,10 @@ def serve(
     """
     settings = load(flags).settings
     logs.configure(settings.log_level, settings.log_format)
-    raise typer.Exit(asyncio.run(_serve(settings, demo=demo)))
+    from percolator.service import Service  # noqa: PLC0415 - all of the service, for this alone
+
+    interruptible()
+    raise typer.Exit(asyncio.run(_serve(Service, settings, demo=demo)))
 
 
 command = single(
@@ -52,14 +56,12 @@ command = single(
 )
 
 
-async def _serve(settings: Settings, *, demo: bool) -> int:
+async def _serve(make: "type[Service]", settings: Settings, *, demo: bool) -> int:
     """Run until a signal comes, and give its exit code. Raises what the service fails of."""
-    from percolator.service import Service  # noqa: PLC0415 - all of the service, for this alone
-
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     for number in EXIT_CODES:
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
-    service = Service(settings)
+    service = make(settings)
     if settings.tls_cert is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.reload_certificate)
     running = asyncio.create_task(_run(service, demo=demo))

@@ -10,13 +10,16 @@ from functools import partial
 from typing import Annotated, Any
 
 import typer
+from rich.live import Live
 
 from percolator.errors import GatewayError
 from percolator.settings import load
 from percolator_cli import gateway, output
+from percolator_cli.app import interruptible
 from percolator_cli.command import WrongUsageError, examples, single
 from percolator_cli.flags import Json, Url
 from percolator_cli.gateway import GatewayAddress
+from percolator_cli.render.stats import Look, nothing_yet, screen
 
 LEAST_INTERVAL = 0.1
 HISTORY = 240
@@ -43,6 +46,7 @@ def stats(
         raise WrongUsageError(f"--interval must be {LEAST_INTERVAL} or more, not {interval:g}")
     settings = load({}).settings
     token = settings.stats_token.get_secret_value() if settings.stats_token else None
+    interruptible()
     watcher = _Watcher(gateway.address(url, settings), token, as_json=as_json)
     if watch or interval is not None:
         watcher.watch(interval or 1.0)
@@ -108,12 +112,8 @@ class _Watcher:
             time.sleep(interval)
 
     def _screen(self, interval: float) -> None:
-        from rich.live import Live  # noqa: PLC0415 - only a terminal needs it
-
-        from percolator_cli.render import stats as render  # noqa: PLC0415
-
         console = output.console()
-        look = render.Look(self.at.http, {}, {}, 0)
+        look = Look(self.at.http, {}, {}, 0)
         gone_since = ""
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
@@ -125,9 +125,9 @@ class _Watcher:
                     look = replace(look, trouble=trouble if look.stats else str(error))
                 width, height = console.size
                 if look.stats:
-                    shown = render.screen(look, width, rows=height, drawn=True)
+                    shown = screen(look, width, rows=height, drawn=True)
                 else:
-                    shown = render.nothing_yet(look)
+                    shown = nothing_yet(look)
                 live.update(shown, refresh=True)
                 time.sleep(interval)
 
@@ -141,15 +141,12 @@ class _Watcher:
             values.append(found[name])
         return found
 
-    def _look(self, stats: dict[str, Any]) -> Any:  # noqa: ANN401 - a Look, imported late
-        from percolator_cli.render.stats import Look  # noqa: PLC0415 - brings rich
-
+    def _look(self, stats: dict[str, Any]) -> Look:
         markets = gateway.get(self.at, "/markets").get("markets", {})
         history = {name: list(values) for name, values in self.history.items()}
         return Look(self.at.http, stats, markets, time.time_ns() // 1_000_000, history=history)
 
-    def _print(self, look: Any) -> None:  # noqa: ANN401 - as above
-        from percolator_cli.render.stats import screen  # noqa: PLC0415
-
+    @staticmethod
+    def _print(look: Look) -> None:
         once = replace(look, history={})
         output.show(partial(screen, once, rows=None))

@@ -3,20 +3,20 @@
 import asyncio
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from percolator.client import Gap, State, follow
 from percolator.errors import PercolatorError, RequestError
 from percolator.events import parse_channel
 from percolator.settings import load
 from percolator_cli import gateway, output
+from percolator_cli.app import interruptible
 from percolator_cli.command import WrongUsageError, examples, single
 from percolator_cli.flags import Json, Token, Url
 from percolator_cli.gateway import GatewayAddress
-
-if TYPE_CHECKING:
-    from percolator.client import State
+from percolator_cli.render.tail import fields, line
 
 
 def tail(
@@ -53,6 +53,7 @@ def tail(
                 f"{channel[:64]!r} is not a channel: price:SLAB, trades:SLAB or funding:SLAB"
             )
     at = gateway.address(url, load({}).settings)
+    interruptible()
     asyncio.run(_tail(at, channels, since, recent, count, token, as_json=as_json))
 
 
@@ -75,9 +76,6 @@ async def _tail(  # noqa: PLR0917 - as they were asked for
     *,
     as_json: bool,
 ) -> None:
-    from percolator.client import Gap, follow  # noqa: PLC0415 - brings websockets
-    from percolator_cli.render.tail import fields, line  # noqa: PLC0415
-
     console = output.console()
     following = follow(
         at.ws, channels, since=since, recent=recent, token=token, on_state=_States(at)
@@ -108,7 +106,7 @@ class _States:
         self._at = at
         self._lost = False
 
-    def __call__(self, state: "State") -> None:
+    def __call__(self, state: State) -> None:
         """Take note of how the connection stands."""
         if state.name == "waiting" and not self._lost:
             self._lost = True

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import pytest
 
-from percolator_cli.app import app
+from percolator_cli.commands import run
 
 PROGRAM = Path(sys.executable).with_name("percolator")
 PATIENCE = 30.0
@@ -79,7 +79,7 @@ class Program:
             for name, value in self.settings.items():
                 patch.setenv(f"PERCOLATOR_{name.upper()}", str(value))
             patch.setattr(sys, "argv", ["percolator", *args])
-            code = app()
+            code = run()
         out, err = capsys.readouterr()
         return Done(code, out, err)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from percolator import __version__
-from percolator_cli import app
+from percolator_cli import commands
 from tests.cli.program import Program
 
 
@@ -12,7 +12,7 @@ def test_help_names_every_command_and_where_to_start(program: Program) -> None:
     done = program.run("--help")
     assert (done.code, done.err) == (0, "")
     assert "percolator serve --demo" in done.out
-    for name in app.COMMANDS:
+    for name in commands.COMMANDS:
         assert f"\n  {name} " in done.out
 
 
@@ -23,13 +23,13 @@ def test_no_command_at_all_shows_the_help_and_is_wrong_usage(program: Program) -
     assert "percolator serve --demo" in done.err + done.out
 
 
-@pytest.mark.parametrize("name", app.COMMANDS)
+@pytest.mark.parametrize("name", commands.COMMANDS)
 def test_each_command_is_listed_with_the_line_it_has_itself(name: str) -> None:
     """The listing does not import the commands, so its lines stand there twice."""
-    assert (app.load(name).help or "").partition("\n")[0] == app.COMMANDS[name].summary
+    assert (commands.load(name).help or "").partition("\n")[0] == commands.COMMANDS[name].summary
 
 
-@pytest.mark.parametrize("name", app.COMMANDS)
+@pytest.mark.parametrize("name", commands.COMMANDS)
 def test_the_help_of_each_command_ends_with_an_example(
     program: Program, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
@@ -81,8 +81,8 @@ def test_a_fault_of_ours_leaves_its_trace_in_a_file(
     def broken() -> None:
         raise KeyError("a detail")
 
-    monkeypatch.setattr(app, "root", broken)
-    assert app.app() == 1
+    monkeypatch.setattr(commands, "root", broken)
+    assert commands.run() == 1
     sentence = capsys.readouterr().err
     assert sentence.startswith("percolator: this should not happen (KeyError)")
     with open(sentence.split()[-1]) as file:  # noqa: PTH123 - a name out of a sentence

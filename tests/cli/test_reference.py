@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from percolator.settings import Settings
-from percolator_cli.app import COMMANDS
+from percolator_cli.commands import COMMANDS
 from percolator_cli.reference import reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"

@@ -7,7 +7,7 @@ import pytest
 
 from percolator import protocol
 from percolator.settings import Settings
-from percolator_cli.app import COMMANDS, load
+from percolator_cli.commands import COMMANDS, load
 from tests.docs.pages import PAGES, ROOT, everything
 from tests.gateway import running
 

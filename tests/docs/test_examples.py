@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from percolator import client, events, protocol
-from percolator_cli.app import root
+from percolator_cli.commands import root
 from tests.docs.pages import blocks, lines
 from tests.docs.schema import fits
 from tests.docs.test_asyncapi import DOCUMENT, names_of, payload

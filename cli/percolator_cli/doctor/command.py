@@ -10,6 +10,7 @@ import typer
 from percolator.settings import load
 from percolator_cli import flags as given
 from percolator_cli import gateway, output
+from percolator_cli.app import interruptible
 from percolator_cli.command import examples, single
 
 
@@ -32,6 +33,7 @@ def doctor(
     from percolator_cli.render.doctor import table  # noqa: PLC0415
 
     settings = load(flags).settings
+    interruptible()
     facts = asyncio.run(examine(settings, gateway.address(url, settings), token))
     findings = diagnose(facts)
     if as_json:

@@ -17,11 +17,11 @@ from percolator.events import SLAB
 from percolator.settings import Settings, load
 from percolator_cli import flags as given
 from percolator_cli import gateway, output
+from percolator_cli.app import interruptible
 from percolator_cli.command import WrongUsageError, examples, single
 from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest import options
 from percolator_cli.loadtest.plan import (
-    PER_ADDRESS,
     Plan,
     Thresholds,
     is_loopback,
@@ -67,7 +67,10 @@ def loadtest(
     if verify_limits:
         _verify(at, settings, token, as_json=as_json)
         return
-    result = asyncio.run(_run(plan, at, settings, token, Thresholds(max_p99_ms, max_lost)))
+    from percolator_cli.loadtest.start import start  # noqa: PLC0415 - what --help need not wait for
+
+    interruptible()
+    result = asyncio.run(start(plan, at, settings, token, Thresholds(max_p99_ms, max_lost)))
     if report is not None:
         _write(report, result)
     if as_json:
@@ -98,6 +101,7 @@ def _verify(at: GatewayAddress, settings: Settings, token: str | None, *, as_jso
         if not as_json:
             output.show(partial(line, verdict))
 
+    interruptible()
     verdicts = asyncio.run(verify_limits(at, settings, token, tell))
     if as_json:
         print(json.dumps([verdict._asdict() for verdict in verdicts]))
@@ -136,35 +140,6 @@ def _stay_home(settings: Settings) -> None:
             f"every client of the market would see the made-up events on {address.shown}: "
             "leave --slab out, or say --force"
         )
-
-
-async def _run(
-    plan: Plan, at: GatewayAddress, settings: Settings, token: str | None, thresholds: Thresholds
-) -> dict[str, Any]:
-    from percolator.jetstream.connect import connect  # noqa: PLC0415 - what --help need not wait for
-    from percolator_cli.loadtest.progress import shown_progress  # noqa: PLC0415
-    from percolator_cli.loadtest.report import report  # noqa: PLC0415
-    from percolator_cli.loadtest.run import LoadTest  # noqa: PLC0415
-    from percolator_cli.loadtest.sending import Sender  # noqa: PLC0415
-    from percolator_cli.publishing import nats_address  # noqa: PLC0415
-
-    limits = await asyncio.to_thread(_limits, at, settings)
-    client = await connect(nats_address(settings), name="percolator loadtest", reconnect=True)
-    try:
-        test = LoadTest(plan, at, Sender(client, plan), token)
-        per_address = min(PER_ADDRESS, limits["maxConnectionsPerIp"] or PER_ADDRESS)
-        with shown_progress() as tell:
-            measured = await test.run(per_address, tell)
-    finally:
-        await client.close()
-    return report(measured, at.http, limits, thresholds)
-
-
-def _limits(at: GatewayAddress, settings: Settings) -> Mapping[str, int]:
-    token = settings.stats_token.get_secret_value() if settings.stats_token else None
-    stats = gateway.get(at, "/ws/stats", token)
-    limits: Mapping[str, int] = stats["limits"]
-    return limits
 
 
 def _show(result: Mapping[str, Any]) -> None:

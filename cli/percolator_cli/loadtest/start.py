@@ -1,0 +1,39 @@
+"""Brings a plan, a running gateway and its NATS together, and gives the report."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from percolator.jetstream.connect import connect
+from percolator.settings import Settings
+from percolator_cli import gateway
+from percolator_cli.gateway import GatewayAddress
+from percolator_cli.loadtest.plan import PER_ADDRESS, Plan, Thresholds
+from percolator_cli.loadtest.progress import shown_progress
+from percolator_cli.loadtest.report import report
+from percolator_cli.loadtest.run import LoadTest
+from percolator_cli.loadtest.sending import Sender
+from percolator_cli.publishing import nats_address
+
+
+async def start(
+    plan: Plan, at: GatewayAddress, settings: Settings, token: str | None, thresholds: Thresholds
+) -> dict[str, Any]:
+    """Run a load test, with a progress bar. Raises GatewayError, NatsError."""
+    limits = await asyncio.to_thread(_limits, at, settings)
+    client = await connect(nats_address(settings), name="percolator loadtest", reconnect=True)
+    try:
+        test = LoadTest(plan, at, Sender(client, plan), token)
+        per_address = min(PER_ADDRESS, limits["maxConnectionsPerIp"] or PER_ADDRESS)
+        with shown_progress() as tell:
+            measured = await test.run(per_address, tell)
+    finally:
+        await client.close()
+    return report(measured, at.http, limits, thresholds)
+
+
+def _limits(at: GatewayAddress, settings: Settings) -> Mapping[str, int]:
+    token = settings.stats_token.get_secret_value() if settings.stats_token else None
+    stats = gateway.get(at, "/ws/stats", token)
+    limits: Mapping[str, int] = stats["limits"]
+    return limits
