@@ -18,6 +18,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from percolator.errors import NatsUnreachableError
+from percolator.jetstream.liveness import heed_cancellation, insist
 
 END_OF_BATCH = "204"
 NOT_FOUND = "404"
@@ -35,10 +36,14 @@ class Stored(NamedTuple):
 
 
 async def direct_get(client: Client, stream: str, request: dict[str, object]) -> list[Stored]:
-    """Send one batched direct get, and gather its answers until the server says that it is done.
+    """Send a batched direct get, and gather its answers until the server says that it is done.
 
     Raises NatsUnreachableError where the stream does not answer in time, or refuses.
     """
+    return await insist(lambda: _gather(client, stream, request))
+
+
+async def _gather(client: Client, stream: str, request: dict[str, object]) -> list[Stored]:
     answers: asyncio.Queue[Msg] = asyncio.Queue()
 
     async def take(message: Msg) -> None:
@@ -52,6 +57,7 @@ async def direct_get(client: Client, stream: str, request: dict[str, object]) ->
             subject = f"$JS.API.DIRECT.GET.{stream}"
             await client.publish(subject, json.dumps(request).encode(), reply=inbox)
             while True:
+                heed_cancellation()
                 message = await asyncio.wait_for(answers.get(), ANSWER_SECONDS)
                 headers = message.headers or {}
                 if "Nats-Sequence" in headers:  # an event, whatever its publisher wrote besides
@@ -74,10 +80,9 @@ async def ask_leader(client: Client, stream: str, request: dict[str, object]) ->
 
     Raises NatsUnreachableError where it does not answer in time, or refuses.
     """
+    subject, body = f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps(request).encode()
     try:
-        message = await client.request(
-            f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps(request).encode(), ANSWER_SECONDS
-        )
+        message = await insist(lambda: client.request(subject, body, ANSWER_SECONDS))
     except nats.errors.Error as error:
         raise _unreadable(stream, str(error)) from None
     answer: dict[str, Any] = json.loads(message.data)

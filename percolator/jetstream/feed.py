@@ -31,7 +31,9 @@ from percolator.jetstream.stream import StreamState
 ANSWER_SECONDS = 4.0
 """For NATS to answer a request."""
 CONSUMER_SECONDS = 0.75
-"""For it to set up a consumer; twice as long after each failure, up to ANSWER_SECONDS."""
+"""For it to set up a consumer, if the network allows: it may have chosen a server that is frozen.
+
+After each failure twice as long."""
 MAX_BACKOFF_SECONDS = 1.0
 STEADY_SECONDS = 5.0
 """A consumer that has lasted for so long was a success, whether or not there were events."""
@@ -95,6 +97,7 @@ class Feed:
         self._heard = clock()
         self._consumer: Consumer | None = None
         self._target: int | None = None
+        self._round_trip = 0.0
         self._failures = 0
         self._by_page = False
 
@@ -178,20 +181,34 @@ class Feed:
 
     async def _read(self, client: Client) -> None:
         """Read with one consumer until it is in trouble; which is always raised."""
-        state = await insist(lambda: stream.ensure(client, self._name, timeout=ANSWER_SECONDS))
-        self._heard = self._clock()
-        await self._place(client, state)
-        if self._target is None:
-            self._target = state.last_seq
-        self.client = client  # not before: a replay must not read another life than this one
-        if self._by_page and self.seq < state.last_seq:
-            await self._read_by_page(client, state.last_seq)
-        self._by_page = True
         before, start = self.seq, self._clock()
-        self._consumer = Consumer(client, self._name, clock=self._clock, take=self._take)
         try:
-            within = min(CONSUMER_SECONDS * 2**self._failures, ANSWER_SECONDS)
-            await self._consumer.run(before, self._opened, within=within)
+            state = await insist(lambda: self._ask(client))
+            await self._place(client, state)
+            if self._target is None:
+                self._target = state.last_seq
+            self.client = client  # not before: a replay must not read another life than this one
+            if self._by_page and self.seq < state.last_seq:
+                await self._read_by_page(client, state.last_seq)
+            await self._consume(client)
+        finally:
+            if self.seq > before or self._clock() - start > STEADY_SECONDS:
+                self._failures = 0
+
+    async def _ask(self, client: Client) -> StreamState:
+        asked = self._clock()
+        state = await stream.ensure(client, self._name, timeout=ANSWER_SECONDS)
+        self._heard = self._clock()
+        self._round_trip = self._heard - asked
+        return state
+
+    async def _consume(self, client: Client) -> None:
+        before = self.seq
+        self._by_page = True
+        self._consumer = Consumer(client, self._name, clock=self._clock, take=self._take)
+        within = max(CONSUMER_SECONDS, 4 * self._round_trip) * 2 ** min(self._failures, 3)
+        try:
+            await self._consumer.run(before, self._opened, within=min(within, ANSWER_SECONDS))
         except Hole:
             raise
         except Trouble:
@@ -199,8 +216,6 @@ class Feed:
             raise
         finally:
             self._heard, self._consumer = self._consumer.heard, None
-            if self.seq > before or self._clock() - start > STEADY_SECONDS:
-                self._failures = 0
 
     # Where to read on.
 

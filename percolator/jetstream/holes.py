@@ -35,10 +35,11 @@ async def read_by_page(
     last_seq: int,
     last_seqs: Callable[[], Mapping[str, int]],
 ) -> AsyncIterator[Stored | Loss]:
-    """Read on after a seq until there is a page without holes, or nothing more up to `last_seq`.
+    """Read on after a seq until there is a page that is neither full nor has holes.
 
-    `last_seqs` gives the newest event of each subject that must not lose any unsaid, 0 where none
-    is known; with all that was yielded so far. Raises NatsUnreachableError.
+    The stream is known to have come up to `last_seq`. `last_seqs` gives the newest event of each
+    subject that must not lose any unsaid, 0 where none is known; with all that was yielded so far.
+    Raises NatsUnreachableError.
     """
     while True:
         request: dict[str, object] = {"seq": after + 1, "batch": PAGE, "next_by_subj": ">"}
@@ -48,13 +49,12 @@ async def read_by_page(
                 suspected = await suspects(client, stream, last_seqs(), after)
                 yield Loss(last_seq + 1, frozenset(suspected))
             return
-        if not has_holes(events, after):
-            for event in events:
-                yield event
-            return
-        suspected = await suspects(client, stream, last_seqs(), after)
+        holes = has_holes(events, after)
+        suspected = await suspects(client, stream, last_seqs(), after) if holes else {}
         for step in crossing(events, after, suspected):
             yield step
+        if not holes and len(events) < PAGE:
+            return
         after = events[-1].seq
 
 

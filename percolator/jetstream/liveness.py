@@ -37,7 +37,7 @@ async def is_alive(client: Client) -> bool:
 async def insist(ask: Callable[[], Coroutine[None, None, T]]) -> T:
     """Ask, and ask again while there is no answer; the first one counts, whatever it is.
 
-    The server that was asked may be gone, and the one that takes its place has not heard the
+    The server that was asked may be gone or frozen, and whoever takes its place has not heard the
     question. `ask` has a timeout of its own.
     """
     asked: set[asyncio.Task[T]] = set()
@@ -52,5 +52,11 @@ async def insist(ask: Callable[[], Coroutine[None, None, T]]) -> T:
                 return done.pop().result()
     finally:
         for each in asked:
+            each.add_done_callback(_heard)
             each.cancel()
-        await asyncio.gather(*asked, return_exceptions=True)
+
+
+def _heard(answer: asyncio.Task[T]) -> None:
+    """Take note of an answer that is not needed any more, so that nobody misses it."""
+    if not answer.cancelled():
+        answer.exception()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,17 @@ class Cluster:
                 if info.cluster is not None and info.cluster.leader:
                     return info.cluster.leader
                 await asyncio.sleep(ASK_SECONDS / 5)
+
+    async def whole(self, client: Client, name: str) -> None:
+        """Wait until all servers have the stream, up to its end."""
+        while True:
+            with suppress(nats.errors.Error, JetStreamError):
+                info = await client.jetstream(timeout=ASK_SECONDS).stream_info(name)
+                replicas = (info.cluster and info.cluster.replicas) or []
+                there = [one for one in replicas if one.current and not one.offline]
+                if len(there) == SIZE - 1:
+                    return
+            await asyncio.sleep(ASK_SECONDS / 5)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The judge: holds what witnesses were sent against what the stream holds, event by event."""
 
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
@@ -13,7 +14,7 @@ from tests.integration.faults.traffic import Published, number_of
 from tests.integration.faults.witness import Event, Gap, Witness
 
 Numbers = dict[int, int]
-"""The numbers of a channel's events, by seq."""
+"""The numbers of a channel's events, by seq, in the order of the seqs."""
 
 
 @dataclass
@@ -70,6 +71,10 @@ class Truth:
             held = await read_back(client, stream, channel)
             truth.held[-1][channel] = held
             truth.published[-1][channel] |= held
+        for life in truth.published:
+            life.update(
+                {channel: dict(sorted(numbers.items())) for channel, numbers in life.items()}
+            )
         return truth
 
 
@@ -126,19 +131,17 @@ class _Trial:
         self._verdict = verdict
         self._truth = truth
         self._channel = channel
-        self._life = 0
+        self._begin(0)
         self._epoch: str | None = None
         self._position = since
         self._linked = since == 0
         self._seen: set[int] = set()
 
-    @property
-    def _published(self) -> Numbers:
-        return self._truth.published[self._life][self._channel]
-
-    @property
-    def _held(self) -> Numbers:
-        return self._truth.held[self._life][self._channel]
+    def _begin(self, life: int) -> None:
+        self._life = life
+        self._numbers = self._truth.published[life][self._channel]
+        self._published = list(self._numbers)
+        self._held = list(self._truth.held[life][self._channel])
 
     def hear(self, item: Event | Gap) -> None:
         """Take the next message."""
@@ -151,7 +154,7 @@ class _Trial:
     def end(self) -> None:
         """All that the stream holds must have come by now."""
         assert self._life == len(self._truth.published) - 1, "it has not heard of the last life"
-        self._lose(max(self._held, default=0) + 1)
+        self._lose(self._held[-1] + 1 if self._held else 0)
 
     def _event(self, event: Event) -> None:
         verdict = self._verdict
@@ -163,23 +166,23 @@ class _Trial:
         self._lose(event.seq)
         if event.prev is not None and self._linked and event.prev != self._position:
             verdict.unlinked += 1
-        verdict.altered += self._published.get(event.seq) != event.number
+        verdict.altered += self._numbers.get(event.seq) != event.number
         self._seen.add(event.seq)
         self._position, self._linked = event.seq, True
 
     def _gap(self, gap: Gap) -> None:
         replaced = gap.epoch not in (None, self._epoch)
         if replaced:
-            self._life += 1
+            self._begin(self._life + 1)
             self._epoch, self._position, self._seen = gap.epoch, 0, set()
         elif not gap.announced:
             self._verdict.lost += 1
         else:
             self._lose(gap.after + 1)
         after = 0 if gap.epoch else gap.after
-        missing = [seq for seq in self._published if after < seq < gap.before]
-        there = [seq for seq in missing if seq in self._held]
-        known = any(seq <= after for seq in self._held)
+        missing = _between(self._published, after, gap.before)
+        there = _between(self._held, after, gap.before)
+        known = _between(self._held, -1, after + 1)
         if there or (not missing and known and gap.epoch is None):
             self._verdict.false_gaps += 1
         self._position = max(self._position or 0, gap.before - 1)
@@ -188,5 +191,9 @@ class _Trial:
     def _lose(self, before: int) -> None:
         """Count what should have come before a seq, and did not."""
         if self._position is not None:
-            position = self._position
-            self._verdict.lost += sum(position < seq < before for seq in self._published)
+            self._verdict.lost += len(_between(self._published, self._position, before))
+
+
+def _between(seqs: list[int], after: int, before: int) -> list[int]:
+    """Give the seqs, which are in order, after one and before another."""
+    return seqs[bisect_right(seqs, after) : bisect_left(seqs, before)]

@@ -73,6 +73,12 @@ class Witness:
             self._news.clear()
             await self._news.wait()
 
+    async def reaches(self, channel: str, seq: int) -> None:
+        """Wait until the newest event of a channel is the one with a seq, or a later one."""
+        while (last := self.last(channel)) is None or last.seq < seq:
+            self._news.clear()
+            await self._news.wait()
+
     async def received(self, channel: str, after: float) -> Event:
         """Wait for an event that comes after a time on the loop's clock."""
         while True:
