@@ -129,13 +129,13 @@ def test_a_channel_that_is_followed_already_goes_on_as_it_is(hall: Hall) -> None
 
 
 def test_a_new_channel_does_not_disturb_the_others(hall: Hall) -> None:
-    """Nothing lost and nothing doubled of what was followed before."""
-    client = hall.client("trades:SOL")
+    """Nothing lost and nothing doubled of what was followed before, nor anything for others."""
+    client, other = hall.client("trades:SOL"), hall.client("trades:SOL")
     hall.publish(1)
     hall.hub.subscribe(client.cursor, "trades:BTC", Start())
     hall.publish(2, slab="BTC")
     hall.flush()
-    assert client.seqs == [1, 2]
+    assert (client.seqs, other.seqs) == ([1, 2], [1])
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,15 @@ that is owed must have arrived, and when all clients are gone, nothing of them m
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar, Literal
+from typing import Any, Literal
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from percolator import protocol
 from percolator.errors import RequestError
-from percolator.events import KINDS, Kind, channel_of, parse_channel
+from percolator.events import Kind, channel_of, parse_channel
 from percolator.fanout.followers import Cursor
 from percolator.fanout.history import History
 from percolator.fanout.hub import Hub, Start
@@ -31,18 +30,21 @@ from tests.unit.fanout.reference import (
     refusal,
 )
 
-SLABS = ("A", "B")
-CHANNELS = tuple(channel_of(kind, slab) for kind in KINDS for slab in SLABS)
-PER_SLAB, PER_CLIENT = 3, 5
+NAMED: tuple[tuple[Kind, str], ...] = (
+    *(("trade", "A"), ("funding", "A"), ("price", "A")),
+    *(("trade", "B"), ("price", "B")),
+)
+CHANNELS = tuple(channel_of(*named) for named in NAMED)
+PER_SLAB, PER_CLIENT = 3, 4
 MOST_CLIENTS = 4
-
-which = st.integers(0, MOST_CLIENTS - 1)
-kinds, slabs, channels = st.sampled_from(KINDS), st.sampled_from(SLABS), st.sampled_from(CHANNELS)
-some = st.integers(1, 5)
-
+CAPACITY = 3
+TURN_BYTES = 300
+"""Two or three messages."""
 
 Kept = Literal["all", "heads", "none"]
-kept: st.SearchStrategy[Kept] = st.sampled_from(("all", "heads", "none"))
+"""What a stream still has of what it took before it is read."""
+Origin = Literal["fresh", "here", "unnamed", "elsewhere"]
+"""Where a client comes from: which stream its seq is of."""
 
 
 @contextmanager
@@ -56,17 +58,12 @@ def refused(code: str | None) -> Iterator[None]:
         assert error.value.code == code
 
 
-class HubMachine(RuleBasedStateMachine):
-    """A hub, the stream that it reads, and up to four clients."""
+class Walk:
+    """A hub, the stream that it reads, and up to four clients; what may happen to them."""
 
-    capacity: ClassVar = 3
-    turn_bytes: ClassVar = 300
-    """Two or three messages."""
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, slow: bool) -> None:
         self.now = 0.0
-        self.step = 0.0
+        self.step = 1 / 32 if slow else 1 / 4096
         self.woken = False
         self.stream = Stream()
         self.limits = SlabLimits(per_slab=PER_SLAB, channels_per_client=PER_CLIENT)
@@ -75,16 +72,16 @@ class HubMachine(RuleBasedStateMachine):
             wake=self.wake,
             stats=Stats(0.0),
             limits=self.limits,
-            log_capacity=self.capacity,
+            log_capacity=CAPACITY,
             price_interval=0.5,
-            turn_bytes=self.turn_bytes,
+            turn_bytes=TURN_BYTES,
             turn_seconds=0.02,
         )
         self.clients: dict[Cursor, Client] = {}
         self.room: dict[Cursor, int] = {}
 
     def clock(self) -> float:
-        """The time; it may go on whenever somebody looks."""
+        """The time goes on whenever somebody looks, so that no flush lasts for ever."""
         self.now += self.step
         return self.now
 
@@ -92,31 +89,32 @@ class HubMachine(RuleBasedStateMachine):
         """There is something to flush."""
         self.woken = True
 
-    def chosen(self, number: int) -> tuple[Cursor, Client] | None:
-        """One of the clients, if there is any."""
-        both = list(self.clients.items())
-        return both[number % len(both)] if both else None
+    def chosen(self, number: int) -> tuple[Cursor, Client]:
+        """One of the clients."""
+        return list(self.clients.items())[number % len(self.clients)]
 
     # The stream.
 
-    @initialize(before=st.integers(0, 6), kept=kept, slow=st.booleans())
-    def begin(self, before: int, kept: Kept, *, slow: bool) -> None:
-        """The first life; the stream may hold something already."""
-        self.step = 1 / 32 if slow else 0.0
-        self._begin(before, kept)
+    def calamity(self, before: int, kept: Kept, lost: int) -> None:
+        """The stream drops some events before they are read; or it is deleted and made anew."""
+        stream = self.stream
+        if lost < 0:
+            stream.replace()
+            self.begin(before, kept)
+            return
+        after = stream.seq
+        for number in range(before + 1):
+            kind, slab = NAMED[(number + lost) % 2]
+            stream.unseen.add(stream.add(kind, slab))
+        stream.lose(after, stream.seq + 1)
+        self.hub.lose(stream.seq + 1)
 
-    @rule(before=st.integers(0, 6), kept=kept)
-    def replace(self, before: int, kept: Kept) -> None:
-        """The stream is deleted and made anew; some events are in it before it is read."""
-        self.stream.replace()
-        self._begin(before, kept)
-
-    def _begin(self, before: int, kept: Kept) -> None:
+    def begin(self, before: int, kept: Kept) -> None:
         """So many events were in it before: all of them are kept, the heads, or none."""
         stream = self.stream
         heads = {}
         for number in range(before):
-            kind, slab = KINDS[number % 3], SLABS[number % 2]
+            kind, slab = NAMED[number % len(NAMED)]
             if kept == "none" and kind == "price":
                 stream.seq += 1  # what nobody can ever see is no newest price
             else:
@@ -132,34 +130,25 @@ class HubMachine(RuleBasedStateMachine):
             stream.unseen.discard(head)
             self.hub.seed(head.seq, kind, slab, head.event)
 
-    @rule(kind=kinds, slab=slabs, count=some)
-    def publish(self, kind: Kind, slab: str, count: int) -> None:
-        """Events of one channel."""
-        for _ in range(count):
-            stored = self.stream.add(kind, slab)
-            self.hub.publish(stored.seq, kind, slab, stored.event)
+    def trade(self, count: int) -> None:
+        """Trades of one market: most of what happens."""
+        self.publish(("trade", "A"), count, 0)
 
-    @rule()
-    def pass_over(self) -> None:
-        """An event that does not validate."""
-        self.stream.seq += 1
-        self.hub.pass_over(self.stream.seq)
-
-    @rule(kind=st.sampled_from(["trade", "funding"]), slab=slabs, count=some)
-    def lose(self, kind: Kind, slab: str, count: int) -> None:
-        """The stream drops events before they are read."""
-        after = self.stream.seq
+    def publish(self, named: tuple[Kind, str], count: int, passed: int) -> None:
+        """Events of one channel, after some that do not validate."""
+        for _ in range(passed):
+            self.stream.seq += 1
+            self.hub.pass_over(self.stream.seq)
         for _ in range(count):
-            self.stream.unseen.add(self.stream.add(kind, slab))
-        self.stream.lose(after, self.stream.seq + 1)
-        self.hub.lose(self.stream.seq + 1)
+            stored = self.stream.add(*named)
+            self.hub.publish(stored.seq, *named, stored.event)
 
     # Clients.
 
-    @precondition(lambda self: len(self.clients) < MOST_CLIENTS)
-    @rule()
-    def connect(self) -> None:
-        """One more client."""
+    def come(self) -> None:
+        """One more client, unless there are enough."""
+        if len(self.clients) == MOST_CLIENTS:
+            return
         client = Client()
 
         def write(data: bytes) -> None:
@@ -180,38 +169,22 @@ class HubMachine(RuleBasedStateMachine):
         self.clients[cursor].blocked = True
         self.hub.block(cursor)
 
-    @rule(number=which, channel=channels)
-    def subscribe(self, number: int, channel: str) -> None:
-        """From now on."""
-        self._subscribe(number, channel, Start())
+    def subscribe(
+        self, number: int, channel: str, origin: Origin, back: int, most: int | None
+    ) -> None:
+        """From now on with some recent events; or from a seq that is some events ago or ahead.
 
-    @rule(number=which, channel=channels, count=some)
-    def subscribe_recent(self, number: int, channel: str, count: int) -> None:
-        """With the last events."""
-        self._subscribe(number, channel, Start(recent=count))
-
-    @rule(
-        number=which, channel=channels, back=st.integers(-2, 12), most=st.none() | st.integers(0, 4)
-    )
-    def resume(self, number: int, channel: str, back: int, most: int | None) -> None:
-        """From where it left, some events ago; or ahead, where another gateway was quicker."""
+        Ahead is who has read another gateway, that was quicker; the seq may also be one of another
+        life of the stream, or of nobody knows which.
+        """
         since = max(self.stream.seq - back, 0)
-        self._subscribe(number, channel, Start(since, self.stream.epoch), most)
-
-    @rule(number=which, channel=channels, since=st.integers(0, 30))
-    def resume_without_epoch(self, number: int, channel: str, since: int) -> None:
-        """A client that does not say which stream it read."""
-        self._subscribe(number, channel, Start(since))
-
-    @rule(number=which, channel=channels, since=st.integers(0, 30), most=st.none() | some)
-    def resume_another_life(self, number: int, channel: str, since: int, most: int | None) -> None:
-        """What it read is no more."""
-        self._subscribe(number, channel, Start(since, ANOTHER_LIFE), most)
-
-    def _subscribe(self, number: int, channel: str, start: Start, most: int | None = None) -> None:
-        if (chosen := self.chosen(number)) is None:
-            return
-        cursor, client = chosen
+        start = {
+            "fresh": Start(recent=max(back, 0)),
+            "here": Start(since, self.stream.epoch),
+            "unnamed": Start(since),
+            "elsewhere": Start(since, ANOTHER_LIFE),
+        }[origin]
+        cursor, client = self.chosen(number)
         code = refusal(list(self.clients.values()), client, channel, PER_SLAB, PER_CLIENT)
         expected = expectation(self.stream, channel, start)
         with refused(code):
@@ -219,38 +192,30 @@ class HubMachine(RuleBasedStateMachine):
         if code is None:
             client.follows.setdefault(channel, expected)
 
-    @rule(number=which, channel=channels)
     def unsubscribe(self, number: int, channel: str) -> None:
         """No more of one channel."""
-        if (chosen := self.chosen(number)) is None:
-            return
-        cursor, client = chosen
+        cursor, client = self.chosen(number)
         with refused(None if channel in client.follows else "not_subscribed"):
             self.hub.unsubscribe(cursor, channel)
         client.follows.pop(channel, None)
 
-    @rule(number=which)
     def block(self, number: int) -> None:
         """A client's buffer is full."""
-        if (chosen := self.chosen(number)) is not None:
-            self._block(chosen[0])
+        self._block(self.chosen(number)[0])
 
-    @rule(number=which, room=st.integers(1, 3))
     def drain(self, number: int, room: int) -> None:
         """It has room again, for a few writes."""
-        if (chosen := self.chosen(number)) is not None:
-            self._drain(chosen[0], room)
+        self._drain(self.chosen(number)[0], room)
 
     def _drain(self, cursor: Cursor, room: int) -> None:
         self.room[cursor] = room
         self.clients[cursor].blocked = False
         self.hub.drained(cursor)
 
-    @rule(number=which)
-    def remove(self, number: int) -> None:
-        """A client goes, with or without a word."""
-        if (chosen := self.chosen(number)) is not None:
-            self._remove(chosen[0])
+    def go(self, number: int) -> None:
+        """A client goes, with or without a word, unless it is the last."""
+        if len(self.clients) > 1:
+            self._remove(self.chosen(number)[0])
 
     def _remove(self, cursor: Cursor) -> None:
         self.hub.remove(cursor)
@@ -258,15 +223,14 @@ class HubMachine(RuleBasedStateMachine):
 
     # Deep history.
 
-    @rule(number=which, count=some)
     def backfill(self, number: int, count: int) -> None:
-        """Somebody fetches what a held client lacks, a page at a time."""
-        if (chosen := self.chosen(number)) is None:
-            return
-        cursor, _ = chosen
+        """Somebody fetches what a held client lacks, a page at a time; or nobody does any more."""
+        cursor, _ = self.chosen(number)
         for log, history in cursor.held.items():
             self._page(log.channel, history, count)
         self.hub.supply(cursor)
+        if not count:
+            self._release(cursor)
 
     def _page(self, channel: str, history: History, count: int) -> None:
         """The next events that the stream still has, over a gap where it has dropped some."""
@@ -284,12 +248,6 @@ class HubMachine(RuleBasedStateMachine):
         if len(page) < count and not (page and page[-1] in self.stream.unseen):
             history.covered = max(history.covered, self.hub.seq)
 
-    @rule(number=which)
-    def release(self, number: int) -> None:
-        """Nobody fetches anything more for a held client."""
-        if (chosen := self.chosen(number)) is not None:
-            self._release(chosen[0])
-
     def _release(self, cursor: Cursor) -> None:
         for log in cursor.held:
             followed = self.clients[cursor].follows[log.channel]
@@ -299,17 +257,12 @@ class HubMachine(RuleBasedStateMachine):
 
     # Time.
 
-    @rule()
-    def flush(self) -> None:
-        """One turn."""
-        self.woken = self.hub.flush()
-
-    @rule(sixteenths=st.integers(1, 16))
-    def wait(self, sixteenths: int) -> None:
-        """Time goes by."""
+    def flush(self, sixteenths: int, turns: int) -> None:
+        """Some turns, after some time."""
         self.now += sixteenths / 16
+        for _ in range(turns):
+            self.woken = self.hub.flush()
 
-    @rule()
     def settle(self) -> None:
         """All that is owed arrives, once everybody reads and all windows have ended."""
         for cursor in self.clients:
@@ -321,6 +274,7 @@ class HubMachine(RuleBasedStateMachine):
             while self.hub.flush():
                 turns += 1
                 assert turns < 1_000, "it never ends"
+        self.woken = False
         for client in self.clients.values():
             for followed in client.follows.values():
                 followed.settle()
@@ -328,7 +282,6 @@ class HubMachine(RuleBasedStateMachine):
 
     # What holds always.
 
-    @invariant()
     def counts_are_right(self) -> None:
         """As one would count by hand."""
         assert self.hub.behind == sum(client.blocked for client in self.clients.values())
@@ -336,10 +289,9 @@ class HubMachine(RuleBasedStateMachine):
             {channel.partition(":")[2] for channel in client.follows}
             for client in self.clients.values()
         ]
-        counted = {slab: sum(slab in one for one in on) for slab in SLABS}
+        counted = {slab: sum(slab in one for one in on) for slab in "AB"}
         assert self.limits.clients == {slab: count for slab, count in counted.items() if count}
 
-    @invariant()
     def groups_are_whole(self) -> None:
         """Nobody is in two places, and there is no group of nobody."""
         for key, group in self.hub._groups.items():
@@ -356,9 +308,9 @@ class HubMachine(RuleBasedStateMachine):
                 named = parse_channel(channel)
                 assert named is not None
                 followers = self.hub.logs[named].followers
-                assert cursor in followers or cursor.group in followers
+                assert (cursor in followers) == (cursor.group is None)
+                assert cursor.group is None or cursor.group in followers
 
-    @invariant()
     def whoever_is_owed_something_will_get_it(self) -> None:
         """The hub has asked for a flush wherever one is needed."""
         waiting = bool(self.hub._queue or self.hub._dirty)
@@ -367,7 +319,13 @@ class HubMachine(RuleBasedStateMachine):
             if isinstance(log, LatestLog) and log.followers and log.shown is not log.latest:
                 assert self.hub.due is not None
 
-    def teardown(self) -> None:
+    def check(self) -> None:
+        """All that holds always."""
+        self.counts_are_right()
+        self.groups_are_whole()
+        self.whoever_is_owed_something_will_get_it()
+
+    def finish(self) -> None:
         """Everything arrives; everybody goes; nothing is left of them."""
         self.settle()
         for cursor in list(self.clients):
@@ -381,8 +339,70 @@ class HubMachine(RuleBasedStateMachine):
         for log in self.hub.logs.values():
             assert not log.followers
             if isinstance(log, LosslessLog):
-                assert len(log._entries) <= self.capacity
+                assert len(log._entries) <= CAPACITY
 
 
-TestHub = HubMachine.TestCase
-TestHub.settings = settings(stateful_step_count=40)
+Step = tuple[str, dict[str, Any]]
+
+
+def step(name: str, **arguments: st.SearchStrategy[object]) -> st.SearchStrategy[Step]:
+    """What may happen, by the name of the method of `Walk`."""
+    return st.tuples(st.just(name), st.fixed_dictionaries(arguments))
+
+
+which = st.integers(0, MOST_CLIENTS - 1)
+channels = st.sampled_from(CHANNELS)
+some = st.integers(1, 5)
+before = st.integers(0, 6)
+kept: st.SearchStrategy[Kept] = st.sampled_from(("all", "heads", "none"))
+origins: st.SearchStrategy[Origin] = st.sampled_from(
+    ("fresh", "here", "here", "unnamed", "elsewhere")
+)
+OFTEN: dict[st.SearchStrategy[Step], int] = {
+    step("trade", count=some): 6,
+    step("flush", sixteenths=st.integers(0, 16), turns=st.integers(1, 3)): 6,
+    step(
+        "subscribe",
+        number=which,
+        channel=channels,
+        origin=origins,
+        back=st.integers(-4, 20),
+        most=st.none() | some,
+    ): 6,
+    step("publish", named=st.sampled_from(NAMED), count=some, passed=st.integers(0, 2)): 3,
+    step("drain", number=which, room=st.integers(1, 12)): 3,
+    step("backfill", number=which, count=st.integers(0, 5)): 4,
+    step("come"): 2,
+    step("unsubscribe", number=which, channel=channels): 1,
+    step("block", number=which): 1,
+    step("go", number=which): 1,
+    step("calamity", before=before, kept=kept, lost=st.integers(-1, 3)): 1,
+}
+"""What happens, and how often beside the rest."""
+steps = st.sampled_from([one for one, often in OFTEN.items() for _ in range(often)]).flatmap(
+    lambda chosen: chosen
+)
+
+
+@settings(max_examples=settings().max_examples * 2)
+@given(
+    before=before,
+    kept=kept,
+    slow=st.booleans(),
+    followed=st.lists(st.sets(channels), min_size=1, max_size=3),
+    steps=st.lists(steps, min_size=30, max_size=80),
+)
+def test_the_hub_does_what_a_naive_one_would(
+    before: int, kept: Kept, followed: list[set[str]], steps: list[Step], *, slow: bool
+) -> None:
+    """Whatever happens; see the checks of `Walk`, and those of the clients in `reference`."""
+    walk = Walk(slow=slow)
+    walk.begin(before, kept)
+    for number, named in enumerate(followed):
+        walk.come()
+        for channel in sorted(named):
+            walk.subscribe(number, channel, "fresh", 0, None)
+    for name, arguments in steps:
+        getattr(walk, name)(**arguments)
+        walk.check()
+    walk.finish()

@@ -124,10 +124,10 @@ def held(hall: Hall) -> tuple[Client, History]:
     return client, client.cursor.held[hall.log()]
 
 
-def supply(hall: Hall, client: Client, history: History, *seqs: int) -> None:
+def supply(hall: Hall, client: Client, history: History, *seqs: int, slab: str = "SOL") -> None:
     """Add events to a history, as somebody does who has fetched them."""
     for seq in seqs:
-        frame = protocol.event_message(make_event("trade", "SOL", seq), seq, seq - 1)
+        frame = protocol.event_message(make_event("trade", slab, seq), seq, seq - 1)
         history.add(seq, frame)
         history.covered = seq
     hall.hub.supply(client.cursor)
@@ -232,6 +232,22 @@ def test_a_client_may_be_blocked_by_its_history(hall: Hall) -> None:
     hall.hub.drained(client.cursor)
     hall.flush()
     assert client.seqs == [2, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_client_that_one_history_blocks_is_sent_nothing_of_the_next(hall: Hall) -> None:
+    """The next has its turn when the client has drained."""
+    client, first = held(hall)
+    hall.publish(*range(8, 15), slab="BTC")
+    log = hall.hub.subscribe(client.cursor, "trades:BTC", Start(7, "e")).held
+    assert log is not None
+    supply(hall, client, first, 1)
+    supply(hall, client, client.cursor.held[log], 8, slab="BTC")
+    client.room = 1
+    hall.flush()
+    assert client.seqs == [1]
+    hall.hub.drained(client.cursor)
+    hall.flush()
+    assert client.seqs == [8]
 
 
 def test_a_held_channel_is_followed_and_can_be_left(hall: Hall) -> None:
