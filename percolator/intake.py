@@ -63,6 +63,11 @@ class Intake:
         """Pass it on, with the channels of those subjects that are any."""
         self._hub.lose(before, {named for subject in subjects if (named := _named(subject))})
 
+    @property
+    def full(self) -> bool:
+        """True while the hub would rather have no more."""
+        return self._hub.full
+
     def last_seqs(self) -> dict[str, int]:
         """Give the newest event of each channel that must not lose any unsaid, by subject."""
         return {subject_of(*named): seq for named, seq in self._hub.last_seqs().items()}

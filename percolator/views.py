@@ -23,13 +23,16 @@ class FeedState(Protocol):
 
     connected: bool
     stream_seq: int
-    lag: int
     restarts: int
     trouble: str
 
     @property
     def seq(self) -> int:
         """The last seq that was handed on."""
+
+    @property
+    def lag(self) -> int:
+        """How many events of the stream were not handed on yet."""
 
     @property
     def silent_for(self) -> float:

@@ -38,6 +38,8 @@ class Book:
         self._capacity = log_capacity
         self._windows = Windows(price_interval)
         self._dirty: dict[ChannelLog, None] = {}
+        self._unsent = 0
+        """Events of followed logs, since all that is owed had last been sent."""
         self._start = 0
         self._complete = True
         self._order = 0
@@ -132,9 +134,16 @@ class Book:
         return self._order
 
     def _mark(self, log: ChannelLog) -> None:
-        if log.followers and log not in self._dirty:
-            self._dirty[log] = None
-            self._wake()
+        if log.followers:
+            self._unsent += 1
+            if log not in self._dirty:
+                self._dirty[log] = None
+                self._wake()
+
+    @property
+    def full(self) -> bool:
+        """True while more events might push out what clients that keep up have not been sent."""
+        return self._unsent * 2 >= self._capacity
 
     def _before_replaced(self) -> None:
         """Let whoever builds on the book finish with a stream that is no more."""

@@ -192,6 +192,8 @@ class Hub(Book):
             self._advance(self._queue.popleft())
             if self._clock() >= stop:
                 break
+        if not self._queue:
+            self._unsent = 0
         return bool(self._queue)
 
     def _enqueue(self, follower: Follower) -> None:

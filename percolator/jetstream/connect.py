@@ -77,7 +77,7 @@ async def hang_up(client: Client) -> None:
         # A close that is cut short, by us or by a cancellation, leaves the socket open.
         if client._transport is not None:  # noqa: SLF001
             with contextlib.suppress(Exception):
-                client._transport.close()  # noqa: SLF001
+                client._transport.close()  # type: ignore[no-untyped-call] # noqa: SLF001
 
 
 async def open_to(

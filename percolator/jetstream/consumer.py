@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from percolator.jetstream.liveness import heed_cancellation
@@ -26,6 +27,8 @@ INACTIVE_SECONDS = 30
 DELETE_SECONDS = 0.5
 YIELD_EVERY = 64
 """The library hands on a queue of messages in one go; so often, everybody else gets a turn."""
+HOLD_SECONDS = 0.001
+"""While events are not wanted, so often it is asked again."""
 PENDING_MESSAGES = 512 * 1024
 PENDING_BYTES = 256 * 1024 * 1024
 EVENT = "$JS.ACK."
@@ -47,8 +50,6 @@ class Delivery(NamedTuple):
     subject: str
     payload: bytes
     time: int
-    pending: int
-    """How many more the stream had at that moment."""
 
 
 class Consumer:
@@ -61,32 +62,42 @@ class Consumer:
         *,
         clock: Callable[[], float],
         take: Callable[[Delivery], None],
+        held_up: Callable[[], bool],
     ) -> None:
+        """While it is `held_up`, the next event waits."""
         self.heard = clock()
         """When it last showed a sign of life."""
         self._client = client
         self._stream = stream
         self._clock = clock
         self._take = take
+        self._held_up = held_up
         self._seq = 0
         self._count = 0
+        self._pending = 0
+        self._subscription: Subscription | None = None
         self._broken: asyncio.Future[Trouble] = asyncio.get_running_loop().create_future()
+
+    @property
+    def lag(self) -> int:
+        """How many events the stream has that were not handed on yet, as far as is known here."""
+        waiting = self._subscription.pending_msgs if self._subscription else 0
+        return self._pending + waiting
 
     def fail(self, trouble: Trouble) -> None:
         """Hand on nothing more; `run` ends with this."""
         if not self._broken.done():
             self._broken.set_result(trouble)
 
-    async def run(self, after: int, opened: Callable[[int], None], *, within: float) -> None:
+    async def run(self, after: int, opened: Callable[[], None], *, within: float) -> None:
         """Read until there is trouble; raises Trouble, or what NATS says to the request for it.
 
-        `opened` is told how many events there are now; the server has `within` seconds to set the
-        consumer up.
+        `opened` is called when the consumer is there; the server has `within` seconds to set it up.
         """
         self._seq = after
         name = ""
         inbox = self._client.new_inbox()
-        subscription = await self._client.subscribe(
+        subscription = self._subscription = await self._client.subscribe(
             inbox,
             cb=self._on_message,
             pending_msgs_limit=PENDING_MESSAGES,
@@ -98,7 +109,8 @@ class Consumer:
             )
             name = info.name or ""
             self.heard = self._clock()
-            opened(info.num_pending or 0)
+            self._pending = info.num_pending or 0
+            opened()
             raise await self._trouble()
         finally:
             self.fail(Trouble("given up"))
@@ -128,6 +140,9 @@ class Consumer:
             self._on_event(message)
             if self._count % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
+            while self._held_up() and not self._broken.done():
+                await asyncio.sleep(HOLD_SECONDS)
+                self.heard = self._clock()
         else:
             await self._on_control(message)
 
@@ -142,8 +157,8 @@ class Consumer:
         elif seq != self._seq + 1:
             self.fail(Hole(f"the stream has nothing between seq {self._seq} and {seq} any more"))
         else:
-            self._count, self._seq = count, seq
-            self._take(Delivery(seq, message.subject, message.data, time, pending))
+            self._count, self._seq, self._pending = count, seq, pending
+            self._take(Delivery(seq, message.subject, message.data, time))
 
     async def _on_control(self, message: Msg) -> None:
         """Answer flow control, and check what a heartbeat says against what has come."""

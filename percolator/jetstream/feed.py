@@ -20,7 +20,7 @@ from percolator.errors import NatsError, NatsUnfitError, StreamConflictError
 from percolator.events import KINDS, SUBJECT_PREFIX
 from percolator.jetstream import stream
 from percolator.jetstream.connect import Handler, hang_up
-from percolator.jetstream.consumer import Consumer, Delivery, Hole, Trouble
+from percolator.jetstream.consumer import HOLD_SECONDS, Consumer, Delivery, Hole, Trouble
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.heads import heads
 from percolator.jetstream.holes import Loss, read_by_page
@@ -37,6 +37,8 @@ After each failure twice as long."""
 MAX_BACKOFF_SECONDS = 1.0
 STEADY_SECONDS = 5.0
 """A consumer that has lasted for so long was a success, whether or not there were events."""
+PATIENCE = 10_000
+"""Events by which the feed may fall back, so that a sink that is full need not lose any."""
 
 TROUBLES = (Trouble, NatsError, nats.errors.Error, JetStreamError)
 
@@ -58,6 +60,10 @@ class Sink(Protocol):
     def lose(self, before: int, subjects: frozenset[str]) -> None:
         """The stream has a hole before seq `before`; these subjects may have lost events in it."""
 
+    @property
+    def full(self) -> bool:
+        """True while it would lose events if it were given more."""
+
     def last_seqs(self) -> Mapping[str, int]:
         """The newest event taken of each subject that must not lose any unsaid; 0: none known."""
 
@@ -77,8 +83,6 @@ class Feed:
         """`connect` opens a connection that does not reconnect, and calls back when it ended."""
         self.stream_seq = 0
         """The last seq that the stream is known to have."""
-        self.lag = 0
-        """How many events the stream has that were not handed on yet, as of the last one read."""
         self.connected = False
         self.ready = asyncio.Event()
         """Set once everything that the stream held at the start has been handed on."""
@@ -98,6 +102,7 @@ class Feed:
         self._consumer: Consumer | None = None
         self._target: int | None = None
         self._round_trip = 0.0
+        self._lag = self._least_lag = 0
         self._failures = 0
         self._by_page = False
 
@@ -115,6 +120,11 @@ class Feed:
     def seq(self) -> int:
         """The last seq that was handed on."""
         return self._life.seq
+
+    @property
+    def lag(self) -> int:
+        """How many events the stream has that were not handed on yet, as far as is known here."""
+        return self._lag if self._consumer is None else self._consumer.lag
 
     @property
     def silent_for(self) -> float:
@@ -185,6 +195,7 @@ class Feed:
         try:
             state = await insist(lambda: self._ask(client))
             await self._place(client, state)
+            self._lag = self._least_lag = state.last_seq - self.seq
             if self._target is None:
                 self._target = state.last_seq
             self.client = client  # not before: a replay must not read another life than this one
@@ -205,7 +216,9 @@ class Feed:
     async def _consume(self, client: Client) -> None:
         before = self.seq
         self._by_page = True
-        self._consumer = Consumer(client, self._name, clock=self._clock, take=self._take)
+        self._consumer = Consumer(
+            client, self._name, clock=self._clock, take=self._take, held_up=self._held_up
+        )
         within = max(CONSUMER_SECONDS, 4 * self._round_trip) * 2 ** min(self._failures, 3)
         try:
             await self._consumer.run(before, self._opened, within=min(within, ANSWER_SECONDS))
@@ -215,7 +228,8 @@ class Feed:
             self._by_page = self.seq == before  # it may have met an event that it cannot read
             raise
         finally:
-            self._heard, self._consumer = self._consumer.heard, None
+            self._heard, self._lag = self._consumer.heard, self._consumer.lag
+            self._consumer = None
 
     # Where to read on.
 
@@ -251,16 +265,20 @@ class Feed:
 
     # Reading.
 
-    def _opened(self, pending: int) -> None:
+    def _opened(self) -> None:
         self.restarts += 1
         self.trouble = ""
-        self.lag = pending
         self._look_around()
 
     def _take(self, delivery: Delivery) -> None:
         self._hand_on(delivery.seq, delivery.subject, delivery.payload, delivery.time)
-        self.lag = delivery.pending
         self._look_around()
+
+    def _held_up(self) -> bool:
+        """Tell whether the next event is to wait: for a sink that is full, but not for too long."""
+        lag = self.lag
+        self._least_lag = min(self._least_lag, lag)
+        return self._sink.full and lag <= self._least_lag + PATIENCE
 
     async def _read_by_page(self, client: Client, last_seq: int) -> None:
         steps = read_by_page(client, self._name, self.seq, last_seq, self._sink.last_seqs)
@@ -270,6 +288,10 @@ class Feed:
                 self._lose(step)
             else:
                 self._hand_on(*step)
+                self._lag = max(last_seq - self.seq, 0)
+            while self._held_up():
+                await asyncio.sleep(HOLD_SECONDS)
+                self._heard = self._clock()
 
     def _hand_on(self, seq: int, subject: str, payload: bytes, time: int) -> None:
         try:

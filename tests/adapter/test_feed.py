@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from percolator.jetstream import consumer
+from percolator.jetstream import feed as module
 from percolator.jetstream.connect import NatsAddress
 from percolator.jetstream.dialer import Dialer
 from percolator.jetstream.feed import Feed
@@ -40,6 +41,7 @@ class Reader:
         self.subjects: list[str] = []
         self.epochs: list[str] = []
         self.losses: list[tuple[int, frozenset[str]]] = []
+        self.full = False
 
     def begin(self, epoch: str, after: int, *, first_seq: int, complete: bool) -> None:
         """Note the epoch, and begin anew."""
@@ -296,6 +298,24 @@ async def test_ready_is_when_all_is_there_that_was_there_at_the_start(tmp_path: 
 
 
 # Alone, since they change what all feeds of the process share.
+
+
+async def test_a_sink_that_is_full_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
+    """The stream may run ahead by so much; who cannot keep up is not to show the past."""
+    async with server_with_stream(tmp_path) as (server, client), reading(server.url) as (reader, _):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "PATIENCE", 50)
+            await publish(client, 1)
+            await eventually(lambda: reader.seqs == [1])
+            reader.full = True
+            for _ in range(200):
+                await client.publish(SUBJECT, event_json("trade"))
+            await client.flush()
+            await eventually(lambda: len(reader.seqs) > 140)
+            assert len(reader.seqs) < 201
+            reader.full = False
+            await eventually(lambda: reader.seqs == list(range(1, 202)))
+            assert reader.losses == []
 
 
 async def test_a_queue_that_overflows_loses_nothing(tmp_path: Path) -> None:

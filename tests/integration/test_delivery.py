@@ -34,6 +34,18 @@ async def test_10_000_trades_at_full_speed_reach_50_clients_in_one_chain(gateway
         assert client.texts[2:] == everything
 
 
+async def test_clients_that_keep_up_lose_nothing_though_the_logs_are_short(
+    start_gateway: StartGateway,
+) -> None:
+    """Events that come faster than they go out wait in the stream, not in a gap."""
+    gateway = await start_gateway(log_capacity=20)
+    clients = await gateway.clients(20, "trades:SOL")
+    seqs = await asyncio.gather(*(gateway.publish("trade", "SOL") for _ in range(5_000)))
+    for client in clients:
+        got = await client.take(len(seqs))
+        assert [message.get("seq") for message in got] == seqs
+
+
 async def test_10_000_prices_in_5_s_are_at_most_11_messages(gateway: Gateway) -> None:
     """The first within 100 ms, the last one the last that was published."""
     client = await gateway.client("price:SOL")

@@ -259,7 +259,7 @@ def test_the_images_carry_what_was_tested() -> None:
 
 
 def test_the_pins_are_complete() -> None:
-    """They are installed as they stand, with nothing resolved: so nothing may be missing in them."""
+    """They are installed as they stand, with nothing resolved: nothing may be missing in them."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "check"]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -210,3 +210,35 @@ def test_others_stay_in_the_group_that_one_leaves(hall: Hall) -> None:
     hall.hub.remove(first.cursor)
     hall.flush()
     assert (first.seqs, second.seqs) == ([], [1])
+
+
+def test_a_hub_is_full_before_clients_that_keep_up_lose_anything(hall: Hall) -> None:
+    """From half of a log on, until all that is owed has gone out."""
+    client = hall.client("trades:SOL")
+    full = []
+    for seq in (1, 2, 3):
+        hall.publish(seq)
+        full.append(hall.hub.full)
+    hall.flush()
+    assert [*full, hall.hub.full] == [False, False, True, False]
+    assert client.seqs == [1, 2, 3]
+
+
+def test_a_hub_is_full_until_the_last_turn_of_a_flush() -> None:
+    """As long as somebody who keeps up has not been sent everything."""
+    hall = Hall(turn_bytes=1)
+    hall.client("trades:SOL")
+    hall.publish(1, 2, 3)
+    hall.step = 1.0
+    turns = [(hall.hub.flush(), hall.hub.full) for _ in range(3)]
+    assert turns == [(True, True), (True, True), (False, False)]
+
+
+def test_nobody_who_is_behind_or_elsewhere_makes_a_hub_full(hall: Hall) -> None:
+    """A slow client holds nobody up, and neither does a market without clients."""
+    hall.hub.block(hall.client("trades:SOL").cursor)
+    hall.publish(*range(1, 20), slab="BTC")
+    assert not hall.hub.full
+    hall.publish(*range(20, 40))
+    hall.flush()
+    assert not hall.hub.full
