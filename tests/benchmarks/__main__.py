@@ -12,7 +12,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.benchmarks import churn, connections, ingest, life, pressure, storms
+from tests.benchmarks import churn, connections, history, ingest, life, pressure, storms
 from tests.benchmarks.processes import Disturbance, cores
 from tests.benchmarks.results import Row, as_json, merge, table
 from tests.benchmarks.stage import Stage, compile_tools
@@ -29,6 +29,7 @@ SCENARIOS: dict[str, Scenario] = {
     "life": life.run,
     "stalled": pressure.stalled,
     "ingest": ingest.run,
+    "history": history.run,
     "handshakes": connections.handshakes,
     "idle": connections.idle,
     "churn": churn.run,

@@ -1,6 +1,7 @@
 """The publisher of a benchmark, a process of its own: `python -m tests.benchmarks.publisher`.
 
     storm NATS_URL EVENTS BATCH EVERY_MS   trades of one market, BATCH at a time
+    market NATS_URL EVENTS BATCH           trades and prices of MARKETS, as fast as NATS takes them
     tape NATS_URL SPEED SECONDS            the recorded market
 
 It prints how many events went out, and in how many seconds. It waits for no acks: what arrives is
@@ -19,6 +20,7 @@ from nats.aio.client import Client
 
 from percolator import tape
 
+MARKETS = 21  # not a multiple of five: each has both kinds
 SUBJECT = "percolator.trade.SOL"
 TRADE = '{"type":"trade","slab":"SOL","side":"long","size":"1000000","price":1.5,"timestamp":%d}'
 
@@ -33,6 +35,22 @@ async def storm(client: Client, events: int, batch: int, every: float) -> int:
         due += every
         if (wait := due - time.monotonic()) > 0:
             await asyncio.sleep(wait)
+    return events
+
+
+async def market(client: Client, events: int, batch: int) -> int:
+    """Publish trades and prices of many markets, four to one."""
+    for number in range(events):
+        kind = "trade" if number % 5 else "price"
+        subject = f"percolator.{kind}.M{number % MARKETS}"
+        timestamp = time.time_ns() // 1_000_000
+        fields = {"side": "long", "size": "1000000"} if kind == "trade" else {}
+        await client.publish(
+            subject, json.dumps(fields | {"price": 1.5, "timestamp": timestamp}).encode()
+        )
+        if number % batch == 0:
+            await client.flush()
+    await client.flush()
     return events
 
 
@@ -61,6 +79,8 @@ async def run(arguments: list[str]) -> dict[str, object]:
     if what == "storm":
         events, batch, every = numbers
         result["events"] = await storm(client, int(events), int(batch), every / 1000)
+    elif what == "market":
+        result["events"] = await market(client, *map(int, numbers))
     else:
         speed, seconds = numbers
         result["subjects"] = await play(client, speed, seconds)

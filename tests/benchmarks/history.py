@@ -1,0 +1,76 @@
+"""History: how soon a gateway is ready on a stream that holds much, and a client that was away."""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+
+import nats
+from websockets.asyncio.client import connect
+
+from percolator.jetstream import stream
+from tests.benchmarks.results import Row
+from tests.benchmarks.stage import Server, Stage
+
+STORED = 1_000_000
+AWAY, AWAY_SHORTLY = 100_000, 1_000
+BATCH = 1_000
+CHANNEL = "trades:SOL"
+
+
+def run(stage: Stage) -> list[Row]:
+    """Fill a stream, start a gateway, and resume from far back and from a little way back."""
+    with stage.nats() as broker:
+        asyncio.run(_make_stream(broker.url))
+        _fill(stage, "market", broker.url, STORED - AWAY)
+        _fill(stage, "storm", broker.url, AWAY, "0")
+        started = time.monotonic()
+        with stage.gateway(broker.url, replay_limit=str(AWAY)) as server:
+            ready = time.monotonic() - started
+            last = server.get("/ws/stats")["nats"]["streamSeq"]
+            far = asyncio.run(resumed(server, last - AWAY, last))
+            near = [asyncio.run(resumed(server, last - AWAY_SHORTLY, last)) for _ in range(5)]
+    name = "history"
+    return [
+        Row(name, "events in the stream", (last,)),
+        Row(name, "until the gateway is ready", (ready,), "s", 5),
+        Row(name, f"a client resumes over {AWAY:,} events", (far,), "s"),
+        Row(name, f"over {AWAY_SHORTLY:,}, from memory", (min(near) * 1e3,), "ms", 100),
+    ]
+
+
+async def _make_stream(url: str) -> None:
+    client = await nats.connect(url)
+    await stream.ensure(client, "PERCOLATOR")
+    await client.close()
+
+
+def _fill(stage: Stage, what: str, url: str, events: int, *rest: str) -> None:
+    with stage.publisher(what, url, str(events), str(BATCH), *rest) as publisher:
+        publisher.finish()
+
+
+async def resumed(server: Server, since: int, last: int) -> float:
+    """Resume the channel; give the seconds until all is there. Raises RuntimeError if it is not."""
+    async with connect(
+        f"ws://127.0.0.1:{server.port}", compression=None, proxy=None, max_queue=None
+    ) as client:
+        epoch = json.loads(await client.recv())["epoch"]
+        request = {"type": "subscribe", "channels": [CHANNEL], "since": since, "epoch": epoch}
+        started = time.monotonic()
+        await client.send(json.dumps(request))
+        await client.recv()
+        texts: list[str | bytes] = []
+        while len(texts) < last - since:
+            texts.append(await client.recv())
+        seconds = time.monotonic() - started
+    _check(texts, since, last)
+    return seconds
+
+
+def _check(texts: Sequence[str | bytes], since: int, last: int) -> None:
+    messages = [json.loads(text) for text in texts]
+    seqs = [message.get("seq") for message in messages]
+    prevs = [message.get("prev") for message in messages]
+    if seqs != [*range(since + 1, last + 1)] or prevs[1:] != seqs[:-1]:
+        raise RuntimeError("a client that resumed has not been sent everything, or not in order")
