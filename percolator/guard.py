@@ -13,6 +13,8 @@ from percolator.settings import Settings
 FAILURES_PER_SECOND = 1.0
 FAILURE_BURST = 10
 """Tokens of one address that may be wrong; past that it is not listened to for a while."""
+FREE_CODES = 3_000
+"""Close codes from here on mean what applications like; to count each would be to keep each."""
 LOG_SECONDS = 10.0
 """Refusals are logged together, so often at the most: clients cause them."""
 
@@ -85,8 +87,8 @@ class Guard:
         self._stats.refused[reason] += 1
 
     def closed(self, code: int) -> None:
-        """Count a connection that ended."""
-        self._stats.closed[code] += 1
+        """Count a connection that ended; codes that clients may choose freely, by the thousand."""
+        self._stats.closed[code if code < FREE_CODES else code // 1_000 * 1_000] += 1
 
     def sweep(self) -> None:
         """Fold the counters, and forget addresses that are quiet again."""

@@ -36,8 +36,6 @@ MAX_SLABS = 50
 """Slabs with a time series of their own: those with the most clients."""
 OTHER = "(other)"
 """All others together; no slab can have this name."""
-CLOSE_CODES = range(1000, 1016)
-"""The codes of the WebSocket standard; clients may send any other up to 4999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,8 @@ class Metrics(Collector):
         text = "Connections that were not let in, by reason."
         yield _counters("connections_refused", text, "reason", stats.refused)
         text = "Connections that ended, by close code; 1006 where no close frame was seen."
-        yield _counters("connections_closed", text, "code", _by_code(stats.closed))
+        closed = {str(code): count for code, count in stats.closed.items()}
+        yield _counters("connections_closed", text, "code", closed)
         text = "Tokens that were accepted and refused."
         results = {each: stats.authentications[each] for each in ("accepted", "refused")}
         yield _counters("authentications", text, "result", results)
@@ -144,13 +143,6 @@ class Metrics(Collector):
         shown = dict(named[:MAX_SLABS])
         rest = counts.total() - sum(shown.values())
         return {**shown, OTHER: rest} if rest else shown
-
-
-def _by_code(closed: Counter[int]) -> Counter[str]:
-    codes: Counter[str] = Counter()
-    for code, count in closed.items():
-        codes[str(code) if code in CLOSE_CODES else OTHER] += count
-    return codes
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -122,17 +122,18 @@ async def test_the_state_of_the_feed_is_shown(gateway: Gateway) -> None:
 
 
 async def test_ends_are_counted_by_their_code(start_gateway: StartGateway) -> None:
-    """Whoever began it; 1006 where nobody said a word."""
-    gateway = await start_gateway(max_connections=3)
-    polite, rude, loud = await gateway.clients(3)
+    """Whoever began it; 1006 where nobody said a word, 4000 for every code from there on."""
+    gateway = await start_gateway(max_connections=4)
+    polite, rude, *loud = await gateway.clients(4)
     refused = await gateway.knock()
     assert (await refused.closed())[0] == 1008
     polite.close(1000)
     assert await polite.closed() == (1000, "")
-    loud.close(4_321)
-    assert (await loud.closed())[0] == 4321
+    for client, code in zip(loud, (4_321, 4_999), strict=True):
+        client.close(code)
+        assert (await client.closed())[0] == code
     rude.abort()
     await eventually(lambda: not gateway.service.gateway.connections)
     stats = await gateway.stats()
-    assert stats["closed"] == {"1000": 1, "1006": 1, "1008": 1, "4321": 1}
+    assert stats["closed"] == {"1000": 1, "1006": 1, "1008": 1, "4000": 2}
     assert stats["rejectedConnections"] == {"too many connections": 1}
