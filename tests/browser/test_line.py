@@ -232,3 +232,19 @@ async def test_a_gateway_that_closes_says_when_to_come_back(
     await line.page.evaluate("(now) => { Date.now = () => now; }", await later(line.page))
     await line.page.evaluate("dispatchEvent(new Event('online'))")
     assert (await line.states())[-1] == "waiting"
+
+
+async def test_a_gateway_that_does_not_come_back_is_tried_ever_less_often(
+    process: GatewayProcess, open_page: OpenPage
+) -> None:
+    """The wait that it announced, which may be none at all, is for the first attempt alone."""
+    line = await watched(open_page, process.url, "trades:SOL")
+    await process.kill(signal.SIGTERM)
+    await line.reaches("waiting")
+    for attempt in range(4):
+        state = (await line.all_states())[-1]
+        await line.page.clock.run_for(state["retryAt"] - state["since"])
+        await line.reaches("waiting", attempt + 2)
+        state = (await line.all_states())[-1]
+        most = 500 * 2**attempt
+        assert most / 2 <= state["retryAt"] - state["since"] <= most, attempt

@@ -65,6 +65,7 @@ export class Line {
     if (this.#socket !== null || this.state?.name === "closed") return;
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
+    this.#announced = null; // it was kept to; if this fails, the wait is ours again
     this.#tried = Date.now();
     this.count += 1;
     socket.onmessage = ({ data }) => this.#receive(data);
@@ -137,7 +138,6 @@ export class Line {
     this.#asked = false;
     if (!this.greeted) {
       this.greeted = true;
-      this.#announced = null;
       this.#arm();
     }
     if (this.state.name === "stale") this.live();
