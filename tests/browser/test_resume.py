@@ -108,3 +108,28 @@ async def test_a_stream_that_is_replaced_is_a_gap_and_then_goes_on(
     gap, trade, price = await page.evaluate("got.slice(6)")
     assert (gap["type"], gap["epoch"]) == ("gap", gateway.service.hub.epoch)
     assert (trade["price"], price["price"]) == (7, 8)
+
+
+async def test_a_channel_taken_up_in_a_new_stream_is_resumed_by_its_seqs(
+    gateway: Gateway, open_page: OpenPage
+) -> None:
+    """Though the old stream's were higher: its first trade may come while the page is away."""
+    page = await following(open_page, gateway, "trades:SOL")
+    for price in range(1, 6):
+        await gateway.publish("trade", "SOL", price=price)
+    await page.wait_for_function("got.length === 5")
+    hub = gateway.service.hub
+    epoch = hub.epoch
+    await gateway.nats.jetstream().delete_stream(gateway.service.settings.stream)
+    await eventually(lambda: hub.epoch not in ("", epoch))
+    await gateway.publish("trade", "SOL", price=6)
+    await page.wait_for_function("got.length === 7")
+    await page.evaluate("() => { listen('trades:BTC'); }")
+    await eventually(lambda: gateway.service.slab_limits.clients == {"SOL": 1, "BTC": 1})
+    for connection in list(gateway.service.gateway.connections):
+        connection.terminate()
+    await gateway.publish("trade", "BTC", price=7)
+    await gateway.publish("trade", "SOL", price=8)
+    await page.wait_for_function("got.length === 9")
+    prices = await page.evaluate("got.slice(7).map((trade) => trade.price)")
+    assert sorted(prices) == [7, 8]

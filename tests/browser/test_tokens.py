@@ -150,3 +150,29 @@ async def test_another_token_withdraws_what_it_does_not_cover(
         await gateway.publish("trade", slab, size="1")
     await page.wait_for_function("got.length === 1")
     assert await page.evaluate("[got, faults]") == [["A1"], ["unauthorized trades:B"]]
+
+
+async def test_a_token_that_is_taken_makes_no_wait_short_again(
+    start_gateway: StartGateway, open_page: OpenPage
+) -> None:
+    """A market that is full closes the page after its token was taken: it waits ever longer."""
+    gateway = await start_gateway(auth=True, auth_secret=SECRET, max_connections_per_slab=1)
+    other = await gateway.client()
+    other.send({"type": "auth", "token": token()})
+    other.subscribe("trades:SOL")
+    await eventually(lambda: gateway.service.slab_limits.clients == {"SOL": 1})
+    page = await open_page(f"http://127.0.0.1:{gateway.port}{BLANK}")
+    await page.evaluate(
+        """async (token) => {
+            const { connect } = await import("/percolator.js");
+            Object.assign(globalThis, { waits: [], feed: connect(undefined, { token }) });
+            feed.on("error", () => {});
+            feed.on("state", ({ name, since, retryAt }) => {
+                if (name === "waiting") waits.push(retryAt - since);
+            });
+            feed.subscribe("trades:SOL", () => {});
+        }""",
+        token(),
+    )
+    await page.wait_for_function("waits.length === 3")
+    assert [wait >= 250 * 2**n for n, wait in enumerate(await page.evaluate("waits"))] == [True] * 3

@@ -132,7 +132,7 @@ class Feed {
         if (message.seq > this.#seq) this.#seq = message.seq;
         return this.#deliver(message, (channel) => channel.take(message, this.#epoch));
       case "gap":
-        this.#epoch = message.epoch ?? this.#epoch;
+        this.#replaced(message);
         return this.#deliver(message, (channel) => channel.skip(message, this.#epoch));
       case "connected":
         return this.#greeted(message);
@@ -158,6 +158,13 @@ class Feed {
     for (const judged of judge(channel)) {
       for (const subscription of [...channel.subscriptions]) subscription.push(judged);
     }
+  }
+
+  /** Another stream: a channel that is subscribed from here on is resumed by its seqs. */
+  #replaced({ epoch, to }) {
+    if (epoch === undefined || epoch === this.#epoch) return;
+    this.#epoch = epoch;
+    this.#seq = to - 1;
   }
 
   #greeted({ epoch, seq }) {
@@ -204,7 +211,7 @@ class Feed {
     }
     this.#ready = true;
     this.#plan();
-    this.#line.served();
+    this.#line.live(); // no proof of service: what is wanted may still be refused
   }
 
   #subscribed({ channels, id }) {
