@@ -109,7 +109,7 @@ async def test_what_cannot_be_had_any_more_is_a_gap_in_its_place(
 async def test_a_feed_that_stands_still_is_stale_though_the_page_is_connected(
     nats_process: NatsServer, open_page: OpenPage, shoot: Shoot
 ) -> None:
-    """NATS is gone: the page says so, and since when, and is live again by itself."""
+    """NATS is gone: header and price line say since when, and are live again by themselves."""
     async with running(nats_process.url, "STALE") as gateway:
         await a_market(gateway)
         page = await open_page(f"http://127.0.0.1:{gateway.port}/")
@@ -117,10 +117,14 @@ async def test_a_feed_that_stands_still_is_stale_though_the_page_is_connected(
         nats_process.kill()
         await shows(page, "#state span", re.compile(r"^Stale since \d\d:\d\d:\d\d$"))
         await shows(page, "#nats", "Not connected")
+        chart = page.locator("#chart")
+        silent = re.compile(r"146\.2500, .*; nothing is known since \d\d:\d\d:\d\d$")
+        await expect(chart).to_have_attribute("aria-label", silent, timeout=SOON)
         await shoot(page, "stale")
         nats_process.start()
         await shows(page, "#state span", "Live")
         await shows(page, "#nats", "Connected")
+        await expect(chart).not_to_have_attribute("aria-label", silent, timeout=SOON)
         await page.close()
 
 

@@ -48,11 +48,13 @@ export class Chart {
     this.render();
   }
 
-  /** From now on prices are known, or they are not. */
-  setLive(live) {
+  /** Prices are known from now on (null), or are not known since a time, which may be past. */
+  setSilent(since) {
+    const live = since === null;
+    if (live === this.#live) return;
     const open = this.#outages.at(-1);
     if (live && open && open.to === null) open.to = Date.now();
-    if (!live && this.#live) this.#outages.push({ from: Date.now(), to: null });
+    if (!live) this.#outages.push({ from: since, to: null });
     this.#live = live;
     if (this.#outages.length > OUTAGES) this.#outages.shift();
     this.render();
@@ -74,7 +76,9 @@ export class Chart {
     this.#drawLast(view);
     this.#drawCursor(view);
     const label = `${this.#market.slab} ${price(view.last)}, from ${price(view.low)} to ${price(view.high)}`;
-    this.#canvas.setAttribute("aria-label", `Price line: ${label}`);
+    const { from, to } = this.#outages.at(-1) ?? {};
+    const silent = to === null ? `; nothing is known since ${clock(from)}` : "";
+    this.#canvas.setAttribute("aria-label", `Price line: ${label}${silent}`);
   }
 
   #drawNothing() {

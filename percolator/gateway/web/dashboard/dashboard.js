@@ -36,7 +36,7 @@ let figuresAt = 0;
 
 feed.on("state", (state) => {
   status.setState(state);
-  chart.setLive(state.name === "live");
+  chart.setSilent(status.silentSince);
 });
 feed.on("error", (fault) => {
   const tokenMissing = fault.channel === undefined || tokens.get("feed") === undefined;
@@ -132,6 +132,7 @@ async function askAll() {
   const answers = [ask("health"), ask("ws/stats", "figures"), ask("markets", "feed")];
   const [health, stats, states] = await Promise.allSettled(answers);
   status.setHealth(health.value ?? null);
+  chart.setSilent(status.silentSince);
   if (stats.value) {
     figuresAt = Date.now();
     gateway.show(stats.value);

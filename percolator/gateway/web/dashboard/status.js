@@ -27,10 +27,17 @@ export class Status {
     this.render();
   }
 
+  /** Since when nothing is known of the markets, by the page's own clock; null where they are live. */
+  get silentSince() {
+    const { name, since } = this.#state;
+    if (name !== "live") return since ?? Date.now();
+    return this.#faultSince ?? null;
+  }
+
   /** What /health says; null where it could not be asked. */
   setHealth(health) {
     this.#health = health;
-    this.#faultSince = this.#fault() && (this.#faultSince ?? Date.now());
+    this.#faultSince = this.#fault() ? (this.#faultSince ?? Date.now()) : undefined;
     this.render();
   }
 
