@@ -7,12 +7,14 @@ itself has dropped something, the client gets a gap that says so.
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Protocol
 
 from percolator import protocol
 from percolator.errors import EventError, NatsError
 from percolator.events import Event, decode, subject_of
 from percolator.fanout.followers import Cursor
+from percolator.fanout.history import History
 from percolator.fanout.hub import Hub
 from percolator.fanout.log import LosslessLog
 from percolator.jetstream.direct import Stored
@@ -56,13 +58,14 @@ class Backfill:
 
         `most` events are sent in all; None is no limit.
         """
+        # Who leaves a channel and resumes it has another history then, and another replay.
+        wanted = {held: cursor.held[held] for held in logs if held in cursor.held}
         if self.running >= MAX_REPLAYS:
-            for held in logs:
-                self.hub.release(cursor, held)
+            self._release(cursor, wanted.values())
             return
         self.running += 1
         self.total += 1
-        task = asyncio.get_running_loop().create_task(self._run(cursor, logs, most))
+        task = asyncio.get_running_loop().create_task(self._run(cursor, wanted, most))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -78,25 +81,33 @@ class Backfill:
         if not task.cancelled() and (error := task.exception()):
             log.error("a replay failed", exc_info=error)
 
-    async def _run(self, cursor: Cursor, logs: list[LosslessLog], left: int | None) -> None:
+    def _release(self, cursor: Cursor, histories: Iterable[History]) -> None:
+        for history in histories:
+            self.hub.release(cursor, history)
+
+    async def _run(
+        self, cursor: Cursor, wanted: dict[LosslessLog, History], left: int | None
+    ) -> None:
         try:
-            for held in logs:
-                if held not in cursor.held:
-                    continue
-                channel = Channel(self, cursor, held, left)
+            for held, history in wanted.items():
+                channel = Channel(self, cursor, held, history, left)
                 await channel.run()
                 left = None if left is None else left - channel.sent
-                self.hub.release(cursor, held)
+                self.hub.release(cursor, history)
         finally:
-            for held in logs:
-                self.hub.release(cursor, held)
+            self._release(cursor, wanted.values())
 
 
 class Channel:
     """One channel's replay to one client."""
 
     def __init__(
-        self, backfill: Backfill, cursor: Cursor, held: LosslessLog, most: int | None
+        self,
+        backfill: Backfill,
+        cursor: Cursor,
+        held: LosslessLog,
+        history: History,
+        most: int | None,
     ) -> None:
         self.sent = 0
         """How many events were added."""
@@ -104,7 +115,7 @@ class Channel:
         self._source = backfill.source
         self._cursor = cursor
         self._log = held
-        self._history = cursor.held[held]
+        self._history = history
         self._most = most
         self._subject = subject_of(held.kind, held.slab)
         self._last: Stored | None = None

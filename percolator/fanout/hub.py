@@ -128,10 +128,9 @@ class Hub(Book):
         """Take note that more was added to a cursor's histories."""
         self._enqueue(cursor)
 
-    def release(self, cursor: Cursor, log: LosslessLog) -> None:
-        """Let a held cursor go on in the log from where its history ends, gap or no gap."""
-        history = cursor.held.get(log)
-        if history is not None:
+    def release(self, cursor: Cursor, history: History) -> None:
+        """Let a held cursor go on in the log from where this history ends, gap or no gap."""
+        if history in cursor.held.values():
             history.ended = True
             self._enqueue(cursor)
 

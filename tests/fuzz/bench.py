@@ -150,7 +150,7 @@ class Bench:
     def _no_backfill(self, cursor: Cursor, logs: list[LosslessLog], _most: int | None) -> None:
         """Go on over a gap, as where too many replays run already."""
         for log in logs:
-            self.hub.release(cursor, log)
+            self.hub.release(cursor, cursor.held[log])
 
     def _make_gateway(self) -> Gateway:
         settings = self.settings

@@ -249,11 +249,11 @@ class Walk:
             history.covered = max(history.covered, self.hub.seq)
 
     def _release(self, cursor: Cursor) -> None:
-        for log in cursor.held:
+        for log, history in cursor.held.items():
             followed = self.clients[cursor].follows[log.channel]
             assert isinstance(followed, Lossless)
             followed.excused = True
-            self.hub.release(cursor, log)
+            self.hub.release(cursor, history)
 
     # Time.
 

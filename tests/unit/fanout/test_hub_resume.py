@@ -190,7 +190,7 @@ def test_a_history_that_ends_too_early_ends_in_a_gap(hall: Hall) -> None:
     """Where nobody can fetch the rest."""
     client, history = held(hall)
     supply(hall, client, history, 1)
-    hall.hub.release(client.cursor, hall.log())
+    hall.hub.release(client.cursor, history)
     hall.publish(8)
     hall.flush()
     gap_at = 1
@@ -201,9 +201,11 @@ def test_a_history_that_ends_too_early_ends_in_a_gap(hall: Hall) -> None:
 
 def test_a_client_that_is_held_no_more_cannot_be_released(hall: Hall) -> None:
     """It has gone over to the log, or has left; there is nothing to do."""
-    client = hall.client("trades:SOL")
+    client, history = held(hall)
+    hall.hub.unsubscribe(client.cursor, "trades:SOL")
+    hall.flush()
     hall.calls = 0
-    hall.hub.release(client.cursor, hall.log())
+    hall.hub.release(client.cursor, history)
     assert hall.calls == 0
 
 

@@ -1,0 +1,107 @@
+"""Backfill: a replay serves the resume that asked for it, and no other of the same client."""
+
+import asyncio
+
+from percolator.backfill import Backfill
+from percolator.events import subject_of
+from percolator.fanout.hub import Start
+from percolator.fanout.log import LosslessLog
+from percolator.jetstream.direct import Stored
+from percolator.jetstream.replay import Page
+from tests.gateway import event_json
+from tests.unit.fanout.hall import Client, Hall
+
+SEQS = {"trades:A": [1, 3, 5, 7, 9, 11], "trades:B": [2, 4, 6, 8, 10, 12]}
+A, B = (subject_of("trade", slab) for slab in "AB")
+
+
+class Source:
+    """A stream that answers each question only when it is told to."""
+
+    connected = True
+
+    def __init__(self) -> None:
+        self._asked: list[tuple[str, asyncio.Event]] = []
+
+    async def page(self, subject: str, after: int, last: Stored | None) -> Page:
+        """All that there is after a seq."""
+        answer = asyncio.Event()
+        self._asked.append((subject, answer))
+        await answer.wait()
+        channel = "trades:A" if subject == A else "trades:B"
+        events = [Stored(seq, subject, event_json("trade"), seq) for seq in SEQS[channel]]
+        left = [event for event in events if event.seq > after]
+        return Page(left, last, whole=True, first=last is None, end=not left)
+
+    def answer(self, subject: str) -> None:
+        """Answer the first question about a subject that was not answered yet."""
+        asked = next(one for one in self._asked if one[0] == subject)
+        self._asked.remove(asked)
+        asked[1].set()
+
+
+class Scene:
+    """Two markets, of which the logs hold the newest events only, and a client that resumes."""
+
+    def __init__(self) -> None:
+        self.hall = Hall(capacity=2)
+        self.source = Source()
+        self.backfill = Backfill(self.hall.hub, self.source)
+        self.client = Client(self.hall.hub)
+        for seq in range(1, 13):
+            self.hall.publish(seq, slab="A" if seq % 2 else "B")
+
+    async def resume(self, *channels: str) -> None:
+        """Ask for everything of some channels."""
+        held = []
+        for channel in channels:
+            resumed = self.hall.hub.subscribe(self.client.cursor, channel, Start(0, "e"))
+            assert isinstance(resumed.held, LosslessLog)
+            held.append(resumed.held)
+        self.backfill.start(self.client.cursor, held, None)
+        await self.turn()
+
+    async def again(self, channel: str) -> None:
+        """Leave a channel, and resume it once more."""
+        self.hall.hub.unsubscribe(self.client.cursor, channel)
+        await self.resume(channel)
+
+    async def answer(self, *subjects: str) -> None:
+        """Answer questions, one after the other."""
+        for subject in subjects:
+            self.source.answer(subject)
+            await self.turn()
+
+    async def turn(self) -> None:
+        """Let whoever can go on do so, and flush."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+            self.hall.flush()
+
+    def got(self, channel: str) -> list[int | str]:
+        """What came of a channel since it was last asked."""
+        return [
+            message["seq"] if "seq" in message else message["type"]
+            for message in self.client.got
+            if channel in (message.get("channel"), f"trades:{message.get('slab')}")
+        ]
+
+
+async def test_a_channel_that_is_left_and_resumed_again_has_no_gap() -> None:
+    """The end of the replay that nobody wants any more is not the end of the new one."""
+    scene = Scene()
+    await scene.resume("trades:A")
+    await scene.again("trades:A")
+    await scene.answer(A, A)
+    assert scene.got("trades:A") == SEQS["trades:A"]
+    assert scene.backfill.running == 0
+
+
+async def test_a_replay_leaves_alone_what_another_has_taken_over() -> None:
+    """A request for two channels comes to the second, which has been asked for once more."""
+    scene = Scene()
+    await scene.resume("trades:A", "trades:B")
+    await scene.again("trades:B")
+    await scene.answer(A, B)
+    assert scene.got("trades:B") == SEQS["trades:B"]
+    assert scene.backfill.running == 0
