@@ -39,7 +39,7 @@ class Book:
         self._windows = Windows(price_interval)
         self._dirty: dict[ChannelLog, None] = {}
         self._unsent = 0
-        """Events of followed logs, since all that is owed had last been sent."""
+        """Events of followed logs, since those who keep up had last been sent everything."""
         self._start = 0
         self._complete = True
         self._order = 0

@@ -23,12 +23,14 @@ TURN_BYTES = 32 * 1024 * 1024
 class Follower:
     """A set of positions in logs; a flush brings them forward."""
 
-    __slots__ = ("positions", "queued")
+    __slots__ = ("late", "positions", "queued")
 
     def __init__(self, positions: dict[ChannelLog, Position]) -> None:
         self.positions = positions
         self.queued = False
         """True while it waits in the hub's queue for its turn."""
+        self.late = False
+        """True for a client that catches up: nobody waits for it."""
 
     def follow(self) -> None:
         """Hear of what is new in the logs."""

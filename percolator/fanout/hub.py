@@ -158,7 +158,7 @@ class Hub(Book):
     def block(self, cursor: Cursor) -> None:
         """Take note that a client's buffer is full: it keeps its place and is owed nothing yet."""
         if not cursor.blocked:
-            cursor.blocked = True
+            cursor.blocked = cursor.late = True
             self.behind += 1
             self._leave_group(cursor)
 
@@ -191,7 +191,7 @@ class Hub(Book):
             self._advance(self._queue.popleft())
             if self._clock() >= stop:
                 break
-        if not self._queue:
+        if all(follower.late for follower in self._queue):
             self._unsent = 0
         return bool(self._queue)
 
@@ -221,6 +221,8 @@ class Hub(Book):
             data = b"".join([piece.frame for piece in pieces])
             self._stats.gaps += sum(piece.gap for piece in pieces)
             follower.deliver(data, len(pieces), self._stats)
+        if isinstance(follower, Cursor):
+            follower.late = follower.blocked or cut or any(follower.held.values())
         if cut:
             self._enqueue(follower)
         elif isinstance(follower, Cursor):

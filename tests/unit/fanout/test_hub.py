@@ -242,3 +242,36 @@ def test_nobody_who_is_behind_or_elsewhere_makes_a_hub_full(hall: Hall) -> None:
     hall.publish(*range(20, 40))
     hall.flush()
     assert not hall.hub.full
+
+
+def test_who_catches_up_does_not_make_a_hub_full() -> None:
+    """Once those who keep up have been sent everything, no other turn is waited for."""
+    hall = Hall(turn_bytes=1)
+    live, late = hall.client("trades:BTC"), hall.client("trades:SOL")
+    hall.hub.block(late.cursor)
+    hall.publish(1, 2, 3, 4, 5)
+    hall.flush()
+    hall.hub.drained(late.cursor)
+    hall.publish(6, 7, 8, slab="BTC")
+    hall.step = 1.0
+    while live.seqs != [8]:
+        assert hall.hub.full
+        hall.hub.flush()
+    assert not hall.hub.full
+    assert hall.hub.flush()
+
+
+def test_who_has_just_drained_does_not_make_a_hub_full() -> None:
+    """What is owed for having been behind is not waited for, not even the first of it."""
+    hall = Hall(turn_bytes=1)
+    live, late = hall.client("trades:BTC"), hall.client("trades:SOL")
+    hall.hub.block(late.cursor)
+    hall.publish(1, 2, 3)
+    hall.flush()
+    hall.publish(4, 5, 6, slab="BTC")
+    hall.step = 1.0
+    turns = [hall.hub.flush(), hall.hub.flush()]
+    hall.hub.drained(late.cursor)
+    assert hall.hub.flush()
+    assert (turns, live.seqs, late.seqs) == ([True, True], [4, 5, 6], [])
+    assert not hall.hub.full
