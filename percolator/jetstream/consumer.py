@@ -82,7 +82,8 @@ class Consumer:
     def lag(self) -> int:
         """How many events the stream has that were not handed on yet, as far as is known here."""
         waiting = self._subscription.pending_msgs if self._subscription else 0
-        return self._pending + waiting
+        # What waits was pending when the last event was sent, or has come into the stream since.
+        return max(self._pending, waiting)
 
     def fail(self, trouble: Trouble) -> None:
         """Hand on nothing more; `run` ends with this."""

@@ -41,7 +41,19 @@ class Reader:
         self.subjects: list[str] = []
         self.epochs: list[str] = []
         self.losses: list[tuple[int, frozenset[str]]] = []
-        self.full = False
+        self.asked = 0
+        self.taken: Callable[[], None] = lambda: None
+        self._full = False
+
+    @property
+    def full(self) -> bool:
+        """As it was set; how often it was asked for is counted."""
+        self.asked += 1
+        return self._full
+
+    @full.setter
+    def full(self, full: bool) -> None:
+        self._full = full
 
     def begin(self, epoch: str, after: int, *, first_seq: int, complete: bool) -> None:
         """Note the epoch, and begin anew."""
@@ -57,6 +69,7 @@ class Reader:
         del payload
         self.seqs.append(seq)
         self.subjects.append(subject)
+        self.taken()
 
     def lose(self, before: int, subjects: frozenset[str]) -> None:
         """Note it."""
@@ -82,10 +95,17 @@ async def reading(url: str) -> AsyncIterator[tuple[Reader, Feed]]:
     """Read the stream with our feed for a while."""
     reader = Reader()
     feed = feed_of(url, reader)
-    task = asyncio.create_task(feed.run())
-    try:
+    async with running(feed):
         await eventually(lambda: feed.loaded)
         yield reader, feed
+
+
+@contextlib.asynccontextmanager
+async def running(feed: Feed) -> AsyncIterator[None]:
+    """Run a feed for a while."""
+    task = asyncio.create_task(feed.run())
+    try:
+        yield
         assert not task.done()
     finally:
         task.cancel()
@@ -118,6 +138,13 @@ async def publish(client: Client, count: int) -> None:
                 break
             except nats.errors.Error:
                 await asyncio.sleep(0.05)
+
+
+async def publish_at_once(client: Client, count: int) -> None:
+    """Publish events without waiting for each; all are stored when it comes back."""
+    for _ in range(count - 1):
+        await client.publish(SUBJECT, event_json("trade"))
+    await publish(client, 1)
 
 
 async def ordered(url: str, take: Callable[[Msg], Awaitable[None]], **options: Any) -> Client:  # noqa: ANN401 - the library's
@@ -297,7 +324,36 @@ async def test_ready_is_when_all_is_there_that_was_there_at_the_start(tmp_path: 
                 assert reader.seqs == list(range(1, 301))
 
 
+@at_once
+async def test_the_lag_counts_no_event_twice(tmp_path: Path) -> None:
+    """Most of what the stream has more is in the queue already."""
+    async with server_with_stream(tmp_path) as (server, client):
+        await publish_at_once(client, 3_000)
+        reader = Reader()
+        feed = feed_of(server.url, reader)
+        lags: list[int] = []
+        reader.taken = lambda: lags.append(feed.lag)
+        async with running(feed):
+            await eventually(lambda: len(reader.seqs) == 3_000)
+        assert all(lag <= left for lag, left in zip(lags, range(2_999, -1, -1), strict=True))
+
+
 # Alone, since they change what all feeds of the process share.
+
+
+async def test_a_sink_that_is_full_is_waited_for_also_after_an_outage(tmp_path: Path) -> None:
+    """However far behind the feed is, only what it falls back further counts."""
+    async with server_with_stream(tmp_path) as (server, client):
+        await publish_at_once(client, 500)
+        reader = Reader()
+        reader.full = True
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "PATIENCE", 50)
+            async with running(feed_of(server.url, reader)):
+                await eventually(lambda: reader.asked > 100)
+                assert reader.seqs == [1]
+                reader.full = False
+                await eventually(lambda: reader.seqs == list(range(1, 501)))
 
 
 async def test_a_sink_that_is_full_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
