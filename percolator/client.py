@@ -163,7 +163,8 @@ class _Follower:
         asked, self._asked_to_wait = self._asked_to_wait, None
         if asked is not None:
             return asked
-        return random.uniform(0, min(LONGEST_DELAY, FIRST_DELAY * 2**failures))  # noqa: S311
+        most = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, 10))
+        return random.uniform(0, most)  # noqa: S311 - jitter
 
     async def read(
         self, socket: ClientConnection, tell: Callable[[State], None]
