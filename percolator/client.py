@@ -16,7 +16,7 @@ that reads the same stream; what cannot be had any more comes as a `Gap`.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -32,6 +32,8 @@ FIRST_DELAY = 0.25
 LONGEST_DELAY = 10.0
 OPEN_SECONDS = 10.0
 PING_SECONDS = 20.0
+REQUEST_CHARS = 3_000
+"""So much of channels in one request: a gateway takes 4,096 bytes a message."""
 HOPELESS = frozenset({"invalid_message", "invalid_channel", "unauthorized", "channel_limit"})
 """Errors that another try would only meet again."""
 
@@ -143,20 +145,20 @@ class _Follower:
         self.fresh = False
         """True once this connection has brought an answer: then the back-off starts anew."""
         self._channels = channels
-        self._epoch = epoch
         self._recent = recent
         self._token = token
+        self._epoch = ""
+        """Of the stream that the gateway reads."""
         self._last: dict[str, int] = {}
         """The seq of the last event of each lossless channel, or of the gap after it."""
-        self._resume: dict[str, int] = {}
-        """Where to resume each of them; also before its first event has come."""
+        self._resume: dict[str, tuple[str | None, int]] = {}
+        """Where to resume each of them, epoch and seq; also before its first event has come."""
         self._asked_to_wait: float | None = None
-        lossless = [channel for channel in channels if not channel.startswith("price:")]
-        for channel in lossless if since is not None else ():
+        self._lossless = [channel for channel in channels if not channel.startswith("price:")]
+        for channel in self._lossless if since is not None else ():
             seq = since.get(channel) if isinstance(since, Mapping) else since
             if seq is not None:
-                self._last[channel] = self._resume[channel] = seq
-        self._lossless = lossless
+                self._last[channel], self._resume[channel] = seq, (epoch, seq)
 
     def delay(self, failures: int) -> float:
         """How long to wait before the next try: as the gateway asked, else with jitter."""
@@ -171,50 +173,55 @@ class _Follower:
     ) -> AsyncGenerator[Message]:
         """Subscribe on a new connection, and give what comes of it."""
         hello: dict[str, Any] = from_json(await socket.recv())
-        await socket.send(to_json(self._request()).decode())
+        self._epoch = hello["epoch"]
+        for request in self._requests():
+            await socket.send(to_json(request).decode())
         async for text in socket:
             message = from_json(text)
             match message.get("type"):
-                case "price" | "trade" | "funding":
+                case "price" | "trade" | "funding" | "gap" as kind:
                     self.fresh = True
-                    for given in self._event(message):
-                        yield given
-                case "gap":
-                    self.fresh = True
-                    for given in self._gap(message):
+                    for given in self._gap(message) if kind == "gap" else self._event(message):
                         yield given
                 case "subscribed":
+                    if not self.fresh:
+                        tell(State("live"))
                     self.fresh = True
-                    self._subscribed(hello)
-                    tell(State("live"))
+                    self._subscribed(message["channels"], hello)
                 case "closing":
                     self._asked_to_wait = message["reconnectInMs"] / 1000
                 case "error":
-                    error = RequestError(
-                        message["code"], message["message"], message.get("channel")
-                    )
-                    if error.code in HOPELESS:
-                        raise error
-                    log.warning("the gateway says: %s", error)
-                case _:
-                    pass
+                    _heed(message)
 
-    def _request(self) -> dict[str, Any]:
-        request: dict[str, Any] = {"type": "subscribe", "channels": self._channels}
-        if self._resume:
-            request["since"] = self._resume
-            if self._epoch is not None:
-                request["epoch"] = self._epoch
-        elif self._recent:
-            request["recent"] = self._recent
-        return request
+    def _requests(self) -> Iterator[dict[str, Any]]:
+        """Ask for all channels: each request is of one epoch, and fits into a message."""
+        by_epoch: dict[str | None, list[str]] = {}
+        for channel in self._channels:
+            epoch, _ = self._resume.get(channel, (self._epoch, 0))
+            by_epoch.setdefault(epoch, []).append(channel)
+        for epoch, channels in by_epoch.items():
+            for part in _parts(channels):
+                since = {name: self._resume[name][1] for name in part if name in self._resume}
+                request: dict[str, Any] = {"type": "subscribe", "channels": part}
+                if since:
+                    request["since"] = since
+                    if epoch is not None:
+                        request["epoch"] = epoch
+                elif self._recent:
+                    request["recent"] = self._recent
+                yield request
 
-    def _subscribed(self, hello: dict[str, Any]) -> None:
+    def _subscribed(self, channels: list[str], hello: dict[str, Any]) -> None:
         """From now on, a channel that has had no event yet is resumed from here."""
-        if self._epoch is None or not self._resume:
-            self._epoch = hello["epoch"]
-        for channel in self._lossless:
-            self._resume.setdefault(channel, hello["seq"])
+        epoch, here = hello["epoch"], hello["seq"]
+        for channel in channels:
+            if channel not in self._lossless:
+                continue
+            known, seq = self._resume.get(channel, (None, here))
+            if known is None:
+                self._resume[channel] = epoch, min(seq, here)
+                if seq > here:  # the gateway goes on from where the stream is: so do we
+                    self._last.pop(channel, None)
 
     def _event(self, message: dict[str, Any]) -> list[Message]:
         kind: Kind = message["type"]
@@ -228,7 +235,7 @@ class _Follower:
                     return []
                 if prev is not None and prev > last:
                     missing.append(Gap(channel, last, seq, announced=False))
-            self._last[channel] = self._resume[channel] = seq
+            self._last[channel], self._resume[channel] = seq, (self._epoch, seq)
         try:
             event = validate(kind, message["slab"], message)
         except EventError:
@@ -238,23 +245,35 @@ class _Follower:
         return [*missing, update]
 
     def _gap(self, message: dict[str, Any]) -> list[Message]:
-        """Take note of a gap; with the first that tells of another stream, of one on each channel.
-
-        For the gateway tells the channels one by one, and the connection may end in between. Then
-        all of them must be resumed in the new stream: only one epoch can be asked for.
-        """
+        """Take note of a gap; with an epoch, the channel goes on in that stream."""
         channel, after, before = message["channel"], message["from"], message["to"]
         epoch: str | None = message.get("epoch")
-        if epoch is None or epoch == self._epoch:
-            last = self._last.get(channel, -1)
-            if epoch is not None and before <= last + 1:
-                return []  # it was told already, with the first channel's
-            self._last[channel] = self._resume[channel] = max(before - 1, last)
-            return [Gap(channel, after, before, epoch)]
-        self._epoch = epoch
-        others = [other for other in self._resume if other != channel]
-        gaps = [Gap(other, self._resume[other], 1, epoch) for other in others]
-        self._last.update(dict.fromkeys(others, 0))
-        self._resume.update(dict.fromkeys(others, 0))
-        self._last[channel] = self._resume[channel] = before - 1
-        return [Gap(channel, after, before, epoch), *gaps]
+        if epoch is not None:
+            self._epoch = epoch
+        known, _ = self._resume.get(channel, (self._epoch, 0))
+        last = self._last.get(channel, -1) if known == self._epoch else -1
+        seq = max(before - 1, last)
+        self._last[channel], self._resume[channel] = seq, (self._epoch, seq)
+        return [Gap(channel, after, before, epoch)]
+
+
+def _heed(message: dict[str, Any]) -> None:
+    """Raise RequestError where an error is for good."""
+    error = RequestError(message["code"], message["message"], message.get("channel"))
+    if error.code in HOPELESS:
+        raise error
+    log.warning("the gateway says: %s", error)
+
+
+def _parts(channels: list[str]) -> list[list[str]]:
+    """Cut a list of channels into parts that fit into a message, each named there up to twice."""
+    parts: list[list[str]] = []
+    room = 0
+    for channel in channels:
+        size = 2 * len(channel) + 24
+        if size > room:
+            parts.append([])
+            room = REQUEST_CHARS
+        parts[-1].append(channel)
+        room -= size
+    return parts
