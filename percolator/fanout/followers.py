@@ -16,6 +16,7 @@ Write = Callable[[bytes], None]
 
 log = logging.getLogger(__name__)
 
+CUT_OFF = "a client cannot be written to, and is cut off"
 TURN_BYTES = 32 * 1024 * 1024
 """A group gets at most this much in one turn, over all its members: so that a turn stays short."""
 
@@ -73,10 +74,14 @@ class Cursor(Follower):
             self.follow()
 
     def deliver(self, data: bytes, messages: int, stats: Stats) -> None:
-        """Write to this client."""
+        """Write to this client; cut it off where that fails: it has not got what it was owed."""
         stats.messages_sent += messages
         stats.bytes_sent += len(data)
-        self.write(data)
+        try:
+            self.write(data)
+        except Exception:
+            log.exception(CUT_OFF)
+            self.cut_off()
 
 
 class Group(Follower):
@@ -117,7 +122,7 @@ class Group(Follower):
             except Exception:
                 # One client's fault is no reason to leave out those after it.
                 failed = writes[len(writes) - length_hint(rest) - 1]
-                log.exception("a client cannot be written to, and is cut off")
+                log.exception(CUT_OFF)
                 self._cut_off(failed)
             else:
                 return

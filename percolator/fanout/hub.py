@@ -234,6 +234,8 @@ class Hub(Book):
             frames = history.take(most)
             if frames:
                 cursor.deliver(b"".join(frames), len(frames), self._stats)
+            if log not in cursor.held:
+                return  # it could not be written to, and is gone
             if history:
                 self._enqueue(cursor)
             elif history.ended or log.reaches(history.seq):

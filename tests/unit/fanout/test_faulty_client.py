@@ -1,7 +1,11 @@
 """A client that cannot be written to is cut off, and costs those after it nothing."""
 
+import pytest
+
 from percolator.fanout.followers import Cursor, Group
+from percolator.fanout.hub import Start
 from percolator.fanout.stats import Stats
+from tests.unit.fanout.hall import Hall
 
 
 def test_a_write_that_fails_leaves_nobody_else_out() -> None:
@@ -18,3 +22,19 @@ def test_a_write_that_fails_leaves_nobody_else_out() -> None:
     group.deliver(b"x", 1, Stats(0))
     assert got == ["a", "c"]
     assert set(cut) == {"b", "d"}
+
+
+@pytest.mark.parametrize("epoch", ["e", "another"])
+def test_a_client_alone_that_cannot_be_written_to_is_cut_off_too(hall: Hall, epoch: str) -> None:
+    """Else it would go on after what it never got; whether that is of the logs or of a history."""
+
+    def broken(_data: bytes) -> None:
+        raise RuntimeError("this transport is closed")
+
+    hall.publish(1, 2, 3)
+    alone = Cursor(broken, lambda: hall.hub.remove(alone))
+    hall.hub.subscribe(alone, "trades:SOL", Start(0, epoch))
+    other = hall.client("trades:SOL", start=Start(0, "e"))
+    assert other.seqs == [1, 2, 3]
+    assert list(hall.log().followers) == [other.cursor.group]
+    assert hall.limits.clients == {"SOL": 1}
