@@ -38,7 +38,10 @@ async def lines_of(path: str) -> AsyncIterator[Line]:
     async for data in _pieces(path):
         *whole, rest = (rest + data).split(b"\n")
         if len(rest) > MAX_LINE_BYTES:
-            raise PercolatorError(f"line {number + len(whole) + 1} of {path} does not end")
+            raise PercolatorError(
+                f"line {number + len(whole) + 1} of {_named(path)} is longer than "
+                f"{MAX_LINE_BYTES:,} bytes: it must be JSON lines, each an event"
+            )
         for text in whole:
             number += 1
             read += len(text) + 1
@@ -50,7 +53,7 @@ async def lines_of(path: str) -> AsyncIterator[Line]:
 async def _pieces(path: str) -> AsyncIterator[bytes]:
     try:
         descriptor = sys.stdin.fileno() if path == STDIN else os.open(path, os.O_RDONLY)
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        if _at_once(descriptor):
             while data := os.read(descriptor, READ_BYTES):
                 yield data
                 await asyncio.sleep(0)  # a disk is quick, and the sockets want their turn
@@ -59,6 +62,15 @@ async def _pieces(path: str) -> AsyncIterator[bytes]:
                 yield data
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def _at_once(descriptor: int) -> bool:
+    """Whether a read never waits: not so for pipes, sockets and terminals.
+
+    All else, /dev/null too, is nothing that can be waited for.
+    """
+    mode = os.fstat(descriptor).st_mode
+    return not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor))
 
 
 async def _from_pipe(descriptor: int) -> AsyncIterator[bytes]:
@@ -81,6 +93,8 @@ async def _from_pipe(descriptor: int) -> AsyncIterator[bytes]:
 def unreadable(path: str, error: OSError) -> PercolatorError:
     """Say that a file cannot be read."""
     reason = (error.strerror or str(error)).lower()
-    return PercolatorError(
-        f"{'standard input' if path == STDIN else path} cannot be read: {reason}"
-    )
+    return PercolatorError(f"{_named(path)} cannot be read: {reason}")
+
+
+def _named(path: str) -> str:
+    return "standard input" if path == STDIN else path

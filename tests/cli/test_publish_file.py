@@ -189,6 +189,20 @@ def test_a_file_that_cannot_be_read_is_one_sentence(percolator: Program, path: s
     assert done.err.count("\n") == 1
 
 
+def test_what_cannot_be_waited_for_is_read(percolator: Program) -> None:
+    """A job that runs without anybody has it as standard input."""
+    done = percolator.run("publish", "file", "/dev/null")
+    assert (done.code, done.out, done.err) == (0, "published 0 events\n", "")
+
+
+def test_a_line_without_an_end_is_one_sentence(percolator: Program) -> None:
+    """It is no JSON lines at all, and would fill the memory."""
+    done = percolator.run("publish", "file", "-", stdin="x" * 3_000_000)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("percolator: line 1 of standard input is longer than 1,000,000")
+    assert done.err.count("\n") == 1
+
+
 def test_without_a_stream_it_is_one_sentence(tmp_path: Path, nats_url: str) -> None:
     """Though many events were on their way."""
     elsewhere = Program(tmp_path, nats_url=nats_url, stream="NOWHERE")
