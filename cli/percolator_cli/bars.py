@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import typer
 from rich.progress import (
     BarColumn,
     Progress,
@@ -16,6 +15,7 @@ from rich.progress import (
 )
 
 from percolator_cli import output
+from percolator_cli.app import complain
 from percolator_cli.render import figures
 
 DRAW_SECONDS = 0.1
@@ -75,7 +75,7 @@ def _telling(progress: Progress, update: Callable[[], None]) -> Tell:
         nonlocal drawn
         if line is not None:
             if progress.disable:
-                typer.echo(f"percolator: {line}", err=True)
+                complain(line)
             else:
                 progress.console.print(f"percolator: {line}", markup=False)
         if not progress.disable and time.monotonic() - drawn >= DRAW_SECONDS:

@@ -4,8 +4,8 @@ A command's module is imported when that command is asked for, so that `--help` 
 stay quick. What a command does stands in its own file.
 """
 
+import errno
 import importlib
-import os
 import sys
 from typing import Annotated, Any, NamedTuple
 
@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from percolator import __version__
 from percolator.errors import PercolatorError, SettingsError
-from percolator_cli.app import INTERRUPTED
+from percolator_cli.app import INTERRUPTED, complain, say_no_more
 from percolator_cli.command import Context, Helpful
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -76,7 +76,7 @@ class Commands(Helpful, TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            say_no_more(sys.stdout)
             raise typer.Exit(OK) from None
         return result
 
@@ -156,18 +156,21 @@ def _innermost(error: Exception) -> Exception:
 def _explain(error: Exception) -> int:
     """Say in a sentence what went wrong, and give the exit code."""
     match error:
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EIO):
+            say_no_more(sys.stdout)
+            complain(
+                f"the output cannot be written ({(error.strerror or '').lower()}): "
+                "make room, or send it elsewhere"
+            )
+            return FAILED
         case typer.TyperException():
             return _wrong_usage(error)
         case PercolatorError():
-            _complain(str(error))
+            complain(str(error))
             return USAGE if isinstance(error, SettingsError) else FAILED
         case _:
-            _complain(_internal(error))
+            complain(_internal(error))
             return FAILED
-
-
-def _complain(sentence: str) -> None:
-    typer.echo(f"percolator: {sentence}", err=True)
 
 
 def _wrong_usage(error: typer.TyperException) -> int:
@@ -178,7 +181,7 @@ def _wrong_usage(error: typer.TyperException) -> int:
     message = " ".join(error.format_message().split()).rstrip(".")
     path = context.command_path if context is not None else "percolator"
     link = " See" if message.endswith("?") else "; see"
-    _complain(f"{message[:1].lower()}{message[1:]}{link} `{path} --help`")
+    complain(f"{message[:1].lower()}{message[1:]}{link} `{path} --help`")
     return error.exit_code
 
 

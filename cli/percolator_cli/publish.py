@@ -13,7 +13,7 @@ from percolator.errors import EventError
 from percolator.events import Kind
 from percolator.settings import load
 from percolator_cli import flags as given
-from percolator_cli.app import interruptible
+from percolator_cli.app import complain, interruptible
 from percolator_cli.command import Command, Group, WrongUsageError, examples
 
 command = typer.Typer(
@@ -155,10 +155,9 @@ def file(
                 publishing.publish_file(settings, path, outcome, rate=rate, anew=anew, tell=tell)
             )
     except KeyboardInterrupt:
-        typer.echo(
-            f"percolator: stopped: {publishing.summary(outcome)}; the same command goes on where "
-            "it stopped, for two minutes",
-            err=True,
+        complain(
+            f"stopped: {publishing.summary(outcome)}; the same command goes on where it stopped, "
+            "for two minutes"
         )
         raise
     typer.echo(publishing.printed(outcome) if as_json else publishing.summary(outcome))
@@ -196,7 +195,7 @@ def demo(
     try:
         asyncio.run(playing.play(load(flags).settings, speed=speed, loop=loop, slabs=slabs))
     except KeyboardInterrupt:
-        typer.echo(f"percolator: stopped: published {playing.published:,} events", err=True)
+        complain(f"stopped: published {playing.published:,} events")
         raise
     typer.echo(f"published {playing.published:,} events")
 

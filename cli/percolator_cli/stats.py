@@ -15,7 +15,7 @@ from rich.live import Live
 from percolator.errors import GatewayError
 from percolator.settings import load
 from percolator_cli import gateway, output
-from percolator_cli.app import interruptible
+from percolator_cli.app import complain, interruptible
 from percolator_cli.command import WrongUsageError, examples, single
 from percolator_cli.flags import Json, Url
 from percolator_cli.gateway import GatewayAddress
@@ -107,7 +107,7 @@ class _Watcher:
                 well = True
             except GatewayError as error:
                 if well:
-                    typer.echo(f"percolator: {error}", err=True)
+                    complain(str(error))
                 well = False
             time.sleep(interval)
 

@@ -72,6 +72,20 @@ class Program:
         )
         return Done(_shell_code(ended.returncode), ended.stdout, ended.stderr)
 
+    def shell(self, line: str) -> Done:
+        """Run a line of a shell, in which `$0` is the program."""
+        ended = subprocess.run(
+            ["sh", "-c", line, PROGRAM],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            cwd=self.folder,
+            env=self.environment(),
+            check=False,
+        )
+        return Done(_shell_code(ended.returncode), ended.stdout, ended.stderr)
+
     def call(self, capsys: pytest.CaptureFixture[str], *args: str) -> Done:
         """Run to the end within this process: the same but quicker, for what needs nobody else."""
         with pytest.MonkeyPatch.context() as patch:

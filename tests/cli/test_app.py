@@ -1,5 +1,7 @@
 """The commands as a whole: help, version, wrong usage, and how errors end a process."""
 
+from pathlib import Path
+
 import pytest
 
 from percolator import __version__
@@ -71,6 +73,36 @@ def test_a_setting_that_cannot_be_used_is_exit_code_2(program: Program) -> None:
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("percolator: setting port (from PERCOLATOR_PORT): it must be")
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
+def test_an_output_that_cannot_be_written_is_one_sentence(program: Program) -> None:
+    """As on a full disk."""
+    done = program.shell('"$0" config > /dev/full')
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("percolator: the output cannot be written (no space left on device)")
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("line", ['"$0" config >&-', '"$0" config >&- 2>&-', '"$0" config <&-'])
+def test_a_closed_stream_is_as_good_as_none(program: Program, line: str) -> None:
+    """What would go there goes nowhere, and that is no fault."""
+    done = program.shell(line)
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_reader_of_the_errors_who_has_seen_enough_is_no_fault(program: Program) -> None:
+    """Of those neither."""
+    done = program.shell('{ "$0" sreve 2>&1; echo $? >&2; } | true')
+    assert done.err == "2\n"
+
+
+def test_what_an_encoding_does_not_have_is_a_question_mark(program: Program) -> None:
+    """A terminal that is not of UTF-8 gets the rest."""
+    env = {"PYTHONIOENCODING": "ascii", "PERCOLATOR_HOST": "höst"}
+    done = program.run("config", env=env)
+    assert (done.code, done.err) == (0, "")
+    assert "h?st" in done.out
 
 
 def test_a_fault_of_ours_leaves_its_trace_in_a_file(

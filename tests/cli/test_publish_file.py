@@ -195,6 +195,13 @@ def test_what_cannot_be_waited_for_is_read(percolator: Program) -> None:
     assert (done.code, done.out, done.err) == (0, "published 0 events\n", "")
 
 
+def test_a_reader_of_the_complaints_who_leaves_stops_nothing(percolator: Program) -> None:
+    """All that is good is published, and the exit code says that not all was."""
+    write(percolator.folder, *["no event"] * 3_000, trade(1))
+    done = percolator.shell('{ "$0" publish file events.jsonl 2>&1 >&3 | true; } 3>&1')
+    assert done.out == "published 1 events, 3,000 bad lines skipped\n"
+
+
 def test_a_line_without_an_end_is_one_sentence(percolator: Program) -> None:
     """It is no JSON lines at all, and would fill the memory."""
     done = percolator.run("publish", "file", "-", stdin="x" * 3_000_000)
