@@ -4,14 +4,18 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from nats.aio.client import Client
 from pydantic_core import to_json
 
 from percolator.broker import DEFAULT_NATS
-from percolator.errors import EventError
+from percolator.errors import EventError, NatsUnreachableError
 from percolator.events import Event
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.publisher import Publisher
 from percolator.settings import Settings, load
+
+REMEDY = "start it (`percolator serve` brings one), or name it with --nats-url"
+"""What to do where NATS cannot be reached."""
 
 
 def nats_address(settings: Settings) -> NatsAddress:
@@ -25,10 +29,18 @@ def nats_address(settings: Settings) -> NatsAddress:
     )
 
 
+async def reach(settings: Settings, *, name: str, reconnect: bool) -> Client:
+    """Connect. Raises NatsUnreachableError that says what to do."""
+    try:
+        return await connect(nats_address(settings), name=name, reconnect=reconnect)
+    except NatsUnreachableError as error:
+        raise NatsUnreachableError(f"{error}; {REMEDY}") from None
+
+
 @asynccontextmanager
 async def publisher(settings: Settings, *, name: str, reconnect: bool) -> AsyncIterator[Publisher]:
     """Connect, and leave cleanly. Raises NatsUnreachableError."""
-    client = await connect(nats_address(settings), name=name, reconnect=reconnect)
+    client = await reach(settings, name=name, reconnect=reconnect)
     try:
         yield Publisher(client, settings.stream)
     finally:

@@ -120,3 +120,5 @@ def test_without_a_nats_it_says_where_it_looked(program: Program) -> None:
     done = program.run("publish", "price", "SOL", "1.5", "--nats-url", f"nats://127.0.0.1:{port}")
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(f"percolator: NATS at nats://127.0.0.1:{port} cannot be reached")
+    assert "--nats-url" in done.err
+    assert done.err.count("\n") == 1

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from percolator_cli.doctor.facts import Facts, GatewayFacts, NatsFacts, StreamFacts
+from percolator_cli.publishing import REMEDY
 from percolator_cli.render import figures
 
 Verdict = Literal["ok", "warning", "bad", "unknown"]
@@ -38,8 +39,7 @@ def diagnose(facts: Facts) -> list[Finding]:
 
 def _nats(nats: NatsFacts) -> Iterator[Finding]:
     if nats.trouble:
-        advice = "start it (`percolator serve` brings one), or name it with --nats-url"
-        yield Finding("NATS", "bad", nats.trouble, advice)
+        yield Finding("NATS", "bad", nats.trouble, REMEDY)
         return
     yield Finding("NATS", "ok", f"answers at {nats.url}, version {nats.version}")
     if nats.jetstream_trouble:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from percolator.jetstream.connect import connect
 from percolator.settings import Settings
 from percolator_cli import gateway
 from percolator_cli.gateway import GatewayAddress
@@ -13,7 +12,7 @@ from percolator_cli.loadtest.progress import shown_progress
 from percolator_cli.loadtest.report import report
 from percolator_cli.loadtest.run import LoadTest
 from percolator_cli.loadtest.sending import Sender
-from percolator_cli.publishing import nats_address
+from percolator_cli.publishing import reach
 
 
 async def start(
@@ -21,7 +20,7 @@ async def start(
 ) -> dict[str, Any]:
     """Run a load test, with a progress bar. Raises GatewayError, NatsError."""
     limits = await asyncio.to_thread(_limits, at, settings)
-    client = await connect(nats_address(settings), name="percolator loadtest", reconnect=True)
+    client = await reach(settings, name="percolator loadtest", reconnect=True)
     try:
         test = LoadTest(plan, at, Sender(client, plan), token)
         per_address = min(PER_ADDRESS, limits["maxConnectionsPerIp"] or PER_ADDRESS)
