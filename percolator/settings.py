@@ -31,6 +31,7 @@ from percolator.values import (
     Count,
     File,
     Folder,
+    Host,
     Level,
     LineFormat,
     NatsUrl,
@@ -43,7 +44,6 @@ from percolator.values import (
     SigningSecret,
     StreamName,
     Switch,
-    Text,
     allowed,
     hide_password,
 )
@@ -62,7 +62,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
-    host: Text = Field("127.0.0.1", description="address to listen on")
+    host: Host = Field("127.0.0.1", description="address to listen on")
     port: Port = Field(3001, description="port to listen on; 0 picks a free one")
     nats_url: NatsUrl = Field(
         None, description="NATS to use, several divided by commas; none: 127.0.0.1:4222 or embedded"

@@ -40,6 +40,21 @@ def hide_password(url: str) -> str:
     )
 
 
+def is_host(text: str) -> bool:
+    """Whether a text may be an address or a name; else looking it up fails in ways of its own."""
+    try:
+        text.encode("idna")
+    except UnicodeError:  # two dots side by side, or 64 characters between two
+        return False
+    return bool(text) and text.isprintable() and " " not in text
+
+
+def _host(text: str) -> str:
+    if not is_host(text):
+        raise ValueError("an address")
+    return text
+
+
 def _no_switch(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("a number")  # noqa: TRY004 - pydantic takes a ValueError
@@ -142,7 +157,7 @@ Rate = Annotated[
     Allowed("a number from 0 to 1,000,000"),
 ]
 Switch = Annotated[bool, Allowed("true or false")]
-Text = Annotated[str, Field(min_length=1), Allowed("an address or a name")]
+Host = Annotated[str, AfterValidator(_host), Allowed("an address or a name")]
 StreamName = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9_-]{1,64}$"),

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from percolator.errors import GatewayError, GatewayUnreachableError, SettingsError
 from percolator.settings import Settings
+from percolator.values import is_host
 
 SECONDS = 5.0
 """So long an answer may take."""
@@ -64,7 +65,7 @@ def address(url: str | None, settings: Settings) -> GatewayAddress:
         port = parts.port
     except ValueError:
         parts, port = urlsplit(""), None
-    if parts.scheme not in _SECURE or not parts.hostname:
+    if parts.scheme not in _SECURE or not is_host(parts.hostname or ""):
         raise SettingsError(
             "--url must be an address like ws://127.0.0.1:3001 (ws, wss, http or https), "
             f"not {url!r}"
@@ -73,7 +74,7 @@ def address(url: str | None, settings: Settings) -> GatewayAddress:
     path = parts.path.rstrip("/") or "/"
     route = next((route for route in _ROUTES if path.endswith(route)), "")
     return GatewayAddress(
-        parts.hostname, port or (443 if secure else 80), secure, path.removesuffix(route)
+        str(parts.hostname), port or (443 if secure else 80), secure, path.removesuffix(route)
     )
 
 

@@ -5,6 +5,7 @@ What is counted and what is served is given to it; it knows neither hub nor NATS
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import random
@@ -140,8 +141,7 @@ class Gateway:
             )
         except OSError as error:
             raise PortInUseError(
-                f"the gateway cannot listen on {host}:{port} ({_plain(error)}): "
-                "stop what is there, or choose another with --port"
+                f"the gateway cannot listen on {host}:{port} ({_plain(error)}): {_remedy(error)}"
             ) from None
         for each in self._server.sockets:
             _lengthen_queue(each)
@@ -281,7 +281,16 @@ class Gateway:
 
 def _plain(error: OSError) -> str:
     """Say what the system said, without what asyncio puts around it."""
+    if isinstance(error, socket.gaierror):  # its numbers are not the system's
+        return str(error.strerror)
     return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _remedy(error: OSError) -> str:
+    """Say what to do: it is the port where that is taken or reserved, else the address."""
+    if error.errno == errno.EADDRINUSE:
+        return "stop what is there, or choose another with --port"
+    return f"choose another with {'--port' if error.errno == errno.EACCES else '--host'}"
 
 
 def _lengthen_queue(listening: socket.socket) -> None:

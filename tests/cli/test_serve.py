@@ -62,6 +62,16 @@ def test_a_port_in_use_is_one_sentence(percolator: Program) -> None:
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "fe80::1%nowhere"])
+def test_an_address_that_is_not_ours_is_one_sentence(percolator: Program, host: str) -> None:
+    """Another port would not help."""
+    done = percolator.run("serve", "--host", host, "--port", "0")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"percolator: the gateway cannot listen on {host}:0 (")
+    assert "Unknown error" not in done.err
+    assert done.err.endswith("): choose another with --host\n")
+
+
 def test_a_named_nats_that_does_not_answer_is_waited_for(program: Program) -> None:
     """It may come later; meanwhile the log says what is missing, and it can be stopped."""
     with socket.create_server(("127.0.0.1", 0)) as free:

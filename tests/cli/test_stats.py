@@ -47,7 +47,9 @@ def test_no_gateway_is_one_sentence(program: Program) -> None:
     assert done.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "http://", "http://x:port", "ws://[::1"])
+@pytest.mark.parametrize(
+    "url", ["ftp://x", "http://", "http://x:port", "ws://[::1", "a..b", "http://a b:1"]
+)
 def test_an_address_that_is_none_is_wrong_usage(
     program: Program, capsys: pytest.CaptureFixture[str], url: str
 ) -> None:

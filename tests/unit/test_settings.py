@@ -76,6 +76,8 @@ def test_a_number_of_the_file_is_checked_as_well(name: str, value: str, empty_fo
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
+        ("host", "a..b", "it must be an address or a name, not 'a..b'"),
+        ("host", "a\nb", "it must be an address or a name"),
         ("port", "65536", "it must be a whole number from 0 to 65,535, not '65536'"),
         ("log_capacity", "0", "it must be a whole number from 1 to 1,000,000, not '0'"),
         ("max_buffered_bytes", "10", "it must be 0, or a whole number from 1,024 to 10,000,000"),
