@@ -64,4 +64,6 @@ class Publisher:
                 f"no stream takes {subject}: start a gateway once (it creates {self._stream}), "
                 "or see that JetStream is on"
             )
-        raise NatsUnreachableError("NATS does not acknowledge the event: is it up?")
+        raise NatsUnreachableError(
+            "NATS does not acknowledge the event: see that it is up, and that its disk is not full"
+        )
