@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from nats.aio.client import Client
 
 from percolator.jetstream.connect import NatsAddress, connect
@@ -17,6 +18,7 @@ from tests.integration.faults.scene import PATIENCE, STREAM
 from tests.integration.faults.traffic import Published, Traffic, flowing
 from tests.integration.faults.witness import Event, Witness, witnesses
 
+pytestmark = pytest.mark.timeout(240)  # elections, and a freeze of 12 seconds
 RATE = 1_000
 FROZEN_SECONDS = 12.0
 LOSSLESS = ("trades:A", "trades:B", "funding:A")
@@ -67,8 +69,11 @@ class Play:
         longest = max(range(len(pauses)), key=pauses.__getitem__)
         return pauses[longest], acks[longest]
 
-    def delay(self, first: Published) -> float:
+    async def delay(self, first: Published) -> float:
         """Give the time from that acknowledgement until the last witness had the event."""
+        async with asyncio.timeout(PATIENCE):
+            for witness in self.witnesses:
+                await witness.reaches(first.channel, first.seq)
         return max(
             next(
                 item.at
@@ -109,9 +114,7 @@ async def test_a_cluster_loses_its_servers_one_after_the_other(tmp_path: Path) -
         await play.steady()
         leader = await play.servers.leader(play.client, STREAM)
         figures.append(await without(play, leader))
-        await play.whole()
         figures.append(await without(play, play.gateways_own))
-        await play.whole()
         leader = await play.servers.leader(play.client, STREAM)
         figures.append(await without(play, leader, frozen=True))
         async with asyncio.timeout(PATIENCE):
@@ -132,7 +135,7 @@ async def test_a_cluster_loses_its_servers_one_after_the_other(tmp_path: Path) -
 
 
 async def without(play: Play, name: str, *, frozen: bool = False) -> tuple[float, float]:
-    """Take a server away until events flow again, and bring it back.
+    """Take a server away until events flow again, bring it back, and wait until it has caught up.
 
     Give how long no event was acknowledged, and how long the first one then took to the clients.
     """
@@ -149,5 +152,6 @@ async def without(play: Play, name: str, *, frozen: bool = False) -> tuple[float
     else:
         await asyncio.to_thread(server.start)
     await play.steady()
+    await play.whole()
     pause, first = play.silence(gone)
-    return pause, play.delay(first)
+    return pause, await play.delay(first)
