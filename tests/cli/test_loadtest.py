@@ -140,6 +140,23 @@ def test_another_nats_than_the_gateways_is_found_out(
     assert done.err.count("\n") == 1
 
 
+def test_a_gateway_that_dies_before_the_first_event_is_no_other_nats(
+    percolator: Program, serving: Serving, nats_process: NatsServer
+) -> None:
+    """Nobody is left who could wait for it."""
+    other = Program(percolator.folder, nats_url=nats_process.url)
+    with other.gateway() as there:  # creates the stream there
+        args = ("loadtest", "--url", serving.ws, "--connections", "2")
+        with other.start(*args) as running:
+            while get(f"{there.http}/ws/stats")["nats"]["streamSeq"] < 1:
+                pass
+            serving.running.signal(signal.SIGKILL)
+            done = running.end()
+    assert (done.code, done.out) == (1, "")
+    assert "lost their connection before the first event: 1006, " in done.err
+    assert done.err.count("\n") == 1
+
+
 def test_without_a_gateway_it_is_one_sentence(percolator: Program) -> None:
     """Nothing is published."""
     done = percolator.run("loadtest", "--url", "ws://127.0.0.1:1")
@@ -150,13 +167,14 @@ def test_without_a_gateway_it_is_one_sentence(percolator: Program) -> None:
 def test_a_gateway_that_dies_meanwhile_is_reported(percolator: Program, serving: Serving) -> None:
     """Everybody's connection ended early, and the report still comes."""
     args = ("loadtest", "--duration", "2", "--connections", "8", "--json")
+    before = get(f"{serving.http}/ws/stats")["nats"]["streamSeq"]
     with percolator.start(*args) as running:
-        while get(f"{serving.http}/ws/stats")["totalConnections"] < 8:
-            pass
-        while get(f"{serving.http}/ws/stats")["eventsPerSec"] == 0:
+        # The second event is not sent before the first has arrived.
+        while get(f"{serving.http}/ws/stats")["nats"]["streamSeq"] < before + 2:
             pass
         serving.running.signal(signal.SIGKILL)
         done = running.end()
+    assert done.code == 0, done.err
     (ended,) = done.json["connections"]["endedEarly"]
     assert (ended["count"], ended["code"]) == (8, "1006")
 

@@ -163,6 +163,11 @@ class Crowd:
         """Those who came in and are still there."""
         return [visitor for visitor in self.open if visitor.ended is None]
 
+    @property
+    def ends(self) -> Counter[Refusal]:
+        """How the connections of the others ended, and of how many."""
+        return Counter(visitor.ended for visitor in self.open if visitor.ended)
+
     async def enter(
         self, channels: list[str], source: str | None, reference: Reference, since: int | None
     ) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import resource
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -112,6 +111,12 @@ class LoadTest:
         while not self._deliveries:
             if self._sender.failure is not None:
                 raise self._sender.failure
+            if not self._crowd.present:
+                why = self._crowd.ends.most_common(1)[0][0]
+                raise GatewayError(
+                    f"the clients of the gateway at {self._gateway.http} all lost their connection "
+                    f"before the first event: {why.code}, {why.reason}"
+                )
             if time.perf_counter() > until:
                 raise GatewayError(
                     f"what is published does not reach the gateway at {self._gateway.http}: "
@@ -180,7 +185,7 @@ class LoadTest:
         measured.opened = len(crowd.open)
         measured.handshakes, measured.refusals = crowd.handshakes, crowd.refusals
         measured.one_address = crowd.one_address
-        measured.ended = Counter(visitor.ended for visitor in crowd.open if visitor.ended)
+        measured.ended = crowd.ends
         measured.deliveries = self._deliveries
         for (_, kind), seqs in sender.seqs.items():
             measured.published[kind] += len(seqs)
