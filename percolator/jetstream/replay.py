@@ -2,7 +2,8 @@
 
 Nothing is held for it on the server. Each page is asked for from the last event that is known on,
 that one included: where it is not there any more, the stream has dropped events meanwhile, maybe
-some that were not read yet. Each answer is of one replica, so that this holds also where it lags.
+some that were not read yet. Each answer is of one replica, so that this holds also where it lags;
+where it has nothing, the leader is asked.
 """
 
 from collections.abc import Callable
@@ -75,8 +76,12 @@ class Replay:
             page = await self._first(client, feed, subject, after)
         if page.events:
             return page
+        # It may be a replica that lags, and lacks what is next, or even the last event known.
         later = await ask_leader(client, self._stream, {"seq": after + 1, "next_by_subj": subject})
-        return page._replace(end=later is None)  # else it was a replica that lags
+        if page.last is not None:
+            held = await ask_leader(client, self._stream, {"seq": page.last.seq})
+            page = page._replace(whole=held == page.last)
+        return page._replace(end=later is None)
 
     async def _first(self, client: Client, feed: Reading, subject: str, after: int) -> Page:
         """Give the first page of a replay: what comes before it is not known yet."""
