@@ -17,10 +17,11 @@ from percolator import protocol
 from percolator.errors import RequestError
 from percolator.events import parse_channel
 from percolator.fanout.book import Book, Clock
+from percolator.fanout.entry import Piece
 from percolator.fanout.followers import TURN_BYTES, Cursor, Follower, Group
 from percolator.fanout.history import History
 from percolator.fanout.limits import SlabLimits
-from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog, Piece, Position
+from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog, Position
 from percolator.fanout.stats import Stats
 
 _BY_ORDER = itemgetter(0)

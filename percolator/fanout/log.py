@@ -10,73 +10,14 @@ from collections import deque
 from itertools import chain, islice, takewhile
 from math import inf
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from percolator import protocol
 from percolator.events import Event, Kind, channel_of
+from percolator.fanout.entry import Entry, Piece
 
 if TYPE_CHECKING:
     from percolator.fanout.followers import Follower
-
-
-class Entry:
-    """One event in a log; its frames are made when somebody first needs them, and then shared.
-
-    `order` orders the entries of all logs of a gateway; `position` those of this one.
-    """
-
-    __slots__ = ("_frame", "_snapshot", "event", "order", "piece", "position", "prev", "seq")
-
-    def __init__(
-        self, order: int, position: int, seq: int, prev: int | None, event: Event | None
-    ) -> None:
-        self.order = order
-        self.position = position
-        self.seq = seq
-        self.prev = prev
-        self.event = event
-        self.piece: Piece | None = None
-        """What a follower of a lossless log is owed; made when the first is, and then shared."""
-        self._frame: bytes | None = None
-        self._snapshot: bytes | None = None
-
-    @property
-    def frame(self) -> bytes:
-        """The live message."""
-        if self._frame is None:
-            assert self.event is not None
-            self._frame = protocol.event_message(self.event, self.seq, self.prev)
-        return self._frame
-
-    @property
-    def snapshot(self) -> bytes:
-        """The same with `"snapshot":true`."""
-        if self._snapshot is None:
-            assert self.event is not None
-            self._snapshot = protocol.event_message(self.event, self.seq, self.prev, snapshot=True)
-        return self._snapshot
-
-    def make_piece(self, log: "LosslessLog") -> "Piece":
-        """Make the piece that this entry is in its log."""
-        self.piece = Piece(self.order, log, self.position, self.frame, self.event is None)
-        return self.piece
-
-    @classmethod
-    def of_frame(cls, order: int, position: int, seq: int, frame: bytes) -> "Entry":
-        """Make an entry that is no event, such as a gap."""
-        entry = cls(order, position, seq, None, None)
-        entry._frame = frame
-        return entry
-
-
-class Piece(NamedTuple):
-    """One message that a follower is owed: its place among all, and the position it leads to."""
-
-    order: int
-    log: "ChannelLog"
-    position: int
-    frame: bytes
-    gap: bool = False
 
 
 Position = int

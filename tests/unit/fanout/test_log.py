@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from percolator.events import Kind
-from percolator.fanout.log import Entry, LosslessLog, Piece, Position
+from percolator.fanout.entry import Entry, Piece
+from percolator.fanout.log import LosslessLog, Position
 from tests.unit.fanout.reference import make_event
 from tests.unit.wire import message
 
