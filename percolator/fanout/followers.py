@@ -6,19 +6,36 @@ place: they are owed the same bytes, so these are collected and joined once for 
 
 import logging
 from collections.abc import Callable
-from operator import length_hint
+from typing import Protocol
 
 from percolator.fanout.history import History
 from percolator.fanout.log import ChannelLog, LosslessLog, Position
 from percolator.fanout.stats import Stats
 
-Write = Callable[[bytes], None]
+Push = Callable[[bytes], int]
 
 log = logging.getLogger(__name__)
 
-CUT_OFF = "a client cannot be written to, and is cut off"
 TURN_BYTES = 32 * 1024 * 1024
 """A group gets at most this much in one turn, over all its members: so that a turn stays short."""
+
+
+class Outlet(Protocol):
+    """The way to a client."""
+
+    @property
+    def push(self) -> Push | None:
+        """Gives bytes to the kernel at once, and says how many it took; raises OSError.
+
+        None while anything waits in the buffer, which would come too late then, and where there is
+        no such way.
+        """
+
+    def send(self, data: bytes) -> None:
+        """Write frames, as they are; what the kernel does not take waits in the buffer."""
+
+    def terminate(self) -> None:
+        """End it without a word."""
 
 
 class Follower:
@@ -51,13 +68,11 @@ class Cursor(Follower):
     its own. A `blocked` one has a full buffer: it is *behind*, and owed nothing until it drains.
     """
 
-    __slots__ = ("blocked", "cut_off", "group", "held", "slabs", "write")
+    __slots__ = ("blocked", "group", "held", "outlet", "slabs")
 
-    def __init__(self, write: Write, cut_off: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, outlet: Outlet) -> None:
         super().__init__({})
-        self.write = write
-        self.cut_off = cut_off
-        """Ends the client's connection, without a word."""
+        self.outlet = outlet
         self.group: Group | None = None
         self.blocked = False
         self.held: dict[LosslessLog, History] = {}
@@ -77,22 +92,18 @@ class Cursor(Follower):
         """Write to this client; cut it off where that fails: it has not got what it was owed."""
         stats.messages_sent += messages
         stats.bytes_sent += len(data)
-        try:
-            self.write(data)
-        except Exception:
-            log.exception(CUT_OFF)
-            self.cut_off()
+        _send(self.outlet, data)
 
 
 class Group(Follower):
     """All clients with the same channels that stand at the same place."""
 
-    __slots__ = ("_writes", "members")
+    __slots__ = ("_outlets", "members")
 
     def __init__(self, positions: dict[ChannelLog, Position]) -> None:
         super().__init__(positions)
         self.members: dict[Cursor, None] = {}
-        self._writes: list[Write] | None = None
+        self._outlets: list[Outlet] | None = None
 
     def add(self, cursor: Cursor) -> None:
         """Take in a client that stands where the group stands."""
@@ -100,34 +111,36 @@ class Group(Follower):
         cursor.group = self
         cursor.positions = self.positions
         self.members[cursor] = None
-        self._writes = None
+        self._outlets = None
 
     def remove(self, cursor: Cursor) -> None:
         """Let a client go; also while `deliver` walks the list that it took."""
         del self.members[cursor]
-        self._writes = None
+        self._outlets = None
 
     def deliver(self, data: bytes, messages: int, stats: Stats) -> None:
-        """Write the same bytes to each member."""
-        writes = self._writes
-        if writes is None:
-            writes = self._writes = [cursor.write for cursor in self.members]
-        stats.messages_sent += messages * len(writes)
-        stats.bytes_sent += len(data) * len(writes)
-        rest = iter(writes)
-        while True:
+        """Write the same bytes to each member, past its buffer where that is empty."""
+        outlets = self._outlets
+        if outlets is None:
+            outlets = self._outlets = [cursor.outlet for cursor in self.members]
+        size = len(data)
+        stats.messages_sent += messages * len(outlets)
+        stats.bytes_sent += size * len(outlets)
+        for outlet in outlets:
+            taken = 0
             try:
-                for write in rest:
-                    write(data)
-            except Exception:
-                # One client's fault is no reason to leave out those after it.
-                failed = writes[len(writes) - length_hint(rest) - 1]
-                log.exception(CUT_OFF)
-                self._cut_off(failed)
-            else:
-                return
+                push = outlet.push
+                if push is not None and (taken := push(data)) == size:
+                    continue
+            except OSError:
+                pass  # the kernel's buffer is full, or the line dead: `send` sees to either
+            _send(outlet, data[taken:])
 
-    def _cut_off(self, write: Write) -> None:
-        """End the client that something was written to: it has not got what the others have."""
-        for cursor in [one for one in self.members if one.write is write]:
-            cursor.cut_off()
+
+def _send(outlet: Outlet, data: bytes) -> None:
+    """Send to one client; one that this fails for has not got what it was owed, and is cut off."""
+    try:
+        outlet.send(data)
+    except Exception:
+        log.exception("a client cannot be written to, and is cut off")
+        outlet.terminate()

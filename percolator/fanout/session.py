@@ -11,7 +11,7 @@ from typing import Protocol
 from percolator import protocol
 from percolator.errors import RequestError
 from percolator.fanout.book import Clock
-from percolator.fanout.followers import Cursor
+from percolator.fanout.followers import Cursor, Outlet
 from percolator.fanout.hub import Hub, Start
 from percolator.fanout.limits import TokenBucket
 from percolator.fanout.log import LosslessLog
@@ -42,20 +42,14 @@ Verify = Callable[[str], Grant | None]
 """Says what a token allows; None where it is not valid."""
 
 
-class Wire(Protocol):
+class Wire(Outlet, Protocol):
     """What a session needs of its connection."""
-
-    def send(self, data: bytes) -> None:
-        """Write frames, as they are."""
 
     def reply(self, data: bytes) -> None:
         """Write an answer; a client that asks and does not read is cut off."""
 
     def close(self, close: protocol.Close) -> None:
         """Say why, and end it."""
-
-    def terminate(self) -> None:
-        """End it without a word."""
 
     def end_at(self, time: float, close: protocol.Close) -> None:
         """Close at a time on the clock, instead of any that was set before."""
@@ -96,7 +90,7 @@ class ClientSession:
         self._grant: Grant | None = None
         self._context = context
         self._wire = wire
-        self._cursor = Cursor(wire.send, wire.terminate)
+        self._cursor = Cursor(wire)
         self._bucket = TokenBucket(
             context.messages_per_second, context.message_burst, context.clock()
         )

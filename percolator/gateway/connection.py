@@ -2,7 +2,8 @@
 
 No task, no queue and no timer a connection: deadlines are looked at by the gateway's sweep. A
 frame that was made elsewhere goes straight to the transport, round the protocol object, which is
-right only while the connection is open, has no extension and has sent no close frame.
+right only while the connection is open, has no extension and has sent no close frame. Where nothing
+waits in the transport's buffer, it goes round the transport too, right to the socket.
 """
 
 import asyncio
@@ -55,14 +56,12 @@ class Connection(asyncio.Protocol):
     """One socket, from accept to the end."""
 
     __slots__ = (
-        "_doors", "_ending", "_ends_at", "_head", "_ignored", "_messages", "_protocol", "_session",
-        "address", "admitted", "deadline", "peer", "send", "state", "token", "transport",
-        "upgraded",
+        "_doors", "_ending", "_ends_at", "_head", "_ignored", "_messages", "_protocol", "_raw",
+        "_session", "address", "admitted", "deadline", "peer", "push", "state", "token",
+        "transport", "upgraded",
     )  # fmt: skip
 
     transport: asyncio.Transport
-    send: Callable[[bytes], None]
-    """Write frames, as they are."""
 
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
@@ -84,6 +83,9 @@ class Connection(asyncio.Protocol):
         """For what it has to do next: ask, speak, close."""
         self._ends_at: float | None = None
         self._ending = protocol.CLOSE_SILENT
+        self._raw: Callable[[bytes], int] | None = None
+        self.push: Callable[[bytes], int] | None = None
+        """The socket's own `send`, for as long as nothing waits in the transport's buffer."""
 
     @property
     def is_open(self) -> bool:
@@ -104,7 +106,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket, if the gateway has room."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's do not say that they are
-        self.send = self.transport.write
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
         if not self._doors.arrived(self):
@@ -113,6 +114,8 @@ class Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
+        if not transport.get_extra_info("sslcontext"):
+            self._raw = getattr(getattr(sock, "_sock", None), "send", None)
         most = self._doors.max_buffered_bytes
         if most is not None:
             # One write is at most half of the limit, so that the two together never exceed it.
@@ -161,6 +164,11 @@ class Connection(asyncio.Protocol):
             self._protocol = None
 
     # What the gateway and the session ask for.
+
+    def send(self, data: bytes) -> None:
+        """Write frames, as they are."""
+        self.transport.write(data)
+        self.push = None if self.transport.get_write_buffer_size() else self._raw
 
     def reply(self, data: bytes) -> None:
         """Write an answer; a client that asks and does not read is cut off."""

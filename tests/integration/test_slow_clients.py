@@ -17,6 +17,11 @@ def peer_of(gateway: Gateway) -> Connection:
     return list(gateway.service.gateway.connections)[-1]
 
 
+def goes_past_the_buffer(gateway: Gateway) -> bool:
+    """Whether the client that came last is sent events right by its socket."""
+    return peer_of(gateway).push is not None
+
+
 async def flood(gateway: Gateway, count: int, slab: str = "SOL") -> list[int]:
     """Publish trades at full speed, and wait until the gateway has read them; give their seqs."""
     seqs = await asyncio.gather(*(gateway.publish("trade", slab) for _ in range(count)))
@@ -183,3 +188,21 @@ async def test_a_slow_client_that_goes_is_behind_no_more(gateway: Gateway) -> No
     client.reset()
     await eventually(lambda: gateway.service.hub.behind == 0)
     await eventually(lambda: not gateway.service.gateway.connections)
+
+
+async def test_nothing_overtakes_what_waits_in_the_buffer(gateway: Gateway) -> None:
+    """Events go past the buffer, right to the socket, only for as long as it is empty."""
+    client = await gateway.client("trades:SOL", receive_buffer=SMALL)
+    assert goes_past_the_buffer(gateway)
+    client.stop_reading()
+    seqs = await overflow(gateway)
+    assert not goes_past_the_buffer(gateway)
+    client.go_on_reading()
+    messages = await up_to_seq(client, seqs[-1])
+    await eventually(lambda: gateway.service.hub.behind == 0)
+    while not goes_past_the_buffer(gateway):  # until a write finds the buffer empty
+        seqs.append(await gateway.publish("trade", "SOL"))
+        messages += await up_to_seq(client, seqs[-1])
+    seqs.append(await gateway.publish("trade", "SOL"))
+    messages += await up_to_seq(client, seqs[-1])
+    check_chain(messages, seqs)

@@ -1,7 +1,9 @@
 """A hub with a clock that is a number, clients that keep what they get, and a stream for them."""
 
+from collections.abc import Callable
+
 from percolator.events import Kind
-from percolator.fanout.followers import Cursor
+from percolator.fanout.followers import Cursor, Push
 from percolator.fanout.hub import Hub, Resumed, Start
 from percolator.fanout.limits import SlabLimits
 from percolator.fanout.log import LosslessLog
@@ -10,12 +12,23 @@ from tests.unit.fanout.reference import make_event
 from tests.unit.wire import Message, messages
 
 
+class Outlet:
+    """The way to a client, through a buffer that is never empty unless told so."""
+
+    def __init__(
+        self, send: Callable[[bytes], None], terminate: Callable[[], None] = lambda: None
+    ) -> None:
+        self.push: Push | None = None
+        self.send = send
+        self.terminate = terminate
+
+
 class Client:
     """A client: the writes that it got, each a list of messages, and room for some of them."""
 
     def __init__(self, hub: Hub) -> None:
         self.writes: list[list[Message]] = []
-        self.cursor = Cursor(self._write)
+        self.cursor = Cursor(Outlet(self._write))
         self.room = 1_000_000
         self._hub = hub
 

@@ -3,6 +3,7 @@
 from percolator.fanout.followers import Cursor, Follower, Group
 from percolator.fanout.log import LosslessLog
 from percolator.fanout.stats import Stats
+from tests.unit.fanout.hall import Outlet
 
 
 def log(slab: str = "SOL") -> LosslessLog:
@@ -12,7 +13,7 @@ def log(slab: str = "SOL") -> LosslessLog:
 
 def cursor(written: list[bytes]) -> Cursor:
     """A client whose writes are noted."""
-    return Cursor(written.append)
+    return Cursor(Outlet(written.append))
 
 
 def test_a_follower_hears_of_its_logs_until_it_does_not() -> None:
@@ -98,9 +99,50 @@ def test_a_member_may_leave_while_the_group_is_written_to() -> None:
         written.append(data)
         first.stand_alone()
 
-    first = Cursor(leave)
+    first = Cursor(Outlet(leave))
     group.add(first)
     group.add(cursor(written))
     group.deliver(b"a", 1, Stats(0.0))
     group.deliver(b"b", 1, Stats(0.0))
     assert written == [b"a", b"a", b"b"]
+
+
+class Kernel:
+    """A client whose kernel takes so many bytes, and whose buffer takes the rest."""
+
+    def __init__(self, room: int) -> None:
+        self.pushed = self.sent = b""
+        self.push = self._push
+        self._room = room
+
+    def _push(self, data: bytes) -> int:
+        if not self._room:
+            raise BlockingIOError
+        taken = data[: self._room]
+        self._room -= len(taken)
+        self.pushed += taken
+        return len(taken)
+
+    def send(self, data: bytes) -> None:
+        """Note what goes through the buffer."""
+        self.sent += data
+
+    def terminate(self) -> None:
+        """There is nothing wrong with it."""
+        raise AssertionError
+
+
+def test_what_the_kernel_does_not_take_goes_through_the_buffer() -> None:
+    """All of it, the rest of it, or none."""
+    kernels = [Kernel(room) for room in (9, 4, 0)]
+    group = Group({})
+    for kernel in kernels:
+        group.add(Cursor(kernel))
+    stats = Stats(0.0)
+    group.deliver(b"abcdef", 1, stats)
+    assert [(kernel.pushed, kernel.sent) for kernel in kernels] == [
+        (b"abcdef", b""),
+        (b"abcd", b"ef"),
+        (b"", b"abcdef"),
+    ]
+    assert (stats.messages_sent, stats.bytes_sent) == (3, 18)

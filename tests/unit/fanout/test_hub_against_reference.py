@@ -21,6 +21,7 @@ from percolator.fanout.hub import Hub, Start
 from percolator.fanout.limits import SlabLimits
 from percolator.fanout.log import LatestLog, LosslessLog
 from percolator.fanout.stats import Stats
+from tests.unit.fanout.hall import Outlet
 from tests.unit.fanout.reference import (
     ANOTHER_LIFE,
     Client,
@@ -155,7 +156,7 @@ class Walk:
             client.take(data)
             self._fill(cursor)
 
-        cursor = Cursor(write)
+        cursor = Cursor(Outlet(write))
         self.clients[cursor] = client
         self.room[cursor] = 1_000_000
 

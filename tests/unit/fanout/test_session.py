@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from percolator import protocol
-from percolator.fanout.followers import Cursor
+from percolator.fanout.followers import Cursor, Push
 from percolator.fanout.log import LosslessLog
 from percolator.fanout.session import AUTH_SECONDS, ClientSession, SessionContext, Verify
 from tests.unit.fanout.hall import Hall
@@ -23,6 +23,7 @@ class Wire:
     """A connection that notes what it is asked for."""
 
     def __init__(self) -> None:
+        self.push: Push | None = None
         self.sent: list[Message] = []
         self.replied: list[Message] = []
         self.closed: list[protocol.Close] = []
