@@ -55,6 +55,8 @@ class Client:
 
     def __init__(self, plan: Plan, index: int) -> None:
         self.ledger = Ledger(sampled=index % plan.sample == 0)
+        self.came: list[tuple[bytes, float]] = []
+        """What was read, and when, in milliseconds since 1970; not in the ledger yet."""
         self.bytes = 0
         self.ready = False
         channels = plan.channels[index % len(plan.channels)]
@@ -82,8 +84,14 @@ class Client:
             at = data.find(PING)
             if at >= 0:
                 self.socket.send(masked(10, data[at + 2 : at + 10]))
-            self.ledger.take(data, time.time() * 1000)
+            self.came.append((data, time.time() * 1000))
         return count
+
+    def note(self) -> None:
+        """Put what was read into the ledger."""
+        for data, now in self.came:
+            self.ledger.take(data, now)
+        self.came.clear()
 
     def _greet(self, data: bytes) -> None:
         """Go through the upgrade; what follows `subscribed` counts already."""
@@ -97,7 +105,7 @@ class Client:
         if found >= 0:
             self.ready = True
             end = self._head.find(b"}", found) + 1
-            self.ledger.take(self._head[end:], time.time() * 1000)
+            self.came.append((self._head[end:], time.time() * 1000))
 
     @property
     def segments(self) -> int:
@@ -156,8 +164,12 @@ class Load:
         self._waiting += 1
 
     def _turn(self, timeout: float) -> bool:
-        """Serve what is ready; True where somebody got more than a ping."""
+        """Serve what is ready; True where somebody got more than a ping.
+
+        All is read before any of it is looked at: nobody's latency holds the work for the others.
+        """
         news = False
+        read = []
         for descriptor, event in self._poll.poll(timeout):
             client = self._clients.get(descriptor)
             if client is None:
@@ -171,12 +183,15 @@ class Load:
                     self._poll.modify(descriptor, select.EPOLLIN)
                 else:
                     count = client.readable(self._buffer)
+                    read.append(client)
                     news = news or count > PING_BYTES
                     if not count:
                         self._lose(descriptor, client)
             except OSError:
                 self._lose(descriptor, client)
             self._waiting -= client.ready and not was_ready
+        for client in read:
+            client.note()
         return news
 
     def _lose(self, descriptor: int, client: Client) -> None:
