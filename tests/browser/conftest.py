@@ -46,7 +46,9 @@ def chromium() -> str:
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     """One browser for all; what a test does stays in contexts of its own."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = await playwright.chromium.launch(
+            executable_path=chromium, args=FLAGS, ignore_default_args=["--hide-scrollbars"]
+        )
         yield browser
         await browser.close()
 

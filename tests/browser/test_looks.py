@@ -13,10 +13,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SIZES = {"desk": (1280, 800), "phone": (390, 844)}
 SLABS = ("BTC", "DOGE", "PEPE", "SOL")
+TRADES = 40
+"""Of each market: more than fit into the tape, which so has a scroll bar."""
 
 CUT_OFF = """() =>
     [...document.querySelectorAll("td, th, dd, dt, h2, #last, #change, .note, #state")].filter(
-        (element) => element.offsetParent && element.scrollWidth > element.clientWidth + 1
+        (element) => element.offsetParent && element.scrollWidth > element.clientWidth
     ).map((element) => element.textContent)"""
 
 CONTRASTS = """() => {
@@ -63,7 +65,7 @@ async def markets(gateway: Gateway) -> None:
     prices = {"BTC": 104_250.5, "DOGE": 0.104_326, "PEPE": 0.000_008_21, "SOL": 146.25}
     for slab, price in prices.items():
         await gateway.publish("funding", slab, rate="-0.001125")
-        for side in ("long", "short"):
+        for side in ("long", "short") * (TRADES // 2):
             await gateway.publish("trade", slab, size="104250000", price=price, side=side)
         seq = await gateway.publish("price", slab, price=price, markPrice=price, indexPrice=price)
     await gateway.has_read(seq)
@@ -82,7 +84,7 @@ async def test_it_is_readable(
     page = await open_page(url, viewport=size, color_scheme=scheme)
     await shows(page, "#state span", "Live")
     await shows(page, "#last", "0.00000821")
-    await tape(page, 2)
+    await tape(page, TRADES)
     await shows(page, "#nats", "Connected")
     for slab in SLABS[:2]:
         await gateway.publish("price", slab, price=1)
