@@ -78,7 +78,7 @@ class Replay:
             return page
         # It may be a replica that lags, and lacks what is next, or even the last event known.
         later = await ask_leader(client, self._stream, {"seq": after + 1, "next_by_subj": subject})
-        if page.last is not None:
+        if page.last is not None and not page.whole:
             held = await ask_leader(client, self._stream, {"seq": page.last.seq})
             page = page._replace(whole=held == page.last)
         return page._replace(end=later is None)
