@@ -14,6 +14,7 @@ import struct
 import sys
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tests.benchmarks.ledger import PING, Ledger, percentile
 
@@ -50,13 +51,19 @@ class Plan:
     window: int = 32
 
 
+class Came(NamedTuple):
+    """What a client has read, and when, in milliseconds since 1970."""
+
+    ledger: Ledger
+    data: bytes
+    now: float
+
+
 class Client:
     """One connection: connecting, then upgrading, then subscribing, then reading."""
 
     def __init__(self, plan: Plan, index: int) -> None:
         self.ledger = Ledger(sampled=index % plan.sample == 0)
-        self.came: list[tuple[bytes, float]] = []
-        """What was read, and when, in milliseconds since 1970; not in the ledger yet."""
         self.bytes = 0
         self.ready = False
         channels = plan.channels[index % len(plan.channels)]
@@ -73,27 +80,24 @@ class Client:
         """The connection stands, or has failed: then the send raises OSError."""
         self.socket.send(REQUEST)
 
-    def readable(self, buffer: bytearray) -> int:
-        """Read once; give the number of bytes, 0 at the end. Raises OSError."""
+    def readable(self, buffer: bytearray, came: list[Came]) -> int:
+        """Read once, and add that to what came; give the number of bytes, 0 at the end.
+
+        Raises OSError.
+        """
         count = self.socket.recv_into(buffer)
         data = bytes(memoryview(buffer)[:count])
         if not self.ready:
-            self._greet(data)
+            self._greet(data, came)
         else:
             self.bytes += count
             at = data.find(PING)
             if at >= 0:
                 self.socket.send(masked(10, data[at + 2 : at + 10]))
-            self.came.append((data, time.time() * 1000))
+            came.append(Came(self.ledger, data, time.time() * 1000))
         return count
 
-    def note(self) -> None:
-        """Put what was read into the ledger."""
-        for data, now in self.came:
-            self.ledger.take(data, now)
-        self.came.clear()
-
-    def _greet(self, data: bytes) -> None:
+    def _greet(self, data: bytes, came: list[Came]) -> None:
         """Go through the upgrade; what follows `subscribed` counts already."""
         had_head = b"\r\n\r\n" in self._head
         self._head += data
@@ -105,7 +109,7 @@ class Client:
         if found >= 0:
             self.ready = True
             end = self._head.find(b"}", found) + 1
-            self.came.append((self._head[end:], time.time() * 1000))
+            came.append(Came(self.ledger, self._head[end:], time.time() * 1000))
 
     @property
     def segments(self) -> int:
@@ -169,7 +173,7 @@ class Load:
         All is read before any of it is looked at: nobody's latency holds the work for the others.
         """
         news = False
-        read = []
+        came: list[Came] = []
         for descriptor, event in self._poll.poll(timeout):
             client = self._clients.get(descriptor)
             if client is None:
@@ -182,16 +186,15 @@ class Load:
                     client.writable()
                     self._poll.modify(descriptor, select.EPOLLIN)
                 else:
-                    count = client.readable(self._buffer)
-                    read.append(client)
+                    count = client.readable(self._buffer, came)
                     news = news or count > PING_BYTES
                     if not count:
                         self._lose(descriptor, client)
             except OSError:
                 self._lose(descriptor, client)
             self._waiting -= client.ready and not was_ready
-        for client in read:
-            client.note()
+        for ledger, data, now in came:
+            ledger.take(data, now)
         return news
 
     def _lose(self, descriptor: int, client: Client) -> None:
