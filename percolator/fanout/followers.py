@@ -6,13 +6,17 @@ place: they are owed the same bytes, so these are collected and joined once for 
 
 import logging
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Protocol
 
+from percolator.fanout.entry import Piece
 from percolator.fanout.history import History
-from percolator.fanout.log import ChannelLog, LosslessLog, Position
+from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog, Position
 from percolator.fanout.stats import Stats
 
 Push = Callable[[bytes], int]
+
+_BY_ORDER = itemgetter(0)
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +63,31 @@ class Follower:
         """Hear of it no more."""
         for log in self.positions:
             log.followers.pop(self, None)
+
+    def owed(self, most: int) -> tuple[list[Piece], bool]:
+        """Collect what follows its positions, in order, about `most` bytes of it, and move them.
+
+        The flag says that there is more. At least one message is given where any is owed.
+        """
+        positions = self.positions
+        pieces: list[Piece] = []
+        sources = 0
+        for log, position in positions.items():
+            if position != log.head:
+                if found := log.after(position, most + 1):  # one too many tells that it is cut
+                    pieces += found
+                    sources += 1
+                elif isinstance(log, LatestLog):
+                    positions[log] = log.head
+        if sources > 1:
+            pieces.sort(key=_BY_ORDER)
+        size = 0
+        for count, piece in enumerate(pieces):
+            size += len(piece.frame)
+            if size > most and count:
+                return pieces[:count], True
+            positions[piece.log] = piece.position
+        return pieces, bool(pieces) and any(at < log.head for log, at in positions.items())
 
 
 class Cursor(Follower):

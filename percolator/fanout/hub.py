@@ -10,21 +10,17 @@ clock, and `wake`, which is called when there is something to flush.
 
 from collections import deque
 from collections.abc import Callable
-from operator import itemgetter
 from typing import NamedTuple
 
 from percolator import protocol
 from percolator.errors import RequestError
 from percolator.events import parse_channel
 from percolator.fanout.book import Book, Clock
-from percolator.fanout.entry import Piece
 from percolator.fanout.followers import TURN_BYTES, Cursor, Follower, Group
 from percolator.fanout.history import History
 from percolator.fanout.limits import SlabLimits
-from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog, Position
+from percolator.fanout.log import ChannelLog, LosslessLog, Position
 from percolator.fanout.stats import Stats
-
-_BY_ORDER = itemgetter(0)
 
 
 class Start(NamedTuple):
@@ -217,7 +213,7 @@ class Hub(Book):
             self._advance_held(follower, most)
             if follower.blocked:
                 return
-        pieces, cut = _owed(follower.positions, most)
+        pieces, cut = follower.owed(most)
         if pieces:
             data = b"".join([piece.frame for piece in pieces])
             self._stats.gaps += sum(piece.gap for piece in pieces)
@@ -280,31 +276,6 @@ class Hub(Book):
         if group is not None and not group.members:
             group.unfollow()
             del self._groups[frozenset(group.positions)]
-
-
-def _owed(positions: dict[ChannelLog, Position], most: int) -> tuple[list[Piece], bool]:
-    """Collect what follows `positions`, in order, about `most` bytes of it, and move them there.
-
-    The flag says that there is more. At least one message is given where any is owed.
-    """
-    pieces: list[Piece] = []
-    sources = 0
-    for log, position in positions.items():
-        if position != log.head:
-            if found := log.after(position, most + 1):  # one too many tells that it is cut
-                pieces += found
-                sources += 1
-            elif isinstance(log, LatestLog):
-                positions[log] = log.head
-    if sources > 1:
-        pieces.sort(key=_BY_ORDER)
-    size = 0
-    for count, piece in enumerate(pieces):
-        size += len(piece.frame)
-        if size > most and count:
-            return pieces[:count], True
-        positions[piece.log] = piece.position
-    return pieces, bool(pieces) and any(at < log.head for log, at in positions.items())
 
 
 def _is_ahead(log: ChannelLog, position: Position, seq: int) -> bool:
