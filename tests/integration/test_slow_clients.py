@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from percolator.fanout.log import LatestLog
 from percolator.gateway.connection import Connection
 from tests.client import Client, Message
 from tests.gateway import Gateway, eventually
@@ -20,6 +21,14 @@ def peer_of(gateway: Gateway) -> Connection:
 def goes_past_the_buffer(gateway: Gateway) -> bool:
     """Whether the client that came last is sent events right by its socket."""
     return peer_of(gateway).push is not None
+
+
+def shown_price(gateway: Gateway, slab: str = "SOL") -> int:
+    """The seq of the newest price that clients may see."""
+    log = gateway.service.hub.logs["price", slab]
+    assert isinstance(log, LatestLog)
+    assert log.shown is not None
+    return log.shown.seq
 
 
 async def flood(gateway: Gateway, count: int, slab: str = "SOL") -> list[int]:
@@ -157,6 +166,8 @@ async def test_of_prices_it_gets_the_latest_alone(start_gateway: StartGateway) -
     await overflow(gateway)
     await flood(gateway, 2_000)  # more than the kernel might still take
     prices = [await gateway.publish("price", "SOL", price=price) for price in range(1, 300)]
+    # A price that is shown after the last trade was read would come after it.
+    await eventually(lambda: shown_price(gateway) == prices[-1])
     last = await gateway.publish("trade", "SOL")
     await gateway.has_read(last)
     client.go_on_reading()
