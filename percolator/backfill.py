@@ -12,7 +12,6 @@ from typing import Protocol
 
 from percolator import protocol
 from percolator.errors import EventError, NatsError
-from percolator.events import Event, decode, subject_of
 from percolator.fanout.followers import Cursor
 from percolator.fanout.history import History
 from percolator.fanout.hub import Hub
@@ -20,6 +19,7 @@ from percolator.fanout.log import LosslessLog
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.liveness import heed_cancellation
 from percolator.jetstream.replay import Page
+from percolator.model.events import Event, decode, subject_of
 
 MAX_REPLAYS = 8
 LOW_WATER = 250

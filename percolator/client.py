@@ -26,7 +26,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from percolator.errors import EventError, GatewayUnreachableError, RequestError
-from percolator.events import Event, Kind, channel_of, validate
+from percolator.model.events import Event, Kind, channel_of, validate
 
 FIRST_DELAY = 0.25
 LONGEST_DELAY = 10.0

@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 from websockets.frames import Frame, Opcode
 
 from percolator.errors import RequestError
-from percolator.events import SLAB, Event, Funding, Price, Trade, channel_of, parse_channel
+from percolator.model.events import SLAB, Event, Funding, Price, Trade, channel_of, parse_channel
 
 ECHO = 64
 """So much of a client's input, in characters, is repeated to it at the most."""

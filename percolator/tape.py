@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from percolator.events import Kind, subject_of
+from percolator.model.events import Kind, subject_of
 
 FUNDING_SECONDS = 60.0
 SLABS = ("BTC", "ETH")

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from percolator.events import Funding, Kind, Price, Trade, channel_of
 from percolator.fanout.entry import Entry
 from percolator.fanout.hub import Hub
 from percolator.fanout.limits import Admission, SlabLimits
 from percolator.fanout.stats import Stats
+from percolator.model.events import Funding, Kind, Price, Trade, channel_of
 from percolator.settings import Settings
 
 STALE_SECONDS = 5.0

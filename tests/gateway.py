@@ -12,8 +12,8 @@ from typing import Any
 import nats
 from nats.aio.client import Client as NatsClient
 
-from percolator.events import Kind, subject_of
 from percolator.jetstream.publisher import Publisher
+from percolator.model.events import Kind, subject_of
 from percolator.service import Addresses, Service
 from percolator.settings import Settings
 from tests.client import PATIENCE, Client, Message, upgrade

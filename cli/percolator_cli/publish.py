@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from percolator import events
 from percolator.errors import EventError
-from percolator.events import Kind
+from percolator.model import events
+from percolator.model.events import Kind
 from percolator.settings import load
 from percolator_cli import flags as given
 from percolator_cli.app import complain, interruptible

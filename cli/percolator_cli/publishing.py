@@ -9,9 +9,9 @@ from pydantic_core import to_json
 
 from percolator.broker import DEFAULT_NATS
 from percolator.errors import EventError, NatsUnreachableError
-from percolator.events import Event
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.publisher import Publisher
+from percolator.model.events import Event
 from percolator.settings import Settings, load
 
 REMEDY = "start it (`percolator serve` brings one), or name it with --nats-url"

@@ -9,7 +9,7 @@ import typer
 
 from percolator.client import Gap, State, follow
 from percolator.errors import PercolatorError, RequestError
-from percolator.events import parse_channel
+from percolator.model.events import parse_channel
 from percolator.settings import load
 from percolator_cli import gateway, output
 from percolator_cli.app import interruptible

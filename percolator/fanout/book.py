@@ -6,9 +6,9 @@ hold the same. Who follows a log is not its business, but for telling that there
 
 from collections.abc import Callable, Container
 
-from percolator.events import Event, Kind
 from percolator.fanout.conflation import Windows
 from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog
+from percolator.model.events import Event, Kind
 
 Clock = Callable[[], float]
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from percolator import protocol
-from percolator.events import Event
+from percolator.model.events import Event
 
 if TYPE_CHECKING:
     from percolator.fanout.log import ChannelLog, LosslessLog

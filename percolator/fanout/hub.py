@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from percolator import protocol
 from percolator.errors import RequestError
-from percolator.events import parse_channel
 from percolator.fanout.book import Book, Clock
 from percolator.fanout.followers import TURN_BYTES, Cursor, Follower, Group
 from percolator.fanout.history import History
 from percolator.fanout.limits import SlabLimits
 from percolator.fanout.log import ChannelLog, LosslessLog, Position
 from percolator.fanout.stats import Stats
+from percolator.model.events import parse_channel
 
 
 class Start(NamedTuple):

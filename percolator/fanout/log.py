@@ -13,8 +13,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from percolator import protocol
-from percolator.events import Event, Kind, channel_of
 from percolator.fanout.entry import Entry, Piece
+from percolator.model.events import Event, Kind, channel_of
 
 if TYPE_CHECKING:
     from percolator.fanout.followers import Follower

@@ -17,7 +17,6 @@ from nats.aio.client import Client
 from nats.js.errors import Error as JetStreamError
 
 from percolator.errors import NatsError, NatsUnfitError, StreamConflictError
-from percolator.events import KINDS, SUBJECT_PREFIX
 from percolator.jetstream import stream
 from percolator.jetstream.connect import Handler, hang_up
 from percolator.jetstream.consumer import HOLD_SECONDS, Consumer, Delivery, Hole, Trouble
@@ -27,6 +26,7 @@ from percolator.jetstream.holes import Loss, read_by_page
 from percolator.jetstream.life import Life
 from percolator.jetstream.liveness import heed_cancellation, insist, is_alive
 from percolator.jetstream.stream import StreamState
+from percolator.model.events import KINDS, SUBJECT_PREFIX
 
 ANSWER_SECONDS = 4.0
 """For NATS to answer a request."""

@@ -7,8 +7,8 @@ read the stream from its beginning.
 from nats.aio.client import Client
 
 from percolator.errors import EventError
-from percolator.events import decode
 from percolator.jetstream.direct import Stored, direct_get
+from percolator.model.events import decode
 
 SUBJECTS_A_REQUEST = 512
 """The server answers for 1,024 subjects at the most."""

@@ -14,7 +14,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavailableError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
-from percolator.events import SUBJECTS
+from percolator.model.events import SUBJECTS
 
 DAY_SECONDS = 86_400
 MIN_SERVER = (2, 11)

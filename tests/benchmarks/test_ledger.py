@@ -3,7 +3,7 @@
 import pytest
 
 from percolator import protocol
-from percolator.events import Trade
+from percolator.model.events import Trade
 from tests.benchmarks.ledger import Ledger
 
 

@@ -9,8 +9,8 @@ from typing import Self
 import nats
 from nats.aio.client import Client as NatsClient
 
-from percolator.events import Kind, subject_of
 from percolator.jetstream.publisher import Publisher
+from percolator.model.events import Kind, subject_of
 from tests.cli.program import Program, Running, Serving
 from tests.gateway import event_json
 from tests.nats_server import ReservedPort

@@ -7,7 +7,7 @@ import pytest
 
 from percolator import protocol
 from percolator.errors import RequestError
-from percolator.events import decode
+from percolator.model.events import decode
 from tests.docs import plain_yaml
 from tests.docs.pages import ROOT
 from tests.docs.schema import fits, resolve

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from percolator import client, events, protocol
+from percolator import client, protocol
+from percolator.model import events
 from percolator_cli.commands import root
 from tests.docs.pages import blocks, lines
 from tests.docs.schema import fits

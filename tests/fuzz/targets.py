@@ -16,7 +16,7 @@ from hypothesis.strategies import SearchStrategy
 from websockets.frames import Frame, Opcode
 
 from percolator.auth import Verifier
-from percolator.events import REASONS
+from percolator.model.events import REASONS
 from tests.client import upgrade
 from tests.fuzz.bench import SECRET, WALL, Bench, Line
 from tests.gateway import event_json

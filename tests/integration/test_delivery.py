@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from percolator.events import Kind, channel_of, subject_of
+from percolator.model.events import Kind, channel_of, subject_of
 from tests.gateway import Gateway, event_json
 from tests.integration.conftest import StartGateway
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from websockets.asyncio.client import connect
 
-from percolator.events import KINDS, Kind
+from percolator.model.events import KINDS, Kind
 from tests.client import Client, Message
 from tests.gateway import Gateway
 from tests.integration.conftest import StartGateway

@@ -9,8 +9,8 @@ from pathlib import Path
 import nats
 
 from percolator.client import Gap, Update, follow
-from percolator.events import subject_of
 from percolator.jetstream.publisher import Publisher
+from percolator.model.events import subject_of
 from tests.balancer import Balancer
 from tests.cli.program import Program, Running, Serving
 from tests.gateway import event_json, eventually

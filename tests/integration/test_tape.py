@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from percolator import tape
-from percolator.events import KINDS, channel_of, parse_subject
+from percolator.model.events import KINDS, channel_of, parse_subject
 from tests.client import Client, Message
 from tests.gateway import Gateway
 

@@ -3,11 +3,11 @@
 import asyncio
 
 from percolator.backfill import Backfill
-from percolator.events import subject_of
 from percolator.fanout.hub import Start
 from percolator.fanout.log import LosslessLog
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.replay import Page
+from percolator.model.events import subject_of
 from tests.gateway import event_json
 from tests.unit.fanout.hall import Client, Hall
 

@@ -11,7 +11,7 @@ from websockets.streams import StreamReader
 
 from percolator import protocol
 from percolator.errors import RequestError
-from percolator.events import Funding, Price, Trade
+from percolator.model.events import Funding, Price, Trade
 from percolator.protocol import (
     ERRORS,
     Auth,

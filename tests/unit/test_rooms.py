@@ -8,10 +8,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-VOCABULARY = frozenset({"errors", "events", "protocol", "settings"})
+VOCABULARY = frozenset({"config", "errors", "events", "model", "protocol", "settings"})
 WINGS = frozenset({"fanout", "gateway", "jetstream"})
-COMPOSITION = frozenset({"service", "client"})
-PURE = frozenset({"fanout", "events", "protocol"})
+COMPOSITION = frozenset({"app", "client", "service"})
+PURE = frozenset({"events", "fanout", "model", "protocol"})
 
 # What would bring I/O, waiting or the wall clock into a room that is to have none.
 IMPURE = (
@@ -92,8 +92,8 @@ def test_the_folder_nats_holds_no_python() -> None:
         ("percolator/fanout/hub.py", "from percolator import gateway"),
         ("percolator/fanout/hub.py", "from percolator.service import run"),
         ("percolator/fanout/hub.py", "from datetime import datetime\ndatetime.now()"),
-        ("percolator/events.py", "import nats.js.api"),
-        ("percolator/events.py", "from . import settings, jetstream"),
+        ("percolator/model/events.py", "import nats.js.api"),
+        ("percolator/model/events.py", "from .. import settings, jetstream"),
         ("percolator/protocol.py", "from websockets.asyncio.server import serve"),
         ("percolator/settings.py", "import percolator.service"),
         ("percolator/gateway/http.py", "from percolator.jetstream.feed import Feed"),

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from percolator import events, tape
+from percolator import tape
+from percolator.model import events
 
 
 def test_two_markets_are_the_recording_itself() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-from percolator.events import Kind, channel_of
+from percolator.model.events import Kind, channel_of
 from percolator_cli.loadtest.reader import Reader, Span
 from percolator_cli.loadtest.reference import UNKNOWN, Reference
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import typer
 
 from percolator.errors import PercolatorError
-from percolator.events import SLAB
+from percolator.model.events import SLAB
 from percolator.settings import Settings, load
 from percolator_cli import flags as given
 from percolator_cli import gateway, output

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address
 from typing import Any, NamedTuple
 
-from percolator.events import Kind, channel_of, subject_of
+from percolator.model.events import Kind, channel_of, subject_of
 
 SLAB_PREFIX = "loadtest-"
 PER_ADDRESS = 4

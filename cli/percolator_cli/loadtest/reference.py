@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import NamedTuple
 
-from percolator.events import KINDS, Kind
+from percolator.model.events import KINDS, Kind
 from percolator_cli.loadtest.histogram import Histogram
 
 TRIM_BYTES = 4_000_000

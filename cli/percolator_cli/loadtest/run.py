@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from percolator.errors import GatewayError
-from percolator.events import KINDS
+from percolator.model.events import KINDS
 from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.account import Accountant, expect
 from percolator_cli.loadtest.crowd import Crowd

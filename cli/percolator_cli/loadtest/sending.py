@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from percolator.errors import NatsError, NatsUnfitError, NatsUnreachableError
-from percolator.events import KINDS, Kind
+from percolator.model.events import KINDS, Kind
 from percolator_cli.loadtest.plan import Numbers, Plan, event_of, subject
 
 IN_FLIGHT = 20_000

@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from percolator.errors import NatsError
-from percolator.events import Kind
 from percolator.jetstream.connect import connect
+from percolator.model.events import Kind
 from percolator.settings import Settings
 from percolator_cli import gateway
 from percolator_cli.gateway import GatewayAddress

@@ -6,7 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from percolator.client import Gap, Message
-from percolator.events import Funding, Price, Trade
+from percolator.model.events import Funding, Price, Trade
 from percolator_cli.render import figures
 
 CHANNEL_COLUMNS = 16

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from percolator import protocol
-from percolator.events import Funding, Kind, Price, Trade
+from percolator.model.events import Funding, Kind, Price, Trade
 from percolator_cli.loadtest.histogram import Histogram
 from percolator_cli.loadtest.reader import Reader
 from percolator_cli.loadtest.reference import Reference

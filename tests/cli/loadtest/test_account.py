@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from percolator import protocol
-from percolator.events import Funding, Kind
+from percolator.model.events import Funding, Kind
 from percolator_cli.loadtest.account import Account, Accountant, expect
 from percolator_cli.loadtest.reference import Reference
 from tests.cli.loadtest.stream import Client, Market, reference

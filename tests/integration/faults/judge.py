@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 
 from nats.aio.client import Client
 
-from percolator.events import decode, parse_channel, subject_of
 from percolator.jetstream.direct import direct_get
+from percolator.model.events import decode, parse_channel, subject_of
 from percolator.protocol import event_message
 from tests.integration.faults.traffic import Published, number_of
 from tests.integration.faults.witness import Event, Gap, Witness

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from percolator.errors import NatsError
-from percolator.events import Kind, channel_of, parse_channel, subject_of
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.publisher import Publisher
+from percolator.model.events import Kind, channel_of, parse_channel, subject_of
 from tests.gateway import event_json
 
 TICK_SECONDS = 0.01

@@ -8,8 +8,8 @@ everything before it either received or announced as gone by a gap.
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from percolator.events import Event, Funding, Kind, Price, Trade, channel_of
 from percolator.fanout.hub import Start
+from percolator.model.events import Event, Funding, Kind, Price, Trade, channel_of
 from tests.unit.wire import Message, messages
 
 ANOTHER_LIFE = "another life"

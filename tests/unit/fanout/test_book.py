@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator.events import KINDS, Kind
 from percolator.fanout.book import Book
 from percolator.fanout.followers import Cursor
 from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog
+from percolator.model.events import KINDS, Kind
 from tests.unit.fanout.hall import Outlet
 from tests.unit.fanout.reference import make_event
 from tests.unit.wire import Message, message

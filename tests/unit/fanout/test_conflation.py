@@ -5,9 +5,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator.events import Price
 from percolator.fanout.conflation import Windows
 from percolator.fanout.log import LatestLog
+from percolator.model.events import Price
 
 
 class Prices:

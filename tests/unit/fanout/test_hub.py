@@ -3,8 +3,8 @@
 import pytest
 
 from percolator.errors import RequestError
-from percolator.events import Kind
 from percolator.fanout.hub import Resumed, Start
+from percolator.model.events import Kind
 from tests.unit.fanout.hall import Client, Hall
 
 # What goes out.

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from percolator import protocol
 from percolator.errors import RequestError
-from percolator.events import Kind, channel_of, parse_channel
 from percolator.fanout.followers import Cursor
 from percolator.fanout.history import History
 from percolator.fanout.hub import Hub, Start
 from percolator.fanout.limits import SlabLimits
 from percolator.fanout.log import LatestLog, LosslessLog
 from percolator.fanout.stats import Stats
+from percolator.model.events import Kind, channel_of, parse_channel
 from tests.unit.fanout.hall import Outlet
 from tests.unit.fanout.reference import (
     ANOTHER_LIFE,

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator.events import Kind
 from percolator.fanout.entry import Entry, Piece
 from percolator.fanout.log import LosslessLog, Position
+from percolator.model.events import Kind
 from tests.unit.fanout.reference import make_event
 from tests.unit.wire import message
 

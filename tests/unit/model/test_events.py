@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator import events
 from percolator.errors import EventError
-from percolator.events import (
+from percolator.model import events
+from percolator.model.events import (
     KINDS,
     MAX_EVENT_BYTES,
     MAX_SIZE,
