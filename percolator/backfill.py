@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterable
 from typing import Protocol
 
-from percolator import protocol
 from percolator.errors import EventError, NatsError
 from percolator.fanout.followers import Cursor
 from percolator.fanout.history import History
@@ -19,6 +18,7 @@ from percolator.fanout.log import LosslessLog
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.liveness import heed_cancellation
 from percolator.jetstream.replay import Page
+from percolator.model import messages
 from percolator.model.events import Event, decode, subject_of
 
 MAX_REPLAYS = 8
@@ -180,7 +180,7 @@ class Channel:
 
     def _tell_gap(self, before: int) -> None:
         after = self._history.covered
-        self._history.add(after, protocol.gap(self._log.channel, after, before))
+        self._history.add(after, messages.gap(self._log.channel, after, before))
         self._gap = False
 
     def _add_event(self, stored: Stored) -> bool:
@@ -188,7 +188,7 @@ class Channel:
         if event is not None:
             if self._most is not None and self.sent >= self._most:
                 return False
-            frame = protocol.event_message(event, stored.seq, self._prev)
+            frame = messages.event_message(event, stored.seq, self._prev)
             self._history.add(stored.seq, frame)
             self._prev = stored.seq
             self.sent += 1

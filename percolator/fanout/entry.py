@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from percolator import protocol
+from percolator.model import messages
 from percolator.model.events import Event
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Entry:
         """The live message."""
         if self._frame is None:
             assert self.event is not None
-            self._frame = protocol.event_message(self.event, self.seq, self.prev)
+            self._frame = messages.event_message(self.event, self.seq, self.prev)
         return self._frame
 
     @property
@@ -43,7 +43,7 @@ class Entry:
         """The same with `"snapshot":true`."""
         if self._snapshot is None:
             assert self.event is not None
-            self._snapshot = protocol.event_message(self.event, self.seq, self.prev, snapshot=True)
+            self._snapshot = messages.event_message(self.event, self.seq, self.prev, snapshot=True)
         return self._snapshot
 
     def make_piece(self, log: "LosslessLog") -> "Piece":

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from percolator import protocol
 from percolator.errors import RequestError
 from percolator.fanout.book import Book, Clock
 from percolator.fanout.followers import TURN_BYTES, Cursor, Follower, Group
@@ -20,6 +19,7 @@ from percolator.fanout.history import History
 from percolator.fanout.limits import SlabLimits
 from percolator.fanout.log import ChannelLog, LosslessLog, Position
 from percolator.fanout.stats import Stats
+from percolator.model import messages
 from percolator.model.events import parse_channel
 
 
@@ -107,12 +107,12 @@ class Hub(Book):
         history = History(since)
         if epoch not in (None, self.epoch):
             history = History(self.first_seq - 1)
-            gap = protocol.gap(log.channel, since, self.first_seq, self.epoch)
+            gap = messages.gap(log.channel, since, self.first_seq, self.epoch)
             history.add(history.seq, gap)
         count = log.count_after(log.position_after(history.seq))
         if most is not None and count > most:
             after, before = log.seqs_around(most)
-            history.add(after, protocol.gap(log.channel, history.seq, before))
+            history.add(after, messages.gap(log.channel, history.seq, before))
             history.covered, count = after, most
         if not history and log.reaches(since):
             cursor.positions[log] = log.position_after(since)

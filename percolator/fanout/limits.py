@@ -4,8 +4,8 @@ Every check and every release is O(1). A limit of 0 is switched off. What is cou
 counted down by the same call's counterpart, once, and a count that reaches zero leaves no trace.
 """
 
-from percolator import protocol
 from percolator.errors import RequestError
+from percolator.model import messages
 
 Counts = dict[str, int]
 
@@ -37,10 +37,10 @@ class SlabLimits:
         Raises RequestError, `channel_limit` or `slab_limit`; then nothing is counted.
         """
         if self._channels_per_client and sum(slabs.values()) >= self._channels_per_client:
-            raise RequestError("channel_limit", protocol.ERRORS["channel_limit"], channel)
+            raise RequestError("channel_limit", messages.ERRORS["channel_limit"], channel)
         if slab not in slabs:
             if self._per_slab and self.clients.get(slab, 0) >= self._per_slab:
-                raise RequestError("slab_limit", protocol.ERRORS["slab_limit"], channel)
+                raise RequestError("slab_limit", messages.ERRORS["slab_limit"], channel)
             _up(self.clients, slab)
         _up(slabs, slab)
 
@@ -60,12 +60,12 @@ class Admission:
         self._connections = connections
         self._per_address = per_address
 
-    def admit(self, address: str) -> protocol.Close | None:
+    def admit(self, address: str) -> messages.Close | None:
         """Reserve a place, which must be released once; where there is none, say why."""
         if self._connections and self.total >= self._connections:
-            return protocol.CLOSE_CONNECTIONS
+            return messages.CLOSE_CONNECTIONS
         if self._per_address and self.by_address.get(address, 0) >= self._per_address:
-            return protocol.CLOSE_CONNECTIONS_PER_IP
+            return messages.CLOSE_CONNECTIONS_PER_IP
         self.total += 1
         _up(self.by_address, address)
         return None

@@ -12,8 +12,8 @@ from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from percolator import protocol
 from percolator.fanout.entry import Entry, Piece
+from percolator.model import messages
 from percolator.model.events import Event, Kind, channel_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class LosslessLog:
     def break_off(self, order: int, before: int) -> None:
         """Note that events before seq `before` may be lost: a gap goes out in their place."""
         after = self.last_seq if self.last_seq is not None else self.head_seq
-        frame = protocol.gap(self.channel, after, before)
+        frame = messages.gap(self.channel, after, before)
         self._push(Entry.of_frame(order, self._base + before - 1, before - 1, frame))
         self.last_seq = None
 
@@ -127,7 +127,7 @@ class LosslessLog:
         first = self._entries[0] if self._entries else None
         before = first.seq if first and first.event else self.floor - self._base + 1
         epoch = self._epoch if position < self._base else None
-        frame = protocol.gap(self.channel, position % LIFE, before, epoch)
+        frame = messages.gap(self.channel, position % LIFE, before, epoch)
         return Piece(first.order - 1 if first else 0, self, self.floor, frame, gap=True)
 
     @property

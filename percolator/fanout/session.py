@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from percolator import protocol
 from percolator.errors import RequestError
 from percolator.fanout.book import Clock
 from percolator.fanout.followers import Cursor, Outlet
@@ -16,6 +15,7 @@ from percolator.fanout.hub import Hub, Start
 from percolator.fanout.limits import TokenBucket
 from percolator.fanout.log import LosslessLog
 from percolator.fanout.stats import Stats
+from percolator.model import messages
 
 MAX_REFUSALS = 3
 """So many rate-limited messages in a row end the connection."""
@@ -48,10 +48,10 @@ class Wire(Outlet, Protocol):
     def reply(self, data: bytes) -> None:
         """Write an answer; a client that asks and does not read is cut off."""
 
-    def close(self, close: protocol.Close) -> None:
+    def close(self, close: messages.Close) -> None:
         """Say why, and end it."""
 
-    def end_at(self, time: float, close: protocol.Close) -> None:
+    def end_at(self, time: float, close: messages.Close) -> None:
         """Close at a time on the clock, instead of any that was set before."""
 
 
@@ -99,11 +99,11 @@ class ClientSession:
     def opened(self) -> None:
         """Greet, and see who it is."""
         hub = self._context.hub
-        self._reply(protocol.connected(hub.epoch, hub.seq))
+        self._reply(messages.connected(hub.epoch, hub.seq))
         token, self._token = self._token, None
         if self._verify is not None:
             until = self._context.clock() + AUTH_SECONDS
-            self._wire.end_at(until, protocol.CLOSE_UNAUTHENTICATED)
+            self._wire.end_at(until, messages.CLOSE_UNAUTHENTICATED)
             if token:
                 self._authenticate(token, None)
 
@@ -111,22 +111,22 @@ class ClientSession:
         """Carry out one message; exactly one final reply goes out for it."""
         allowed = self._allow()
         try:
-            command = protocol.parse(data) if text else protocol.refuse_binary()
-        except protocol.Unreadable as unreadable:
+            command = messages.parse(data) if text else messages.refuse_binary()
+        except messages.Unreadable as unreadable:
             fault = unreadable.error if allowed else _rate_limited()
-            self._reply(protocol.error(fault, unreadable.request_id))
+            self._reply(messages.error(fault, unreadable.request_id))
         else:
             if allowed:
                 self._carry_out(command)
             else:
-                self._reply(protocol.error(_rate_limited(), command.id))
+                self._reply(messages.error(_rate_limited(), command.id))
         if self._refusals >= MAX_REFUSALS:
-            self._wire.close(protocol.CLOSE_RATE)
+            self._wire.close(messages.CLOSE_RATE)
 
     def counted(self) -> None:
         """Count a ping or a fragment as a message: it costs as much."""
         if not self._allow() and self._refusals >= MAX_REFUSALS:
-            self._wire.close(protocol.CLOSE_RATE)
+            self._wire.close(messages.CLOSE_RATE)
 
     def blocked(self) -> None:
         """Take note that the buffer is full."""
@@ -148,42 +148,42 @@ class ClientSession:
         self._refusals += 1
         return False
 
-    def _carry_out(self, command: protocol.Command) -> None:
+    def _carry_out(self, command: messages.Command) -> None:
         match command:
-            case protocol.Subscribe():
+            case messages.Subscribe():
                 self._subscribe(command)
-            case protocol.Unsubscribe():
+            case messages.Unsubscribe():
                 self._unsubscribe(command)
-            case protocol.Ping():
-                self._reply(protocol.pong(self._context.wall(), command.id))
-            case protocol.Auth():  # pragma: no branch - there is no fifth command
+            case messages.Ping():
+                self._reply(messages.pong(self._context.wall(), command.id))
+            case messages.Auth():  # pragma: no branch - there is no fifth command
                 self._authenticate(command.token, command.id)
 
-    def _authenticate(self, token: str, request_id: protocol.RequestId) -> None:
+    def _authenticate(self, token: str, request_id: messages.RequestId) -> None:
         """Take a token; another one takes its place, and what it does not cover is withdrawn."""
         if self._verify is None:
-            self._reply(protocol.authenticated(["*"], request_id))
+            self._reply(messages.authenticated(["*"], request_id))
             return
         grant = self._verify(token)
         if grant is None:
-            self._reply(protocol.error(_unauthorized(), request_id))
+            self._reply(messages.error(_unauthorized(), request_id))
             return
         self._grant = grant
         context = self._context
         left = grant.expires - context.wall() / 1_000
-        self._wire.end_at(context.clock() + left, protocol.CLOSE_EXPIRED)
+        self._wire.end_at(context.clock() + left, messages.CLOSE_EXPIRED)
         reading = [log.channel for log in (*self._cursor.positions, *self._cursor.held)]
         errors = []
         for channel in reading:
             if not grant.covers(channel):
                 context.hub.unsubscribe(self._cursor, channel)
                 errors.append(_unauthorized(channel))
-        self._answer(errors, protocol.authenticated(grant.channels, request_id), request_id)
+        self._answer(errors, messages.authenticated(grant.channels, request_id), request_id)
 
     def _may_read(self, channel: str) -> bool:
         return self._verify is None or (self._grant is not None and self._grant.covers(channel))
 
-    def _subscribe(self, command: protocol.Subscribe) -> None:
+    def _subscribe(self, command: messages.Subscribe) -> None:
         context = self._context
         left = context.replay_limit or None
         done: list[str] = []
@@ -204,14 +204,14 @@ class ClientSession:
                 held.append(resumed.held)
             elif start.since is not None:
                 context.stats.resumed += 1
-        final = protocol.subscribed(done, command.id) if done else b""
+        final = messages.subscribed(done, command.id) if done else b""
         self._answer(errors, final, command.id)
         if held:
             context.backfill(self._cursor, held, left)
         if not self._cursor.slabs and any(error.code == "slab_limit" for error in errors):
-            self._wire.close(protocol.CLOSE_SLAB)
+            self._wire.close(messages.CLOSE_SLAB)
 
-    def _unsubscribe(self, command: protocol.Unsubscribe) -> None:
+    def _unsubscribe(self, command: messages.Unsubscribe) -> None:
         done, errors = [], list(command.errors)
         for channel in command.channels:
             try:
@@ -220,16 +220,16 @@ class ClientSession:
                 errors.append(error)
             else:
                 done.append(channel)
-        final = protocol.unsubscribed(done, command.id) if done else b""
+        final = messages.unsubscribed(done, command.id) if done else b""
         self._answer(errors, final, command.id)
 
     def _answer(
-        self, errors: list[RequestError], final: bytes, request_id: protocol.RequestId
+        self, errors: list[RequestError], final: bytes, request_id: messages.RequestId
     ) -> None:
-        messages = [protocol.error(error, request_id) for error in errors]
+        replies = [messages.error(error, request_id) for error in errors]
         if final:
-            messages.append(final)
-        self._reply(b"".join(messages), len(messages))
+            replies.append(final)
+        self._reply(b"".join(replies), len(replies))
 
     def _reply(self, data: bytes, messages: int = 1) -> None:
         self._context.stats.messages_sent += messages
@@ -238,8 +238,8 @@ class ClientSession:
 
 
 def _unauthorized(channel: str | None = None) -> RequestError:
-    return RequestError("unauthorized", protocol.ERRORS["unauthorized"], channel)
+    return RequestError("unauthorized", messages.ERRORS["unauthorized"], channel)
 
 
 def _rate_limited() -> RequestError:
-    return RequestError("rate_limited", protocol.ERRORS["rate_limited"])
+    return RequestError("rate_limited", messages.ERRORS["rate_limited"])

@@ -18,10 +18,10 @@ from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from percolator import protocol
 from percolator.gateway import http
 from percolator.gateway.messages import Messages
 from percolator.gateway.ports import Doors, Session
+from percolator.model import messages
 
 MAX_HEAD_BYTES = 8_192
 HEAD_SECONDS = 10.0
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
         self.deadline: float | None = doors.clock() + HEAD_SECONDS
         """For what it has to do next: ask, speak, close."""
         self._ends_at: float | None = None
-        self._ending = protocol.CLOSE_SILENT
+        self._ending = messages.CLOSE_SILENT
         self._raw: Callable[[bytes], int] | None = None
         self.push: Callable[[bytes], int] | None = None
         """The socket's own `send`, for as long as nothing waits in the transport's buffer."""
@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
             if self.state is State.HEAD:
                 self._answer(http.internal_error())
             else:
-                self.close(protocol.CLOSE_INTERNAL)
+                self.close(messages.CLOSE_INTERNAL)
 
     def _take(self, data: bytes) -> None:
         """Parse, a slice at a time, for as long as the connection is wanted."""
@@ -180,7 +180,7 @@ class Connection(asyncio.Protocol):
         else:
             self.send(data)
 
-    def close(self, close: protocol.Close) -> None:
+    def close(self, close: messages.Close) -> None:
         """Say why and wait, for a bounded time, until the other side has closed too."""
         if self.state is State.OPEN and self._protocol is not None:
             if self._protocol.state is OPEN:  # else something later in the same read has ended it
@@ -195,7 +195,7 @@ class Connection(asyncio.Protocol):
         self._end_session()
         self.transport.abort()
 
-    def end_at(self, time: float, close: protocol.Close) -> None:
+    def end_at(self, time: float, close: messages.Close) -> None:
         """Close at a time on the gateway's clock, instead of any that was set before."""
         self._ends_at, self._ending = time, close
 
@@ -210,7 +210,7 @@ class Connection(asyncio.Protocol):
         ends_at, self._ends_at, self.deadline = self._ends_at, None, None
         if self.state is State.OPEN:
             due = ends_at is not None and ends_at <= self._doors.clock()
-            self.close(self._ending if due else protocol.CLOSE_SILENT)
+            self.close(self._ending if due else messages.CLOSE_SILENT)
         else:
             self.terminate()
 
@@ -250,7 +250,7 @@ class Connection(asyncio.Protocol):
         self.state = State.OPEN
         self.upgraded = True
         self._transmit()
-        if isinstance(session, protocol.Close):
+        if isinstance(session, messages.Close):
             self.close(session)
         else:
             self._session = session
@@ -303,7 +303,7 @@ class Connection(asyncio.Protocol):
         try:
             message = self._messages.add(frame)
         except UnicodeDecodeError:
-            self._fail(protocol.CLOSE_NOT_UTF8)
+            self._fail(messages.CLOSE_NOT_UTF8)
             return
         if message is None:
             self._session.counted()
@@ -312,7 +312,7 @@ class Connection(asyncio.Protocol):
         self.deadline = None  # it has spoken in time
         self._session.received(message, text=self._messages.text)
 
-    def _fail(self, close: protocol.Close) -> None:
+    def _fail(self, close: messages.Close) -> None:
         assert self._protocol is not None
         self._protocol.fail(close.code, close.reason)
         self._begin_closing()

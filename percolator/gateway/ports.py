@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from websockets.http11 import Request, Response
 
-from percolator import protocol
 from percolator.gateway.heartbeat import Heartbeat
+from percolator.model import messages
 
 if TYPE_CHECKING:
     from percolator.gateway.connection import Connection
@@ -56,7 +56,7 @@ class Doors(Protocol):
     def requested(self, connection: "Connection", request: Request) -> Response | None:
         """Answer a plain request, or refuse an upgrade; None lets the upgrade go on."""
 
-    def admit(self, connection: "Connection") -> Session | protocol.Close:
+    def admit(self, connection: "Connection") -> Session | messages.Close:
         """Reserve a place and give the session to talk to, or say why there is none."""
 
     def left(self, connection: "Connection") -> None:

@@ -18,13 +18,13 @@ from typing import Protocol
 
 from websockets.http11 import Request, Response
 
-from percolator import protocol
 from percolator.errors import PortInUseError
 from percolator.gateway import http
 from percolator.gateway.connection import CLOSE_SECONDS, HEAD_SECONDS, Connection
 from percolator.gateway.heartbeat import TICK_SECONDS, Heartbeat
 from percolator.gateway.ports import Session, Traffic
 from percolator.histogram import SECONDS, Histogram
+from percolator.model import messages
 
 UPGRADE_PATHS = ("/", "/ws")
 LISTEN_BACKLOG = 4_096
@@ -55,7 +55,7 @@ class Guard(Protocol):
     def welcomes(self, origins: Sequence[str]) -> bool:
         """Whether a page of such an origin may connect; who names none is no browser."""
 
-    def admit(self, address: str) -> protocol.Close | None:
+    def admit(self, address: str) -> messages.Close | None:
         """Reserve a place, or say why there is none."""
 
     def release(self, address: str) -> None:
@@ -160,11 +160,11 @@ class Gateway:
         clients = [each for each in self.connections if each.is_open]
         spread = int(min(LONGEST_SPREAD_SECONDS, len(clients) * SPREAD_SECONDS_EACH) * 1_000)
         for client in clients:
-            client.reply(protocol.closing(random.randint(0, spread)))  # noqa: S311 - no secret
+            client.reply(messages.closing(random.randint(0, spread)))  # noqa: S311 - no secret
         batch = len(clients) // BATCHES + 1
         for start in range(0, len(clients), batch):
             for client in clients[start : start + batch]:
-                client.close(protocol.CLOSE_SHUTDOWN)
+                client.close(messages.CLOSE_SHUTDOWN)
             await asyncio.sleep(min(BATCH_SECONDS, drain_seconds / BATCHES / 2))
         await self._until_gone(until)
         if self._server is not None:
@@ -232,11 +232,11 @@ class Gateway:
         connection.token = http.token_of(request)
         return None
 
-    def admit(self, connection: Connection) -> Session | protocol.Close:
+    def admit(self, connection: Connection) -> Session | messages.Close:
         """Reserve a place and give the session to talk to, or say why there is none."""
         if not self._ready():
             self._guard.refused("not ready")
-            return protocol.CLOSE_NOT_READY
+            return messages.CLOSE_NOT_READY
         refusal = self._guard.admit(connection.address)
         if refusal is not None:
             self._guard.refused(refusal.reason)

@@ -2,18 +2,18 @@
 
 import pytest
 
-from percolator import protocol
+from percolator.model import messages
 from percolator.model.events import Trade
 from tests.benchmarks.ledger import Ledger
 
 
 def trade(seq: int, prev: int | None, slab: str = "SOL") -> bytes:
     event = Trade(side="long", size="1000000", price=1.5, timestamp=1_000, slab=slab)
-    return protocol.event_message(event, seq, prev)
+    return messages.event_message(event, seq, prev)
 
 
 def gap(after: int, before: int) -> bytes:
-    return protocol.gap("trades:SOL", after, before)
+    return messages.gap("trades:SOL", after, before)
 
 
 def ledger(*messages: bytes, piece: int = 1 << 20, sampled: bool = True) -> Ledger:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from percolator import protocol
 from percolator.errors import RequestError
+from percolator.model import messages
 from percolator.model.events import decode
 from tests.docs import plain_yaml
 from tests.docs.pages import ROOT
@@ -26,23 +26,23 @@ ENVELOPE = decode(
     "percolator.funding.SOL", b'{"event":"funding.updated","data":{"rateE6":-1},"timestamp":0}'
 )
 ENCODED = [
-    ("connected", protocol.connected("66", 0)),
-    ("subscribed", protocol.subscribed(["price:SOL", "trades:S-_1"], None)),
-    ("subscribed", protocol.subscribed([], "a")),
-    ("unsubscribed", protocol.unsubscribed(["funding:SOL"], 7)),
-    ("pong", protocol.pong(1, -7)),
-    ("authenticated", protocol.authenticated(["price:*", "*"], "x")),
-    *(("error", protocol.error(RequestError(c, "text", "x"), None)) for c in protocol.ERRORS),
-    ("error", protocol.error(RequestError("invalid_json", "text"), 1)),
-    ("closing", protocol.closing(0)),
-    ("gap", protocol.gap("trades:SOL", 1, 5)),
-    ("gap", protocol.gap("trades:SOL", 1, 5, "66")),
-    ("price", protocol.event_message(PRICE, 1, None)),
-    ("price", protocol.event_message(MARKED, 1, None, snapshot=True)),
-    ("trade", protocol.event_message(TRADE, 2, 0)),
-    ("trade", protocol.event_message(TRADE, 2, None, snapshot=True)),
-    ("funding", protocol.event_message(FUNDING, 2, 1, snapshot=True)),
-    ("funding", protocol.event_message(ENVELOPE, 2, None)),
+    ("connected", messages.connected("66", 0)),
+    ("subscribed", messages.subscribed(["price:SOL", "trades:S-_1"], None)),
+    ("subscribed", messages.subscribed([], "a")),
+    ("unsubscribed", messages.unsubscribed(["funding:SOL"], 7)),
+    ("pong", messages.pong(1, -7)),
+    ("authenticated", messages.authenticated(["price:*", "*"], "x")),
+    *(("error", messages.error(RequestError(c, "text", "x"), None)) for c in messages.ERRORS),
+    ("error", messages.error(RequestError("invalid_json", "text"), 1)),
+    ("closing", messages.closing(0)),
+    ("gap", messages.gap("trades:SOL", 1, 5)),
+    ("gap", messages.gap("trades:SOL", 1, 5, "66")),
+    ("price", messages.event_message(PRICE, 1, None)),
+    ("price", messages.event_message(MARKED, 1, None, snapshot=True)),
+    ("trade", messages.event_message(TRADE, 2, 0)),
+    ("trade", messages.event_message(TRADE, 2, None, snapshot=True)),
+    ("funding", messages.event_message(FUNDING, 2, 1, snapshot=True)),
+    ("funding", messages.event_message(ENVELOPE, 2, None)),
 ]
 CLIENT = [
     {"type": "subscribe", "channels": ["price:SOL"]},
@@ -88,8 +88,8 @@ def names_of(operation: str) -> list[str]:
 def parses(given: object) -> bool:
     """Whether the gateway takes a message, and all of it."""
     try:
-        command = protocol.parse(json.dumps(given).encode())
-    except protocol.Unreadable:
+        command = messages.parse(json.dumps(given).encode())
+    except messages.Unreadable:
         return False
     return not getattr(command, "errors", ())
 
@@ -123,7 +123,7 @@ def test_a_message_fits_where_the_gateway_takes_it(given: dict[str, Any]) -> Non
 
 def test_the_error_codes_are_those_of_the_code() -> None:
     """In its order."""
-    assert payload("error")["properties"]["code"]["enum"] == list(protocol.ERRORS)
+    assert payload("error")["properties"]["code"]["enum"] == list(messages.ERRORS)
 
 
 def test_every_message_is_in_an_operation() -> None:

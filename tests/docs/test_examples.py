@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from percolator import client, protocol
-from percolator.model import events
+from percolator import client
+from percolator.model import events, messages
 from percolator_cli.commands import root
 from tests.docs.pages import blocks, lines
 from tests.docs.schema import fits
@@ -71,7 +71,7 @@ def test_a_message_in_the_documentation_is_one(page: str, line: str) -> None:
         subject = match["subject"] or events.subject_of(kind, message["slabAddress"])
         assert events.decode(subject, json.dumps(message).encode()).type in events.KINDS
     elif message["type"] in FROM_CLIENT:
-        command = protocol.parse(json.dumps(message).encode())
+        command = messages.parse(json.dumps(message).encode())
         assert not getattr(command, "errors", ())
     else:
         assert message["type"] in names_of("toClient")

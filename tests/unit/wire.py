@@ -9,7 +9,7 @@ Message = dict[str, Any]
 TEXT, SHORT, MEDIUM = 0x81, 126, 127
 
 
-def messages(data: bytes) -> list[Message]:
+def read_messages(data: bytes) -> list[Message]:
     """Every message in `data`, which must be whole text frames, not masked, and nothing else."""
     return [json.loads(payload) for payload in payloads(data)]
 
@@ -30,5 +30,5 @@ def payloads(data: bytes) -> Iterator[bytes]:
 
 def message(data: bytes) -> Message:
     """The one message in `data`."""
-    (only,) = messages(data)
+    (only,) = read_messages(data)
     return only

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from percolator import protocol
+from percolator.model import messages
 from percolator.model.events import Funding, Kind, Price, Trade
 from percolator_cli.loadtest.histogram import Histogram
 from percolator_cli.loadtest.reader import Reader
@@ -33,7 +33,7 @@ class Market:
                 event = Trade(side="long", size=size, price=1.5, timestamp=1, slab=self.slab)
             case "funding":
                 event = Funding(rate="0.0001", timestamp=1, slab=self.slab)
-        return protocol.event_message(event, self.seq, prev, snapshot=snapshot)
+        return messages.event_message(event, self.seq, prev, snapshot=snapshot)
 
 
 class Client:

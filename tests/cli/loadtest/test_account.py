@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from percolator import protocol
+from percolator.model import messages
 from percolator.model.events import Funding, Kind
 from percolator_cli.loadtest.account import Account, Accountant, expect
 from percolator_cli.loadtest.reference import Reference
@@ -122,7 +122,7 @@ def test_what_a_gap_has_announced_is_lost_but_announced() -> None:
     market, shared = Market(), reference()
     frames = trades(market, 6)
     client = Client(shared)
-    gap = protocol.gap(f"trades:{market.slab}", 1, 4)
+    gap = messages.gap(f"trades:{market.slab}", 1, 4)
     client.feed(frames[0], gap, *frames[3:5])
     assert settle(market, shared, client) == Account(lost=3, announced=2, gaps=1)
 
@@ -154,7 +154,7 @@ def test_snapshots_and_control_frames_are_no_events() -> None:
     funding = Funding(rate="0.1", timestamp=1, slab=market.slab)
     clients = [Client(shared), Client(shared)]
     for client in clients:
-        snapshot = protocol.event_message(funding, 99, None, snapshot=True)
+        snapshot = messages.event_message(funding, 99, None, snapshot=True)
         client.feed(PING, snapshot, first, PING, second, chunk=11)
         assert client.controls == [(0x89, b"hi"), (0x89, b"hi")]
         assert settle(market, shared, client) == Account()

@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from percolator.jetstream.direct import direct_get
 from percolator.model.events import decode, parse_channel, subject_of
-from percolator.protocol import event_message
+from percolator.model.messages import event_message
 from tests.integration.faults.traffic import Published, number_of
 from tests.integration.faults.witness import Event, Gap, Witness
 

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from percolator.client import Gap as ClientGap
 from percolator.client import State, Update, follow
-from percolator.protocol import event_message
+from percolator.model.messages import event_message
 from tests.integration.faults.traffic import number_of
 
 RETRY_SECONDS = 0.05

@@ -9,7 +9,7 @@ from percolator.fanout.log import LosslessLog
 from percolator.fanout.stats import Stats
 from percolator.model.events import Kind
 from tests.unit.fanout.reference import make_event
-from tests.unit.wire import Message, messages
+from tests.unit.wire import Message, read_messages
 
 
 class Outlet:
@@ -33,7 +33,7 @@ class Client:
         self._hub = hub
 
     def _write(self, data: bytes) -> None:
-        self.writes.append(messages(data))
+        self.writes.append(read_messages(data))
         self.room -= 1
         if self.room == 0:
             self._hub.block(self.cursor)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from percolator.fanout.hub import Start
 from percolator.model.events import Event, Funding, Kind, Price, Trade, channel_of
-from tests.unit.wire import Message, messages
+from tests.unit.wire import Message, read_messages
 
 ANOTHER_LIFE = "another life"
 """The epoch of a stream that was never read here."""
@@ -224,7 +224,7 @@ class Client:
         """Check what was written, message by message."""
         assert not self.gone, "written to after it went"
         assert not self.blocked, "written to while its buffer is full"
-        for message in messages(data):
+        for message in read_messages(data):
             channel = message.get("channel") or f"{CHANNELS[message['type']]}:{message['slab']}"
             assert channel in self.follows, f"{message} was not asked for"
             self.follows[channel].take(message)

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from percolator import protocol
 from percolator.errors import RequestError
 from percolator.fanout.followers import Cursor
 from percolator.fanout.history import History
@@ -20,6 +19,7 @@ from percolator.fanout.hub import Hub, Start
 from percolator.fanout.limits import SlabLimits
 from percolator.fanout.log import LatestLog, LosslessLog
 from percolator.fanout.stats import Stats
+from percolator.model import messages
 from percolator.model.events import Kind, channel_of, parse_channel
 from tests.unit.fanout.hall import Outlet
 from tests.unit.fanout.reference import (
@@ -242,9 +242,9 @@ class Walk:
             if stored in self.stream.unseen:
                 continue
             if before in self.stream.unseen:
-                gap = protocol.gap(channel, history.covered, stored.seq)
+                gap = messages.gap(channel, history.covered, stored.seq)
                 history.add(history.covered, gap)
-            history.add(stored.seq, protocol.event_message(stored.event, stored.seq, stored.prev))
+            history.add(stored.seq, messages.event_message(stored.event, stored.seq, stored.prev))
             history.covered = stored.seq
         if len(page) < count and not (page and page[-1] in self.stream.unseen):
             history.covered = max(history.covered, self.hub.seq)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from percolator import protocol
 from percolator.fanout.followers import Cursor
 from percolator.fanout.history import History
 from percolator.fanout.hub import Hub, Resumed, Start
+from percolator.model import messages
 from tests.unit.fanout.hall import Client, Hall
 from tests.unit.fanout.reference import make_event
 
@@ -127,7 +127,7 @@ def held(hall: Hall) -> tuple[Client, History]:
 def supply(hall: Hall, client: Client, history: History, *seqs: int, slab: str = "SOL") -> None:
     """Add events to a history, as somebody does who has fetched them."""
     for seq in seqs:
-        frame = protocol.event_message(make_event("trade", slab, seq), seq, seq - 1)
+        frame = messages.event_message(make_event("trade", slab, seq), seq, seq - 1)
         history.add(seq, frame)
         history.covered = seq
     hall.hub.supply(client.cursor)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator import protocol
 from percolator.errors import RequestError
 from percolator.fanout.limits import Admission, Attempts, Counts, SlabLimits, TokenBucket
+from percolator.model import messages
 
 
 def enter(limits: SlabLimits, slabs: Counts, slab: str) -> str | None:
@@ -64,7 +64,7 @@ def test_a_refusal_names_the_channel(per_slab: int, channels: int) -> None:
     with pytest.raises(RequestError) as refused:
         limits.enter(slabs, "trades:SOL", "SOL")
     assert refused.value.channel == "trades:SOL"
-    assert str(refused.value) == protocol.ERRORS[refused.value.code]
+    assert str(refused.value) == messages.ERRORS[refused.value.code]
 
 
 def test_leaving_a_slab_that_one_is_not_on_changes_nothing() -> None:
@@ -118,9 +118,9 @@ def test_connections_are_limited_in_all_and_from_each_address() -> None:
     """The close says which of the two it was; a place that is given back is free at once."""
     doors = Admission(connections=3, per_address=2)
     assert [doors.admit("a"), doors.admit("a")] == [None, None]
-    assert doors.admit("a") == protocol.CLOSE_CONNECTIONS_PER_IP
+    assert doors.admit("a") == messages.CLOSE_CONNECTIONS_PER_IP
     assert doors.admit("b") is None
-    assert doors.admit("c") == protocol.CLOSE_CONNECTIONS
+    assert doors.admit("c") == messages.CLOSE_CONNECTIONS
     doors.release("a")
     assert doors.admit("c") is None
     assert (doors.total, doors.by_address) == (3, {"a": 1, "b": 1, "c": 1})

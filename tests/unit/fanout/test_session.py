@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator import protocol
 from percolator.fanout.followers import Cursor, Push
 from percolator.fanout.log import LosslessLog
 from percolator.fanout.session import AUTH_SECONDS, ClientSession, SessionContext, Verify
+from percolator.model import messages
 from tests.unit.fanout.hall import Hall
-from tests.unit.wire import Message, messages
+from tests.unit.wire import Message, read_messages
 
 WALL_MS = 1_700_000_000_000
 FINAL = {"subscribed", "unsubscribed", "pong", "authenticated", "error"}
@@ -26,29 +26,29 @@ class Wire:
         self.push: Push | None = None
         self.sent: list[Message] = []
         self.replied: list[Message] = []
-        self.closed: list[protocol.Close] = []
-        self.ends: list[tuple[float, protocol.Close]] = []
+        self.closed: list[messages.Close] = []
+        self.ends: list[tuple[float, messages.Close]] = []
         self.bytes = 0
 
     def send(self, data: bytes) -> None:
         """Frames of the hub."""
-        self.sent += messages(data)
+        self.sent += read_messages(data)
         self.bytes += len(data)
 
     def reply(self, data: bytes) -> None:
         """An answer; never an empty one."""
         assert data
-        self.replied += messages(data)
+        self.replied += read_messages(data)
         self.bytes += len(data)
 
-    def close(self, close: protocol.Close) -> None:
+    def close(self, close: messages.Close) -> None:
         """The end."""
         self.closed.append(close)
 
     def terminate(self) -> None:
         """The end without a word."""
 
-    def end_at(self, time: float, close: protocol.Close) -> None:
+    def end_at(self, time: float, close: messages.Close) -> None:
         """The end, later."""
         self.ends.append((time, close))
 
@@ -290,7 +290,7 @@ def test_a_client_that_has_no_market_after_a_full_one_is_closed(desk: Desk) -> N
     client = desk.client()
     replies = client.ask(type="subscribe", channels=["price:SOL"])
     assert [one["code"] for one in replies] == ["slab_limit"]
-    assert client.wire.closed == [protocol.CLOSE_SLAB]
+    assert client.wire.closed == [messages.CLOSE_SLAB]
 
 
 def test_a_client_that_has_another_market_stays(desk: Desk) -> None:
@@ -329,7 +329,7 @@ def test_three_refusals_in_a_row_close_the_connection() -> None:
     client = Desk(rate=1).client()
     answers = [client.ask(type="ping")[0]["type"] for _ in range(6)]
     assert answers == ["pong"] * 3 + ["error"] * 3
-    assert client.wire.closed == [protocol.CLOSE_RATE]
+    assert client.wire.closed == [messages.CLOSE_RATE]
 
 
 def test_who_slows_down_is_forgiven() -> None:
@@ -350,7 +350,7 @@ def test_pings_and_fragments_count_as_messages() -> None:
         client.session.counted()
     assert client.wire.closed == []
     client.session.counted()
-    assert client.wire.closed == [protocol.CLOSE_RATE]
+    assert client.wire.closed == [messages.CLOSE_RATE]
     assert client.wire.replied == []
 
 
@@ -462,7 +462,7 @@ def test_a_client_has_some_seconds_to_say_who_it_is(desk: Desk) -> None:
     """Until then it reads nothing."""
     client = desk.client(grants={})
     assert client.welcome == []
-    assert client.wire.ends == [(10.0 + AUTH_SECONDS, protocol.CLOSE_UNAUTHENTICATED)]
+    assert client.wire.ends == [(10.0 + AUTH_SECONDS, messages.CLOSE_UNAUTHENTICATED)]
     (refused,) = client.ask(type="subscribe", channels=["price:SOL"])
     assert (refused["code"], refused["channel"]) == ("unauthorized", "price:SOL")
 
@@ -473,7 +473,7 @@ def test_a_token_opens_its_channels_until_it_ends(desk: Desk) -> None:
     assert client.ask(type="auth", token="good", id=2) == [
         {"type": "authenticated", "channels": ["price:SOL"], "id": 2}
     ]
-    assert client.wire.ends[-1] == (10.0 + 60, protocol.CLOSE_EXPIRED)
+    assert client.wire.ends[-1] == (10.0 + 60, messages.CLOSE_EXPIRED)
     replies = client.ask(type="subscribe", channels=["price:SOL", "trades:SOL"])
     assert [(one["type"], one.get("code"), one.get("channel")) for one in replies] == [
         ("error", "unauthorized", "trades:SOL"),
@@ -493,7 +493,7 @@ def test_a_token_that_is_not_valid_opens_nothing(desk: Desk) -> None:
     assert [one["code"] for one in client.welcome] == ["unauthorized"]
     (refused,) = client.ask(type="auth", token="worse", id=3)
     assert (refused["code"], refused["id"]) == ("unauthorized", 3)
-    assert [close for _, close in client.wire.ends] == [protocol.CLOSE_UNAUTHENTICATED]
+    assert [close for _, close in client.wire.ends] == [messages.CLOSE_UNAUTHENTICATED]
 
 
 def test_another_token_takes_the_place_of_the_first(desk: Desk) -> None:
@@ -512,7 +512,7 @@ def test_another_token_takes_the_place_of_the_first(desk: Desk) -> None:
         ("error", "trades:A"),
         ("authenticated", None),
     ]
-    assert client.wire.ends[-1] == (15.0, protocol.CLOSE_EXPIRED)
+    assert client.wire.ends[-1] == (15.0, messages.CLOSE_EXPIRED)
     desk.hall.publish(8)
     desk.hall.publish(9, kind="price")
     desk.hall.flush()

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from percolator import protocol
 from percolator.errors import RequestError
+from percolator.model import messages
 from percolator.model.events import Funding, Price, Trade
-from percolator.protocol import (
+from percolator.model.messages import (
     ERRORS,
     Auth,
     CloseCode,
@@ -187,7 +187,7 @@ def test_what_is_wrong_with_a_message_has_a_code(data: bytes, code: str) -> None
 def test_a_binary_message_is_refused_with_advice() -> None:
     """It is answered like any other message that cannot be read."""
     with pytest.raises(Unreadable) as refused:
-        protocol.refuse_binary()
+        messages.refuse_binary()
     assert refused.value.error.code == "invalid_message"
     assert "text" in str(refused.value)
 
@@ -205,8 +205,8 @@ def test_a_binary_message_is_refused_with_advice() -> None:
 def test_no_error_repeats_more_than_64_characters_of_the_input(data: bytes) -> None:
     """Neither in its text nor as its channel."""
     error = refusal(data).error
-    assert str(error).count("é") + str(error).count("x") <= protocol.ECHO + 1  # an x of our own
-    assert len(error.channel or "") <= protocol.ECHO
+    assert str(error).count("é") + str(error).count("x") <= messages.ECHO + 1  # an x of our own
+    assert len(error.channel or "") <= messages.ECHO
 
 
 def test_a_channel_that_is_none_is_repeated_cut_off() -> None:
@@ -252,10 +252,10 @@ def test_whatever_comes_is_a_command_or_can_be_answered(data: bytes) -> None:
         errors = [] if isinstance(found, Ping | Auth) else list(found.errors)
         request_id = found.id
     for error in errors:
-        sent = message(protocol.error(error, request_id))
+        sent = message(messages.error(error, request_id))
         assert sent["code"] in ERRORS
         assert len(sent["message"]) <= 400
-        assert len(sent.get("channel", "")) <= protocol.ECHO
+        assert len(sent.get("channel", "")) <= messages.ECHO
 
 
 # Messages.
@@ -265,7 +265,7 @@ def test_whatever_comes_is_a_command_or_can_be_answered(data: bytes) -> None:
 def test_a_text_is_framed_as_the_library_would(size: int) -> None:
     """Whole, not masked, readable by anybody."""
     payload = b"x" * size
-    framed = protocol.text_frame(payload)
+    framed = messages.text_frame(payload)
     reader = StreamReader()
     reader.feed_data(framed)
     parsing = Frame.parse(reader.read_exact, mask=False)
@@ -285,58 +285,58 @@ FUNDING = Funding(rate="0.0001", timestamp=5, slab="SOL")
     ("data", "shown"),
     [
         (
-            protocol.connected("e", 7),
+            messages.connected("e", 7),
             '{"type":"connected","message":"Percolator WebSocket connected","epoch":"e","seq":7}',
         ),
-        (protocol.subscribed(["a", "b"], None), '{"type":"subscribed","channels":["a","b"]}'),
-        (protocol.subscribed(["a"], 0), '{"type":"subscribed","channels":["a"],"id":0}'),
-        (protocol.unsubscribed(["a"], ""), '{"type":"unsubscribed","channels":["a"],"id":""}'),
-        (protocol.pong(5, "x"), '{"type":"pong","timestamp":5,"id":"x"}'),
-        (protocol.authenticated(["*"], None), '{"type":"authenticated","channels":["*"]}'),
+        (messages.subscribed(["a", "b"], None), '{"type":"subscribed","channels":["a","b"]}'),
+        (messages.subscribed(["a"], 0), '{"type":"subscribed","channels":["a"],"id":0}'),
+        (messages.unsubscribed(["a"], ""), '{"type":"unsubscribed","channels":["a"],"id":""}'),
+        (messages.pong(5, "x"), '{"type":"pong","timestamp":5,"id":"x"}'),
+        (messages.authenticated(["*"], None), '{"type":"authenticated","channels":["*"]}'),
         (
-            protocol.error(RequestError("slab_limit", "full", "price:SOL"), 1),
+            messages.error(RequestError("slab_limit", "full", "price:SOL"), 1),
             '{"type":"error","code":"slab_limit","message":"full","channel":"price:SOL","id":1}',
         ),
         (
-            protocol.error(RequestError("invalid_json", "no"), None),
+            messages.error(RequestError("invalid_json", "no"), None),
             '{"type":"error","code":"invalid_json","message":"no"}',
         ),
-        (protocol.closing(250), '{"type":"closing","reconnectInMs":250}'),
+        (messages.closing(250), '{"type":"closing","reconnectInMs":250}'),
         (
-            protocol.gap("trades:SOL", 3, 9),
+            messages.gap("trades:SOL", 3, 9),
             '{"type":"gap","channel":"trades:SOL","from":3,"to":9}',
         ),
         (
-            protocol.gap("trades:SOL", 3, 1, "e"),
+            messages.gap("trades:SOL", 3, 1, "e"),
             '{"type":"gap","channel":"trades:SOL","from":3,"to":1,"epoch":"e"}',
         ),
         (
-            protocol.event_message(SOL_PRICE, 7, 6),
+            messages.event_message(SOL_PRICE, 7, 6),
             (
                 '{"type":"price","slab":"SOL","price":1.5,"markPrice":1.51,"indexPrice":1.49,'
                 '"timestamp":5,"seq":7}'
             ),
         ),
         (
-            protocol.event_message(BARE_PRICE, 7, None, snapshot=True),
+            messages.event_message(BARE_PRICE, 7, None, snapshot=True),
             '{"type":"price","slab":"SOL","price":1.5,"timestamp":5,"seq":7,"snapshot":true}',
         ),
         (
-            protocol.event_message(TRADE, 7, 6),
+            messages.event_message(TRADE, 7, 6),
             (
                 '{"type":"trade","slab":"SOL","side":"long","size":"1000000","price":1.5,'
                 '"timestamp":5,"seq":7,"prev":6}'
             ),
         ),
         (
-            protocol.event_message(TRADE, 7, None),
+            messages.event_message(TRADE, 7, None),
             (
                 '{"type":"trade","slab":"SOL","side":"long","size":"1000000","price":1.5,'
                 '"timestamp":5,"seq":7,"prev":null}'
             ),
         ),
         (
-            protocol.event_message(FUNDING, 7, 0, snapshot=True),
+            messages.event_message(FUNDING, 7, 0, snapshot=True),
             (
                 '{"type":"funding","slab":"SOL","rate":"0.0001","timestamp":5,"seq":7,"prev":0,'
                 '"snapshot":true}'
@@ -354,19 +354,19 @@ def test_a_message_has_the_given_shape(data: bytes, shown: str) -> None:
 def test_a_price_is_written_without_loss(price: float) -> None:
     """A client that reads it has the same number."""
     event = Price(price=price, timestamp=0, slab="SOL")
-    assert message(protocol.event_message(event, 1, None))["price"] == price
+    assert message(messages.event_message(event, 1, None))["price"] == price
 
 
 # Close reasons.
 
 
-CLOSES = [name for name in vars(protocol) if name.startswith("CLOSE_")]
+CLOSES = [name for name in vars(messages) if name.startswith("CLOSE_")]
 
 
 @pytest.mark.parametrize("name", CLOSES)
 def test_a_close_reason_is_words_that_fit_into_the_frame(name: str) -> None:
     """No figures in it: a limit is the operator's affair."""
-    close = getattr(protocol, name)
+    close = getattr(messages, name)
     assert close.code in CloseCode
     assert 0 < len(close.reason.encode()) <= MAX_CLOSE_REASON_BYTES
     assert not any(character.isdigit() for character in close.reason.replace("UTF-8", ""))
@@ -374,7 +374,7 @@ def test_a_close_reason_is_words_that_fit_into_the_frame(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("build", "most"),
-    [(lambda: protocol.connected("f" * 16, LARGEST), 150), (lambda: protocol.closing(5000), 60)],
+    [(lambda: messages.connected("f" * 16, LARGEST), 150), (lambda: messages.closing(5000), 60)],
 )
 def test_what_every_client_gets_is_short(build: Callable[[], bytes], most: int) -> None:
     """It is written a thousand times at once."""
