@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
+from percolator.config.settings import Settings
 from percolator.errors import SettingsError
-from percolator.settings import Settings
 
 AUDIENCE = "percolator"
 """A token that names audiences must name this one among them."""

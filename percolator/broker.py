@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 
+from percolator.config.settings import Settings
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream import embedded
 from percolator.jetstream.connect import NatsAddress
-from percolator.settings import Settings
 
 DEFAULT_NATS = "nats://127.0.0.1:4222"
 

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from percolator.auth import Grant, Verifier
+from percolator.config.settings import Settings
 from percolator.fanout.addresses import address_key
 from percolator.fanout.limits import Admission, Attempts
 from percolator.fanout.stats import Stats
-from percolator.settings import Settings
 
 FAILURES_PER_SECOND = 1.0
 FAILURE_BURST = 10

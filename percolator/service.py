@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from percolator import auth, descriptors, histogram, tape
 from percolator.backfill import Backfill
 from percolator.broker import Broker
+from percolator.config.settings import Settings
 from percolator.errors import NatsError
 from percolator.fanout.hub import Hub
 from percolator.fanout.limits import SlabLimits
@@ -36,7 +37,6 @@ from percolator.jetstream.replay import Replay
 from percolator.metrics import Metrics, Sources
 from percolator.rejections import Rejections
 from percolator.routes import Routes
-from percolator.settings import Settings
 from percolator.views import Data, health_view, market_view, markets_view, stats_view
 
 CLIENTS_SHARE = 0.8

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from percolator.settings import SECRET, Loaded, Settings, load
+from percolator.config.settings import SECRET, Loaded, Settings, load
 from percolator_cli import output
 from percolator_cli.command import examples, single
 from percolator_cli.flags import Json, panel_of

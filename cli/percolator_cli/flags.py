@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_args
 import typer
 from pydantic.fields import FieldInfo
 
-from percolator.settings import Settings
+from percolator.config.settings import Settings
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from percolator.config.settings import Settings
+from percolator.config.types import is_host
 from percolator.errors import GatewayError, GatewayUnreachableError, SettingsError
-from percolator.settings import Settings
-from percolator.values import is_host
 
 SECONDS = 5.0
 """So long an answer may take."""

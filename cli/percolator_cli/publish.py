@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from percolator.config.settings import load
 from percolator.errors import EventError
 from percolator.model import events
 from percolator.model.events import Kind
-from percolator.settings import load
 from percolator_cli import flags as given
 from percolator_cli.app import complain, interruptible
 from percolator_cli.command import Command, Group, WrongUsageError, examples

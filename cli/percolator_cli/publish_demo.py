@@ -1,7 +1,7 @@
 """`percolator publish demo`: the recorded market, through JetStream."""
 
 from percolator import tape
-from percolator.settings import Settings
+from percolator.config.settings import Settings
 from percolator_cli.bars import demo_bar
 from percolator_cli.publishing import publisher
 

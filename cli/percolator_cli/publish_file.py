@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
+from percolator.config.settings import Settings
 from percolator.errors import EventError
 from percolator.jetstream.publisher import Publisher
 from percolator.model import events
 from percolator.model.events import Kind
-from percolator.settings import Settings
 from percolator_cli.lines import STDIN, Line, lines_of
 from percolator_cli.publishing import plainly, publisher
 

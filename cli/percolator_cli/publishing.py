@@ -8,11 +8,11 @@ from nats.aio.client import Client
 from pydantic_core import to_json
 
 from percolator.broker import DEFAULT_NATS
+from percolator.config.settings import Settings, load
 from percolator.errors import EventError, NatsUnreachableError
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.publisher import Publisher
 from percolator.model.events import Event
-from percolator.settings import Settings, load
 
 REMEDY = "start it (`percolator serve` brings one), or name it with --nats-url"
 """What to do where NATS cannot be reached."""

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import typer
 from rich.live import Live
 
+from percolator.config.settings import load
 from percolator.errors import GatewayError
-from percolator.settings import load
 from percolator_cli import gateway, output
 from percolator_cli.app import complain, interruptible
 from percolator_cli.command import WrongUsageError, examples, single

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from percolator.client import Gap, State, follow
+from percolator.config.settings import load
 from percolator.errors import PercolatorError, RequestError
 from percolator.model.events import parse_channel
-from percolator.settings import load
 from percolator_cli import gateway, output
 from percolator_cli.app import interruptible
 from percolator_cli.command import WrongUsageError, examples, single

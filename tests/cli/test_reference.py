@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from percolator.settings import Settings
+from percolator.config.settings import Settings
 from percolator_cli.commands import COMMANDS
 from percolator_cli.reference import reference
 

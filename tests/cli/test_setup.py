@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from percolator.auth import Grant, Verifier
-from percolator.settings import Settings
+from percolator.config.settings import Settings
 from tests.cli.program import Program, Serving
 from tests.nats_server import NatsServer
 

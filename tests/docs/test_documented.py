@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from percolator.config.settings import Settings
 from percolator.model import messages
-from percolator.settings import Settings
 from percolator_cli.commands import COMMANDS, load
 from tests.docs.pages import PAGES, ROOT, everything
 from tests.gateway import running

@@ -15,6 +15,7 @@ from typing import Any, cast
 from websockets.frames import Opcode
 
 from percolator.auth import Verifier, mint
+from percolator.config.settings import Settings
 from percolator.fanout.followers import Cursor
 from percolator.fanout.hub import Hub
 from percolator.fanout.limits import SlabLimits
@@ -28,7 +29,6 @@ from percolator.guard import Guard
 from percolator.intake import Intake
 from percolator.metrics import Metrics, Sources
 from percolator.routes import Routes
-from percolator.settings import Settings
 from percolator.views import market_view, markets_view
 from tests.gateway import what_is_held
 

@@ -17,11 +17,11 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import ConsumerConfig, StreamConfig
 
+from percolator.config.settings import Settings
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.publisher import Publisher
 from percolator.jetstream.stream import definition
-from percolator.settings import Settings
 from tests.cli.program import Program
 from tests.gateway import Gateway, event_json, running
 from tests.integration.conftest import StartGateway

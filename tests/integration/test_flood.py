@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from percolator.settings import Settings
+from percolator.config.settings import Settings
 from tests.benchmarks.flood import attack_parts
 from tests.gateway import eventually
 from tests.integration.conftest import StartGateway

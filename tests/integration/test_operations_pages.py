@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from percolator.settings import Settings, allowed_for, load, shown
+from percolator.config.settings import Settings, allowed_for, load, shown
 from tests.gateway import Gateway
 from tests.integration.test_metrics import scrape
 

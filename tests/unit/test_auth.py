@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from percolator import auth
 from percolator.auth import Grant, Verifier, mint, private_key, public_key, verifier
+from percolator.config.settings import Settings
 from percolator.errors import SettingsError
-from percolator.settings import Settings
 
 NOW = 1_700_000_000.0
 SECRET = "0123456789abcdef0123456789abcdef"

@@ -5,9 +5,9 @@ import logging
 import pytest
 
 from percolator.auth import Verifier, mint
+from percolator.config.settings import Settings
 from percolator.fanout.stats import Stats
 from percolator.guard import FAILURE_BURST, LOG_SECONDS, Guard
-from percolator.settings import Settings
 
 SECRET = "a secret of thirty-two bytes or more"
 HERE, THERE = "10.0.0.1", "10.0.0.2"

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from percolator.config.settings import Settings
 from percolator.fanout.limits import Admission
-from percolator.settings import Settings
 from percolator.views import (
     STALE_SECONDS,
     Data,

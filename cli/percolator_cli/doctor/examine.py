@@ -15,12 +15,12 @@ from nats.js.errors import NotFoundError
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from percolator.config.settings import Settings
 from percolator.descriptors import SPARE
 from percolator.errors import EventError, GatewayError, NatsError
 from percolator.jetstream.connect import connect
 from percolator.jetstream.stream import differences
 from percolator.model import events
-from percolator.settings import Settings
 from percolator_cli import gateway
 from percolator_cli.doctor.facts import Facts, GatewayFacts, NatsFacts, StreamFacts
 from percolator_cli.gateway import GatewayAddress

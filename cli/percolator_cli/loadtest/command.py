@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import typer
 
+from percolator.config.settings import Settings, load
 from percolator.errors import PercolatorError
 from percolator.model.events import SLAB
-from percolator.settings import Settings, load
 from percolator_cli import flags as given
 from percolator_cli import gateway, output
 from percolator_cli.app import interruptible

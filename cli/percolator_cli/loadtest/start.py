@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from percolator.settings import Settings
+from percolator.config.settings import Settings
 from percolator_cli import gateway
 from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.plan import PER_ADDRESS, Plan, Thresholds

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
+from percolator.config.settings import Settings
 from percolator.errors import NatsError
 from percolator.jetstream.connect import connect
 from percolator.model.events import Kind
-from percolator.settings import Settings
 from percolator_cli import gateway
 from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.limits import Limits, Verdict, verify

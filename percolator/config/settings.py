@@ -24,8 +24,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from percolator.errors import SettingsError
-from percolator.values import (
+from percolator.config.types import (
     Buffer,
     Capacity,
     Count,
@@ -47,6 +46,7 @@ from percolator.values import (
     allowed,
     hide_password,
 )
+from percolator.errors import SettingsError
 
 ENV_PREFIX = "PERCOLATOR_"
 TOML_FILE = Path("percolator.toml")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from percolator.config.settings import SECRET, Settings, allowed_for, load, shown
 from percolator.errors import SettingsError
-from percolator.settings import SECRET, Settings, allowed_for, load, shown
 
 SECRET_TEXT = "s" * 32
 NUMBERS = [
