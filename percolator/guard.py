@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from percolator.auth import Grant, Verifier
+from percolator.auth.tokens import Grant, Verifier
 from percolator.config.settings import Settings
 from percolator.fanout.addresses import address_key
 from percolator.fanout.limits import Admission, Attempts

@@ -12,7 +12,8 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from percolator import auth, descriptors, histogram, tape
+from percolator import descriptors, histogram, tape
+from percolator.auth import tokens
 from percolator.backfill import Backfill
 from percolator.broker import Broker
 from percolator.config.settings import Settings
@@ -82,7 +83,7 @@ class Service:
             price_interval=settings.price_interval,
             turn_bytes=settings.max_buffered_bytes // 2 or 32_768,
         )
-        self.guard = Guard(settings, self.stats, clock, auth.verifier(settings, time.time))
+        self.guard = Guard(settings, self.stats, clock, tokens.verifier(settings, time.time))
         self.heartbeat = Heartbeat(clock, settings.ping_interval, settings.pong_timeout)
         self.backfill = Backfill(self.hub, Replay(lambda: self.feed, settings.stream))
         self.rejections = Rejections(self._client)

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from percolator import auth
+from percolator.auth import tokens
 from tests.browser.conftest import BLANK, OpenPage, Shoot, StartGateway
 from tests.browser.test_dashboard import SOON, a_market, shows, tape
 from tests.gateway import Gateway, eventually
@@ -22,7 +22,7 @@ SECRET = "a secret of thirty-two bytes or more"
 
 def token(*channels: str, seconds: float = 60) -> str:
     """A token for channels."""
-    return auth.mint(SECRET, channels or ("*",), now=time.time(), seconds=seconds)
+    return tokens.mint(SECRET, channels or ("*",), now=time.time(), seconds=seconds)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from percolator.auth import Grant, Verifier
+from percolator.auth.tokens import Grant, Verifier
 from percolator.config.settings import Settings
 from tests.cli.program import Program, Serving
 from tests.nats_server import NatsServer

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from websockets.frames import Opcode
 
-from percolator.auth import Verifier, mint
+from percolator.auth.tokens import Verifier, mint
 from percolator.config.settings import Settings
 from percolator.fanout.followers import Cursor
 from percolator.fanout.hub import Hub

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from websockets.frames import Frame, Opcode
 
-from percolator.auth import Verifier
+from percolator.auth.tokens import Verifier
 from percolator.model.events import REASONS
 from tests.client import upgrade
 from tests.fuzz.bench import SECRET, WALL, Bench, Line

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from percolator import auth
+from percolator.auth import tokens
 from percolator.fanout import session
 from percolator.guard import FAILURE_BURST
 from tests.client import Client, Message, upgrade
@@ -22,7 +22,7 @@ UNAUTHORIZED = "the token is missing, not valid, or does not cover the channel"
 
 def token(*channels: str, seconds: float = 60, secret: str = SECRET, ago: float = 0) -> str:
     """A token for channels, minted some seconds ago."""
-    return auth.mint(secret, channels or ("*",), now=time.time() - ago, seconds=seconds)
+    return tokens.mint(secret, channels or ("*",), now=time.time() - ago, seconds=seconds)
 
 
 def unsigned() -> str:

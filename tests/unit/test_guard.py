@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from percolator.auth import Verifier, mint
+from percolator.auth.tokens import Verifier, mint
 from percolator.config.settings import Settings
 from percolator.fanout.stats import Stats
 from percolator.guard import FAILURE_BURST, LOG_SECONDS, Guard

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator import auth
-from percolator.auth import Grant, Verifier, mint, private_key, public_key, verifier
+from percolator.auth import tokens
+from percolator.auth.tokens import Grant, Verifier, mint, private_key, public_key, verifier
 from percolator.config.settings import Settings
 from percolator.errors import SettingsError
 
@@ -354,4 +354,4 @@ def test_the_decoy_stands_for_every_algorithm() -> None:
     """Whatever the key, a token that cannot be verified costs a verification."""
     for key in (SECRET, RSA_KEY.public_key(), ED_KEY.public_key()):
         assert Verifier(key, lambda: NOW).verify("") is None
-    assert set(auth._SIZES) == {"HS256", "RS256", "EdDSA"}
+    assert set(tokens._SIZES) == {"HS256", "RS256", "EdDSA"}
