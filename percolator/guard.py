@@ -8,7 +8,7 @@ from percolator.auth.tokens import Grant, Verifier
 from percolator.config.settings import Settings
 from percolator.fanout.addresses import address_key
 from percolator.fanout.limits import Admission, Attempts
-from percolator.fanout.stats import Stats
+from percolator.stats import Stats
 
 FAILURES_PER_SECOND = 1.0
 FAILURE_BURST = 10

@@ -25,10 +25,10 @@ from percolator.backfill import Backfill
 from percolator.config.settings import Settings
 from percolator.fanout.hub import Hub
 from percolator.fanout.limits import Admission, SlabLimits
-from percolator.fanout.stats import Stats
 from percolator.gateway.heartbeat import PONG_BUCKETS, Heartbeat
 from percolator.histogram import Histogram
 from percolator.model.events import KINDS
+from percolator.stats import Stats
 from percolator.views import FeedState
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4

@@ -21,7 +21,6 @@ from percolator.errors import NatsError
 from percolator.fanout.hub import Hub
 from percolator.fanout.limits import SlabLimits
 from percolator.fanout.session import ClientSession, SessionContext
-from percolator.fanout.stats import Stats
 from percolator.gateway import tls
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
@@ -38,6 +37,7 @@ from percolator.jetstream.replay import Replay
 from percolator.metrics import Metrics, Sources
 from percolator.rejections import Rejections
 from percolator.routes import Routes
+from percolator.stats import Stats
 from percolator.views import Data, health_view, market_view, markets_view, stats_view
 
 CLIENTS_SHARE = 0.8

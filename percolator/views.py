@@ -7,8 +7,8 @@ from percolator.config.settings import Settings
 from percolator.fanout.entry import Entry
 from percolator.fanout.hub import Hub
 from percolator.fanout.limits import Admission, SlabLimits
-from percolator.fanout.stats import Stats
 from percolator.model.events import Funding, Kind, Price, Trade, channel_of
+from percolator.stats import Stats
 
 STALE_SECONDS = 5.0
 """A feed that shows no sign of life for so long is stalled; it has one every half second."""

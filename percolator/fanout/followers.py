@@ -12,7 +12,7 @@ from typing import Protocol
 from percolator.fanout.entry import Piece
 from percolator.fanout.history import History
 from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog, Position
-from percolator.fanout.stats import Stats
+from percolator.stats import Stats
 
 Push = Callable[[bytes], int]
 

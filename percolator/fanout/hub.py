@@ -18,9 +18,9 @@ from percolator.fanout.followers import TURN_BYTES, Cursor, Follower, Group
 from percolator.fanout.history import History
 from percolator.fanout.limits import SlabLimits
 from percolator.fanout.log import ChannelLog, LosslessLog, Position
-from percolator.fanout.stats import Stats
 from percolator.model import messages
 from percolator.model.events import parse_channel
+from percolator.stats import Stats
 
 
 class Start(NamedTuple):

@@ -14,8 +14,8 @@ from percolator.fanout.followers import Cursor, Outlet
 from percolator.fanout.hub import Hub, Start
 from percolator.fanout.limits import TokenBucket
 from percolator.fanout.log import LosslessLog
-from percolator.fanout.stats import Stats
 from percolator.model import messages
+from percolator.stats import Stats
 
 MAX_REFUSALS = 3
 """So many rate-limited messages in a row end the connection."""

@@ -21,7 +21,6 @@ from percolator.fanout.hub import Hub
 from percolator.fanout.limits import SlabLimits
 from percolator.fanout.log import LosslessLog
 from percolator.fanout.session import ClientSession, SessionContext
-from percolator.fanout.stats import Stats
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.server import Gateway, Limits
@@ -29,6 +28,7 @@ from percolator.guard import Guard
 from percolator.intake import Intake
 from percolator.metrics import Metrics, Sources
 from percolator.routes import Routes
+from percolator.stats import Stats
 from percolator.views import market_view, markets_view
 from tests.gateway import what_is_held
 

@@ -6,8 +6,8 @@ import pytest
 
 from percolator.auth.tokens import Verifier, mint
 from percolator.config.settings import Settings
-from percolator.fanout.stats import Stats
 from percolator.guard import FAILURE_BURST, LOG_SECONDS, Guard
+from percolator.stats import Stats
 
 SECRET = "a secret of thirty-two bytes or more"
 HERE, THERE = "10.0.0.1", "10.0.0.2"

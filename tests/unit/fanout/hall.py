@@ -6,8 +6,8 @@ from percolator.fanout.followers import Cursor, Push
 from percolator.fanout.hub import Hub, Resumed, Start
 from percolator.fanout.limits import SlabLimits
 from percolator.fanout.log import LosslessLog
-from percolator.fanout.stats import Stats
 from percolator.model.events import Kind
+from percolator.stats import Stats
 from tests.unit.fanout.reference import make_event
 from tests.unit.wire import Message, read_messages
 

@@ -4,7 +4,7 @@ import pytest
 
 from percolator.fanout.followers import Cursor, Group
 from percolator.fanout.hub import Start
-from percolator.fanout.stats import Stats
+from percolator.stats import Stats
 from tests.unit.fanout.hall import Hall, Outlet
 
 

@@ -2,7 +2,7 @@
 
 from percolator.fanout.followers import Cursor, Follower, Group
 from percolator.fanout.log import LosslessLog
-from percolator.fanout.stats import Stats
+from percolator.stats import Stats
 from tests.unit.fanout.hall import Outlet
 
 

@@ -18,9 +18,9 @@ from percolator.fanout.history import History
 from percolator.fanout.hub import Hub, Start
 from percolator.fanout.limits import SlabLimits
 from percolator.fanout.log import LatestLog, LosslessLog
-from percolator.fanout.stats import Stats
 from percolator.model import messages
 from percolator.model.events import Kind, channel_of, parse_channel
+from percolator.stats import Stats
 from tests.unit.fanout.hall import Outlet
 from tests.unit.fanout.reference import (
     ANOTHER_LIFE,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator.fanout.stats import WINDOW_SECONDS, Stats
+from percolator.stats import WINDOW_SECONDS, Stats
 
 
 def test_rates_are_averages_since_the_start_at_first() -> None:
