@@ -12,9 +12,9 @@ from typing import Protocol
 
 from percolator.errors import EventError, NatsError
 from percolator.fanout.followers import Cursor
-from percolator.fanout.history import History
 from percolator.fanout.hub import Hub
 from percolator.fanout.log import LosslessLog
+from percolator.fanout.replay_buffer import History
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.liveness import heed_cancellation
 from percolator.jetstream.replay import Page

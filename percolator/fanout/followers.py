@@ -10,8 +10,8 @@ from operator import itemgetter
 from typing import Protocol
 
 from percolator.fanout.entry import Piece
-from percolator.fanout.history import History
 from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog, Position
+from percolator.fanout.replay_buffer import History
 from percolator.stats import Stats
 
 Push = Callable[[bytes], int]

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from percolator.fanout.followers import Cursor
-from percolator.fanout.history import History
 from percolator.fanout.hub import Hub, Resumed, Start
+from percolator.fanout.replay_buffer import History
 from percolator.model import messages
 from tests.unit.fanout.hall import Client, Hall
 from tests.unit.fanout.reference import make_event

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator.fanout.history import History
+from percolator.fanout.replay_buffer import History
 
 
 def test_a_new_history_stands_where_the_client_left() -> None:
