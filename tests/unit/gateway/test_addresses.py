@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator.fanout.addresses import Network, address_key
+from percolator.gateway.addresses import Network, address_key
 
 TRUSTED: tuple[Network, ...] = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
