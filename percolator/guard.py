@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from percolator.auth.tokens import Grant, Verifier
 from percolator.config.settings import Settings
-from percolator.fanout.limits import Admission, Attempts
 from percolator.gateway.addresses import address_key
+from percolator.gateway.attempts import Attempts
+from percolator.gateway.places import Admission
 from percolator.stats import Stats
 
 FAILURES_PER_SECOND = 1.0

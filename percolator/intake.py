@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from percolator.errors import EventError
 from percolator.fanout.hub import Hub
-from percolator.fanout.limits import TokenBucket
 from percolator.model.events import Kind, decode, parse_subject, subject_of
+from percolator.ratelimit import TokenBucket
 from percolator.stats import Stats
 
 LOGS_PER_SECOND = 1.0

@@ -24,8 +24,9 @@ from percolator import __version__
 from percolator.backfill import Backfill
 from percolator.config.settings import Settings
 from percolator.fanout.hub import Hub
-from percolator.fanout.limits import Admission, SlabLimits
+from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway.heartbeat import PONG_BUCKETS, Heartbeat
+from percolator.gateway.places import Admission
 from percolator.histogram import Histogram
 from percolator.model.events import KINDS
 from percolator.stats import Stats

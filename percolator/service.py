@@ -19,8 +19,8 @@ from percolator.broker import Broker
 from percolator.config.settings import Settings
 from percolator.errors import NatsError
 from percolator.fanout.hub import Hub
-from percolator.fanout.limits import SlabLimits
 from percolator.fanout.session import ClientSession, SessionContext
+from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway import tls
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 from percolator.config.settings import Settings
 from percolator.fanout.entry import Entry
 from percolator.fanout.hub import Hub
-from percolator.fanout.limits import Admission, SlabLimits
+from percolator.fanout.slab_limits import SlabLimits
+from percolator.gateway.places import Admission
 from percolator.model.events import Funding, Kind, Price, Trade, channel_of
 from percolator.stats import Stats
 

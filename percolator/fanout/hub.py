@@ -15,9 +15,9 @@ from typing import NamedTuple
 from percolator.errors import RequestError
 from percolator.fanout.book import Book, Clock
 from percolator.fanout.followers import TURN_BYTES, Cursor, Follower, Group
-from percolator.fanout.limits import SlabLimits
 from percolator.fanout.log import ChannelLog, LosslessLog, Position
 from percolator.fanout.replay_buffer import History
+from percolator.fanout.slab_limits import SlabLimits
 from percolator.model import messages
 from percolator.model.events import parse_channel
 from percolator.stats import Stats

@@ -12,9 +12,9 @@ from percolator.errors import RequestError
 from percolator.fanout.book import Clock
 from percolator.fanout.followers import Cursor, Outlet
 from percolator.fanout.hub import Hub, Start
-from percolator.fanout.limits import TokenBucket
 from percolator.fanout.log import LosslessLog
 from percolator.model import messages
+from percolator.ratelimit import TokenBucket
 from percolator.stats import Stats
 
 MAX_REFUSALS = 3

@@ -18,9 +18,9 @@ from percolator.auth.tokens import Verifier, mint
 from percolator.config.settings import Settings
 from percolator.fanout.followers import Cursor
 from percolator.fanout.hub import Hub
-from percolator.fanout.limits import SlabLimits
 from percolator.fanout.log import LosslessLog
 from percolator.fanout.session import ClientSession, SessionContext
+from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.server import Gateway, Limits

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from percolator.config.settings import Settings
-from percolator.fanout.limits import Admission
+from percolator.gateway.places import Admission
 from percolator.views import (
     STALE_SECONDS,
     Data,

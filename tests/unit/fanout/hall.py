@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from percolator.fanout.followers import Cursor, Push
 from percolator.fanout.hub import Hub, Resumed, Start
-from percolator.fanout.limits import SlabLimits
 from percolator.fanout.log import LosslessLog
+from percolator.fanout.slab_limits import SlabLimits
 from percolator.model.events import Kind
 from percolator.stats import Stats
 from tests.unit.fanout.reference import make_event

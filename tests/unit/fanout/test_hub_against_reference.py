@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from percolator.errors import RequestError
 from percolator.fanout.followers import Cursor
 from percolator.fanout.hub import Hub, Start
-from percolator.fanout.limits import SlabLimits
 from percolator.fanout.log import LatestLog, LosslessLog
 from percolator.fanout.replay_buffer import History
+from percolator.fanout.slab_limits import SlabLimits
 from percolator.model import messages
 from percolator.model.events import Kind, channel_of, parse_channel
 from percolator.stats import Stats

@@ -1,0 +1,37 @@
+"""Limits per market and per client: who may subscribe to what.
+
+Every check and every release is O(1). A limit of 0 is switched off. A refused call counts nothing.
+"""
+
+from percolator.counts import Counts, count_down, count_up
+from percolator.errors import RequestError
+from percolator.model import messages
+
+
+class SlabLimits:
+    """How many distinct clients a slab has over all its channels; how many channels a client."""
+
+    def __init__(self, *, per_slab: int, channels_per_client: int) -> None:
+        self.clients: Counts = {}
+        """The number of clients on each slab."""
+        self._per_slab = per_slab
+        self._channels_per_client = channels_per_client
+
+    def enter(self, slabs: Counts, channel: str, slab: str) -> None:
+        """Count one more channel for the client with these `slabs`.
+
+        Raises RequestError, `channel_limit` or `slab_limit`; then nothing is counted.
+        """
+        if self._channels_per_client and sum(slabs.values()) >= self._channels_per_client:
+            raise RequestError("channel_limit", messages.ERRORS["channel_limit"], channel)
+        if slab not in slabs:
+            if self._per_slab and self.clients.get(slab, 0) >= self._per_slab:
+                raise RequestError("slab_limit", messages.ERRORS["slab_limit"], channel)
+            count_up(self.clients, slab)
+        count_up(slabs, slab)
+
+    def leave(self, slabs: Counts, slab: str) -> None:
+        """Count one channel less; the client leaves the slab with the last."""
+        count_down(slabs, slab)
+        if slab not in slabs:
+            count_down(self.clients, slab)

@@ -1,0 +1,109 @@
+"""Limits per market and per client: each holds at its figure, and 0 switches it off."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from percolator.counts import Counts
+from percolator.errors import RequestError
+from percolator.fanout.slab_limits import SlabLimits
+from percolator.model import messages
+
+
+def enter(limits: SlabLimits, slabs: Counts, slab: str) -> str | None:
+    """Count one more channel; the error code where there is no room for it."""
+    try:
+        limits.enter(slabs, f"price:{slab}", slab)
+    except RequestError as error:
+        return error.code
+    return None
+
+
+def test_a_slab_has_as_many_clients_as_it_may_have() -> None:
+    """One past the limit is refused, and comes in when another leaves."""
+    limits = SlabLimits(per_slab=2, channels_per_client=0)
+    first, second, third = Counts(), Counts(), Counts()
+    assert enter(limits, first, "SOL") is None
+    assert enter(limits, second, "SOL") is None
+    assert enter(limits, third, "SOL") == "slab_limit"
+    limits.leave(first, "SOL")
+    assert enter(limits, third, "SOL") is None
+    assert limits.clients == {"SOL": 2}
+
+
+def test_a_client_counts_once_on_a_slab_whatever_it_follows_there() -> None:
+    """So one that is on a full slab may add a channel of it."""
+    limits = SlabLimits(per_slab=1, channels_per_client=0)
+    slabs = Counts()
+    assert [enter(limits, slabs, "SOL") for _ in range(3)] == [None] * 3
+    assert (limits.clients, slabs) == ({"SOL": 1}, {"SOL": 3})
+    limits.leave(slabs, "SOL")
+    limits.leave(slabs, "SOL")
+    assert limits.clients == {"SOL": 1}
+    limits.leave(slabs, "SOL")
+    assert (limits.clients, slabs) == ({}, {})
+
+
+def test_a_client_has_as_many_channels_as_it_may_have() -> None:
+    """Over all slabs together; what is refused is not counted."""
+    limits = SlabLimits(per_slab=0, channels_per_client=3)
+    slabs = Counts()
+    codes = [enter(limits, slabs, slab) for slab in ("A", "A", "B", "B", "C")]
+    assert codes == [None, None, None, "channel_limit", "channel_limit"]
+    assert (limits.clients, slabs) == ({"A": 1, "B": 1}, {"A": 2, "B": 1})
+
+
+@pytest.mark.parametrize(("per_slab", "channels"), [(1, 0), (0, 1)])
+def test_a_refusal_names_the_channel(per_slab: int, channels: int) -> None:
+    """And says what it is about."""
+    limits = SlabLimits(per_slab=per_slab, channels_per_client=channels)
+    slabs = Counts(OTHER=1)
+    limits.enter(Counts(), "price:SOL", "SOL")
+    with pytest.raises(RequestError) as refused:
+        limits.enter(slabs, "trades:SOL", "SOL")
+    assert refused.value.channel == "trades:SOL"
+    assert str(refused.value) == messages.ERRORS[refused.value.code]
+
+
+def test_leaving_a_slab_that_one_is_not_on_changes_nothing() -> None:
+    """It is an error of ours, and loud; a count below zero would switch the limit off."""
+    limits = SlabLimits(per_slab=1, channels_per_client=1)
+    slabs = Counts()
+    with pytest.raises(KeyError):
+        limits.leave(slabs, "SOL")
+    assert (limits.clients, slabs) == ({}, {})
+
+
+limit = st.integers(0, 3)
+client_steps = st.lists(
+    st.tuples(st.booleans(), st.integers(0, 3), st.sampled_from("ABC")), max_size=40
+)
+
+
+@given(limit, limit, client_steps)
+def test_slabs_are_counted_as_one_would_by_hand(
+    per_slab: int, channels: int, steps: list[tuple[bool, int, str]]
+) -> None:
+    """Against a plain list of who follows what."""
+    limits = SlabLimits(per_slab=per_slab, channels_per_client=channels)
+    counted: list[Counts] = [{} for _ in range(4)]
+    follows: list[list[str]] = [[] for _ in range(4)]
+    for enters, client, slab in steps:
+        mine = follows[client]
+        if enters:
+            others = sum(slab in other for other in follows)
+            full = per_slab and slab not in mine and others >= per_slab
+            expected = (
+                "channel_limit"
+                if channels and len(mine) >= channels
+                else ("slab_limit" if full else None)
+            )
+            assert enter(limits, counted[client], slab) == expected
+            if expected is None:
+                mine.append(slab)
+        elif slab in mine:
+            limits.leave(counted[client], slab)
+            mine.remove(slab)
+        assert counted == [{one: mine.count(one) for one in mine} for mine in follows]
+        on = [one for mine in follows for one in set(mine)]
+        assert limits.clients == {one: on.count(one) for one in on}

@@ -1,0 +1,108 @@
+"""Rate limits: a burst at once, then the rate."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from percolator.ratelimit import TokenBucket
+
+
+def test_a_bucket_gives_its_burst_at_once_and_then_its_rate() -> None:
+    """Two at once, then one each half second."""
+    bucket = TokenBucket(rate=2, burst=2, now=100.0)
+    assert [bucket.take(100.0) for _ in range(3)] == [True, True, False]
+    assert [bucket.take(100.25), bucket.take(100.5), bucket.take(100.5)] == [False, True, False]
+
+
+def test_a_bucket_is_never_fuller_than_full() -> None:
+    """A long silence is worth one burst."""
+    bucket = TokenBucket(rate=10, burst=2, now=0.0)
+    assert [bucket.take(1_000.0) for _ in range(3)] == [True, True, False]
+
+
+def test_a_burst_of_0_still_lets_one_through() -> None:
+    """Else the rate could never be reached."""
+    bucket = TokenBucket(rate=1, burst=0, now=0.0)
+    assert [bucket.take(0.0), bucket.take(0.5), bucket.take(1.0)] == [True, False, True]
+
+
+def test_a_rate_of_0_never_refuses() -> None:
+    """The limit is switched off."""
+    bucket = TokenBucket(rate=0, burst=1, now=0.0)
+    assert all(bucket.take(0.0) for _ in range(100))
+    assert bucket.full(0.0)
+
+
+def test_a_bucket_is_full_again_when_it_has_had_the_time() -> None:
+    """Then it is as good as a new one."""
+    bucket = TokenBucket(rate=2, burst=2, now=0.0)
+    assert bucket.full(0.0)
+    bucket.take(0.0)
+    assert not bucket.full(0.25)
+    assert bucket.full(0.5)
+
+
+rates = st.integers(1, 8)
+bursts = st.integers(0, 5)
+# Eighths of a second: floats that are added without rounding, so that the laws hold exactly.
+waits = st.lists(st.integers(0, 40).map(lambda eighths: eighths / 8), max_size=60)
+
+
+@given(rates, bursts, waits)
+def test_no_span_of_time_sees_more_than_burst_and_rate(
+    rate: int, burst: int, waits: list[float]
+) -> None:
+    """Between any two takes of all."""
+    bucket = TokenBucket(rate, burst, 0.0)
+    now, taken = 0.0, []
+    for wait in waits:
+        now += wait
+        if bucket.take(now):
+            taken.append(now)
+    for first, start in enumerate(taken):
+        for last, end in enumerate(taken[first:], start=first):
+            assert last - first + 1 <= max(burst, 1) + rate * (end - start)
+
+
+@given(rates, bursts, waits)
+def test_who_keeps_to_the_rate_is_never_refused(rate: int, burst: int, waits: list[float]) -> None:
+    """Whatever it did before, after one token's time there is one."""
+    bucket = TokenBucket(rate, burst, 0.0)
+    now = 0.0
+    for wait in waits:
+        now += wait
+        bucket.take(now)
+        now += 1  # a second is a whole number of tokens
+        assert bucket.take(now)
+
+
+@given(rates, bursts, waits)
+def test_a_full_bucket_is_as_good_as_a_new_one(rate: int, burst: int, waits: list[float]) -> None:
+    """So it may be forgotten: no later answer differs."""
+    bucket = TokenBucket(rate, burst, 0.0)
+    now = 0.0
+    for at, wait in enumerate(waits):
+        now += wait
+        if bucket.full(now):
+            new = TokenBucket(rate, burst, now)
+            for later in waits[at:]:
+                now += later
+                assert bucket.take(now) == new.take(now)
+            return
+        bucket.take(now)
+
+
+@given(rates, bursts, waits)
+def test_an_empty_bucket_is_one_that_refuses(rate: int, burst: int, waits: list[float]) -> None:
+    """Asking takes nothing."""
+    bucket = TokenBucket(rate, burst, 0.0)
+    now = 0.0
+    for wait in waits:
+        now += wait
+        empty = bucket.empty(now)
+        assert bucket.empty(now) == empty
+        assert bucket.take(now) is not empty
+
+
+def test_without_a_rate_no_bucket_is_empty() -> None:
+    """The limit is switched off."""
+    assert not TokenBucket(rate=0, burst=1, now=0.0).empty(0.0)
