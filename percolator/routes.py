@@ -15,7 +15,7 @@ from websockets.http11 import Request, Response
 
 from percolator import metrics
 from percolator.gateway import http, static
-from percolator.guard import Guard
+from percolator.gateway.admission import Guard
 from percolator.views import Covers, Data
 
 View = Callable[[], tuple[HTTPStatus, Data]]

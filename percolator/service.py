@@ -22,11 +22,11 @@ from percolator.fanout.hub import Hub
 from percolator.fanout.session import ClientSession, SessionContext
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway import tls
+from percolator.gateway.admission import Guard
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.pacer import Pacer
 from percolator.gateway.server import Gateway, Limits
-from percolator.guard import Guard
 from percolator.histogram import Histogram
 from percolator.intake import Intake
 from percolator.jetstream.connect import connect

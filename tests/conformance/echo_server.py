@@ -12,10 +12,10 @@ import sys
 from websockets.frames import Frame, Opcode
 
 from percolator.config.settings import Settings
+from percolator.gateway.admission import Guard
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.server import Gateway, Limits
-from percolator.guard import Guard
 from percolator.stats import Stats
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024

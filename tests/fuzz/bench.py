@@ -21,10 +21,10 @@ from percolator.fanout.hub import Hub
 from percolator.fanout.log import LosslessLog
 from percolator.fanout.session import ClientSession, SessionContext
 from percolator.fanout.slab_limits import SlabLimits
+from percolator.gateway.admission import Guard
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.server import Gateway, Limits
-from percolator.guard import Guard
 from percolator.intake import Intake
 from percolator.metrics import Metrics, Sources
 from percolator.routes import Routes

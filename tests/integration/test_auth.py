@@ -11,7 +11,7 @@ import pytest
 
 from percolator.auth import tokens
 from percolator.fanout import session
-from percolator.guard import FAILURE_BURST
+from percolator.gateway.admission import FAILURE_BURST
 from tests.client import Client, Message, upgrade
 from tests.gateway import Gateway, eventually
 from tests.integration.conftest import StartGateway

@@ -6,7 +6,7 @@ import pytest
 
 from percolator.auth.tokens import Verifier, mint
 from percolator.config.settings import Settings
-from percolator.guard import FAILURE_BURST, LOG_SECONDS, Guard
+from percolator.gateway.admission import FAILURE_BURST, LOG_SECONDS, Guard
 from percolator.stats import Stats
 
 SECRET = "a secret of thirty-two bytes or more"
