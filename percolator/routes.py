@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from websockets.http11 import Request, Response
 
 from percolator import metrics
-from percolator.gateway import http, static
+from percolator.gateway import responses, static
 from percolator.gateway.admission import Guard
 from percolator.views import Covers, Data
 
@@ -50,25 +50,25 @@ class Routes:
     def _counters(self, request: Request, path: str, address: str) -> Response:
         if self.stats_token is not None:
             if not self.guard.hears(address):
-                return http.too_many_attempts()
-            token = http.bearer(request)
+                return responses.too_many_attempts()
+            token = responses.bearer(request)
             if not _same(token, self.stats_token.get_secret_value()):
                 if token:
                     self.guard.failed(address)
-                return http.unauthorized()
+                return responses.unauthorized()
         if path == "/metrics":
-            return http.answer(HTTPStatus.OK, self.metrics(), metrics.CONTENT_TYPE)
+            return responses.answer(HTTPStatus.OK, self.metrics(), metrics.CONTENT_TYPE)
         return _json(*self.counters[path]())
 
     def _markets(self, request: Request, path: str, address: str) -> Response | None:
         covers: Covers = _everything
         if self.guard.asks_for_tokens:
             if not self.guard.hears(address):
-                return http.too_many_attempts()
-            token = http.token_of(request)
+                return responses.too_many_attempts()
+            token = responses.token_of(request)
             grant = self.guard.verify(address, token) if token else None
             if grant is None:
-                return http.unauthorized()
+                return responses.unauthorized()
             covers = grant.covers
         if path == "/markets":
             return _json(HTTPStatus.OK, self.markets(covers))
@@ -87,4 +87,4 @@ def _same(given: str | None, wanted: str) -> bool:
 
 
 def _json(status: HTTPStatus, data: Data) -> Response:
-    return http.answer(status, to_json(data) + b"\n", http.JSON)
+    return responses.answer(status, to_json(data) + b"\n", responses.JSON)

@@ -18,7 +18,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from percolator.gateway import http
+from percolator.gateway import responses
 from percolator.gateway.messages import Messages
 from percolator.gateway.ports import Doors, Session
 from percolator.model import messages
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
         except Exception:
             log.exception("a connection is closed for a fault of ours")
             if self.state is State.HEAD:
-                self._answer(http.internal_error())
+                self._answer(responses.internal_error())
             else:
                 self.close(messages.CLOSE_INTERNAL)
 
@@ -226,7 +226,7 @@ class Connection(asyncio.Protocol):
         self._head = b""
         end += len(HEAD_END)
         if not len(HEAD_END) <= end <= MAX_HEAD_BYTES:
-            self._answer(http.too_large())
+            self._answer(responses.too_large())
             return b""
         self._upgrade(head[:end])
         return head[end:]
@@ -237,11 +237,11 @@ class Connection(asyncio.Protocol):
         ws.receive_data(head)
         requests = ws.events_received()
         if not requests or not isinstance(requests[0], Request):
-            self._answer(http.malformed(head))
+            self._answer(responses.malformed(head))
             return
         request = requests[0]
         response = self._doors.requested(self, request) or ws.accept(request)
-        if response.status_code != http.SWITCHING:
+        if response.status_code != responses.SWITCHING:
             self._answer(response)
             return
         session = self._doors.admit(self)

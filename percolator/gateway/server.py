@@ -19,7 +19,7 @@ from typing import Protocol
 from websockets.http11 import Request, Response
 
 from percolator.errors import PortInUseError
-from percolator.gateway import http
+from percolator.gateway import responses
 from percolator.gateway.connection import CLOSE_SECONDS, HEAD_SECONDS, Connection
 from percolator.gateway.heartbeat import TICK_SECONDS, Heartbeat
 from percolator.gateway.ports import Session, Traffic
@@ -216,20 +216,22 @@ class Gateway:
         self._asking.pop(connection, None)
         path = request.path.partition("?")[0]
         if request.method != "GET":
-            return http.wrong_method()
+            return responses.wrong_method()
         forwarded = request.headers.get_all("X-Forwarded-For")
         connection.address = self._guard.address_key(connection.peer, forwarded)
-        if not http.is_upgrade(request) or path not in UPGRADE_PATHS:
-            return self._routes(request, path, connection.address) or http.not_found()
+        if not responses.is_upgrade(request) or path not in UPGRADE_PATHS:
+            return self._routes(request, path, connection.address) or responses.not_found()
         if not self._guard.attempt(connection.address):
             self._guard.refused("attempts")
-            return http.too_many_attempts()
+            return responses.too_many_attempts()
         if not self._guard.welcomes(request.headers.get_all("Origin")):
             self._guard.refused("origin")
-            return http.foreign_origin()
+            return responses.foreign_origin()
         if self.draining:
-            return http.sentence(HTTPStatus.SERVICE_UNAVAILABLE, "The gateway is shutting down.")
-        connection.token = http.token_of(request)
+            return responses.sentence(
+                HTTPStatus.SERVICE_UNAVAILABLE, "The gateway is shutting down."
+            )
+        connection.token = responses.token_of(request)
         return None
 
     def admit(self, connection: Connection) -> Session | messages.Close:

@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 from websockets.http11 import Request, Response
 
-from percolator.gateway import http
+from percolator.gateway import responses
 
 TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
-    ".ts": http.TEXT,
+    ".ts": responses.TEXT,
 }
 """What is served, by the end of its name; a file of another kind is not."""
 
@@ -48,10 +48,10 @@ def find(request: Request, path: str) -> Response | None:
     if file is None:
         return None
     if file.headers["ETag"] in ",".join(request.headers.get_all("If-None-Match")):
-        unchanged = http.answer(HTTPStatus.NOT_MODIFIED, b"", file.content_type, file.headers)
+        unchanged = responses.answer(HTTPStatus.NOT_MODIFIED, b"", file.content_type, file.headers)
         del unchanged.headers["Content-Length"]  # it would be the file's
         return unchanged
-    return http.answer(HTTPStatus.OK, file.body, file.content_type, file.headers)
+    return responses.answer(HTTPStatus.OK, file.body, file.content_type, file.headers)
 
 
 @cache

@@ -7,7 +7,7 @@ import pytest
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from percolator.gateway import http
+from percolator.gateway import responses
 
 
 def written(response: Response) -> tuple[bytes, dict[bytes, bytes], bytes]:
@@ -25,7 +25,7 @@ def written(response: Response) -> tuple[bytes, dict[bytes, bytes], bytes]:
 
 def test_an_answer_says_how_long_it_is_and_that_it_is_the_last() -> None:
     """Length in bytes; nothing is cached, nothing is guessed from its content."""
-    status, headers, body = written(http.answer(HTTPStatus.OK, "é".encode(), http.JSON))
+    status, headers, body = written(responses.answer(HTTPStatus.OK, "é".encode(), responses.JSON))
     assert (status, body) == (b"HTTP/1.1 200 OK", "é".encode())
     assert headers.pop(b"Date").endswith(b" GMT")
     assert headers == {
@@ -39,7 +39,7 @@ def test_an_answer_says_how_long_it_is_and_that_it_is_the_last() -> None:
 
 def test_an_answer_may_bring_headers_of_its_own() -> None:
     """Beside the others."""
-    _, headers, _ = written(http.answer(HTTPStatus.OK, b"", extra={"Retry-After": "1"}))
+    _, headers, _ = written(responses.answer(HTTPStatus.OK, b"", extra={"Retry-After": "1"}))
     assert headers[b"Retry-After"] == b"1"
     assert headers[b"Content-Length"] == b"0"
 
@@ -47,11 +47,11 @@ def test_an_answer_may_bring_headers_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("response", "status", "extra"),
     [
-        (http.not_found(), b"HTTP/1.1 404 Not Found", {}),
-        (http.wrong_method(), b"HTTP/1.1 405 Method Not Allowed", {b"Allow": b"GET"}),
-        (http.too_large(), b"HTTP/1.1 431 Request Header Fields Too Large", {}),
-        (http.too_many_attempts(), b"HTTP/1.1 429 Too Many Requests", {b"Retry-After": b"1"}),
-        (http.malformed(b"x\r\n\r\n"), b"HTTP/1.1 400 Bad Request", {}),
+        (responses.not_found(), b"HTTP/1.1 404 Not Found", {}),
+        (responses.wrong_method(), b"HTTP/1.1 405 Method Not Allowed", {b"Allow": b"GET"}),
+        (responses.too_large(), b"HTTP/1.1 431 Request Header Fields Too Large", {}),
+        (responses.too_many_attempts(), b"HTTP/1.1 429 Too Many Requests", {b"Retry-After": b"1"}),
+        (responses.malformed(b"x\r\n\r\n"), b"HTTP/1.1 400 Bad Request", {}),
     ],
     ids=lambda value: value.decode() if isinstance(value, bytes) else "",
 )
@@ -69,7 +69,7 @@ def test_a_refusal_is_one_sentence(
 @pytest.mark.parametrize("method", [b"POST", b"PUT", b"HEAD", b"OPTIONS", b"BREW"])
 def test_another_method_is_told_that_only_get_is_served(method: bytes) -> None:
     """The library reads GET alone, and calls everything else malformed."""
-    assert http.malformed(method + b" / HTTP/1.1\r\nHost: x\r\n\r\n").status_code == 405
+    assert responses.malformed(method + b" / HTTP/1.1\r\nHost: x\r\n\r\n").status_code == 405
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_another_method_is_told_that_only_get_is_served(method: bytes) -> None:
 )
 def test_everything_else_is_no_request(head: bytes) -> None:
     """TLS to a port without it, too."""
-    assert http.malformed(head).status_code == 400
+    assert responses.malformed(head).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -103,4 +103,4 @@ def test_everything_else_is_no_request(head: bytes) -> None:
 def test_an_upgrade_is_what_asks_for_a_websocket(upgrade: list[str], asks: bool) -> None:  # noqa: FBT001 - the expected answer
     """Among others, and in any case of letters."""
     headers = Headers([("Upgrade", value) for value in upgrade])
-    assert http.is_upgrade(Request("/", headers)) == asks
+    assert responses.is_upgrade(Request("/", headers)) == asks
