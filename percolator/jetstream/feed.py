@@ -23,7 +23,7 @@ from percolator.jetstream.consumer import HOLD_SECONDS, Consumer, Delivery, Hole
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.heads import heads
 from percolator.jetstream.holes import Loss, read_by_page
-from percolator.jetstream.life import Life
+from percolator.jetstream.incarnation import Life
 from percolator.jetstream.liveness import heed_cancellation, insist, is_alive
 from percolator.jetstream.stream import StreamState
 from percolator.model.events import KINDS, SUBJECT_PREFIX
