@@ -21,8 +21,8 @@ from percolator.jetstream import stream
 from percolator.jetstream.connect import Handler, hang_up
 from percolator.jetstream.consumer import HOLD_SECONDS, Consumer, Delivery, Hole, Trouble
 from percolator.jetstream.direct import Stored
+from percolator.jetstream.gaps import Loss, read_by_page
 from percolator.jetstream.heads import heads
-from percolator.jetstream.holes import Loss, read_by_page
 from percolator.jetstream.incarnation import Life
 from percolator.jetstream.liveness import heed_cancellation, insist, is_alive
 from percolator.jetstream.stream import StreamState
