@@ -22,8 +22,8 @@ from percolator.jetstream.connect import Handler, hang_up
 from percolator.jetstream.consumer import HOLD_SECONDS, Consumer, Delivery, Hole, Trouble
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.gaps import Loss, read_by_page
-from percolator.jetstream.heads import heads
 from percolator.jetstream.incarnation import Life
+from percolator.jetstream.last_per_subject import heads
 from percolator.jetstream.liveness import heed_cancellation, insist, is_alive
 from percolator.jetstream.stream import StreamState
 from percolator.model.events import KINDS, SUBJECT_PREFIX

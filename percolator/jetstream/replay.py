@@ -15,7 +15,7 @@ from nats.js.errors import Error as JetStreamError
 
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream.direct import Stored, ask_leader, direct_get
-from percolator.jetstream.heads import newest
+from percolator.jetstream.last_per_subject import newest
 from percolator.jetstream.stream import StreamState, state_of
 
 PAGE = 500

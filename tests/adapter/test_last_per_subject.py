@@ -8,7 +8,7 @@ from nats.aio.client import Client
 
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream import direct, stream
-from percolator.jetstream.heads import heads
+from percolator.jetstream.last_per_subject import heads
 from tests.gateway import event_json
 from tests.nats_server import NatsServer
 
