@@ -6,8 +6,8 @@ from collections.abc import Callable, Coroutine
 
 from percolator.config.settings import Settings
 from percolator.errors import NatsUnreachableError
-from percolator.jetstream import embedded
 from percolator.jetstream.connect import NatsAddress
+from percolator.jetstream.embedded import server as embedded
 
 DEFAULT_NATS = "nats://127.0.0.1:4222"
 

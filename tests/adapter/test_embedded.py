@@ -11,8 +11,8 @@ import nats
 import pytest
 from nats.js.api import StorageType
 
-from percolator.jetstream import embedded
-from percolator.jetstream.embedded import EmbeddedNats
+from percolator.jetstream.embedded import server as embedded
+from percolator.jetstream.embedded.server import EmbeddedNats
 
 Start = Callable[..., Awaitable[EmbeddedNats]]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from percolator.errors import EmbeddedNatsError
-from percolator.jetstream import embedded, listener
+from percolator.jetstream.embedded import probe as listener
+from percolator.jetstream.embedded import server as embedded
 from tests.nats_server import LOOPBACK, NatsServer
 
 

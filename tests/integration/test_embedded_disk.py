@@ -10,7 +10,7 @@ import pytest
 START = """
 import asyncio, pathlib, sys
 from percolator.errors import EmbeddedNatsError
-from percolator.jetstream import embedded
+from percolator.jetstream.embedded import server as embedded
 
 try:
     asyncio.run(embedded.start(pathlib.Path(sys.argv[1]), port=0))

@@ -23,7 +23,7 @@ BOUND_SECONDS = 5
 GATEWAY = """
 import asyncio, pathlib, signal, sys
 from percolator.errors import EmbeddedNatsError
-from percolator.jetstream import embedded
+from percolator.jetstream.embedded import server as embedded
 
 async def main():
     interrupted = asyncio.Event()

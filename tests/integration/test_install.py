@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 OFFLINE = re.compile("NewConnectionError|Temporary failure in name resolution|Could not fetch URL")
 TRY_EMBEDDED = """
 import asyncio, pathlib, sys
-from percolator.jetstream import embedded
+from percolator.jetstream.embedded import server as embedded
 
 async def main():
     server = await embedded.start(pathlib.Path(sys.argv[1]), port=0)

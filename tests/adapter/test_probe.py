@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from percolator.jetstream import listener as module
-from percolator.jetstream.listener import Listener, listener
+from percolator.jetstream.embedded import probe as module
+from percolator.jetstream.embedded.probe import Listener, listener
 from tests.nats_server import LOOPBACK, NatsServer, ReservedPort
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import Any
 
 from percolator.errors import EmbeddedNatsError
-from percolator.jetstream.datafolder import HINT, DataFolder
-from percolator.jetstream.listener import DEFAULT_PORT, Listener, listener
+from percolator.jetstream.embedded.datafolder import HINT, DataFolder
+from percolator.jetstream.embedded.probe import DEFAULT_PORT, Listener, listener
 
 READY_SECONDS = 10.0
 """For the server's start, and one second more for each RESTORE_BYTES of its store."""
