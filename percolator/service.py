@@ -12,7 +12,8 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from percolator import descriptors, histogram, tape
+from percolator import descriptors, histogram
+from percolator.app import recording
 from percolator.auth import tokens
 from percolator.backfill import Backfill
 from percolator.broker import Broker
@@ -145,7 +146,7 @@ class Service:
 
         async def play() -> None:
             try:
-                await tape.play(publish, loop=True)
+                await recording.play(publish, loop=True)
             finally:
                 await client.close()
 

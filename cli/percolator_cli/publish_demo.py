@@ -1,6 +1,6 @@
 """`percolator publish demo`: the recorded market, through JetStream."""
 
-from percolator import tape
+from percolator.app import recording
 from percolator.config.settings import Settings
 from percolator_cli.bars import demo_bar
 from percolator_cli.publishing import publisher
@@ -22,4 +22,4 @@ class Demo:
                     self.published += 1
                     tell(None)
 
-                await tape.play(publish, speed=speed, loop=loop, slabs=slabs)
+                await recording.play(publish, speed=speed, loop=loop, slabs=slabs)

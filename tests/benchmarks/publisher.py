@@ -18,7 +18,7 @@ from collections import Counter
 import nats
 from nats.aio.client import Client
 
-from percolator import tape
+from percolator.app import recording
 
 MARKETS = 21  # not a multiple of five: each has both kinds
 SUBJECT = "percolator.trade.SOL"
@@ -64,7 +64,7 @@ async def play(client: Client, speed: float, seconds: float) -> dict[str, int]:
 
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await tape.play(publish, speed=speed, loop=True)
+            await recording.play(publish, speed=speed, loop=True)
     await client.flush()
     return dict(sent)
 

@@ -11,7 +11,7 @@ from typing import Any
 import nats
 import pytest
 
-from percolator.tape import markets
+from percolator.app.recording import markets
 from tests.cli.program import PROGRAM, Program, Running, Serving, get
 from tests.cli.terminal import terminal
 

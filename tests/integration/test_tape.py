@@ -8,13 +8,13 @@ from itertools import pairwise
 
 import pytest
 
-from percolator import tape
+from percolator.app import recording
 from percolator.model.events import KINDS, channel_of, parse_subject
 from tests.client import Client, Message
 from tests.gateway import Gateway
 
 CLIENTS = 20
-CHANNELS = [channel_of(kind, slab) for slab in tape.SLABS for kind in KINDS]
+CHANNELS = [channel_of(kind, slab) for slab in recording.SLABS for kind in KINDS]
 START = re.compile(rb'\{"type":"(\w+)","slab":"(\w+)"')
 
 Published = dict[str, dict[int, Message]]
@@ -33,8 +33,12 @@ async def play_to(gateway: Gateway, clients: Sequence[Client], speed: float) -> 
         kind, slab = parse_subject(subject)
         published[channel_of(kind, slab)][seq] = json.loads(payload)
 
-    count = await tape.play(publish, speed=speed)
-    assert count == sum(map(len, published.values())) == len([*tape.with_funding(tape.tape())])
+    count = await recording.play(publish, speed=speed)
+    assert (
+        count
+        == sum(map(len, published.values()))
+        == len([*recording.with_funding(recording.tape())])
+    )
     assert seqs == sorted(seqs)
     for client in clients:
         await arrival(client, [max(events) for events in published.values()])

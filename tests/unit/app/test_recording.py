@@ -6,26 +6,26 @@ from itertools import pairwise
 
 import pytest
 
-from percolator import tape
+from percolator.app import recording
 from percolator.model import events
 
 
 def test_two_markets_are_the_recording_itself() -> None:
     """Each of its events, in its order and at its time."""
-    recorded = list(tape.with_funding(tape.tape()))
-    for slab in tape.SLABS:
-        played = [event for event in tape.markets(2) if event.slab == slab]
+    recorded = list(recording.with_funding(recording.tape()))
+    for slab in recording.SLABS:
+        played = [event for event in recording.markets(2) if event.slab == slab]
         assert played == [event for event in recorded if event.slab == slab]
 
 
 def test_one_market_is_the_first() -> None:
     """Nothing of the other."""
-    assert {event.slab for event in tape.markets(1)} == {"BTC"}
+    assert {event.slab for event in recording.markets(1)} == {"BTC"}
 
 
 def test_more_markets_are_shifted_copies() -> None:
     """As many events as the original, in the order of their times, but at other times."""
-    played = tape.markets(5)
+    played = recording.markets(5)
     assert all(one.at <= other.at for one, other in pairwise(played))
     counts = Counter(event.slab for event in played)
     assert set(counts) == {"BTC", "ETH", "BTC-2", "ETH-2", "BTC-3"}
@@ -46,5 +46,5 @@ async def test_what_is_played_are_valid_events(slabs: int) -> None:
         event = events.decode(subject, payload)
         published[event.slab] += 1
 
-    count = await tape.play(publish, speed=0, slabs=slabs)
-    assert count == published.total() == len(tape.markets(slabs))
+    count = await recording.play(publish, speed=0, slabs=slabs)
+    assert count == published.total() == len(recording.markets(slabs))
