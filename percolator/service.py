@@ -12,8 +12,8 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from percolator import descriptors, histogram
-from percolator.app import recording
+from percolator import histogram
+from percolator.app import descriptors, recording
 from percolator.auth import tokens
 from percolator.backfill import Backfill
 from percolator.broker import Broker

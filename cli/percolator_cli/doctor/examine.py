@@ -15,8 +15,8 @@ from nats.js.errors import NotFoundError
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from percolator.app.descriptors import SPARE
 from percolator.config.settings import Settings
-from percolator.descriptors import SPARE
 from percolator.errors import EventError, GatewayError, NatsError
 from percolator.jetstream.connect import connect
 from percolator.jetstream.stream import differences
