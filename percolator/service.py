@@ -14,6 +14,7 @@ from nats.aio.client import Client
 
 from percolator import histogram
 from percolator.app import descriptors, recording
+from percolator.app.intake import Intake
 from percolator.auth import tokens
 from percolator.backfill import Backfill
 from percolator.broker import Broker
@@ -29,7 +30,6 @@ from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.pacer import Pacer
 from percolator.gateway.server import Gateway, Limits
 from percolator.histogram import Histogram
-from percolator.intake import Intake
 from percolator.jetstream.connect import connect
 from percolator.jetstream.dialer import Dialer
 from percolator.jetstream.feed import Feed

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from websockets.frames import Opcode
 
+from percolator.app.intake import Intake
 from percolator.auth.tokens import Verifier, mint
 from percolator.config.settings import Settings
 from percolator.fanout.followers import Cursor
@@ -25,7 +26,6 @@ from percolator.gateway.admission import Guard
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.server import Gateway, Limits
-from percolator.intake import Intake
 from percolator.metrics import Metrics, Sources
 from percolator.routes import Routes
 from percolator.stats import Stats

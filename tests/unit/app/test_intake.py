@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
+from percolator.app.intake import LOG_BURST, Intake
 from percolator.fanout.hub import Start
-from percolator.intake import LOG_BURST, Intake
 from tests.unit.fanout.hall import Client, Hall
 
 PRICE = b'{"price":1.5,"timestamp":5}'
