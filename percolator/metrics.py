@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from percolator import __version__
-from percolator.backfill import Backfill
+from percolator.app.replayer import Backfill
 from percolator.config.settings import Settings
 from percolator.fanout.hub import Hub
 from percolator.fanout.slab_limits import SlabLimits

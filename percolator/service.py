@@ -15,8 +15,8 @@ from nats.aio.client import Client
 from percolator import histogram
 from percolator.app import descriptors, recording
 from percolator.app.intake import Intake
+from percolator.app.replayer import Backfill
 from percolator.auth import tokens
-from percolator.backfill import Backfill
 from percolator.broker import Broker
 from percolator.config.settings import Settings
 from percolator.errors import NatsError

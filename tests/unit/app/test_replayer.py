@@ -2,7 +2,7 @@
 
 import asyncio
 
-from percolator.backfill import Backfill
+from percolator.app.replayer import Backfill
 from percolator.fanout.hub import Start
 from percolator.fanout.log import LosslessLog
 from percolator.jetstream.direct import Stored
