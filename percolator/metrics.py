@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from percolator import __version__
 from percolator.app.replayer import Backfill
+from percolator.app.views import FeedState
 from percolator.config.settings import Settings
 from percolator.fanout.hub import Hub
 from percolator.fanout.slab_limits import SlabLimits
@@ -30,7 +31,6 @@ from percolator.gateway.places import Admission
 from percolator.histogram import Histogram
 from percolator.model.events import KINDS
 from percolator.stats import Stats
-from percolator.views import FeedState
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 MAX_SLABS = 50

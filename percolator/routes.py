@@ -14,9 +14,9 @@ from pydantic_core import to_json
 from websockets.http11 import Request, Response
 
 from percolator import metrics
+from percolator.app.views import Covers, Data
 from percolator.gateway import responses, static
 from percolator.gateway.admission import Guard
-from percolator.views import Covers, Data
 
 View = Callable[[], tuple[HTTPStatus, Data]]
 

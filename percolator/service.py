@@ -16,6 +16,7 @@ from percolator import histogram
 from percolator.app import descriptors, recording
 from percolator.app.intake import Intake
 from percolator.app.replayer import Backfill
+from percolator.app.views import Data, health_view, market_view, markets_view, stats_view
 from percolator.auth import tokens
 from percolator.broker import Broker
 from percolator.config.settings import Settings
@@ -39,7 +40,6 @@ from percolator.metrics import Metrics, Sources
 from percolator.rejections import Rejections
 from percolator.routes import Routes
 from percolator.stats import Stats
-from percolator.views import Data, health_view, market_view, markets_view, stats_view
 
 CLIENTS_SHARE = 0.8
 """Of the time for an orderly end; the rest is for the feed and for NATS."""

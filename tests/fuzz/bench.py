@@ -15,6 +15,7 @@ from typing import Any, cast
 from websockets.frames import Opcode
 
 from percolator.app.intake import Intake
+from percolator.app.views import market_view, markets_view
 from percolator.auth.tokens import Verifier, mint
 from percolator.config.settings import Settings
 from percolator.fanout.followers import Cursor
@@ -29,7 +30,6 @@ from percolator.gateway.server import Gateway, Limits
 from percolator.metrics import Metrics, Sources
 from percolator.routes import Routes
 from percolator.stats import Stats
-from percolator.views import market_view, markets_view
 from tests.gateway import what_is_held
 
 SECRET = "a secret of thirty-two bytes or more"

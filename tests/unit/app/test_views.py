@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from percolator.config.settings import Settings
-from percolator.gateway.places import Admission
-from percolator.views import (
+from percolator.app.views import (
     STALE_SECONDS,
     Data,
     health_view,
@@ -14,6 +12,8 @@ from percolator.views import (
     markets_view,
     stats_view,
 )
+from percolator.config.settings import Settings
+from percolator.gateway.places import Admission
 from tests.unit.fanout.hall import Hall
 
 WALL_MS = 1_700_000_000_000
