@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from pydantic_core import to_json
 from websockets.http11 import Request, Response
 
-from percolator import metrics
+from percolator.app import metrics
 from percolator.app.views import Covers, Data
 from percolator.gateway import responses, static
 from percolator.gateway.admission import Guard

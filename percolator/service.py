@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from percolator import histogram
 from percolator.app import descriptors, recording
 from percolator.app.intake import Intake
+from percolator.app.metrics import Metrics, Sources
 from percolator.app.replayer import Backfill
 from percolator.app.views import Data, health_view, market_view, markets_view, stats_view
 from percolator.auth import tokens
@@ -36,7 +37,6 @@ from percolator.jetstream.dialer import Dialer
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.publisher import Publisher
 from percolator.jetstream.replay import Replay
-from percolator.metrics import Metrics, Sources
 from percolator.rejections import Rejections
 from percolator.routes import Routes
 from percolator.stats import Stats

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from percolator.metrics import MAX_SLABS, OTHER
+from percolator.app.metrics import MAX_SLABS, OTHER
 from tests.client import close_frame
 from tests.gateway import Gateway, eventually
 from tests.integration.conftest import StartGateway
