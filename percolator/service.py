@@ -17,6 +17,7 @@ from percolator.app import descriptors, recording
 from percolator.app.intake import Intake
 from percolator.app.metrics import Metrics, Sources
 from percolator.app.replayer import Backfill
+from percolator.app.routes import Routes
 from percolator.app.views import Data, health_view, market_view, markets_view, stats_view
 from percolator.auth import tokens
 from percolator.broker import Broker
@@ -38,7 +39,6 @@ from percolator.jetstream.feed import Feed
 from percolator.jetstream.publisher import Publisher
 from percolator.jetstream.replay import Replay
 from percolator.rejections import Rejections
-from percolator.routes import Routes
 from percolator.stats import Stats
 
 CLIENTS_SHARE = 0.8

@@ -16,6 +16,7 @@ from websockets.frames import Opcode
 
 from percolator.app.intake import Intake
 from percolator.app.metrics import Metrics, Sources
+from percolator.app.routes import Routes
 from percolator.app.views import market_view, markets_view
 from percolator.auth.tokens import Verifier, mint
 from percolator.config.settings import Settings
@@ -28,7 +29,6 @@ from percolator.gateway.admission import Guard
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.server import Gateway, Limits
-from percolator.routes import Routes
 from percolator.stats import Stats
 from tests.gateway import what_is_held
 
