@@ -16,11 +16,11 @@ from percolator import histogram
 from percolator.app import descriptors, recording
 from percolator.app.intake import Intake
 from percolator.app.metrics import Metrics, Sources
+from percolator.app.nats_source import Broker
 from percolator.app.replayer import Backfill
 from percolator.app.routes import Routes
 from percolator.app.views import Data, health_view, market_view, markets_view, stats_view
 from percolator.auth import tokens
-from percolator.broker import Broker
 from percolator.config.settings import Settings
 from percolator.errors import NatsError
 from percolator.fanout.hub import Hub

@@ -7,7 +7,7 @@ from typing import Any
 from nats.aio.client import Client
 from pydantic_core import to_json
 
-from percolator.broker import DEFAULT_NATS
+from percolator.app.nats_source import DEFAULT_NATS
 from percolator.config.settings import Settings, load
 from percolator.errors import EventError, NatsUnreachableError
 from percolator.jetstream.connect import NatsAddress, connect
