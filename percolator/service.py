@@ -17,6 +17,7 @@ from percolator.app import descriptors, recording
 from percolator.app.intake import Intake
 from percolator.app.metrics import Metrics, Sources
 from percolator.app.nats_source import Broker
+from percolator.app.rejections import Rejections
 from percolator.app.replayer import Backfill
 from percolator.app.routes import Routes
 from percolator.app.views import Data, health_view, market_view, markets_view, stats_view
@@ -38,7 +39,6 @@ from percolator.jetstream.dialer import Dialer
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.publisher import Publisher
 from percolator.jetstream.replay import Replay
-from percolator.rejections import Rejections
 from percolator.stats import Stats
 
 CLIENTS_SHARE = 0.8
