@@ -1,6 +1,6 @@
 """percolator: the market-data gateway for perp exchanges.
 
-NATS JetStream in, WebSocket out. `percolator.service` is the composition root;
+NATS JetStream in, WebSocket out. `percolator.app.service` is the composition root;
 `percolator.client` is the client for Python programs.
 """
 

@@ -12,10 +12,10 @@ from typing import Any
 import nats
 from nats.aio.client import Client as NatsClient
 
+from percolator.app.service import Addresses, Service
 from percolator.config.settings import Settings
 from percolator.jetstream.publisher import Publisher
 from percolator.model.events import Kind, subject_of
-from percolator.service import Addresses, Service
 from tests.client import PATIENCE, Client, Message, upgrade
 
 POLL_SECONDS = 0.005

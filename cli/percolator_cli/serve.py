@@ -17,7 +17,7 @@ from percolator_cli.command import examples, single
 from percolator_cli.flags import with_settings
 
 if TYPE_CHECKING:
-    from percolator.service import Addresses, Service
+    from percolator.app.service import Addresses, Service
 
 EXIT_CODES = {signal.SIGTERM: 0, signal.SIGINT: 130}
 """What stops the gateway, and how the process then ends."""
@@ -41,7 +41,7 @@ def serve(
     """
     settings = load(flags).settings
     logs.configure(settings.log_level, settings.log_format)
-    from percolator.service import Service  # noqa: PLC0415 - all of the service, for this alone
+    from percolator.app.service import Service  # noqa: PLC0415 - all of the service, for this alone
 
     interruptible()
     raise typer.Exit(asyncio.run(_serve(Service, settings, demo=demo)))

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
+from percolator.app.service import Service
 from percolator.fanout.session import ClientSession
-from percolator.service import Service
 from tests.gateway import Gateway, eventually
 
 
