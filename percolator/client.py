@@ -37,7 +37,7 @@ REQUEST_CHARS = 3_000
 HOPELESS = frozenset({"invalid_message", "invalid_channel", "unauthorized", "channel_limit"})
 """Errors that another try would only meet again."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +239,7 @@ class _Follower:
         try:
             event = validate(kind, message["slab"], message)
         except EventError:
-            log.warning("the gateway sent an event that is none, at seq %d", seq)
+            logger.warning("the gateway sent an event that is none, at seq %d", seq)
             return missing
         update = Update(channel, seq, prev, event, message.get("snapshot", False))
         return [*missing, update]
@@ -262,7 +262,7 @@ def _heed(message: dict[str, Any]) -> None:
     error = RequestError(message["code"], message["message"], message.get("channel"))
     if error.code in HOPELESS:
         raise error
-    log.warning("the gateway says: %s", error)
+    logger.warning("the gateway says: %s", error)
 
 
 def _parts(channels: list[str]) -> list[list[str]]:

@@ -7,7 +7,7 @@ import resource
 SPARE = 128
 """Left free for NATS, files, and sockets that are on their way in or out."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def take(wanted: int) -> int:
@@ -22,7 +22,7 @@ def take(wanted: int) -> int:
     if soft == resource.RLIM_INFINITY:
         return wanted + SPARE
     if soft < wanted + SPARE:
-        log.warning(
+        logger.warning(
             "max_connections is %d, but the system gives this process %d file descriptors: "
             "raise its limit (ulimit -n) or lower the setting",
             wanted,

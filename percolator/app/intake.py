@@ -16,7 +16,7 @@ LOGS_PER_SECOND = 1.0
 LOG_BURST = 10
 SHOWN = 64
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Intake:
@@ -77,7 +77,8 @@ class Intake:
         self._report(seq, subject, error.reason)
         if self._logs.take(self._clock()):
             shown = payload[:SHOWN]
-            log.warning("event %d on %.80s rejected: %s; it starts %r", seq, subject, error, shown)
+            text = "event %d on %.80s rejected: %s; it starts %r"
+            logger.warning(text, seq, subject, error, shown)
 
 
 def _named(subject: str) -> tuple[Kind, str] | None:

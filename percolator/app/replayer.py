@@ -28,7 +28,7 @@ PAUSE_SECONDS = 0.1
 TRIES = 20
 """So often in a row a NATS that is there may refuse, or not answer."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Source(Protocol):
@@ -79,7 +79,7 @@ class Backfill:
         self._tasks.discard(task)
         self.running -= 1
         if not task.cancelled() and (error := task.exception()):
-            log.error("a replay failed", exc_info=error)
+            logger.error("a replay failed", exc_info=error)
 
     def _release(self, cursor: Cursor, histories: Iterable[History]) -> None:
         for history in histories:
@@ -140,7 +140,7 @@ class Channel:
                 # Nothing is lost because NATS is away: that is no failure, however long it takes.
                 failures += self._source.connected
                 if failures >= TRIES:
-                    log.warning("a replay ended with a gap: %s", error)
+                    logger.warning("a replay ended with a gap: %s", error)
                     return
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue

@@ -46,7 +46,7 @@ CLIENTS_SHARE = 0.8
 LEAST_SECONDS = 0.25
 """For each of the two, where the clients have taken it all."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class Service:
         drain = self.settings.drain_seconds
         until = self._clock() + drain
         if began := self.feed is not None and self.feed.loaded:
-            log.info("shutting down: %d clients are to go", self.guard.admission.total)
+            logger.info("shutting down: %d clients are to go", self.guard.admission.total)
         await self.gateway.stop(drain * CLIENTS_SHARE)
         self.pacer.stop()
         await self.backfill.stop()
@@ -168,7 +168,7 @@ class Service:
         await self.rejections.stop()
         await self._broker.stop(max(until - self._clock(), LEAST_SECONDS))
         if began:
-            log.info("shut down")
+            logger.info("shut down")
 
     # The parts.
 

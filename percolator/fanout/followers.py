@@ -18,7 +18,7 @@ Push = Callable[[bytes], int]
 
 _BY_ORDER = itemgetter(0)
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 TURN_BYTES = 32 * 1024 * 1024
 """A group gets at most this much in one turn, over all its members: so that a turn stays short."""
@@ -171,5 +171,5 @@ def _send(outlet: Outlet, data: bytes) -> None:
     try:
         outlet.send(data)
     except Exception:
-        log.exception("a client cannot be written to, and is cut off")
+        logger.exception("a client cannot be written to, and is cut off")
         outlet.terminate()

@@ -19,7 +19,7 @@ FREE_CODES = 3_000
 LOG_SECONDS = 10.0
 """Refusals are logged together, so often at the most: clients cause them."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Guard:
@@ -109,4 +109,4 @@ class Guard:
         if news:
             self._logged = so_far
             text = ", ".join(f"{count:,} ({reason})" for reason, count in news.most_common())
-            log.warning("refused: %s", text)
+            logger.warning("refused: %s", text)

@@ -38,7 +38,7 @@ ABNORMAL = 1006
 """What a close is counted as where no close frame was seen."""
 
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _LOGGER = logging.getLogger("percolator.websockets")
 _LOGGER.setLevel(logging.ERROR)  # websockets reports each handshake at INFO
 
@@ -127,7 +127,7 @@ class Connection(asyncio.Protocol):
         try:
             self._take(data)
         except Exception:
-            log.exception("a connection is closed for a fault of ours")
+            logger.exception("a connection is closed for a fault of ours")
             if self.state is State.HEAD:
                 self._answer(responses.internal_error())
             else:

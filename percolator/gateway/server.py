@@ -40,7 +40,7 @@ SPREAD_SECONDS_EACH = 0.005
 LONGEST_SPREAD_SECONDS = 5.0
 """They are asked to come back over so much time: what their handshakes take, several times over."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Guard(Protocol):
@@ -171,7 +171,7 @@ class Gateway:
             self._server.close()
         left = sum(each.upgraded for each in self.connections)
         if left:
-            log.info("%d clients have not closed in time and are cut off", left)
+            logger.info("%d clients have not closed in time and are cut off", left)
         for connection in list(self.connections):
             connection.terminate()
         if self._sweeps is not None:
@@ -190,7 +190,7 @@ class Gateway:
     def _say_full(self) -> None:
         if not self._full:
             self._full = True
-            log.warning(
+            logger.warning(
                 "all %d sockets that the file descriptors allow are taken, and new ones are "
                 "refused: raise the limit (ulimit -n) or lower max_connections",
                 len(self.connections),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from percolator.errors import SettingsError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Certificate:
@@ -26,10 +26,10 @@ class Certificate:
         try:
             self._load()  # a pair that does not fit would leave half of itself in the context
         except SettingsError as error:
-            log.error("the TLS certificate stays as it is: %s", error)  # noqa: TRY400 - it says why
+            logger.error("the TLS certificate stays as it is: %s", error)  # noqa: TRY400 - it says why
             return
         self._load_into(self.context)
-        log.info("the TLS certificate was read again from %s", self._cert)
+        logger.info("the TLS certificate was read again from %s", self._cert)
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

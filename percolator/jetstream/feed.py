@@ -42,7 +42,7 @@ PATIENCE = 10_000
 
 TROUBLES = (Trouble, NatsError, nats.errors.Error, JetStreamError)
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
@@ -151,14 +151,14 @@ class Feed:
                     raise
                 self._note(error)
             except Exception as error:
-                log.exception("feed: an error that nobody foresaw")
+                logger.exception("feed: an error that nobody foresaw")
                 self._note(error)
             await self._pause()
 
     def _note(self, error: Exception) -> None:
         self._failures += 1
         self.trouble = str(error) or type(error).__name__
-        log.warning("feed: %s; reading on after seq %d", self.trouble, self.seq)
+        logger.warning("feed: %s; reading on after seq %d", self.trouble, self.seq)
 
     async def _pause(self) -> None:
         heed_cancellation()
@@ -297,7 +297,8 @@ class Feed:
         try:
             self._sink.take(seq, subject, payload)
         except Exception:
-            log.exception("feed: event %d could not be taken; its channel goes on after a gap", seq)
+            text = "feed: event %d could not be taken; its channel goes on after a gap"
+            logger.exception(text, seq)
             self._sink.lose(seq + 1, frozenset({subject}))
         self._life.move(seq, time)
         self.stream_seq = max(self.stream_seq, seq)
@@ -310,7 +311,7 @@ class Feed:
     def _look_around(self) -> None:
         """See whether everything that was there at the start has been handed on."""
         if not self.ready.is_set() and self._target is not None and self.seq >= self._target:
-            log.info("feed: state loaded up to seq %d", self.seq)
+            logger.info("feed: state loaded up to seq %d", self.seq)
             self.ready.set()
 
 

@@ -18,7 +18,7 @@ from percolator.jetstream.direct import Stored, ask_leader, direct_get
 PAGE = 500
 REQUESTS_AT_ONCE = 64
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Loss(NamedTuple):
@@ -84,7 +84,7 @@ async def suspects(
     looks = await asyncio.gather(*(look(*item) for item in last_seqs.items()))
     found = dict(suspect for suspect in looks if suspect is not None)
     text = "the stream has dropped events after seq %d; %d channels may have lost some"
-    log.warning(text, after, len(found))
+    logger.warning(text, after, len(found))
     return found
 
 

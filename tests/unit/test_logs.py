@@ -25,7 +25,7 @@ def lines() -> Iterator[io.StringIO]:
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
-log = logging.getLogger("percolator.somewhere")
+logger = logging.getLogger("percolator.somewhere")
 
 
 def fail(text: str) -> None:
@@ -36,7 +36,7 @@ def fail(text: str) -> None:
 def test_a_line_for_people_has_time_level_and_message(lines: io.StringIO) -> None:
     """In the time of the place, with no name of a module."""
     logs.configure("info", "text", lines)
-    log.info("state loaded up to seq %d", 5)
+    logger.info("state loaded up to seq %d", 5)
     date, clock, level, message = lines.getvalue().split(maxsplit=3)
     assert (len(date), len(clock), level) == (10, 12, "info")
     assert message == "state loaded up to seq 5\n"
@@ -48,7 +48,7 @@ def test_a_line_for_programs_is_one_json_object(lines: io.StringIO) -> None:
     try:
         fail("two\nlines")
     except ValueError:
-        log.exception("it failed")
+        logger.exception("it failed")
     (line,) = lines.getvalue().splitlines()
     fields = json.loads(line)
     assert fields["time"].endswith("+00:00")
@@ -63,7 +63,7 @@ def test_a_trace_stands_below_the_line_for_people(lines: io.StringIO) -> None:
     try:
         fail("why")
     except ValueError:
-        log.exception("it failed")
+        logger.exception("it failed")
     first, *_, last = lines.getvalue().splitlines()
     assert first.endswith("error   it failed")
     assert last == "ValueError: why"
@@ -84,7 +84,7 @@ def test_less_than_the_level_is_not_logged(
     """And of libraries only what is a warning."""
     logs.configure(level, "json", lines)
     for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
-        log.log(number, "a line")
+        logger.log(number, "a line")
     logging.getLogger("nats").info("chatter")
     assert [json.loads(line)["level"] for line in lines.getvalue().splitlines()] == shown
 
@@ -93,7 +93,7 @@ def test_less_than_the_level_is_not_logged(
 def test_nobody_makes_a_line_of_their_own(form: str, lines: io.StringIO) -> None:
     """Line ends and escapes of a terminal come out as text."""
     logs.configure("info", form, lines)
-    log.info("subject %s", "a\nb\r\x1b[31mred\u2028\x00")
+    logger.info("subject %s", "a\nb\r\x1b[31mred\u2028\x00")
     (line,) = lines.getvalue().splitlines()
     assert "\x1b" not in line
     assert "\x00" not in line
@@ -104,14 +104,14 @@ def test_a_token_does_not_get_through(form: str, lines: io.StringIO) -> None:
     """Should anybody ever log one, in whatever guise."""
     logs.configure("info", form, lines)
     token = jwt.encode({"exp": 1}, "s" * 32, algorithm="HS256")
-    log.info("token %s", token)
-    log.info("GET /ws?token=%s HTTP/1.1", "hunter2")
-    log.info("GET /ws?a=b&token=%s&c=d", "hunter2")
-    log.info("Authorization: Bearer %s", "hunter2")
+    logger.info("token %s", token)
+    logger.info("GET /ws?token=%s HTTP/1.1", "hunter2")
+    logger.info("GET /ws?a=b&token=%s&c=d", "hunter2")
+    logger.info("Authorization: Bearer %s", "hunter2")
     try:
         fail(token)
     except ValueError:
-        log.exception("failed with %s", token)
+        logger.exception("failed with %s", token)
     assert "hunter2" not in lines.getvalue()
     assert "(token)" in lines.getvalue()
     for part in token.split("."):
