@@ -32,7 +32,7 @@ from percolator.gateway.admission import Guard
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.pacer import Pacer
-from percolator.gateway.server import Gateway, Limits
+from percolator.gateway.server import Limits, Server
 from percolator.histogram import Histogram
 from percolator.jetstream.connect import connect
 from percolator.jetstream.dialer import Dialer
@@ -172,7 +172,7 @@ class Service:
 
     # The parts.
 
-    def _make_gateway(self, clock: Callable[[], float]) -> Gateway:
+    def _make_gateway(self, clock: Callable[[], float]) -> Server:
         settings = self.settings
         context = SessionContext(
             hub=self.hub,
@@ -192,7 +192,7 @@ class Service:
             verify = partial(self.guard.verify, connection.address)
             return ClientSession(context, connection, verify, token)
 
-        return Gateway(
+        return Server(
             guard=self.guard,
             traffic=self.stats,
             heartbeat=self.heartbeat,

@@ -14,7 +14,7 @@ from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog, Position
 from percolator.fanout.replay_buffer import History
 from percolator.stats import Stats
 
-Push = Callable[[bytes], int]
+TrySend = Callable[[bytes], int]
 
 _BY_ORDER = itemgetter(0)
 
@@ -24,11 +24,11 @@ TURN_BYTES = 32 * 1024 * 1024
 """A group gets at most this much in one turn, over all its members: so that a turn stays short."""
 
 
-class Outlet(Protocol):
+class Writer(Protocol):
     """The way to a client."""
 
     @property
-    def push(self) -> Push | None:
+    def try_send(self) -> TrySend | None:
         """Gives bytes to the kernel at once, and says how many it took; raises OSError.
 
         None while anything waits in the buffer, which would come too late then, and where there is
@@ -97,11 +97,11 @@ class Cursor(Follower):
     its own. A `blocked` one has a full buffer: it is *behind*, and owed nothing until it drains.
     """
 
-    __slots__ = ("blocked", "group", "held", "outlet", "slabs")
+    __slots__ = ("blocked", "group", "held", "slabs", "writer")
 
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, writer: Writer) -> None:
         super().__init__({})
-        self.outlet = outlet
+        self.writer = writer
         self.group: Group | None = None
         self.blocked = False
         self.held: dict[LosslessLog, History] = {}
@@ -121,18 +121,18 @@ class Cursor(Follower):
         """Write to this client; cut it off where that fails: it has not got what it was owed."""
         stats.messages_sent += messages
         stats.bytes_sent += len(data)
-        _send(self.outlet, data)
+        _send(self.writer, data)
 
 
 class Group(Follower):
     """All clients with the same channels that stand at the same place."""
 
-    __slots__ = ("_outlets", "members")
+    __slots__ = ("_writers", "members")
 
     def __init__(self, positions: dict[ChannelLog, Position]) -> None:
         super().__init__(positions)
         self.members: dict[Cursor, None] = {}
-        self._outlets: list[Outlet] | None = None
+        self._writers: list[Writer] | None = None
 
     def add(self, cursor: Cursor) -> None:
         """Take in a client that stands where the group stands."""
@@ -140,36 +140,36 @@ class Group(Follower):
         cursor.group = self
         cursor.positions = self.positions
         self.members[cursor] = None
-        self._outlets = None
+        self._writers = None
 
     def remove(self, cursor: Cursor) -> None:
         """Let a client go; also while `deliver` walks the list that it took."""
         del self.members[cursor]
-        self._outlets = None
+        self._writers = None
 
     def deliver(self, data: bytes, messages: int, stats: Stats) -> None:
         """Write the same bytes to each member, past its buffer where that is empty."""
-        outlets = self._outlets
-        if outlets is None:
-            outlets = self._outlets = [cursor.outlet for cursor in self.members]
+        writers = self._writers
+        if writers is None:
+            writers = self._writers = [cursor.writer for cursor in self.members]
         size = len(data)
-        stats.messages_sent += messages * len(outlets)
-        stats.bytes_sent += size * len(outlets)
-        for outlet in outlets:
+        stats.messages_sent += messages * len(writers)
+        stats.bytes_sent += size * len(writers)
+        for writer in writers:
             taken = 0
             try:
-                push = outlet.push
-                if push is not None and (taken := push(data)) == size:
+                try_send = writer.try_send
+                if try_send is not None and (taken := try_send(data)) == size:
                     continue
             except OSError:
                 pass  # the kernel's buffer is full, or the line dead: `send` sees to either
-            _send(outlet, data[taken:])
+            _send(writer, data[taken:])
 
 
-def _send(outlet: Outlet, data: bytes) -> None:
+def _send(writer: Writer, data: bytes) -> None:
     """Send to one client; one that this fails for has not got what it was owed, and is cut off."""
     try:
-        outlet.send(data)
+        writer.send(data)
     except Exception:
         logger.exception("a client cannot be written to, and is cut off")
-        outlet.terminate()
+        writer.terminate()

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from percolator.errors import RequestError
 from percolator.fanout.book import Clock
-from percolator.fanout.followers import Cursor, Outlet
+from percolator.fanout.followers import Cursor, Writer
 from percolator.fanout.hub import Hub, Start
 from percolator.fanout.log import LosslessLog
 from percolator.model import messages
@@ -42,7 +42,7 @@ Verify = Callable[[str], Grant | None]
 """Says what a token allows; None where it is not valid."""
 
 
-class Wire(Outlet, Protocol):
+class ClientConnection(Writer, Protocol):
     """What a session needs of its connection."""
 
     def reply(self, data: bytes) -> None:
@@ -74,13 +74,20 @@ class ClientSession:
     """One client of the hub."""
 
     __slots__ = (
-        "_bucket", "_context", "_cursor", "_grant", "_refusals", "_token", "_verify", "_wire",
+        "_bucket",
+        "_connection",
+        "_context",
+        "_cursor",
+        "_grant",
+        "_refusals",
+        "_token",
+        "_verify",
     )  # fmt: skip
 
     def __init__(
         self,
         context: SessionContext,
-        wire: Wire,
+        connection: ClientConnection,
         verify: Verify | None = None,
         token: str | None = None,
     ) -> None:
@@ -89,8 +96,8 @@ class ClientSession:
         self._token = token
         self._grant: Grant | None = None
         self._context = context
-        self._wire = wire
-        self._cursor = Cursor(wire)
+        self._connection = connection
+        self._cursor = Cursor(connection)
         self._bucket = TokenBucket(
             context.messages_per_second, context.message_burst, context.clock()
         )
@@ -103,7 +110,7 @@ class ClientSession:
         token, self._token = self._token, None
         if self._verify is not None:
             until = self._context.clock() + AUTH_SECONDS
-            self._wire.end_at(until, messages.CLOSE_UNAUTHENTICATED)
+            self._connection.end_at(until, messages.CLOSE_UNAUTHENTICATED)
             if token:
                 self._authenticate(token, None)
 
@@ -121,12 +128,12 @@ class ClientSession:
             else:
                 self._reply(messages.error(_rate_limited(), command.id))
         if self._refusals >= MAX_REFUSALS:
-            self._wire.close(messages.CLOSE_RATE)
+            self._connection.close(messages.CLOSE_RATE)
 
     def counted(self) -> None:
         """Count a ping or a fragment as a message: it costs as much."""
         if not self._allow() and self._refusals >= MAX_REFUSALS:
-            self._wire.close(messages.CLOSE_RATE)
+            self._connection.close(messages.CLOSE_RATE)
 
     def blocked(self) -> None:
         """Take note that the buffer is full."""
@@ -171,7 +178,7 @@ class ClientSession:
         self._grant = grant
         context = self._context
         left = grant.expires - context.wall() / 1_000
-        self._wire.end_at(context.clock() + left, messages.CLOSE_EXPIRED)
+        self._connection.end_at(context.clock() + left, messages.CLOSE_EXPIRED)
         reading = [log.channel for log in (*self._cursor.positions, *self._cursor.held)]
         errors = []
         for channel in reading:
@@ -209,7 +216,7 @@ class ClientSession:
         if held:
             context.backfill(self._cursor, held, left)
         if not self._cursor.slabs and any(error.code == "slab_limit" for error in errors):
-            self._wire.close(messages.CLOSE_SLAB)
+            self._connection.close(messages.CLOSE_SLAB)
 
     def _unsubscribe(self, command: messages.Unsubscribe) -> None:
         done, errors = [], list(command.errors)
@@ -234,7 +241,7 @@ class ClientSession:
     def _reply(self, data: bytes, messages: int = 1) -> None:
         self._context.stats.messages_sent += messages
         self._context.stats.bytes_sent += len(data)
-        self._wire.reply(data)
+        self._connection.reply(data)
 
 
 def _unauthorized(channel: str | None = None) -> RequestError:

@@ -20,7 +20,7 @@ from websockets.server import ServerProtocol
 
 from percolator.gateway import responses
 from percolator.gateway.messages import Messages
-from percolator.gateway.ports import Doors, Session
+from percolator.gateway.ports import ConnectionHost, Session
 from percolator.model import messages
 
 MAX_HEAD_BYTES = 8_192
@@ -56,15 +56,30 @@ class Connection(asyncio.Protocol):
     """One socket, from accept to the end."""
 
     __slots__ = (
-        "_doors", "_ending", "_ends_at", "_head", "_ignored", "_messages", "_protocol", "_raw",
-        "_session", "address", "admitted", "deadline", "peer", "push", "state", "token",
-        "transport", "upgraded",
+        "_ending",
+        "_ends_at",
+        "_head",
+        "_host",
+        "_ignored",
+        "_messages",
+        "_protocol",
+        "_raw",
+        "_session",
+        "address",
+        "admitted",
+        "deadline",
+        "peer",
+        "state",
+        "token",
+        "transport",
+        "try_send",
+        "upgraded",
     )  # fmt: skip
 
     transport: asyncio.Transport
 
-    def __init__(self, doors: Doors) -> None:
-        self._doors = doors
+    def __init__(self, host: ConnectionHost) -> None:
+        self._host = host
         self._protocol: ServerProtocol | None = None
         self._session: Session | None = None
         self._head = b""
@@ -79,12 +94,12 @@ class Connection(asyncio.Protocol):
         """True while it holds a place."""
         self.token: str | None = None
         """What the request said who it is, until the session has taken it."""
-        self.deadline: float | None = doors.clock() + HEAD_SECONDS
+        self.deadline: float | None = host.clock() + HEAD_SECONDS
         """For what it has to do next: ask, speak, close."""
         self._ends_at: float | None = None
         self._ending = messages.CLOSE_SILENT
         self._raw: Callable[[bytes], int] | None = None
-        self.push: Callable[[bytes], int] | None = None
+        self.try_send: Callable[[bytes], int] | None = None
         """The socket's own `send`, for as long as nothing waits in the transport's buffer."""
 
     @property
@@ -108,7 +123,7 @@ class Connection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)  # uvloop's do not say that they are
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
-        if not self._doors.arrived(self):
+        if not self._host.connection_made(self):
             self.transport.abort()
             return
         sock = transport.get_extra_info("socket")
@@ -116,14 +131,14 @@ class Connection(asyncio.Protocol):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
         if not transport.get_extra_info("sslcontext"):
             self._raw = getattr(getattr(sock, "_sock", None), "send", None)
-        most = self._doors.max_buffered_bytes
+        most = self._host.max_buffered_bytes
         if most is not None:
             # One write is at most half of the limit, so that the two together never exceed it.
             self.transport.set_write_buffer_limits(high=most // 2, low=most // 8)
 
     def data_received(self, data: bytes) -> None:
         """Take what came in. A fault of ours ends this connection, and no other."""
-        self._doors.traffic.bytes_received += len(data)
+        self._host.traffic.bytes_received += len(data)
         try:
             self._take(data)
         except Exception:
@@ -160,7 +175,7 @@ class Connection(asyncio.Protocol):
         if self.state is not State.GONE:
             self._end_session()
             self.state = State.GONE
-            self._doors.left(self)
+            self._host.connection_lost(self)
             self._protocol = None
 
     # What the gateway and the session ask for.
@@ -168,13 +183,13 @@ class Connection(asyncio.Protocol):
     def send(self, data: bytes) -> None:
         """Write frames, as they are."""
         self.transport.write(data)
-        self.push = None if self.transport.get_write_buffer_size() else self._raw
+        self.try_send = None if self.transport.get_write_buffer_size() else self._raw
 
     def reply(self, data: bytes) -> None:
         """Write an answer; a client that asks and does not read is cut off."""
         if self.transport.is_closing():
             return  # cut off before all of its questions in one read were answered
-        most = self._doors.max_buffered_bytes
+        most = self._host.max_buffered_bytes
         if most is not None and self.transport.get_write_buffer_size() + len(data) > most:
             self.terminate()
         else:
@@ -209,7 +224,7 @@ class Connection(asyncio.Protocol):
         """End what has taken too long, or was to end now."""
         ends_at, self._ends_at, self.deadline = self._ends_at, None, None
         if self.state is State.OPEN:
-            due = ends_at is not None and ends_at <= self._doors.clock()
+            due = ends_at is not None and ends_at <= self._host.clock()
             self.close(self._ending if due else messages.CLOSE_SILENT)
         else:
             self.terminate()
@@ -232,7 +247,7 @@ class Connection(asyncio.Protocol):
         return head[end:]
 
     def _upgrade(self, head: bytes) -> None:
-        size = self._doors.max_message_bytes
+        size = self._host.max_message_bytes
         ws = ServerProtocol(max_size=size, logger=_LOGGER)
         ws.receive_data(head)
         requests = ws.events_received()
@@ -240,11 +255,11 @@ class Connection(asyncio.Protocol):
             self._answer(responses.malformed(head))
             return
         request = requests[0]
-        response = self._doors.requested(self, request) or ws.accept(request)
+        response = self._host.process_request(self, request) or ws.accept(request)
         if response.status_code != responses.SWITCHING:
             self._answer(response)
             return
-        session = self._doors.admit(self)
+        session = self._host.admit(self)
         ws.send_response(response)
         self._protocol = ws
         self.state = State.OPEN
@@ -292,7 +307,7 @@ class Connection(asyncio.Protocol):
         assert self._session is not None
         match frame.opcode:
             case Opcode.PONG:
-                self._doors.heartbeat.pong(self, bytes(frame.data))
+                self._host.heartbeat.pong(self, bytes(frame.data))
             case Opcode.PING:
                 self._session.counted()
             case Opcode.TEXT | Opcode.BINARY | Opcode.CONT:
@@ -308,7 +323,7 @@ class Connection(asyncio.Protocol):
         if message is None:
             self._session.counted()
             return
-        self._doors.traffic.messages_received += 1
+        self._host.traffic.messages_received += 1
         self.deadline = None  # it has spoken in time
         self._session.received(message, text=self._messages.text)
 
@@ -331,14 +346,14 @@ class Connection(asyncio.Protocol):
 
     def _begin_closing(self) -> None:
         self.state = State.CLOSING
-        self.deadline = self._doors.clock() + CLOSE_SECONDS
+        self.deadline = self._host.clock() + CLOSE_SECONDS
         self._ends_at = None
         self._end_session()
 
     def _finish(self) -> None:
         """Send what is left, then the end of our side; the other side's is waited for, bounded."""
         self.state = State.CLOSING
-        self.deadline = self._doors.clock() + CLOSE_SECONDS
+        self.deadline = self._host.clock() + CLOSE_SECONDS
         try:
             if self.transport.can_write_eof():
                 self.transport.write_eof()
@@ -352,4 +367,4 @@ class Connection(asyncio.Protocol):
         session, self._session = self._session, None
         if session is not None:
             session.closed()
-            self._doors.heartbeat.forget(self)
+            self._host.heartbeat.forget(self)

@@ -18,7 +18,7 @@ PONG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.
 _STAMP = struct.Struct("!d")
 
 
-class Beating(Protocol):
+class Pingable(Protocol):
     """What the heartbeat needs of a connection."""
 
     @property
@@ -41,18 +41,18 @@ class Heartbeat:
         self._clock = clock
         self._interval = interval
         self._timeout = timeout
-        self._turns: deque[Beating] = deque()
-        self._owed: dict[Beating, float] = {}
-        self._overdue: deque[tuple[float, Beating]] = deque()
+        self._turns: deque[Pingable] = deque()
+        self._owed: dict[Pingable, float] = {}
+        self._overdue: deque[tuple[float, Pingable]] = deque()
         self._share = 0.0
         self._at = clock()
 
-    def add(self, connection: Beating) -> None:
+    def add(self, connection: Pingable) -> None:
         """Ping this one too, for as long as it is open."""
         if self._interval:
             self._turns.append(connection)
 
-    def pong(self, connection: Beating, payload: bytes) -> None:
+    def pong(self, connection: Pingable, payload: bytes) -> None:
         """Take a pong; one that answers no ping of ours says nothing."""
         sent = self._owed.get(connection)
         if sent is None or payload != _STAMP.pack(sent):
@@ -63,7 +63,7 @@ class Heartbeat:
         bucket = next((i for i, most in enumerate(PONG_BUCKETS) if took <= most), len(PONG_BUCKETS))
         self.pongs[bucket] += 1
 
-    def forget(self, connection: Beating) -> None:
+    def forget(self, connection: Pingable) -> None:
         """Expect nothing more of one that is gone."""
         self._owed.pop(connection, None)
 
@@ -93,7 +93,7 @@ class Heartbeat:
                 self._ping(connection, now, frame)
         self._share %= 1
 
-    def _ping(self, connection: Beating, now: float, frame: bytes) -> None:
+    def _ping(self, connection: Pingable, now: float, frame: bytes) -> None:
         if connection in self._owed:
             return  # it may answer the last ping only, and it is the first that we wait for
         connection.send(frame)

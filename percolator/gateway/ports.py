@@ -41,7 +41,7 @@ class Traffic(Protocol):
     bytes_received: int
 
 
-class Doors(Protocol):
+class ConnectionHost(Protocol):
     """What a connection needs of its gateway."""
 
     traffic: Traffic
@@ -50,14 +50,14 @@ class Doors(Protocol):
     max_message_bytes: int | None
     max_buffered_bytes: int | None
 
-    def arrived(self, connection: "Connection") -> bool:
+    def connection_made(self, connection: "Connection") -> bool:
         """Take a new socket in; False where there is no room for it."""
 
-    def requested(self, connection: "Connection", request: Request) -> Response | None:
+    def process_request(self, connection: "Connection", request: Request) -> Response | None:
         """Answer a plain request, or refuse an upgrade; None lets the upgrade go on."""
 
     def admit(self, connection: "Connection") -> Session | messages.Close:
         """Reserve a place and give the session to talk to, or say why there is none."""
 
-    def left(self, connection: "Connection") -> None:
+    def connection_lost(self, connection: "Connection") -> None:
         """Give back everything that the connection held."""

@@ -82,7 +82,7 @@ class Limits:
     """All sockets together; past that the one that has been longest about its request head goes."""
 
 
-class Gateway:
+class Server:
     """All connections of one listening socket. The gateway is what they call their doors."""
 
     def __init__(
@@ -198,7 +198,7 @@ class Gateway:
 
     # What connections ask of it.
 
-    def arrived(self, connection: Connection) -> bool:
+    def connection_made(self, connection: Connection) -> bool:
         """Take a new socket in; where all places are taken, the slowest to ask loses its own."""
         if len(self.connections) >= self._limits.max_sockets:
             self._guard.refused("sockets")
@@ -211,7 +211,7 @@ class Gateway:
         self.connections[connection] = self._asking[connection] = None
         return True
 
-    def requested(self, connection: Connection, request: Request) -> Response | None:
+    def process_request(self, connection: Connection, request: Request) -> Response | None:
         """Answer a plain request, or refuse an upgrade; None lets the upgrade go on."""
         self._asking.pop(connection, None)
         path = request.path.partition("?")[0]
@@ -249,7 +249,7 @@ class Gateway:
         self.heartbeat.add(connection)
         return self._open_session(connection)
 
-    def left(self, connection: Connection) -> None:
+    def connection_lost(self, connection: Connection) -> None:
         """Give back everything that the connection held."""
         self.connections.pop(connection, None)
         self._asking.pop(connection, None)

@@ -15,7 +15,7 @@ from percolator.config.settings import Settings
 from percolator.gateway.admission import Guard
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
-from percolator.gateway.server import Gateway, Limits
+from percolator.gateway.server import Limits, Server
 from percolator.stats import Stats
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -49,12 +49,12 @@ class EchoSession:
         """Nothing is to be given back."""
 
 
-def echo_gateway(max_buffered_bytes: int | None = None) -> Gateway:
+def echo_gateway(max_buffered_bytes: int | None = None) -> Server:
     """Make a gateway whose sessions echo; None never cuts off a client that does not read."""
     clock = asyncio.get_running_loop().time
     stats = Stats(clock())
     unlimited = Settings(max_connections=0, max_connections_per_ip=0, attempts_per_second=0)
-    return Gateway(
+    return Server(
         guard=Guard(unlimited, stats, clock),
         traffic=stats,
         heartbeat=Heartbeat(clock, interval=0, timeout=0),

@@ -28,7 +28,7 @@ from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway.admission import Guard
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
-from percolator.gateway.server import Gateway, Limits
+from percolator.gateway.server import Limits, Server
 from percolator.stats import Stats
 from tests.gateway import what_is_held
 
@@ -152,7 +152,7 @@ class Bench:
         for log in logs:
             self.hub.release(cursor, cursor.held[log])
 
-    def _make_gateway(self) -> Gateway:
+    def _make_gateway(self) -> Server:
         settings = self.settings
         context = SessionContext(
             hub=self.hub,
@@ -175,7 +175,7 @@ class Bench:
                 connection.token,
             )
 
-        return Gateway(
+        return Server(
             guard=self.guard,
             traffic=self.stats,
             heartbeat=self.heartbeat,

@@ -20,7 +20,7 @@ def peer_of(gateway: Gateway) -> Connection:
 
 def goes_past_the_buffer(gateway: Gateway) -> bool:
     """Whether the client that came last is sent events right by its socket."""
-    return peer_of(gateway).push is not None
+    return peer_of(gateway).try_send is not None
 
 
 def shown_price(gateway: Gateway, slab: str = "SOL") -> int:

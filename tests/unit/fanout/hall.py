@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from percolator.fanout.followers import Cursor, Push
+from percolator.fanout.followers import Cursor, TrySend
 from percolator.fanout.hub import Hub, Resumed, Start
 from percolator.fanout.log import LosslessLog
 from percolator.fanout.slab_limits import SlabLimits
@@ -12,13 +12,13 @@ from tests.unit.fanout.reference import make_event
 from tests.unit.wire import Message, read_messages
 
 
-class Outlet:
+class Writer:
     """The way to a client, through a buffer that is never empty unless told so."""
 
     def __init__(
         self, send: Callable[[bytes], None], terminate: Callable[[], None] = lambda: None
     ) -> None:
-        self.push: Push | None = None
+        self.try_send: TrySend | None = None
         self.send = send
         self.terminate = terminate
 
@@ -28,7 +28,7 @@ class Client:
 
     def __init__(self, hub: Hub) -> None:
         self.writes: list[list[Message]] = []
-        self.cursor = Cursor(Outlet(self._write))
+        self.cursor = Cursor(Writer(self._write))
         self.room = 1_000_000
         self._hub = hub
 

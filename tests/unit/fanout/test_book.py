@@ -7,7 +7,7 @@ from percolator.fanout.book import Book
 from percolator.fanout.followers import Cursor
 from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog
 from percolator.model.events import KINDS, Kind
-from tests.unit.fanout.hall import Outlet
+from tests.unit.fanout.hall import Writer
 from tests.unit.fanout.reference import make_event
 from tests.unit.wire import Message, message
 
@@ -37,7 +37,7 @@ class Reader:
     def follow(self, kind: Kind, slab: str = "SOL") -> ChannelLog:
         """Somebody follows a channel."""
         log = self.book._log(kind, slab)
-        log.followers[Cursor(Outlet(lambda _: None))] = None
+        log.followers[Cursor(Writer(lambda _: None))] = None
         return log
 
     def state(self) -> dict[tuple[Kind, str], int]:

@@ -5,7 +5,7 @@ import pytest
 from percolator.fanout.followers import Cursor, Group
 from percolator.fanout.hub import Start
 from percolator.stats import Stats
-from tests.unit.fanout.hall import Hall, Outlet
+from tests.unit.fanout.hall import Hall, Writer
 
 
 def test_a_write_that_fails_leaves_nobody_else_out() -> None:
@@ -18,7 +18,7 @@ def test_a_write_that_fails_leaves_nobody_else_out() -> None:
     group = Group({})
     for name in "abcd":
         write = broken if name in "bd" else (lambda _data, name=name: got.append(name))
-        group.add(Cursor(Outlet(write, lambda name=name: cut.append(name))))  # type: ignore[misc]
+        group.add(Cursor(Writer(write, lambda name=name: cut.append(name))))  # type: ignore[misc]
     group.deliver(b"x", 1, Stats(0))
     assert got == ["a", "c"]
     assert set(cut) == {"b", "d"}
@@ -32,7 +32,7 @@ def test_a_client_alone_that_cannot_be_written_to_is_cut_off_too(hall: Hall, epo
         raise RuntimeError("this transport is closed")
 
     hall.publish(1, 2, 3)
-    alone = Cursor(Outlet(broken, lambda: hall.hub.remove(alone)))
+    alone = Cursor(Writer(broken, lambda: hall.hub.remove(alone)))
     hall.hub.subscribe(alone, "trades:SOL", Start(0, epoch))
     other = hall.client("trades:SOL", start=Start(0, "e"))
     assert other.seqs == [1, 2, 3]

@@ -3,7 +3,7 @@
 from percolator.fanout.followers import Cursor, Follower, Group
 from percolator.fanout.log import LosslessLog
 from percolator.stats import Stats
-from tests.unit.fanout.hall import Outlet
+from tests.unit.fanout.hall import Writer
 
 
 def log(slab: str = "SOL") -> LosslessLog:
@@ -13,7 +13,7 @@ def log(slab: str = "SOL") -> LosslessLog:
 
 def cursor(written: list[bytes]) -> Cursor:
     """A client whose writes are noted."""
-    return Cursor(Outlet(written.append))
+    return Cursor(Writer(written.append))
 
 
 def test_a_follower_hears_of_its_logs_until_it_does_not() -> None:
@@ -99,7 +99,7 @@ def test_a_member_may_leave_while_the_group_is_written_to() -> None:
         written.append(data)
         first.stand_alone()
 
-    first = Cursor(Outlet(leave))
+    first = Cursor(Writer(leave))
     group.add(first)
     group.add(cursor(written))
     group.deliver(b"a", 1, Stats(0.0))
@@ -112,7 +112,7 @@ class Kernel:
 
     def __init__(self, room: int) -> None:
         self.pushed = self.sent = b""
-        self.push = self._push
+        self.try_send = self._push
         self._room = room
 
     def _push(self, data: bytes) -> int:

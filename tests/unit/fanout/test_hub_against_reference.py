@@ -21,7 +21,7 @@ from percolator.fanout.slab_limits import SlabLimits
 from percolator.model import messages
 from percolator.model.events import Kind, channel_of, parse_channel
 from percolator.stats import Stats
-from tests.unit.fanout.hall import Outlet
+from tests.unit.fanout.hall import Writer
 from tests.unit.fanout.reference import (
     ANOTHER_LIFE,
     Client,
@@ -156,7 +156,7 @@ class Walk:
             client.take(data)
             self._fill(cursor)
 
-        cursor = Cursor(Outlet(write))
+        cursor = Cursor(Writer(write))
         self.clients[cursor] = client
         self.room[cursor] = 1_000_000
 

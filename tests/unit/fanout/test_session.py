@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator.fanout.followers import Cursor, Push
+from percolator.fanout.followers import Cursor, TrySend
 from percolator.fanout.log import LosslessLog
 from percolator.fanout.session import AUTH_SECONDS, ClientSession, SessionContext, Verify
 from percolator.model import messages
@@ -23,7 +23,7 @@ class Wire:
     """A connection that notes what it is asked for."""
 
     def __init__(self) -> None:
-        self.push: Push | None = None
+        self.try_send: TrySend | None = None
         self.sent: list[Message] = []
         self.replied: list[Message] = []
         self.closed: list[messages.Close] = []
