@@ -152,7 +152,7 @@ def what_is_held(service: Service) -> dict[str, Any]:
         "places by address": guard.admission.by_address,
         "clients by slab": service.slab_limits.clients,
         "groups": len(hub._groups),
-        "behind": hub.behind,
+        "behind": hub.paused,
         "followers": [log.channel for log in hub.logs.values() if log.followers],
         "empty logs": [log.channel for log in hub.logs.values() if log.blank],
         "pongs owed": len(heartbeat._owed),

@@ -53,15 +53,15 @@ class Intake:
         try:
             event = decode(subject, payload)
         except EventError as error:
-            self._hub.pass_over(seq)
+            self._hub.skip(seq)
             self._reject(seq, subject, payload, error)
         else:
             self._stats.events[event.type] += 1
             self._hub.publish(seq, event.type, event.slab, event)
 
-    def lose(self, before: int, subjects: frozenset[str]) -> None:
+    def record_gap(self, before: int, subjects: frozenset[str]) -> None:
         """Pass it on, with the channels of those subjects that are any."""
-        self._hub.lose(before, {named for subject in subjects if (named := _named(subject))})
+        self._hub.record_gap(before, {named for subject in subjects if (named := _named(subject))})
 
     @property
     def full(self) -> bool:

@@ -88,7 +88,7 @@ class Metrics(Collector):
         addresses = len(here.admission.by_address)
         yield _gauge("addresses", "Addresses that clients are connected from.", addresses)
         yield _gauges("slab_connections", "Clients by slab.", "slab", self._by_slab())
-        yield _gauge("clients_behind", "Clients whose buffer is full.", here.hub.behind)
+        yield _gauge("clients_behind", "Clients whose buffer is full.", here.hub.paused)
         text = "Connections that were not let in, by reason."
         yield _counters("connections_refused", text, "reason", stats.refused)
         text = "Connections that ended, by close code; 1006 where no close frame was seen."

@@ -14,7 +14,7 @@ from percolator.errors import EventError, NatsError
 from percolator.fanout.followers import Cursor
 from percolator.fanout.hub import Hub
 from percolator.fanout.log import LosslessLog
-from percolator.fanout.replay_buffer import History
+from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.liveness import heed_cancellation
 from percolator.jetstream.replay import Page
@@ -58,8 +58,8 @@ class Backfill:
 
         `most` events are sent in all; None is no limit.
         """
-        # Who leaves a channel and resumes it has another history then, and another replay.
-        wanted = {held: cursor.held[held] for held in logs if held in cursor.held}
+        # Who leaves a channel and resumes it has another buffer then, and another replay.
+        wanted = {held: cursor.replaying[held] for held in logs if held in cursor.replaying}
         if self.running >= MAX_REPLAYS:
             self._release(cursor, wanted.values())
             return
@@ -81,19 +81,19 @@ class Backfill:
         if not task.cancelled() and (error := task.exception()):
             logger.error("a replay failed", exc_info=error)
 
-    def _release(self, cursor: Cursor, histories: Iterable[History]) -> None:
-        for history in histories:
-            self.hub.release(cursor, history)
+    def _release(self, cursor: Cursor, histories: Iterable[ReplayBuffer]) -> None:
+        for buffer in histories:
+            self.hub.finish_replay(cursor, buffer)
 
     async def _run(
-        self, cursor: Cursor, wanted: dict[LosslessLog, History], left: int | None
+        self, cursor: Cursor, wanted: dict[LosslessLog, ReplayBuffer], left: int | None
     ) -> None:
         try:
-            for held, history in wanted.items():
-                channel = Channel(self, cursor, held, history, left)
+            for held, buffer in wanted.items():
+                channel = Channel(self, cursor, held, buffer, left)
                 await channel.run()
                 left = None if left is None else left - channel.sent
-                self.hub.release(cursor, history)
+                self.hub.finish_replay(cursor, buffer)
         finally:
             self._release(cursor, wanted.values())
 
@@ -106,7 +106,7 @@ class Channel:
         backfill: Backfill,
         cursor: Cursor,
         held: LosslessLog,
-        history: History,
+        buffer: ReplayBuffer,
         most: int | None,
     ) -> None:
         self.sent = 0
@@ -115,18 +115,18 @@ class Channel:
         self._source = backfill.source
         self._cursor = cursor
         self._log = held
-        self._history = history
+        self._buffer = buffer
         self._most = most
         self._subject = subject_of(held.kind, held.slab)
         self._last: Stored | None = None
         self._prev: int | None = None
         self._gap = False
         self._shorter = asyncio.Event()
-        self._history.wanted = self._shorter.set
+        self._buffer.on_drained = self._shorter.set
 
     def _wanted(self) -> bool:
         """True for as long as the client is there and has not gone over to the log."""
-        return self._cursor.held.get(self._log) is self._history
+        return self._cursor.replaying.get(self._log) is self._buffer
 
     async def run(self) -> None:
         """Add what the client lacks until its log takes over, it is gone, or a bound is met."""
@@ -135,7 +135,9 @@ class Channel:
             heed_cancellation()
             try:
                 asked = self._hub.seq
-                page = await self._source.page(self._subject, self._history.covered, self._last)
+                page = await self._source.page(
+                    self._subject, self._buffer.fetched_through, self._last
+                )
             except NatsError as error:
                 # Nothing is lost because NATS is away: that is no failure, however long it takes.
                 failures += self._source.connected
@@ -149,13 +151,13 @@ class Channel:
                 return
             if not page.events and not page.end:
                 await asyncio.sleep(PAUSE_SECONDS)
-            self._hub.supply(self._cursor)
+            self._hub.notify_replay(self._cursor)
             await self._room()
 
     async def _room(self) -> None:
         """Wait until there is room for more, or nothing more is wanted."""
         while self._wanted() and (
-            len(self._history) > LOW_WATER or self._log.reaches(self._history.covered)
+            len(self._buffer) > LOW_WATER or self._log.reaches(self._buffer.fetched_through)
         ):
             self._shorter.clear()
             await self._shorter.wait()
@@ -175,12 +177,12 @@ class Channel:
             if not self._add_event(stored):
                 return False
         if page.end:
-            self._history.covered = max(self._history.covered, asked)
+            self._buffer.fetched_through = max(self._buffer.fetched_through, asked)
         return True
 
     def _tell_gap(self, before: int) -> None:
-        after = self._history.covered
-        self._history.add(after, messages.gap(self._log.channel, after, before))
+        after = self._buffer.fetched_through
+        self._buffer.add(after, messages.gap(self._log.channel, after, before))
         self._gap = False
 
     def _add_event(self, stored: Stored) -> bool:
@@ -189,10 +191,10 @@ class Channel:
             if self._most is not None and self.sent >= self._most:
                 return False
             frame = messages.event_message(event, stored.seq, self._prev)
-            self._history.add(stored.seq, frame)
+            self._buffer.add(stored.seq, frame)
             self._prev = stored.seq
             self.sent += 1
-        self._history.covered = stored.seq
+        self._buffer.fetched_through = stored.seq
         return True
 
 

@@ -79,7 +79,7 @@ def stats_view(
         "bytesSentPerSec": round(rates.bytes_sent, 2),
         "bytesReceivedPerSec": round(rates.bytes_received, 2),
         "eventsPerSec": round(rates.events, 2),
-        "clientsBehind": hub.behind,
+        "clientsBehind": hub.paused,
         "eventsRejected": stats.rejected.total(),
         "rejectedConnections": dict(stats.refused),
         "closed": {str(code): count for code, count in sorted(stats.closed.items())},

@@ -77,18 +77,18 @@ class Book:
         elif self._windows.offer(log, self._clock(), self._order):
             self._mark(log)
 
-    def pass_over(self, seq: int) -> None:
+    def skip(self, seq: int) -> None:
         """Take note of a seq that holds no valid event."""
         self.seq = seq
 
-    def lose(self, before: int, channels: Container[tuple[Kind, str]] | None = None) -> None:
+    def record_gap(self, before: int, channels: Container[tuple[Kind, str]] | None = None) -> None:
         """Take note that the stream has a hole before seq `before`, of what nobody has read.
 
         `channels` may have lost events in it; None: any of them may.
         """
         for named, log in self.logs.items():
             if isinstance(log, LosslessLog) and (channels is None or named in channels):
-                log.break_off(self._next_order(), before)
+                log.append_gap(self._next_order(), before)
                 self._mark(log)
         self.seq = max(self.seq, before - 1)
         self._start = max(self._start, before - 1)

@@ -1,4 +1,4 @@
-"""Entries of a channel log, and the pieces that its followers are owed of them."""
+"""Entries of a channel log, and the outgoing that its followers are owed of them."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +15,7 @@ class Entry:
     `order` orders the entries of all logs of a gateway; `position` those of this one.
     """
 
-    __slots__ = ("_frame", "_snapshot", "event", "order", "piece", "position", "prev", "seq")
+    __slots__ = ("_frame", "_snapshot", "event", "message", "order", "position", "prev", "seq")
 
     def __init__(
         self, order: int, position: int, seq: int, prev: int | None, event: Event | None
@@ -25,7 +25,7 @@ class Entry:
         self.seq = seq
         self.prev = prev
         self.event = event
-        self.piece: Piece | None = None
+        self.message: OutgoingMessage | None = None
         """What a follower of a lossless log is owed; made when the first is, and then shared."""
         self._frame: bytes | None = None
         self._snapshot: bytes | None = None
@@ -46,10 +46,12 @@ class Entry:
             self._snapshot = messages.event_message(self.event, self.seq, self.prev, snapshot=True)
         return self._snapshot
 
-    def make_piece(self, log: "LosslessLog") -> "Piece":
-        """Make the piece that this entry is in its log."""
-        self.piece = Piece(self.order, log, self.position, self.frame, self.event is None)
-        return self.piece
+    def make_message(self, log: "LosslessLog") -> "OutgoingMessage":
+        """Make the message that followers of its log get."""
+        self.message = OutgoingMessage(
+            self.order, log, self.position, self.frame, self.event is None
+        )
+        return self.message
 
     @classmethod
     def of_frame(cls, order: int, position: int, seq: int, frame: bytes) -> "Entry":
@@ -59,7 +61,7 @@ class Entry:
         return entry
 
 
-class Piece(NamedTuple):
+class OutgoingMessage(NamedTuple):
     """One message that a follower is owed: its place among all, and the position it leads to."""
 
     order: int

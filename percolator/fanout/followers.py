@@ -9,9 +9,9 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Protocol
 
-from percolator.fanout.entry import Piece
+from percolator.fanout.entry import OutgoingMessage
 from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog, Position
-from percolator.fanout.replay_buffer import History
+from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.stats import Stats
 
 TrySend = Callable[[bytes], int]
@@ -45,13 +45,13 @@ class Writer(Protocol):
 class Follower:
     """A set of positions in logs; a flush brings them forward."""
 
-    __slots__ = ("late", "positions", "queued")
+    __slots__ = ("catching_up", "positions", "queued")
 
     def __init__(self, positions: dict[ChannelLog, Position]) -> None:
         self.positions = positions
         self.queued = False
         """True while it waits in the hub's queue for its turn."""
-        self.late = False
+        self.catching_up = False
         """True for a client that catches up: nobody waits for it."""
 
     def follow(self) -> None:
@@ -64,47 +64,47 @@ class Follower:
         for log in self.positions:
             log.followers.pop(self, None)
 
-    def owed(self, most: int) -> tuple[list[Piece], bool]:
+    def collect(self, most: int) -> tuple[list[OutgoingMessage], bool]:
         """Collect what follows its positions, in order, about `most` bytes of it, and move them.
 
         The flag says that there is more. At least one message is given where any is owed.
         """
         positions = self.positions
-        pieces: list[Piece] = []
+        outgoing: list[OutgoingMessage] = []
         sources = 0
         for log, position in positions.items():
             if position != log.head:
                 if found := log.after(position, most + 1):  # one too many tells that it is cut
-                    pieces += found
+                    outgoing += found
                     sources += 1
                 elif isinstance(log, LatestLog):
                     positions[log] = log.head
         if sources > 1:
-            pieces.sort(key=_BY_ORDER)
+            outgoing.sort(key=_BY_ORDER)
         size = 0
-        for count, piece in enumerate(pieces):
-            size += len(piece.frame)
+        for count, message in enumerate(outgoing):
+            size += len(message.frame)
             if size > most and count:
-                return pieces[:count], True
-            positions[piece.log] = piece.position
-        return pieces, bool(pieces) and any(at < log.head for log, at in positions.items())
+                return outgoing[:count], True
+            positions[message.log] = message.position
+        return outgoing, bool(outgoing) and any(at < log.head for log, at in positions.items())
 
 
 class Cursor(Follower):
     """One client: where it stands in the logs of its channels.
 
     It is a member of a `group`, and then shares the group's positions, or it stands alone with
-    its own. A `blocked` one has a full buffer: it is *behind*, and owed nothing until it drains.
+    its own. A `paused` one has a full buffer: it is *behind*, and owed nothing until it drains.
     """
 
-    __slots__ = ("blocked", "group", "held", "slabs", "writer")
+    __slots__ = ("group", "paused", "replaying", "slabs", "writer")
 
     def __init__(self, writer: Writer) -> None:
         super().__init__({})
         self.writer = writer
         self.group: Group | None = None
-        self.blocked = False
-        self.held: dict[LosslessLog, History] = {}
+        self.paused = False
+        self.replaying: dict[LosslessLog, ReplayBuffer] = {}
         """Logs that it has not reached yet: what is before them comes from the stream itself."""
         self.slabs: dict[str, int] = {}
         """How many of its channels are on each slab."""

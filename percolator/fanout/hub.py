@@ -16,7 +16,7 @@ from percolator.errors import RequestError
 from percolator.fanout.book import Book, Clock
 from percolator.fanout.followers import TURN_BYTES, Cursor, Follower, Group
 from percolator.fanout.log import ChannelLog, LosslessLog, Position
-from percolator.fanout.replay_buffer import History
+from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.model import messages
 from percolator.model.events import parse_channel
@@ -35,7 +35,7 @@ class Resumed(NamedTuple):
     """How many events come from memory; the log, where it does not reach back far enough."""
 
     events: int = 0
-    held: LosslessLog | None = None
+    replaying: LosslessLog | None = None
 
 
 class Hub(Book):
@@ -61,7 +61,7 @@ class Hub(Book):
         super().__init__(
             clock=clock, wake=wake, log_capacity=log_capacity, price_interval=price_interval
         )
-        self.behind = 0
+        self.paused = 0
         """How many clients are blocked."""
         self._stats = stats
         self._limits = limits
@@ -78,13 +78,13 @@ class Hub(Book):
         """Let a client follow a channel; one that it follows already goes on as it is.
 
         A resume replays `most` events at the most. Where the log does not reach back far enough,
-        it is given, the cursor is held, and `release` must follow in the end. Raises RequestError
-        where a limit is met; then nothing has changed.
+        it is returned, and `finish_replay` must follow in the end. Raises RequestError if a limit
+        is met; then nothing has changed.
         """
         named = parse_channel(channel)
         assert named is not None, channel
         log = self.logs.get(named)
-        if log is not None and (log in cursor.positions or log in cursor.held):
+        if log is not None and (log in cursor.positions or log in cursor.replaying):
             return Resumed()
         self._limits.enter(cursor.slabs, channel, named[1])
         log = log or self._log(*named)
@@ -93,7 +93,7 @@ class Hub(Book):
         self._enqueue(cursor)
         if start.since is not None and isinstance(log, LosslessLog):
             return self._resume(cursor, log, start.since, start.epoch, most)
-        cursor.positions[log] = log.newcomer
+        cursor.positions[log] = log.start_position
         if start.recent and isinstance(log, LosslessLog):
             cursor.positions[log] = log.position_before(start.recent)
         return Resumed()
@@ -104,38 +104,38 @@ class Hub(Book):
         """Put a cursor where it left, over a gap where what it had is of no use any more."""
         if epoch is None:
             since = min(since, self.seq)  # it may be of a stream that is no more: nobody can tell
-        history = History(since)
+        buffer = ReplayBuffer(since)
         if epoch not in (None, self.epoch):
-            history = History(self.first_seq - 1)
+            buffer = ReplayBuffer(self.first_seq - 1)
             gap = messages.gap(log.channel, since, self.first_seq, self.epoch)
-            history.add(history.seq, gap)
-        count = log.count_after(log.position_after(history.seq))
+            buffer.add(buffer.seq, gap)
+        count = log.count_after(log.position_after(buffer.seq))
         if most is not None and count > most:
             after, before = log.seqs_around(most)
-            history.add(after, messages.gap(log.channel, history.seq, before))
-            history.covered, count = after, most
-        if not history and log.reaches(since):
+            buffer.add(after, messages.gap(log.channel, buffer.seq, before))
+            buffer.fetched_through, count = after, most
+        if not buffer and log.reaches(since):
             cursor.positions[log] = log.position_after(since)
             return Resumed(count)
-        cursor.held[log] = history
-        history.ended = log.reaches(history.covered)
-        return Resumed(count, None if history.ended else log)
+        cursor.replaying[log] = buffer
+        buffer.complete = log.reaches(buffer.fetched_through)
+        return Resumed(count, None if buffer.complete else log)
 
-    def supply(self, cursor: Cursor) -> None:
+    def notify_replay(self, cursor: Cursor) -> None:
         """Take note that more was added to a cursor's histories."""
         self._enqueue(cursor)
 
-    def release(self, cursor: Cursor, history: History) -> None:
-        """Let a held cursor go on in the log from where this history ends, gap or no gap."""
-        if history in cursor.held.values():
-            history.ended = True
+    def finish_replay(self, cursor: Cursor, buffer: ReplayBuffer) -> None:
+        """Let a held cursor go on in the log from where this buffer ends, gap or no gap."""
+        if buffer in cursor.replaying.values():
+            buffer.complete = True
             self._enqueue(cursor)
 
     def unsubscribe(self, cursor: Cursor, channel: str) -> None:
         """Let a client follow a channel no more. Raises RequestError where it does not."""
         named = parse_channel(channel)
         log = self.logs.get(named) if named else None
-        if log is None or (log not in cursor.positions and log not in cursor.held):
+        if log is None or (log not in cursor.positions and log not in cursor.replaying):
             raise RequestError("not_subscribed", "the client is not subscribed to it", channel)
         self._leave_group(cursor)
         cursor.positions.pop(log, None)
@@ -145,31 +145,31 @@ class Hub(Book):
     def remove(self, cursor: Cursor) -> None:
         """Forget a client, however it went."""
         self._leave_group(cursor)
-        for log in (*cursor.positions, *cursor.held):
+        for log in (*cursor.positions, *cursor.replaying):
             self._drop(cursor, log)
         cursor.positions = {}
-        if cursor.blocked:
-            cursor.blocked = False
-            self.behind -= 1
+        if cursor.paused:
+            cursor.paused = False
+            self.paused -= 1
 
-    def block(self, cursor: Cursor) -> None:
+    def pause(self, cursor: Cursor) -> None:
         """Take note that a client's buffer is full: it keeps its place and is owed nothing yet."""
-        if not cursor.blocked:
-            cursor.blocked = cursor.late = True
-            self.behind += 1
+        if not cursor.paused:
+            cursor.paused = cursor.catching_up = True
+            self.paused += 1
             self._leave_group(cursor)
 
-    def drained(self, cursor: Cursor) -> None:
+    def resume(self, cursor: Cursor) -> None:
         """Take note that a client's buffer has drained: it catches up from where it stands."""
-        if cursor.blocked:
-            cursor.blocked = False
-            self.behind -= 1
+        if cursor.paused:
+            cursor.paused = False
+            self.paused -= 1
             self._enqueue(cursor)
 
     def _drop(self, cursor: Cursor, log: ChannelLog) -> None:
         log.followers.pop(cursor, None)
-        if isinstance(log, LosslessLog) and log in cursor.held:
-            cursor.held.pop(log).wanted()
+        if isinstance(log, LosslessLog) and log in cursor.replaying:
+            cursor.replaying.pop(log).on_drained()
         self._limits.leave(cursor.slabs, log.slab)
         if log.blank and not log.followers:
             del self.logs[log.kind, log.slab]
@@ -188,7 +188,7 @@ class Hub(Book):
             self._advance(self._queue.popleft())
             if self._clock() >= stop:
                 break
-        if all(follower.late for follower in self._queue):
+        if all(follower.catching_up for follower in self._queue):
             self._unsent = 0
         return bool(self._queue)
 
@@ -202,44 +202,44 @@ class Hub(Book):
         """Give one follower one write of what it is owed."""
         follower.queued = False
         if isinstance(follower, Cursor):
-            if follower.blocked or follower.group is not None:
+            if follower.paused or follower.group is not None:
                 return
             most = self._turn_bytes
         elif isinstance(follower, Group) and follower.members:
             most = min(self._turn_bytes, TURN_BYTES // len(follower.members))
         else:
             return
-        if isinstance(follower, Cursor) and follower.held:
-            self._advance_held(follower, most)
-            if follower.blocked:
+        if isinstance(follower, Cursor) and follower.replaying:
+            self._advance_replays(follower, most)
+            if follower.paused:
                 return
-        pieces, cut = follower.owed(most)
-        if pieces:
-            data = b"".join([piece.frame for piece in pieces])
-            self._stats.gaps += sum(piece.gap for piece in pieces)
-            follower.deliver(data, len(pieces), self._stats)
+        outgoing, cut = follower.collect(most)
+        if outgoing:
+            data = b"".join([message.frame for message in outgoing])
+            self._stats.gaps += sum(message.gap for message in outgoing)
+            follower.deliver(data, len(outgoing), self._stats)
         if isinstance(follower, Cursor):
-            follower.late = follower.blocked or cut or any(follower.held.values())
+            follower.catching_up = follower.paused or cut or any(follower.replaying.values())
         if cut:
             self._enqueue(follower)
         elif isinstance(follower, Cursor):
             self._join_group(follower)
 
-    def _advance_held(self, cursor: Cursor, most: int) -> None:
+    def _advance_replays(self, cursor: Cursor, most: int) -> None:
         """Send a cursor some of its histories; where one has reached the log, go on there."""
-        for log, history in tuple(cursor.held.items()):
-            frames = history.take(most)
+        for log, buffer in tuple(cursor.replaying.items()):
+            frames = buffer.take(most)
             if frames:
                 cursor.deliver(b"".join(frames), len(frames), self._stats)
-            if log not in cursor.held:
+            if log not in cursor.replaying:
                 return  # it could not be written to, and is gone
-            if history:
+            if buffer:
                 self._enqueue(cursor)
-            elif history.ended or log.reaches(history.seq):
-                cursor.positions[log] = log.position_after(history.seq)
-                del cursor.held[log]
-            history.wanted()
-            if cursor.blocked:
+            elif buffer.complete or log.reaches(buffer.seq):
+                cursor.positions[log] = log.position_after(buffer.seq)
+                del cursor.replaying[log]
+            buffer.on_drained()
+            if cursor.paused:
                 return
 
     def _before_replaced(self) -> None:
@@ -248,14 +248,14 @@ class Hub(Book):
             if not isinstance(log, LosslessLog):
                 continue
             for follower in log.followers:
-                if isinstance(follower, Cursor) and log in follower.held:
-                    history = follower.held.pop(log)
-                    follower.positions[log] = log.position_after(history.seq)
-                    history.wanted()
+                if isinstance(follower, Cursor) and log in follower.replaying:
+                    buffer = follower.replaying.pop(log)
+                    follower.positions[log] = log.position_after(buffer.seq)
+                    buffer.on_drained()
 
     def _join_group(self, cursor: Cursor) -> None:
         """Bring a client together with those who follow the same and stand at the same place."""
-        if cursor.blocked or cursor.held or not cursor.positions:
+        if cursor.paused or cursor.replaying or not cursor.positions:
             return
         if any(_is_ahead(*place, self.seq) for place in cursor.positions.items()):
             return

@@ -12,7 +12,7 @@ from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from percolator.fanout.entry import Entry, Piece
+from percolator.fanout.entry import Entry, OutgoingMessage
 from percolator.model import messages
 from percolator.model.events import Event, Kind, channel_of
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 Position = int
-"""How far a cursor has read; below 0, it has just come and is owed a snapshot (see `newcomer`)."""
+"""How far a cursor has read; below 0, it is new and gets a snapshot (see `start_position`)."""
 
 
-LIFE = 2**64
+EPOCH_STRIDE = 2**64
 """What a position grows by when the stream is replaced; a seq is less."""
 
 
@@ -34,7 +34,7 @@ _POSITION = attrgetter("position")
 class LosslessLog:
     """The last events of a `trades:` or `funding:` channel, complete after `floor`.
 
-    A position is a seq, and a `LIFE` for each stream before this one.
+    A position is a seq, and a `EPOCH_STRIDE` for each stream before this one.
     """
 
     __slots__ = (
@@ -72,7 +72,7 @@ class LosslessLog:
         self.last_seq = None
         self.append(order, seq, event)
 
-    def break_off(self, order: int, before: int) -> None:
+    def append_gap(self, order: int, before: int) -> None:
         """Note that events before seq `before` may be lost: a gap goes out in their place."""
         after = self.last_seq if self.last_seq is not None else self.head_seq
         frame = messages.gap(self.channel, after, before)
@@ -82,7 +82,7 @@ class LosslessLog:
     def start_again(self, epoch: str, *, floor: int, last_seq: int | None) -> None:
         """Leave everything behind: the stream was replaced, and is read after seq `floor`."""
         self._epoch = epoch
-        self._base += LIFE
+        self._base += EPOCH_STRIDE
         self._entries.clear()
         self.floor = self.head = self._base + floor
         self.last_seq, self.latest = last_seq, None
@@ -93,17 +93,17 @@ class LosslessLog:
         self._entries.append(entry)
         self.head = entry.position
 
-    def after(self, position: Position, most: float = inf) -> list[Piece]:
+    def after(self, position: Position, most: float = inf) -> list[OutgoingMessage]:
         """Give what follows a position, with a gap first where it is no longer all here.
 
         No more events once they have `most` bytes together, but one where there is any.
         """
-        pieces = []
+        outgoing = []
         if position < 0:
             position = ~position
-            pieces = self._snapshot(position)
+            outgoing = self._snapshot(position)
         if position < self.floor:
-            pieces.append(self._missing(position))
+            outgoing.append(self._missing(position))
         if position < self.head:
             size = 0
             count = len(self._entries) - bisect_right(self._entries, position, key=_POSITION)
@@ -111,27 +111,27 @@ class LosslessLog:
             for entry in reversed(newest_first):
                 if size >= most:
                     break
-                piece = entry.piece or entry.make_piece(self)
-                size += len(piece.frame)
-                pieces.append(piece)
-        return pieces
+                message = entry.message or entry.make_message(self)
+                size += len(message.frame)
+                outgoing.append(message)
+        return outgoing
 
-    def _snapshot(self, position: int) -> list[Piece]:
+    def _snapshot(self, position: int) -> list[OutgoingMessage]:
         """Give the event at a position as a snapshot, unless it has been let go meanwhile."""
         entries = chain([self.latest], reversed(self._entries))
         found = next((one for one in entries if one and one.position == position), None)
-        return [Piece(found.order, self, position, found.snapshot)] if found else []
+        return [OutgoingMessage(found.order, self, position, found.snapshot)] if found else []
 
-    def _missing(self, position: int) -> Piece:
+    def _missing(self, position: int) -> OutgoingMessage:
         """Announce what lies between a position and the oldest entry that is still here."""
         first = self._entries[0] if self._entries else None
         before = first.seq if first and first.event else self.floor - self._base + 1
         epoch = self._epoch if position < self._base else None
-        frame = messages.gap(self.channel, position % LIFE, before, epoch)
-        return Piece(first.order - 1 if first else 0, self, self.floor, frame, gap=True)
+        frame = messages.gap(self.channel, position % EPOCH_STRIDE, before, epoch)
+        return OutgoingMessage(first.order - 1 if first else 0, self, self.floor, frame, gap=True)
 
     @property
-    def newcomer(self) -> Position:
+    def start_position(self) -> Position:
         """Where a cursor stands that begins here and now; a funding rate is owed as a snapshot."""
         if self.kind == "funding" and self.latest is not None:
             return ~self.latest.position
@@ -230,16 +230,16 @@ class LatestLog:
         """Leave the value behind: the stream was replaced."""
         self.latest = self.shown = None
 
-    def after(self, position: Position, _most: float = inf) -> list[Piece]:
+    def after(self, position: Position, _most: float = inf) -> list[OutgoingMessage]:
         """Give the value that clients see, where the cursor has not had it."""
         shown = self.shown
         if shown is None or position == self.head:
             return []
         frame = shown.snapshot if position < 0 else shown.frame
-        return [Piece(shown.order, self, self.head, frame)]
+        return [OutgoingMessage(shown.order, self, self.head, frame)]
 
     @property
-    def newcomer(self) -> Position:
+    def start_position(self) -> Position:
         """Where a cursor stands that begins here and now: the newest price is a snapshot."""
         return -1
 

@@ -1,8 +1,8 @@
-"""History: what a client is sent from the stream itself, before a log takes over.
+"""The replay buffer: what a client is sent from the stream itself, before a log takes over.
 
 A client may resume from further back than a log reaches. Its cursor is then *held* for that
 channel: somebody outside fetches what it lacks, page by page, and adds it here; the hub sends it
-in the client's turns, as everything else, and calls `wanted` when it runs low. Once the history
+in the client's turns, as everything else, and calls `on_drained` when it runs low. Once the buffer
 reaches what the log holds, the cursor goes on in the log, with no hole and no double.
 """
 
@@ -10,19 +10,19 @@ from collections import deque
 from collections.abc import Callable
 
 
-class History:
+class ReplayBuffer:
     """Framed events of one channel, in order, for one client."""
 
-    __slots__ = ("_frames", "covered", "ended", "seq", "wanted")
+    __slots__ = ("_frames", "complete", "fetched_through", "on_drained", "seq")
 
     def __init__(self, seq: int) -> None:
         self.seq = seq
         """Everything up to here has been sent to the client, or never was on the channel."""
-        self.covered = seq
+        self.fetched_through = seq
         """Everything up to here has been added."""
-        self.ended = False
+        self.complete = False
         """True where no more will be added, whether or not it has reached the log."""
-        self.wanted: Callable[[], None] = lambda: None
+        self.on_drained: Callable[[], None] = lambda: None
         """Called when it has become shorter, and when it is not wanted any more."""
         self._frames: deque[tuple[int, bytes]] = deque()
 
@@ -46,5 +46,5 @@ class History:
             self.seq = seq
             taken.append(frame)
         if not self._frames:
-            self.seq = max(self.seq, self.covered)
+            self.seq = max(self.seq, self.fetched_through)
         return taken

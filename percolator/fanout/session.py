@@ -135,14 +135,14 @@ class ClientSession:
         if not self._allow() and self._refusals >= MAX_REFUSALS:
             self._connection.close(messages.CLOSE_RATE)
 
-    def blocked(self) -> None:
+    def paused(self) -> None:
         """Take note that the buffer is full."""
-        self._context.hub.block(self._cursor)
+        self._context.hub.pause(self._cursor)
 
-    def drained(self) -> None:
+    def resumed(self) -> None:
         """Take note that it has room again."""
-        self._context.stats.catch_ups += self._cursor.blocked
-        self._context.hub.drained(self._cursor)
+        self._context.stats.catch_ups += self._cursor.paused
+        self._context.hub.resume(self._cursor)
 
     def closed(self) -> None:
         """Give back everything."""
@@ -179,7 +179,7 @@ class ClientSession:
         context = self._context
         left = grant.expires - context.wall() / 1_000
         self._connection.end_at(context.clock() + left, messages.CLOSE_EXPIRED)
-        reading = [log.channel for log in (*self._cursor.positions, *self._cursor.held)]
+        reading = [log.channel for log in (*self._cursor.positions, *self._cursor.replaying)]
         errors = []
         for channel in reading:
             if not grant.covers(channel):
@@ -207,8 +207,8 @@ class ClientSession:
                 continue
             done.append(channel)
             left = None if left is None else left - resumed.events
-            if resumed.held is not None:
-                held.append(resumed.held)
+            if resumed.replaying is not None:
+                held.append(resumed.replaying)
             elif start.since is not None:
                 context.stats.resumed += 1
         final = messages.subscribed(done, command.id) if done else b""

@@ -163,12 +163,12 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Pass it on: the client is slow."""
         if self._session is not None:
-            self._session.blocked()
+            self._session.paused()
 
     def resume_writing(self) -> None:
         """Pass it on: the client has caught up with its buffer."""
         if self._session is not None:
-            self._session.drained()
+            self._session.resumed()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Give everything back, once."""
@@ -214,7 +214,7 @@ class Connection(asyncio.Protocol):
         """Close at a time on the gateway's clock, instead of any that was set before."""
         self._ends_at, self._ending = time, close
 
-    def is_late(self, now: float) -> bool:
+    def past_deadline(self, now: float) -> bool:
         """True where the sweep is to call `expired`."""
         return (self.deadline is not None and self.deadline <= now) or (
             self._ends_at is not None and self._ends_at <= now

@@ -24,10 +24,10 @@ class Session(Protocol):
     def counted(self) -> None:
         """A frame that is no message, but costs as much: a ping, a fragment."""
 
-    def blocked(self) -> None:
+    def paused(self) -> None:
         """The buffer is full."""
 
-    def drained(self) -> None:
+    def resumed(self) -> None:
         """The buffer has room again."""
 
     def closed(self) -> None:

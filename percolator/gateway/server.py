@@ -276,7 +276,7 @@ class Server:
     def _expire(self) -> None:
         now = self.clock()
         self._full = self._full and len(self.connections) > self._limits.max_sockets // 2
-        late = [each for each in self.connections if each.is_late(now)]
+        late = [each for each in self.connections if each.past_deadline(now)]
         for connection in late:
             connection.expired()
 

@@ -57,7 +57,7 @@ class Sink(Protocol):
     def take(self, seq: int, subject: str, payload: bytes) -> None:
         """The next event."""
 
-    def lose(self, before: int, subjects: frozenset[str]) -> None:
+    def record_gap(self, before: int, subjects: frozenset[str]) -> None:
         """The stream has a hole before seq `before`; these subjects may have lost events in it."""
 
     @property
@@ -299,12 +299,12 @@ class Feed:
         except Exception:
             text = "feed: event %d could not be taken; its channel goes on after a gap"
             logger.exception(text, seq)
-            self._sink.lose(seq + 1, frozenset({subject}))
+            self._sink.record_gap(seq + 1, frozenset({subject}))
         self._life.move(seq, time)
         self.stream_seq = max(self.stream_seq, seq)
 
     def _lose(self, loss: Loss) -> None:
-        self._sink.lose(loss.before, loss.subjects)
+        self._sink.record_gap(loss.before, loss.subjects)
         if loss.before > self.seq + 1:
             self._life.move(loss.before - 1, None)
 

@@ -71,7 +71,7 @@ class Reader:
         self.subjects.append(subject)
         self.taken()
 
-    def lose(self, before: int, subjects: frozenset[str]) -> None:
+    def record_gap(self, before: int, subjects: frozenset[str]) -> None:
         """Note it."""
         self.losses.append((before, subjects))
 

@@ -39,10 +39,10 @@ class EchoSession:
     def counted(self) -> None:
         """Let pings and fragments come as often as they like."""
 
-    def blocked(self) -> None:
+    def paused(self) -> None:
         """Go on: the other side reads what it sent itself, sooner or later."""
 
-    def drained(self) -> None:
+    def resumed(self) -> None:
         """Nothing was held back."""
 
     def closed(self) -> None:

@@ -150,7 +150,7 @@ class Bench:
     def _no_backfill(self, cursor: Cursor, logs: list[LosslessLog], _most: int | None) -> None:
         """Go on over a gap, as where too many replays run already."""
         for log in logs:
-            self.hub.release(cursor, cursor.held[log])
+            self.hub.finish_replay(cursor, cursor.replaying[log])
 
     def _make_gateway(self) -> Server:
         settings = self.settings

@@ -37,7 +37,7 @@ async def test_a_client_that_does_not_close_is_cut_off_in_time(start_gateway: St
     deaf.answers_close = False
     stuck = await gateway.client("trades:SOL", receive_buffer=4_096)
     stuck.stop_reading()
-    while not gateway.service.hub.behind:
+    while not gateway.service.hub.paused:
         await gateway.has_read(await gateway.publish("trade", "SOL"))
     mute = await gateway.dial()
     clock = asyncio.get_running_loop().time

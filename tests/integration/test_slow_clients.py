@@ -41,7 +41,7 @@ async def flood(gateway: Gateway, count: int, slab: str = "SOL") -> list[int]:
 async def overflow(gateway: Gateway, slab: str = "SOL") -> list[int]:
     """Publish trades until a client is behind."""
     seqs: list[int] = []
-    while not gateway.service.hub.behind:
+    while not gateway.service.hub.paused:
         seqs += await flood(gateway, 200, slab)
     return seqs
 
@@ -87,7 +87,7 @@ async def test_a_client_that_does_not_read_holds_no_more_than_the_limit(
     assert (await gateway.stats())["clientsBehind"] == 1
     client.go_on_reading()
     await up_to_seq(client, gateway.service.hub.seq)
-    await eventually(lambda: gateway.service.hub.behind == 0)
+    await eventually(lambda: gateway.service.hub.paused == 0)
     assert (await gateway.stats())["clientsBehind"] == 0
 
 
@@ -185,7 +185,7 @@ async def test_a_request_of_a_slow_client_is_still_answered(gateway: Gateway) ->
     await eventually(lambda: "BTC" in gateway.service.slab_limits.clients)
     client.go_on_reading()
     await client.up_to_type("subscribed")
-    await eventually(lambda: gateway.service.hub.behind == 0)
+    await eventually(lambda: gateway.service.hub.paused == 0)
     seq = await gateway.publish("trade", "BTC")
     message = await client.receive()
     assert (message["seq"], message["prev"]) == (seq, 0)
@@ -197,7 +197,7 @@ async def test_a_slow_client_that_goes_is_behind_no_more(gateway: Gateway) -> No
     client.stop_reading()
     await overflow(gateway)
     client.reset()
-    await eventually(lambda: gateway.service.hub.behind == 0)
+    await eventually(lambda: gateway.service.hub.paused == 0)
     await eventually(lambda: not gateway.service.gateway.connections)
 
 
@@ -210,7 +210,7 @@ async def test_nothing_overtakes_what_waits_in_the_buffer(gateway: Gateway) -> N
     assert not goes_past_the_buffer(gateway)
     client.go_on_reading()
     messages = await up_to_seq(client, seqs[-1])
-    await eventually(lambda: gateway.service.hub.behind == 0)
+    await eventually(lambda: gateway.service.hub.paused == 0)
     while not goes_past_the_buffer(gateway):  # until a write finds the buffer empty
         seqs.append(await gateway.publish("trade", "SOL"))
         messages += await up_to_seq(client, seqs[-1])

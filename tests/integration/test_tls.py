@@ -96,7 +96,7 @@ async def test_a_slow_client_is_bounded_over_tls_too(
         await client.send(SUBSCRIBE)
         while '"subscribed"' not in str(await client.recv()):
             pass
-        while not gateway.service.hub.behind:
+        while not gateway.service.hub.paused:
             seq = await gateway.publish("trade", "SOL")
             while f'"seq":{seq},' not in str(await client.recv()):
                 pass

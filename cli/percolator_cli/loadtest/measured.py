@@ -40,7 +40,7 @@ class Measured:
     unacknowledged: int = 0
     publishing: float = 0.0
     """How long publishing took."""
-    late: Histogram = field(default_factory=Histogram)
+    send_lag: Histogram = field(default_factory=Histogram)
     """How late the load test itself was in sending, for each of its ticks."""
     cpu: float = 0.0
     """The share of a core that it took while it published."""

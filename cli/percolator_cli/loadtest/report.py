@@ -16,7 +16,7 @@ BOUNDS_MS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_
 """Upper bounds of the latency histogram."""
 BUSY = 0.9
 """From this share of a core on, the load test itself may be what is slow."""
-LATE_MS = 50
+SEND_LAG_MS = 50
 SHORT = 0.95
 """Below this share of the rate that was asked for, it was not reached."""
 
@@ -153,18 +153,18 @@ def _why(refusal: Refusal, limits: Mapping[str, int]) -> str:
 
 def _itself(measured: Measured) -> Data:
     """Say how busy the load test was, and whether that was too much."""
-    late = _ms(measured.late.percentile(0.99))
+    send_lag = _ms(measured.send_lag.percentile(0.99))
     reached = measured.published.total() / (measured.plan.rate * measured.plan.duration)
     why = ""
     if measured.cpu >= BUSY:
         why = f"the load test took {measured.cpu:.0%} of a core"
-    elif late > LATE_MS:
-        why = f"the load test was late in sending, by {late:.0f} ms in the slowest hundredth"
+    elif send_lag > SEND_LAG_MS:
+        why = f"the load test was late in sending, by {send_lag:.0f} ms in the slowest hundredth"
     elif reached < SHORT:
         why = f"only {reached:.0%} of the events that were asked for could be published"
     return {
         "cpuShare": round(measured.cpu, 3),
-        "lateMs": late,
+        "lateMs": send_lag,
         "bottleneck": bool(why),
         "why": why.replace("%", " %"),
     }

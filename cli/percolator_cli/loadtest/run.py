@@ -133,7 +133,7 @@ class LoadTest:
         while (now := clock()) < start + plan.duration:
             due = min(int((now - start) * plan.rate) + 1, total) - len(sender.sent)
             if due > 0:
-                self.measured.late.add(max(now - due_at, 0))
+                self.measured.send_lag.add(max(now - due_at, 0))
                 await sender.send(min(due, MOST_AT_ONCE))
             self._sample(now - start, tell)
             next_one = start + len(sender.sent) / plan.rate

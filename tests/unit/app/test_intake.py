@@ -83,7 +83,7 @@ def test_what_is_lost_is_told_where_it_may_be_missed(desk: Desk) -> None:
     client = Client(desk.hall.hub)
     for channel in ("trades:SOL", "trades:BTC", "funding:SOL", "price:SOL"):
         desk.hall.hub.subscribe(client.cursor, channel, Start())
-    desk.intake.lose(20, frozenset({"percolator.trade.SOL", "percolator.price.SOL", "junk"}))
+    desk.intake.record_gap(20, frozenset({"percolator.trade.SOL", "percolator.price.SOL", "junk"}))
     desk.hall.flush()
     assert client.seqs == ["gap"]
     assert desk.hall.hub.seq == 19
@@ -92,13 +92,13 @@ def test_what_is_lost_is_told_where_it_may_be_missed(desk: Desk) -> None:
 def test_a_loss_that_is_told_late_does_not_turn_the_hub_back(desk: Desk) -> None:
     """The channel's next event came after those of others."""
     desk.intake.take(30, "percolator.trade.BTC", TRADE)
-    desk.intake.lose(20, frozenset({"percolator.trade.SOL"}))
+    desk.intake.record_gap(20, frozenset({"percolator.trade.SOL"}))
     assert desk.hall.hub.seq == 30
 
 
 def test_after_a_hole_nothing_is_taken_for_known_before_it(desk: Desk) -> None:
     """Also of a channel that nobody has heard of yet."""
-    desk.intake.lose(20, frozenset())
+    desk.intake.record_gap(20, frozenset())
     desk.intake.take(20, "percolator.trade.SOL", TRADE)
     log = desk.hall.hub.logs["trade", "SOL"]
     assert log.latest is not None

@@ -56,8 +56,8 @@ class Scene:
         held = []
         for channel in channels:
             resumed = self.hall.hub.subscribe(self.client.cursor, channel, Start(0, "e"))
-            assert isinstance(resumed.held, LosslessLog)
-            held.append(resumed.held)
+            assert isinstance(resumed.replaying, LosslessLog)
+            held.append(resumed.replaying)
         self.backfill.start(self.client.cursor, held, None)
         await self.turn()
 

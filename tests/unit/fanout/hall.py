@@ -36,7 +36,7 @@ class Client:
         self.writes.append(read_messages(data))
         self.room -= 1
         if self.room == 0:
-            self._hub.block(self.cursor)
+            self._hub.pause(self.cursor)
 
     @property
     def got(self) -> list[Message]:

@@ -82,7 +82,7 @@ class Stream:
         self.lives += 1
         self.seq = 0
 
-    def lose(self, after: int, before: int) -> None:
+    def record_gap(self, after: int, before: int) -> None:
         """Take note that the gateway sees nothing between these two."""
         self.lost.append(Lost(self.epoch, after, before))
 
@@ -217,13 +217,13 @@ class Client:
 
     def __init__(self) -> None:
         self.follows: dict[str, Lossless | Latest] = {}
-        self.blocked = False
+        self.paused = False
         self.gone = False
 
     def take(self, data: bytes) -> None:
         """Check what was written, message by message."""
         assert not self.gone, "written to after it went"
-        assert not self.blocked, "written to while its buffer is full"
+        assert not self.paused, "written to while its buffer is full"
         for message in read_messages(data):
             channel = message.get("channel") or f"{CHANNELS[message['type']]}:{message['slab']}"
             assert channel in self.follows, f"{message} was not asked for"

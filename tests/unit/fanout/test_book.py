@@ -49,7 +49,7 @@ class Reader:
         """What follows a seq of a channel."""
         log = self.book.logs[kind, "SOL"]
         assert isinstance(log, LosslessLog)
-        return [message(piece.frame) for piece in log.after(log.position_after(since))]
+        return [message(outgoing.frame) for outgoing in log.after(log.position_after(since))]
 
 
 def test_a_new_book_has_read_nothing() -> None:
@@ -76,9 +76,9 @@ def test_the_book_stands_where_it_has_read_to() -> None:
     reader.begin(after=7)
     assert (reader.book.epoch, reader.book.seq) == ("e", 7)
     reader.publish(8, "trade")
-    reader.book.pass_over(9)
+    reader.book.skip(9)
     assert reader.book.seq == 9
-    reader.book.lose(20)
+    reader.book.record_gap(20)
     assert reader.book.seq == 19
 
 
@@ -172,7 +172,7 @@ def test_what_is_lost_is_told_on_every_lossless_channel() -> None:
     reader.follow("price")
     reader.publish(1, "trade")
     reader.book._news()
-    reader.book.lose(5)
+    reader.book.record_gap(5)
     assert reader.book._news() == logs
     assert [told["type"] for told in reader.told("trade", since=1)] == ["gap"]
     assert [told["type"] for told in reader.told("funding", since=0)] == ["gap"]
@@ -183,7 +183,7 @@ def test_a_channel_that_appears_after_a_loss_may_have_had_events_before() -> Non
     """Its prev is not known."""
     reader = Reader()
     reader.begin()
-    reader.book.lose(5)
+    reader.book.record_gap(5)
     reader.publish(6, "trade")
     assert reader.told("trade", since=4)[0]["prev"] is None
     assert reader.told("trade", since=0)[0]["type"] == "gap"
@@ -203,7 +203,7 @@ def test_another_stream_starts_everything_again() -> None:
     assert list(reader.book.logs.values()) == followed
     assert reader.book._news() == followed
     assert reader.state() == {}
-    (gap,) = [message(piece.frame) for piece in followed[1].after(2)]
+    (gap,) = [message(outgoing.frame) for outgoing in followed[1].after(2)]
     assert (gap["from"], gap["to"], gap["epoch"]) == (2, 8, "new")
 
 
@@ -216,7 +216,7 @@ def test_the_heads_of_another_stream_go_to_those_who_follow() -> None:
     reader.begin("new", after=7)
     reader.book.seed(5, "trade", "SOL", make_event("trade", "SOL", 5))
     assert reader.book._news() == [log]
-    gap, head = [message(piece.frame) for piece in log.after(1)]
+    gap, head = [message(outgoing.frame) for outgoing in log.after(1)]
     assert (gap["from"], gap["to"], gap["epoch"]) == (1, 5, "new")
     assert (head["seq"], head["prev"]) == (5, None)
 
@@ -256,6 +256,6 @@ def test_a_book_that_starts_late_has_the_same_state(
         if isinstance(log, LosslessLog):
             same = through.book.logs[named]
             had = heads.get(named, 0)
-            assert [piece.frame for piece in log.after(had)] == [
-                piece.frame for piece in same.after(had)
+            assert [outgoing.frame for outgoing in log.after(had)] == [
+                outgoing.frame for outgoing in same.after(had)
             ]

@@ -26,7 +26,7 @@ def test_a_write_that_fails_leaves_nobody_else_out() -> None:
 
 @pytest.mark.parametrize("epoch", ["e", "another"])
 def test_a_client_alone_that_cannot_be_written_to_is_cut_off_too(hall: Hall, epoch: str) -> None:
-    """Else it would go on after what it never got; whether that is of the logs or of a history."""
+    """Else it would go on after what it never got; whether that is of the logs or of a buffer."""
 
     def broken(_data: bytes) -> None:
         raise RuntimeError("this transport is closed")

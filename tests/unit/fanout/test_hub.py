@@ -197,10 +197,10 @@ def test_a_client_that_has_gone_is_not_written_to(hall: Hall) -> None:
 def test_a_client_that_goes_twice_has_gone_once(hall: Hall) -> None:
     """Whatever the ways out were."""
     client = hall.client("trades:SOL")
-    hall.hub.block(client.cursor)
+    hall.hub.pause(client.cursor)
     hall.hub.remove(client.cursor)
     hall.hub.remove(client.cursor)
-    assert (hall.hub.behind, hall.limits.clients) == (0, {})
+    assert (hall.hub.paused, hall.limits.clients) == (0, {})
 
 
 def test_others_stay_in_the_group_that_one_leaves(hall: Hall) -> None:
@@ -236,7 +236,7 @@ def test_a_hub_is_full_until_the_last_turn_of_a_flush() -> None:
 
 def test_nobody_who_is_behind_or_elsewhere_makes_a_hub_full(hall: Hall) -> None:
     """A slow client holds nobody up, and neither does a market without clients."""
-    hall.hub.block(hall.client("trades:SOL").cursor)
+    hall.hub.pause(hall.client("trades:SOL").cursor)
     hall.publish(*range(1, 20), slab="BTC")
     assert not hall.hub.full
     hall.publish(*range(20, 40))
@@ -248,10 +248,10 @@ def test_who_catches_up_does_not_make_a_hub_full() -> None:
     """Once those who keep up have been sent everything, no other turn is waited for."""
     hall = Hall(turn_bytes=1)
     live, late = hall.client("trades:BTC"), hall.client("trades:SOL")
-    hall.hub.block(late.cursor)
+    hall.hub.pause(late.cursor)
     hall.publish(1, 2, 3, 4, 5)
     hall.flush()
-    hall.hub.drained(late.cursor)
+    hall.hub.resume(late.cursor)
     hall.publish(6, 7, 8, slab="BTC")
     hall.step = 1.0
     while live.seqs != [8]:
@@ -265,13 +265,13 @@ def test_who_has_just_drained_does_not_make_a_hub_full() -> None:
     """What is owed for having been behind is not waited for, not even the first of it."""
     hall = Hall(turn_bytes=1)
     live, late = hall.client("trades:BTC"), hall.client("trades:SOL")
-    hall.hub.block(late.cursor)
+    hall.hub.pause(late.cursor)
     hall.publish(1, 2, 3)
     hall.flush()
     hall.publish(4, 5, 6, slab="BTC")
     hall.step = 1.0
     turns = [hall.hub.flush(), hall.hub.flush()]
-    hall.hub.drained(late.cursor)
+    hall.hub.resume(late.cursor)
     assert hall.hub.flush()
     assert (turns, live.seqs, late.seqs) == ([True, True], [4, 5, 6], [])
     assert not hall.hub.full

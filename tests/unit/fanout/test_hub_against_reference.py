@@ -16,7 +16,7 @@ from percolator.errors import RequestError
 from percolator.fanout.followers import Cursor
 from percolator.fanout.hub import Hub, Start
 from percolator.fanout.log import LatestLog, LosslessLog
-from percolator.fanout.replay_buffer import History
+from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.model import messages
 from percolator.model.events import Kind, channel_of, parse_channel
@@ -107,8 +107,8 @@ class Walk:
         for number in range(before + 1):
             kind, slab = NAMED[(number + lost) % 2]
             stream.unseen.add(stream.add(kind, slab))
-        stream.lose(after, stream.seq + 1)
-        self.hub.lose(stream.seq + 1)
+        stream.record_gap(after, stream.seq + 1)
+        self.hub.record_gap(stream.seq + 1)
 
     def begin(self, before: int, kept: Kept) -> None:
         """So many events were in it before: all of them are kept, the heads, or none."""
@@ -124,7 +124,7 @@ class Walk:
                     stream.unseen.add(stored)
                 heads[kind, slab] = stored
         if kept != "all" and before:
-            stream.lose(0, stream.seq + 1)
+            stream.record_gap(0, stream.seq + 1)
         first = stream.seq + 1 if kept == "none" else 1
         self.hub.begin(stream.epoch, stream.seq, first_seq=first, complete=kept == "all")
         for (kind, slab), head in heads.items() if kept != "none" else ():
@@ -139,7 +139,7 @@ class Walk:
         """Events of one channel, after some that do not validate."""
         for _ in range(passed):
             self.stream.seq += 1
-            self.hub.pass_over(self.stream.seq)
+            self.hub.skip(self.stream.seq)
         for _ in range(count):
             stored = self.stream.add(*named)
             self.hub.publish(stored.seq, *named, stored.event)
@@ -167,8 +167,8 @@ class Walk:
             self._block(cursor)
 
     def _block(self, cursor: Cursor) -> None:
-        self.clients[cursor].blocked = True
-        self.hub.block(cursor)
+        self.clients[cursor].paused = True
+        self.hub.pause(cursor)
 
     def subscribe(
         self, number: int, channel: str, origin: Origin, back: int, most: int | None
@@ -210,8 +210,8 @@ class Walk:
 
     def _drain(self, cursor: Cursor, room: int) -> None:
         self.room[cursor] = room
-        self.clients[cursor].blocked = False
-        self.hub.drained(cursor)
+        self.clients[cursor].paused = False
+        self.hub.resume(cursor)
 
     def go(self, number: int) -> None:
         """A client goes, with or without a word, unless it is the last."""
@@ -227,34 +227,34 @@ class Walk:
     def backfill(self, number: int, count: int) -> None:
         """Somebody fetches what a held client lacks, a page at a time; or nobody does any more."""
         cursor, _ = self.chosen(number)
-        for log, history in cursor.held.items():
-            self._page(log.channel, history, count)
-        self.hub.supply(cursor)
+        for log, buffer in cursor.replaying.items():
+            self._page(log.channel, buffer, count)
+        self.hub.notify_replay(cursor)
         if not count:
             self._release(cursor)
 
-    def _page(self, channel: str, history: History, count: int) -> None:
+    def _page(self, channel: str, buffer: ReplayBuffer, count: int) -> None:
         """The next events that the stream still has, over a gap where it has dropped some."""
         events = self.stream.of(channel)
-        first = self.stream.first_after(channel, history.covered)
+        first = self.stream.first_after(channel, buffer.fetched_through)
         page = events[first : first + count]
         for before, stored in zip([None, *page], page, strict=False):
             if stored in self.stream.unseen:
                 continue
             if before in self.stream.unseen:
-                gap = messages.gap(channel, history.covered, stored.seq)
-                history.add(history.covered, gap)
-            history.add(stored.seq, messages.event_message(stored.event, stored.seq, stored.prev))
-            history.covered = stored.seq
+                gap = messages.gap(channel, buffer.fetched_through, stored.seq)
+                buffer.add(buffer.fetched_through, gap)
+            buffer.add(stored.seq, messages.event_message(stored.event, stored.seq, stored.prev))
+            buffer.fetched_through = stored.seq
         if len(page) < count and not (page and page[-1] in self.stream.unseen):
-            history.covered = max(history.covered, self.hub.seq)
+            buffer.fetched_through = max(buffer.fetched_through, self.hub.seq)
 
     def _release(self, cursor: Cursor) -> None:
-        for log, history in cursor.held.items():
+        for log, buffer in cursor.replaying.items():
             followed = self.clients[cursor].follows[log.channel]
             assert isinstance(followed, Lossless)
             followed.excused = True
-            self.hub.release(cursor, history)
+            self.hub.finish_replay(cursor, buffer)
 
     # Time.
 
@@ -279,13 +279,13 @@ class Walk:
         for client in self.clients.values():
             for followed in client.follows.values():
                 followed.settle()
-        assert self.hub.behind == 0
+        assert self.hub.paused == 0
 
     # What holds always.
 
     def counts_are_right(self) -> None:
         """As one would count by hand."""
-        assert self.hub.behind == sum(client.blocked for client in self.clients.values())
+        assert self.hub.paused == sum(client.paused for client in self.clients.values())
         on = [
             {channel.partition(":")[2] for channel in client.follows}
             for client in self.clients.values()
@@ -301,9 +301,9 @@ class Walk:
             for cursor in group.members:
                 assert cursor.group is group
                 assert cursor.positions is group.positions
-                assert not cursor.blocked
+                assert not cursor.paused
         for cursor, client in self.clients.items():
-            followed = {log.channel for log in (*cursor.positions, *cursor.held)}
+            followed = {log.channel for log in (*cursor.positions, *cursor.replaying)}
             assert followed == set(client.follows)
             for channel in followed:
                 named = parse_channel(channel)
@@ -334,7 +334,7 @@ class Walk:
         while self.hub.flush():
             pass
         assert self.limits.clients == {}
-        assert self.hub.behind == 0
+        assert self.hub.paused == 0
         assert self.hub._groups == {}
         assert not self.hub._queue
         for log in self.hub.logs.values():

@@ -6,7 +6,7 @@ import pytest
 
 from percolator.fanout.followers import Cursor
 from percolator.fanout.hub import Hub, Resumed, Start
-from percolator.fanout.replay_buffer import History
+from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.model import messages
 from tests.unit.fanout.hall import Client, Hall
 from tests.unit.fanout.reference import make_event
@@ -93,10 +93,10 @@ def test_a_replay_that_was_cut_ends_also_where_the_log_has_moved_on(hall: Hall) 
     """The client may be slow to take it."""
     hall.publish(1, 2, 3)
     client = Client(hall.hub)
-    hall.hub.block(client.cursor)
+    hall.hub.pause(client.cursor)
     hall.resume(client, since=0, most=1)
     hall.publish(*range(4, 14))
-    hall.hub.drained(client.cursor)
+    hall.hub.resume(client.cursor)
     hall.flush()
     assert client.seqs == ["gap", "gap", 9, 10, 11, 12, 13]
 
@@ -116,33 +116,33 @@ def test_what_was_read_of_another_stream_is_left_behind_by_a_gap(hall: Hall) -> 
 # Resuming from the stream.
 
 
-def held(hall: Hall) -> tuple[Client, History]:
+def held(hall: Hall) -> tuple[Client, ReplayBuffer]:
     """A client that left so long ago that the log does not reach back: 1 and 2 are gone from it."""
     hall.publish(*range(1, 8))
     client = Client(hall.hub)
     assert hall.resume(client, since=0) == Resumed(5, hall.log())
-    return client, client.cursor.held[hall.log()]
+    return client, client.cursor.replaying[hall.log()]
 
 
-def supply(hall: Hall, client: Client, history: History, *seqs: int, slab: str = "SOL") -> None:
-    """Add events to a history, as somebody does who has fetched them."""
+def supply(hall: Hall, client: Client, buffer: ReplayBuffer, *seqs: int, slab: str = "SOL") -> None:
+    """Add events to a buffer, as somebody does who has fetched them."""
     for seq in seqs:
         frame = messages.event_message(make_event("trade", slab, seq), seq, seq - 1)
-        history.add(seq, frame)
-        history.covered = seq
-    hall.hub.supply(client.cursor)
+        buffer.add(seq, frame)
+        buffer.fetched_through = seq
+    hall.hub.notify_replay(client.cursor)
 
 
 def test_a_held_client_waits_for_what_its_log_does_not_hold(hall: Hall) -> None:
     """And then goes on in the log, with no hole and no double."""
-    client, history = held(hall)
+    client, buffer = held(hall)
     hall.publish(8)
     hall.flush()
     assert client.got == []
-    supply(hall, client, history, 1)
+    supply(hall, client, buffer, 1)
     hall.flush()
     assert client.seqs == [1]
-    supply(hall, client, history, 2, 3)
+    supply(hall, client, buffer, 2, 3)
     hall.flush()
     assert client.seqs == [2, 3, 4, 5, 6, 7, 8]
     assert client.cursor.group is not None
@@ -150,22 +150,22 @@ def test_a_held_client_waits_for_what_its_log_does_not_hold(hall: Hall) -> None:
 
 def test_a_client_is_held_on_one_channel_and_live_on_the_others(hall: Hall) -> None:
     """Nobody waits for what has nothing to do with it."""
-    client, history = held(hall)
+    client, buffer = held(hall)
     hall.hub.subscribe(client.cursor, "trades:BTC", Start())
     hall.publish(8, slab="BTC")
     hall.flush()
     assert client.seqs == [8]
-    supply(hall, client, history, 1, 2, 3)
+    supply(hall, client, buffer, 1, 2, 3)
     hall.flush()
     assert client.seqs == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_who_fetches_is_told_that_more_is_wanted(hall: Hall) -> None:
-    """Whenever the history has become shorter."""
-    client, history = held(hall)
+    """Whenever the buffer has become shorter."""
+    client, buffer = held(hall)
     calls: list[int] = []
-    history.wanted = lambda: calls.append(len(history))
-    supply(hall, client, history, 1)
+    buffer.on_drained = lambda: calls.append(len(buffer))
+    supply(hall, client, buffer, 1)
     hall.flush()
     assert calls == [0]
 
@@ -176,10 +176,10 @@ def test_who_fetches_is_told_that_the_client_has_left(
     hall: Hall, leave: Callable[[Hub, Cursor], None], waiting: tuple[int, ...]
 ) -> None:
     """Also where nothing was waiting for it: else he would wait for ever."""
-    client, history = held(hall)
+    client, buffer = held(hall)
     calls: list[bool] = []
-    history.wanted = lambda: calls.append(hall.log() in client.cursor.held)
-    supply(hall, client, history, *waiting)
+    buffer.on_drained = lambda: calls.append(hall.log() in client.cursor.replaying)
+    supply(hall, client, buffer, *waiting)
     leave(hall.hub, client.cursor)
     assert calls == [False]
     hall.flush()
@@ -188,9 +188,9 @@ def test_who_fetches_is_told_that_the_client_has_left(
 
 def test_a_history_that_ends_too_early_ends_in_a_gap(hall: Hall) -> None:
     """Where nobody can fetch the rest."""
-    client, history = held(hall)
-    supply(hall, client, history, 1)
-    hall.hub.release(client.cursor, history)
+    client, buffer = held(hall)
+    supply(hall, client, buffer, 1)
+    hall.hub.finish_replay(client.cursor, buffer)
     hall.publish(8)
     hall.flush()
     gap_at = 1
@@ -201,19 +201,19 @@ def test_a_history_that_ends_too_early_ends_in_a_gap(hall: Hall) -> None:
 
 def test_a_client_that_is_held_no_more_cannot_be_released(hall: Hall) -> None:
     """It has gone over to the log, or has left; there is nothing to do."""
-    client, history = held(hall)
+    client, buffer = held(hall)
     hall.hub.unsubscribe(client.cursor, "trades:SOL")
     hall.flush()
     hall.calls = 0
-    hall.hub.release(client.cursor, history)
+    hall.hub.finish_replay(client.cursor, buffer)
     assert hall.calls == 0
 
 
 def test_a_history_is_sent_in_turns_too() -> None:
     """As much as one write takes; nothing of the log before its end."""
     hall = Hall(turn_bytes=250)
-    client, history = held(hall)
-    supply(hall, client, history, 1, 2, 3)
+    client, buffer = held(hall)
+    supply(hall, client, buffer, 1, 2, 3)
     hall.flush()
     writes = [[one["seq"] for one in write] for write in client.writes]
     assert writes == [[1, 2], [3], [4, 5], [6, 7]]
@@ -221,17 +221,17 @@ def test_a_history_is_sent_in_turns_too() -> None:
 
 def test_a_client_may_be_blocked_by_its_history(hall: Hall) -> None:
     """Then nothing more is written in that turn, from whichever channel."""
-    client, history = held(hall)
+    client, buffer = held(hall)
     hall.hub.subscribe(client.cursor, "trades:BTC", Start())
     client.room = 1
-    supply(hall, client, history, 1)
+    supply(hall, client, buffer, 1)
     hall.publish(8, slab="BTC")
     hall.flush()
     assert client.seqs == [1]
-    supply(hall, client, history, 2, 3)
+    supply(hall, client, buffer, 2, 3)
     hall.flush()
     assert client.seqs == []
-    hall.hub.drained(client.cursor)
+    hall.hub.resume(client.cursor)
     hall.flush()
     assert client.seqs == [2, 3, 4, 5, 6, 7, 8]
 
@@ -240,14 +240,14 @@ def test_a_client_that_one_history_blocks_is_sent_nothing_of_the_next(hall: Hall
     """The next has its turn when the client has drained."""
     client, first = held(hall)
     hall.publish(*range(8, 15), slab="BTC")
-    log = hall.hub.subscribe(client.cursor, "trades:BTC", Start(7, "e")).held
+    log = hall.hub.subscribe(client.cursor, "trades:BTC", Start(7, "e")).replaying
     assert log is not None
     supply(hall, client, first, 1)
-    supply(hall, client, client.cursor.held[log], 8, slab="BTC")
+    supply(hall, client, client.cursor.replaying[log], 8, slab="BTC")
     client.room = 1
     hall.flush()
     assert client.seqs == [1]
-    hall.hub.drained(client.cursor)
+    hall.hub.resume(client.cursor)
     hall.flush()
     assert client.seqs == [8]
 
@@ -257,7 +257,7 @@ def test_a_held_channel_is_followed_and_can_be_left(hall: Hall) -> None:
     client, _ = held(hall)
     assert hall.resume(client, since=0) == Resumed()
     hall.hub.unsubscribe(client.cursor, "trades:SOL")
-    assert client.cursor.held == {}
+    assert client.cursor.replaying == {}
     assert client.cursor.slabs == {}
     assert not hall.log().followers
 
@@ -285,11 +285,11 @@ def test_everybody_is_told_of_another_stream(hall: Hall) -> None:
 def test_a_client_that_slept_through_a_replacement_joins_the_others_again(hall: Hall) -> None:
     """There is no price yet that it could lack."""
     client, other = hall.client("price:SOL"), hall.client("price:SOL")
-    hall.hub.block(client.cursor)
+    hall.hub.pause(client.cursor)
     hall.publish(1, kind="price")
     hall.flush()
     hall.hub.begin("new", 0, first_seq=1, complete=True)
-    hall.hub.drained(client.cursor)
+    hall.hub.resume(client.cursor)
     hall.flush()
     assert client.cursor.group is other.cursor.group is not None
     hall.now += 1
@@ -300,13 +300,13 @@ def test_a_client_that_slept_through_a_replacement_joins_the_others_again(hall: 
 
 def test_a_history_of_a_stream_that_is_no_more_ends(hall: Hall) -> None:
     """Who fetches it is told, and the client gets the gap."""
-    client, history = held(hall)
+    client, buffer = held(hall)
     other = hall.client("trades:SOL")
     hall.hub.subscribe(client.cursor, "trades:BTC", Start())
     hall.hub.subscribe(client.cursor, "price:BTC", Start())
     calls: list[bool] = []
-    history.wanted = lambda: calls.append(hall.log() in client.cursor.held)
-    supply(hall, client, history, 1)
+    buffer.on_drained = lambda: calls.append(hall.log() in client.cursor.replaying)
+    supply(hall, client, buffer, 1)
     hall.flush()
     assert (client.seqs, calls) == ([1], [True])
     hall.hub.begin("new", 0, first_seq=1, complete=True)

@@ -12,18 +12,18 @@ from tests.unit.fanout.hall import Hall
 def test_a_blocked_client_is_owed_and_not_written_to(hall: Hall) -> None:
     """It catches up by itself: all trades, and only the latest price."""
     client, other = hall.client("trades:SOL", "price:SOL"), hall.client("trades:SOL", "price:SOL")
-    hall.hub.block(client.cursor)
-    hall.hub.block(client.cursor)
-    assert hall.hub.behind == 1
+    hall.hub.pause(client.cursor)
+    hall.hub.pause(client.cursor)
+    assert hall.hub.paused == 1
     for seq in (1, 2, 3):
         hall.publish(seq)
         hall.publish(seq + 10, kind="price")
         hall.flush()
         hall.now += 1.0
     assert client.got == []
-    hall.hub.drained(client.cursor)
-    hall.hub.drained(client.cursor)
-    assert hall.hub.behind == 0
+    hall.hub.resume(client.cursor)
+    hall.hub.resume(client.cursor)
+    assert hall.hub.paused == 0
     hall.flush()
     assert client.seqs == [1, 2, 3, 13]
     assert other.seqs == [1, 11, 2, 12, 3, 13]
@@ -33,9 +33,9 @@ def test_a_blocked_client_is_owed_and_not_written_to(hall: Hall) -> None:
 def test_what_memory_no_longer_holds_is_announced(hall: Hall) -> None:
     """A slow client is never lied to; the gap is counted."""
     client = hall.client("trades:SOL")
-    hall.hub.block(client.cursor)
+    hall.hub.pause(client.cursor)
     hall.publish(*range(1, 10))
-    hall.hub.drained(client.cursor)
+    hall.hub.resume(client.cursor)
     hall.flush()
     got = client.got
     assert (got[0]["type"], got[0]["from"], got[0]["to"]) == ("gap", 0, 5)
@@ -52,7 +52,7 @@ def test_a_client_may_be_blocked_by_the_very_write(hall: Hall) -> None:
     hall.publish(2)
     hall.flush()
     assert (client.seqs, other.seqs) == ([1], [1, 2])
-    hall.hub.drained(client.cursor)
+    hall.hub.resume(client.cursor)
     hall.flush()
     assert client.seqs == [2]
 
@@ -61,12 +61,12 @@ def test_a_client_that_is_blocked_while_it_catches_up_goes_on_later() -> None:
     """From where it stands, however often that happens."""
     hall = Hall(turn_bytes=1, capacity=100)
     client = hall.client("trades:SOL")
-    hall.hub.block(client.cursor)
+    hall.hub.pause(client.cursor)
     hall.publish(*range(1, 7))
     seqs = []
     for _ in range(6):
         client.room = 1
-        hall.hub.drained(client.cursor)
+        hall.hub.resume(client.cursor)
         hall.flush()
         seqs.append(client.seqs)
     assert seqs == [[1], [2], [3], [4], [5], [6]]
@@ -75,14 +75,14 @@ def test_a_client_that_is_blocked_while_it_catches_up_goes_on_later() -> None:
 def test_a_blocked_client_may_change_its_channels(hall: Hall) -> None:
     """It gets what they owe when it has drained."""
     client = hall.client("trades:SOL")
-    hall.hub.block(client.cursor)
+    hall.hub.pause(client.cursor)
     hall.hub.subscribe(client.cursor, "trades:BTC", Start())
     hall.hub.unsubscribe(client.cursor, "trades:SOL")
     hall.publish(1)
     hall.publish(2, slab="BTC")
     hall.flush()
     assert client.got == []
-    hall.hub.drained(client.cursor)
+    hall.hub.resume(client.cursor)
     hall.flush()
     assert client.seqs == [2]
 

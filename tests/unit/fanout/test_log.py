@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator.fanout.entry import Entry, Piece
+from percolator.fanout.entry import Entry, OutgoingMessage
 from percolator.fanout.log import LosslessLog, Position
 from percolator.model.events import Kind
 from tests.unit.fanout.reference import make_event
@@ -13,18 +13,18 @@ from tests.unit.wire import message
 Said = tuple[object, ...]
 
 
-def said(pieces: list[Piece]) -> list[Said]:
+def said(outgoing: list[OutgoingMessage]) -> list[Said]:
     """What the messages say, in short: (seq, prev), or ("gap", from, to) and maybe its epoch."""
     short: list[Said] = []
-    for piece in pieces:
-        told = message(piece.frame)
-        assert piece.gap == (told["type"] == "gap")
-        if piece.gap:
-            assert told["channel"] == piece.log.channel
+    for each in outgoing:
+        told = message(each.frame)
+        assert each.gap == (told["type"] == "gap")
+        if each.gap:
+            assert told["channel"] == each.log.channel
             epoch = [told["epoch"]] if "epoch" in told else []
             short.append(("gap", told["from"], told["to"], *epoch))
         else:
-            assert told["slab"] == piece.log.slab
+            assert told["slab"] == each.log.slab
             flag = ["snapshot"] if told.get("snapshot") else []
             short.append((told["seq"], told["prev"], *flag))
     return short
@@ -44,17 +44,17 @@ class Lossless:
             self.order += 10
             self.log.append(self.order, seq, make_event(self.log.kind, "SOL", seq))
 
-    def lose(self, before: int) -> None:
+    def record_gap(self, before: int) -> None:
         """A break before a seq."""
         self.order += 10
-        self.log.break_off(self.order, before)
+        self.log.append_gap(self.order, before)
 
     def after(self, position: Position) -> list[Said]:
-        """What follows a position; the last piece leads to the head."""
-        pieces = self.log.after(position)
-        assert [piece.order for piece in pieces] == sorted(piece.order for piece in pieces)
-        assert not pieces or pieces[-1].position == self.log.head
-        return said(pieces)
+        """What follows a position; the last message leads to the head."""
+        outgoing = self.log.after(position)
+        assert [each.order for each in outgoing] == sorted(each.order for each in outgoing)
+        assert not outgoing or outgoing[-1].position == self.log.head
+        return said(outgoing)
 
     def since(self, seq: int) -> list[Said]:
         """What follows a seq of the stream that is read now."""
@@ -92,8 +92,8 @@ def test_who_has_read_ahead_gets_only_what_is_new_to_him() -> None:
 def test_no_more_is_given_once_there_is_enough(most: int, given: int) -> None:
     """So that a turn of a client that is far behind costs no more than what it is sent."""
     channel = Lossless(*range(101, 105), capacity=4)
-    pieces = channel.log.after(0, most)
-    assert said(pieces) == [(seq, seq - 1 if seq > 101 else 0) for seq in range(101, 101 + given)]
+    outgoing = channel.log.after(0, most)
+    assert said(outgoing) == [(seq, seq - 1 if seq > 101 else 0) for seq in range(101, 101 + given)]
 
 
 def test_an_event_is_encoded_once_for_all() -> None:
@@ -101,7 +101,7 @@ def test_an_event_is_encoded_once_for_all() -> None:
     channel = Lossless(3, kind="funding")
     (first,), (again,) = channel.log.after(0), channel.log.after(0)
     assert first.frame is again.frame
-    (snapshot,), (same) = channel.log.after(channel.log.newcomer), channel.log.latest
+    (snapshot,), (same) = channel.log.after(channel.log.start_position), channel.log.latest
     assert same is not None
     assert snapshot.frame is same.snapshot
     assert snapshot.frame != first.frame
@@ -160,7 +160,7 @@ def test_the_last_events_are_given_as_far_as_they_are_here(count: int, events: l
 def test_the_last_events_do_not_reach_back_over_a_gap() -> None:
     """It was before the client came, and is none of its business."""
     channel = Lossless(3, 5, capacity=9)
-    channel.lose(before=8)
+    channel.record_gap(before=8)
     assert channel.after(channel.log.position_before(2)) == []
     channel.publish(9)
     assert channel.after(channel.log.position_before(2)) == [(9, None)]
@@ -175,7 +175,7 @@ def test_an_empty_log_has_no_recent_events() -> None:
 def test_who_comes_to_trades_begins_at_the_head() -> None:
     """Nothing before, everything after, also what comes before the first flush."""
     channel = Lossless(3, 5)
-    here = channel.log.newcomer
+    here = channel.log.start_position
     assert channel.after(here) == []
     channel.publish(8)
     assert channel.after(here) == [(8, 5)]
@@ -184,7 +184,7 @@ def test_who_comes_to_trades_begins_at_the_head() -> None:
 def test_who_comes_to_funding_gets_the_last_rate_as_a_snapshot() -> None:
     """The one that was the last then; what came after it follows."""
     channel = Lossless(3, 5, kind="funding")
-    here = channel.log.newcomer
+    here = channel.log.start_position
     assert channel.after(here) == [(5, 3, "snapshot")]
     channel.publish(8)
     assert channel.after(here) == [(5, 3, "snapshot"), (8, 5)]
@@ -197,21 +197,21 @@ def test_who_comes_to_funding_gets_the_last_rate_as_a_snapshot() -> None:
 def test_who_comes_after_a_break_gets_the_last_rate_and_the_gap() -> None:
     """The rate is old, and the gap says so."""
     channel = Lossless(3, kind="funding")
-    channel.lose(before=8)
-    assert channel.after(channel.log.newcomer) == [(3, 0, "snapshot"), ("gap", 3, 8)]
+    channel.record_gap(before=8)
+    assert channel.after(channel.log.start_position) == [(3, 0, "snapshot"), ("gap", 3, 8)]
 
 
 def test_the_last_rate_is_known_also_where_gaps_have_filled_the_log() -> None:
     """It is the state of the market."""
     channel = Lossless(3, kind="funding", capacity=1)
-    channel.lose(before=8)
-    assert channel.after(channel.log.newcomer) == [(3, 0, "snapshot"), ("gap", 3, 8)]
+    channel.record_gap(before=8)
+    assert channel.after(channel.log.start_position) == [(3, 0, "snapshot"), ("gap", 3, 8)]
 
 
 def test_who_comes_to_an_empty_funding_channel_waits() -> None:
     """There is no rate yet."""
     channel = Lossless(kind="funding")
-    here = channel.log.newcomer
+    here = channel.log.start_position
     assert channel.after(here) == []
     channel.publish(3)
     assert channel.after(here) == [(3, 0)]
@@ -223,7 +223,7 @@ def test_who_comes_to_an_empty_funding_channel_waits() -> None:
 def test_a_break_is_announced_and_what_follows_knows_nothing_before() -> None:
     """From the last event that is known."""
     channel = Lossless(3)
-    channel.lose(before=8)
+    channel.record_gap(before=8)
     channel.publish(9, 10)
     assert channel.since(3) == [("gap", 3, 8), (9, None), (10, 9)]
     assert channel.since(7) == [(9, None), (10, 9)]
@@ -232,15 +232,15 @@ def test_a_break_is_announced_and_what_follows_knows_nothing_before() -> None:
 def test_a_second_break_begins_where_the_first_ended() -> None:
     """Nothing is known of what lay between them."""
     channel = Lossless(3)
-    channel.lose(before=8)
-    channel.lose(before=12)
+    channel.record_gap(before=8)
+    channel.record_gap(before=12)
     assert channel.since(3) == [("gap", 3, 8), ("gap", 7, 12)]
 
 
 def test_a_break_in_an_empty_log_goes_back_to_the_beginning() -> None:
     """There may have been events in it."""
     channel = Lossless()
-    channel.lose(before=8)
+    channel.record_gap(before=8)
     assert channel.since(0) == [("gap", 0, 8)]
     assert not channel.log.blank
 
@@ -248,7 +248,7 @@ def test_a_break_in_an_empty_log_goes_back_to_the_beginning() -> None:
 def test_gaps_may_have_pushed_the_events_out() -> None:
     """What they announce is announced still."""
     channel = Lossless(3, capacity=1)
-    channel.lose(before=8)
+    channel.record_gap(before=8)
     assert channel.since(0) == [("gap", 0, 4), ("gap", 3, 8)]
     assert channel.since(3) == [("gap", 3, 8)]
 
@@ -340,7 +340,7 @@ def test_a_new_stream_begins_with_its_newest_event() -> None:
 def test_who_came_just_before_the_replacement_gets_the_gap_alone() -> None:
     """The rate of the old stream is no rate any more."""
     channel = Lossless(3, 5, kind="funding")
-    here = channel.log.newcomer
+    here = channel.log.start_position
     channel.log.start_again("new", floor=0, last_seq=0)
     assert channel.after(here) == [("gap", 5, 1, "new")]
 
@@ -348,7 +348,7 @@ def test_who_came_just_before_the_replacement_gets_the_gap_alone() -> None:
 def test_who_comes_after_the_replacement_is_told_nothing_of_it() -> None:
     """Neither by recent events nor by a snapshot."""
     channel = replaced(3, 5)
-    assert channel.after(channel.log.newcomer) == []
+    assert channel.after(channel.log.start_position) == []
     assert channel.after(channel.log.position_before(5)) == []
     assert channel.log.blank
 

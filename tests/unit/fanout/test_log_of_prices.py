@@ -19,9 +19,9 @@ class Latest:
 
     def after(self, position: Position) -> list[Said]:
         """The seqs that follow a position, and whether as a snapshot."""
-        pieces = self.log.after(position)
-        assert all(piece.position == self.log.head for piece in pieces)
-        told = [message(piece.frame) for piece in pieces]
+        outgoing = self.log.after(position)
+        assert all(outgoing.position == self.log.head for outgoing in outgoing)
+        told = [message(outgoing.frame) for outgoing in outgoing]
         return [(one["seq"], *(["snapshot"] if one.get("snapshot") else [])) for one in told]
 
 
@@ -29,10 +29,10 @@ def test_a_price_is_seen_once_it_is_shown() -> None:
     """Until then clients have the one before it; the state of the market has it already."""
     prices = Latest()
     prices.publish(1)
-    assert prices.after(prices.log.newcomer) == []
+    assert prices.after(prices.log.start_position) == []
     assert prices.log.show(1)
     prices.publish(2)
-    assert prices.after(prices.log.newcomer) == [(1, "snapshot")]
+    assert prices.after(prices.log.start_position) == [(1, "snapshot")]
     assert prices.log.latest is not None
     assert prices.log.latest.seq == 2
 
@@ -62,14 +62,14 @@ def test_a_price_comes_in_its_place_among_the_others() -> None:
     prices = Latest()
     prices.publish(1)
     prices.log.show(7)
-    assert [piece.order for piece in prices.log.after(0)] == [7]
+    assert [outgoing.order for outgoing in prices.log.after(0)] == [7]
 
 
 def test_a_seeded_price_is_shown_at_once() -> None:
     """It is the state at the start."""
     prices = Latest()
     prices.log.seed(1, 40, make_event("price", "SOL", 40))
-    assert prices.after(prices.log.newcomer) == [(40, "snapshot")]
+    assert prices.after(prices.log.start_position) == [(40, "snapshot")]
 
 
 def test_a_price_of_a_stream_that_is_no_more_is_forgotten() -> None:
@@ -81,7 +81,7 @@ def test_a_price_of_a_stream_that_is_no_more_is_forgotten() -> None:
     had = prices.log.head
     prices.log.start_again("new", floor=0, last_seq=0)
     assert prices.log.blank
-    assert prices.after(had) == prices.after(prices.log.newcomer) == []
+    assert prices.after(had) == prices.after(prices.log.start_position) == []
     prices.publish(1)
     prices.log.show(2)
     assert prices.after(had) == [(1,)]

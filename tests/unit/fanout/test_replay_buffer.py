@@ -1,58 +1,58 @@
-"""History: frames from the stream, taken in order, about so many bytes at a time."""
+"""The replay buffer: frames from the stream, taken in order, about so many bytes at a time."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator.fanout.replay_buffer import History
+from percolator.fanout.replay_buffer import ReplayBuffer
 
 
 def test_a_new_history_stands_where_the_client_left() -> None:
     """Nothing is to be sent yet."""
-    history = History(7)
-    assert (len(history), history.seq, history.covered, history.ended) == (0, 7, 7, False)
-    history.wanted()
-    assert history.take(100) == []
-    assert history.seq == 7
+    buffer = ReplayBuffer(7)
+    assert (len(buffer), buffer.seq, buffer.fetched_through, buffer.complete) == (0, 7, 7, False)
+    buffer.on_drained()
+    assert buffer.take(100) == []
+    assert buffer.seq == 7
 
 
 def test_one_frame_at_least_is_taken() -> None:
     """However long it is, or it would never leave."""
-    history = History(0)
-    history.add(3, b"x" * 100)
-    assert history.take(10) == [b"x" * 100]
-    assert history.seq == 3
+    buffer = ReplayBuffer(0)
+    buffer.add(3, b"x" * 100)
+    assert buffer.take(10) == [b"x" * 100]
+    assert buffer.seq == 3
 
 
 def test_frames_are_taken_up_to_a_size() -> None:
     """The seq is that of the last one taken."""
-    history = History(0)
+    buffer = ReplayBuffer(0)
     for seq in (3, 5, 8):
-        history.add(seq, b"x" * 4)
-    assert history.take(8) == [b"xxxx", b"xxxx"]
-    assert (history.seq, len(history)) == (5, 1)
+        buffer.add(seq, b"x" * 4)
+    assert buffer.take(8) == [b"xxxx", b"xxxx"]
+    assert (buffer.seq, len(buffer)) == (5, 1)
 
 
 def test_an_empty_history_stands_at_what_it_covers() -> None:
     """Also where the last seqs that were looked through held nothing for the channel."""
-    history = History(0)
-    history.add(3, b"x")
-    history.covered = 9
-    assert history.seq == 0
-    history.take(100)
-    assert history.seq == 9
+    buffer = ReplayBuffer(0)
+    buffer.add(3, b"x")
+    buffer.fetched_through = 9
+    assert buffer.seq == 0
+    buffer.take(100)
+    assert buffer.seq == 9
 
 
 @given(st.lists(st.integers(1, 20), max_size=20), st.integers(1, 40))
 def test_all_frames_come_out_once_and_in_order(sizes: list[int], most: int) -> None:
     """Each turn within its size, unless a single frame is larger."""
-    history = History(0)
+    buffer = ReplayBuffer(0)
     frames = [bytes([seq]) * size for seq, size in enumerate(sizes, start=1)]
     for seq, frame in enumerate(frames, start=1):
-        history.add(seq, frame)
+        buffer.add(seq, frame)
     taken: list[bytes] = []
-    while history:
-        turn = history.take(most)
+    while buffer:
+        turn = buffer.take(most)
         assert len(turn) == 1 or sum(map(len, turn)) <= most
         taken += turn
-        assert history.seq == len(taken)
+        assert buffer.seq == len(taken)
     assert taken == frames

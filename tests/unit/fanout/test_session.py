@@ -362,14 +362,14 @@ def test_a_slow_client_is_behind_until_it_has_drained(desk: Desk) -> None:
     client = desk.client()
     client.ask(type="subscribe", channels=["trades:SOL"])
     desk.hall.flush()
-    client.session.blocked()
+    client.session.paused()
     desk.hall.publish(1)
     desk.hall.flush()
-    assert (client.seqs, desk.hall.hub.behind) == ([], 1)
+    assert (client.seqs, desk.hall.hub.paused) == ([], 1)
     for _ in range(2):
-        client.session.drained()
+        client.session.resumed()
     desk.hall.flush()
-    assert (client.seqs, desk.hall.hub.behind) == ([1], 0)
+    assert (client.seqs, desk.hall.hub.paused) == ([1], 0)
     assert desk.hall.stats.catch_ups == 1
 
 
@@ -377,10 +377,10 @@ def test_a_client_that_has_gone_leaves_nothing(desk: Desk) -> None:
     """No count, no follower, no log."""
     client = desk.client()
     client.ask(type="subscribe", slabAddress="SOL")
-    client.session.blocked()
+    client.session.paused()
     client.session.closed()
     desk.hall.flush()
-    assert (desk.hall.limits.clients, desk.hall.hub.logs, desk.hall.hub.behind) == ({}, {}, 0)
+    assert (desk.hall.limits.clients, desk.hall.hub.logs, desk.hall.hub.paused) == ({}, {}, 0)
 
 
 # Resuming.
