@@ -26,7 +26,7 @@ def configure(level: str, form: str, stream: TextIO | None = None) -> None:
     """Send all log lines of this process to standard error. `form` is `text` or `json`."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
-    handler.addFilter(Allowance(time.monotonic))
+    handler.addFilter(RateLimitFilter(time.monotonic))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     least = max(logging.WARNING, logging.getLevelName(level.upper()))
@@ -34,7 +34,7 @@ def configure(level: str, form: str, stream: TextIO | None = None) -> None:
         logging.getLogger(chatty).setLevel(least)
 
 
-class Allowance(logging.Filter):
+class RateLimitFilter(logging.Filter):
     """Lets through as many lines of each place in the code as it may log."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -145,18 +145,18 @@ async def eventually(holds: Callable[[], bool]) -> None:
 
 def what_is_held(service: Service) -> dict[str, Any]:
     """Say what a service still holds for clients; with none there, it must be nothing at all."""
-    hub, guard, heartbeat = service.hub, service.guard, service.heartbeat
+    hub, admission, heartbeat = service.hub, service.admission, service.heartbeat
     held = {
         "connections": len(service.gateway.connections),
-        "places": guard.admission.total,
-        "places by address": guard.admission.by_address,
+        "places": admission.places.total,
+        "places by address": admission.places.by_address,
         "clients by slab": service.slab_limits.clients,
         "groups": len(hub._groups),
         "behind": hub.paused,
         "followers": [log.channel for log in hub.logs.values() if log.followers],
         "empty logs": [log.channel for log in hub.logs.values() if log.blank],
         "pongs owed": len(heartbeat._owed),
-        "replays": service.backfill.running,
+        "replays": service.replayer.running,
     }
     return {name: what for name, what in held.items() if what}
 
@@ -172,7 +172,7 @@ async def starting(nats_url: str, stream: str, **settings: object) -> AsyncItera
     try:
         yield gateway
         await gateway.dismiss()
-        await eventually(lambda: not service.backfill.running)
+        await eventually(lambda: not service.replayer.running)
         assert what_is_held(service) == {}
     finally:
         await service.stop()

@@ -32,7 +32,7 @@ _KINDS: dict[object, Kind] = {
 }
 
 
-class Parcel(NamedTuple):
+class Pending(NamedTuple):
     """An event on its way: its line, where it goes, what it is, and its message id."""
 
     line: Line
@@ -107,12 +107,12 @@ class _Way:
         self._group = group
         self._room = asyncio.Semaphore(IN_FLIGHT)
 
-    async def send(self, parcel: Parcel) -> None:
+    async def send(self, parcel: Pending) -> None:
         """Send one, as soon as there is room for it."""
         await self._room.acquire()
         self._group.create_task(self._deliver(parcel))
 
-    async def _deliver(self, parcel: Parcel) -> None:
+    async def _deliver(self, parcel: Pending) -> None:
         try:
             ack = await self._to.store(parcel.subject, parcel.payload, parcel.id)
         finally:
@@ -124,7 +124,7 @@ class _Way:
         self.tell(None)
 
 
-def parcel_of(line: Line, name: str) -> Parcel:
+def parcel_of(line: Line, name: str) -> Pending:
     """Make an event ready to go out of a line. Raises EventError, in words for who wrote it."""
     try:
         document = from_json(line.text, allow_inf_nan=False)
@@ -147,7 +147,7 @@ def parcel_of(line: Line, name: str) -> Parcel:
     except EventError as error:
         raise EventError(error.reason, plainly(error, stamped)) from None
     digest = hashlib.sha256(b"%d\n%s" % (line.number, line.text)).hexdigest()[:32]
-    return Parcel(line, subject, payload, f"{name}-{digest}")
+    return Pending(line, subject, payload, f"{name}-{digest}")
 
 
 def _name(path: str) -> str:

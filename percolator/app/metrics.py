@@ -21,13 +21,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from percolator import __version__
-from percolator.app.replayer import Backfill
+from percolator.app.replayer import Replayer
 from percolator.app.views import FeedState
 from percolator.config.settings import Settings
 from percolator.fanout.hub import Hub
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway.heartbeat import PONG_BUCKETS, Heartbeat
-from percolator.gateway.places import Admission
+from percolator.gateway.places import Places
 from percolator.histogram import Histogram
 from percolator.model.events import KINDS
 from percolator.stats import Stats
@@ -46,10 +46,10 @@ class Sources:
     settings: Settings
     stats: Stats
     hub: Hub
-    admission: Admission
+    admission: Places
     slabs: SlabLimits
     heartbeat: Heartbeat
-    backfill: Backfill
+    replayer: Replayer
     feed: FeedState
     flush_seconds: Histogram
     flush_bytes: Histogram
@@ -112,9 +112,9 @@ class Metrics(Collector):
         yield _histogram("flush_bytes", "Bytes that a flush wrote.", here.flush_bytes)
         yield _histogram("loop_lag_seconds", "How late the event loop was.", here.loop_lag)
         yield _counter("gaps", "Gaps that clients were told of.", stats.gaps)
-        replays = {"memory": stats.resumed, "stream": here.backfill.total}
+        replays = {"memory": stats.resumed, "stream": here.replayer.total}
         yield _counters("replays", "Channels resumed, by source.", "source", replays)
-        yield _gauge("replays_running", "Replays from the stream just now.", here.backfill.running)
+        yield _gauge("replays_running", "Replays from the stream just now.", here.replayer.running)
         yield _counter("catch_ups", "Clients that came back from behind.", stats.catch_ups)
 
     def _feed(self) -> Iterator[Metric]:

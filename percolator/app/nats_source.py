@@ -14,7 +14,7 @@ DEFAULT_NATS = "nats://127.0.0.1:4222"
 Spawn = Callable[[Coroutine[object, object, object]], None]
 
 
-class Broker:
+class NatsSource:
     """Finds NATS, and keeps the server that it has started."""
 
     def __init__(self, settings: Settings, spawn: Spawn) -> None:

@@ -29,7 +29,7 @@ class Taped(NamedTuple):
 
 
 @cache
-def tape() -> tuple[Taped, ...]:
+def recording() -> tuple[Taped, ...]:
     """Read the recording, in the order of its times."""
     packed = files("percolator").joinpath("data/tape.jsonl.gz").read_bytes()
     return tuple(_taped(json.loads(line)) for line in gzip.decompress(packed).splitlines())
@@ -59,7 +59,7 @@ def markets(slabs: int) -> list[Taped]:
 
     Each pair of copies is shifted in time, so that their bursts do not come together.
     """
-    events = tuple(with_funding(tape()))
+    events = tuple(with_funding(recording()))
     length = events[-1].at
     pairs = -(-slabs // len(SLABS))
     copies = []

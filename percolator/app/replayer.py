@@ -1,4 +1,4 @@
-"""Backfill: brings a client from where it left to where the logs begin, out of the stream.
+"""Replayer: brings a client from where it left to where the logs begin, out of the stream.
 
 Between the hub, which holds the client's cursor, and the stream, which still has what the logs
 have let go. Bounded: so many replays at once, so many events each; past that, and where the stream
@@ -16,7 +16,7 @@ from percolator.fanout.hub import Hub
 from percolator.fanout.log import LosslessLog
 from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.jetstream.direct import Stored
-from percolator.jetstream.liveness import heed_cancellation
+from percolator.jetstream.liveness import raise_if_cancelled
 from percolator.jetstream.replay import Page
 from percolator.model import messages
 from percolator.model.events import Event, decode, subject_of
@@ -42,7 +42,7 @@ class Source(Protocol):
         """Give the next events after a seq; `last` is the one before, where it is known."""
 
 
-class Backfill:
+class Replayer:
     """All replays of a gateway."""
 
     def __init__(self, hub: Hub, source: Source) -> None:
@@ -90,7 +90,7 @@ class Backfill:
     ) -> None:
         try:
             for held, buffer in wanted.items():
-                channel = Channel(self, cursor, held, buffer, left)
+                channel = ChannelReplay(self, cursor, held, buffer, left)
                 await channel.run()
                 left = None if left is None else left - channel.sent
                 self.hub.finish_replay(cursor, buffer)
@@ -98,12 +98,12 @@ class Backfill:
             self._release(cursor, wanted.values())
 
 
-class Channel:
+class ChannelReplay:
     """One channel's replay to one client."""
 
     def __init__(
         self,
-        backfill: Backfill,
+        replayer: Replayer,
         cursor: Cursor,
         held: LosslessLog,
         buffer: ReplayBuffer,
@@ -111,8 +111,8 @@ class Channel:
     ) -> None:
         self.sent = 0
         """How many events were added."""
-        self._hub = backfill.hub
-        self._source = backfill.source
+        self._hub = replayer.hub
+        self._source = replayer.source
         self._cursor = cursor
         self._log = held
         self._buffer = buffer
@@ -132,7 +132,7 @@ class Channel:
         """Add what the client lacks until its log takes over, it is gone, or a bound is met."""
         failures = 0
         while self._wanted():
-            heed_cancellation()
+            raise_if_cancelled()
             try:
                 asked = self._hub.seq
                 page = await self._source.page(

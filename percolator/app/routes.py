@@ -16,7 +16,7 @@ from websockets.http11 import Request, Response
 from percolator.app import metrics
 from percolator.app.views import Covers, Data
 from percolator.gateway import responses, static
-from percolator.gateway.admission import Guard
+from percolator.gateway.admission import Admission
 
 View = Callable[[], tuple[HTTPStatus, Data]]
 
@@ -34,7 +34,7 @@ class Routes:
     metrics: Callable[[], bytes]
     markets: Callable[[Covers], Data]
     market: Callable[[str, Covers], Data | None]
-    guard: Guard
+    admission: Admission
     stats_token: SecretStr | None
 
     def __call__(self, request: Request, path: str, address: str) -> Response | None:
@@ -49,12 +49,12 @@ class Routes:
 
     def _counters(self, request: Request, path: str, address: str) -> Response:
         if self.stats_token is not None:
-            if not self.guard.hears(address):
+            if self.admission.is_throttled(address):
                 return responses.too_many_attempts()
             token = responses.bearer(request)
             if not _same(token, self.stats_token.get_secret_value()):
                 if token:
-                    self.guard.failed(address)
+                    self.admission.failed(address)
                 return responses.unauthorized()
         if path == "/metrics":
             return responses.answer(HTTPStatus.OK, self.metrics(), metrics.CONTENT_TYPE)
@@ -62,11 +62,11 @@ class Routes:
 
     def _markets(self, request: Request, path: str, address: str) -> Response | None:
         covers: Covers = _everything
-        if self.guard.asks_for_tokens:
-            if not self.guard.hears(address):
+        if self.admission.auth_required:
+            if self.admission.is_throttled(address):
                 return responses.too_many_attempts()
             token = responses.token_of(request)
-            grant = self.guard.verify(address, token) if token else None
+            grant = self.admission.verify(address, token) if token else None
             if grant is None:
                 return responses.unauthorized()
             covers = grant.covers

@@ -16,9 +16,9 @@ from percolator import histogram
 from percolator.app import descriptors, recording
 from percolator.app.intake import Intake
 from percolator.app.metrics import Metrics, Sources
-from percolator.app.nats_source import Broker
+from percolator.app.nats_source import NatsSource
 from percolator.app.rejections import Rejections
-from percolator.app.replayer import Backfill
+from percolator.app.replayer import Replayer
 from percolator.app.routes import Routes
 from percolator.app.views import Data, health_view, market_view, markets_view, stats_view
 from percolator.auth import tokens
@@ -28,7 +28,7 @@ from percolator.fanout.hub import Hub
 from percolator.fanout.session import ClientSession, SessionContext
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway import tls
-from percolator.gateway.admission import Guard
+from percolator.gateway.admission import Admission
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.pacer import Pacer
@@ -84,9 +84,11 @@ class Service:
             price_interval=settings.price_interval,
             turn_bytes=settings.max_buffered_bytes // 2 or 32_768,
         )
-        self.guard = Guard(settings, self.stats, clock, tokens.verifier(settings, time.time))
+        self.admission = Admission(
+            settings, self.stats, clock, tokens.verifier(settings, time.time)
+        )
         self.heartbeat = Heartbeat(clock, settings.ping_interval, settings.pong_timeout)
-        self.backfill = Backfill(self.hub, Replay(lambda: self.feed, settings.stream))
+        self.replayer = Replayer(self.hub, Replay(lambda: self.feed, settings.stream))
         self.rejections = Rejections(self._client)
         self.gateway = self._make_gateway(clock)
         self._certificate = tls.certificate(settings.tls_cert, settings.tls_key)
@@ -94,7 +96,7 @@ class Service:
         self.failed: asyncio.Future[BaseException] = loop.create_future()
         """Set where the service cannot go on; the error says why."""
         self._clock = clock
-        self._broker = Broker(settings, self._spawn)
+        self._nats_source = NatsSource(settings, self._spawn)
         self._tasks: list[asyncio.Task[object]] = []
 
     async def start(self) -> Addresses:
@@ -103,14 +105,14 @@ class Service:
         Comes back when the gateway listens; `ready` tells when it has its state. Raises NatsError
         and PortInUseError.
         """
-        address = await self._broker.find()
+        address = await self._nats_source.find()
         context = self._certificate.context if self._certificate else None
         host, port = await self.gateway.start(self.settings.host, self.settings.port, context)
 
         intake = Intake(self.hub, self.stats, self._clock, self.rejections.report)
         self.feed = Feed(
             # Looked for anew each time: the server that another gateway had started goes with it.
-            Dialer(self._broker.find, name="percolator feed").dial,
+            Dialer(self._nats_source.find, name="percolator feed").dial,
             self.settings.stream,
             intake,
             backlog=self.settings.backlog,
@@ -118,7 +120,7 @@ class Service:
         )
         self._metrics = Metrics(self._sources(self.feed))
         self._spawn(self.feed.run())
-        return Addresses(host, port, address.shown, self._broker.data_dir)
+        return Addresses(host, port, address.shown, self._nats_source.data_dir)
 
     def reload_certificate(self) -> None:
         """Read the TLS certificate again, where there is one."""
@@ -137,7 +139,9 @@ class Service:
 
     async def play_demo(self) -> None:
         """Play the recorded market through JetStream, for ever."""
-        client = await connect(await self._broker.find(), name="percolator demo", reconnect=True)
+        client = await connect(
+            await self._nats_source.find(), name="percolator demo", reconnect=True
+        )
         publisher = Publisher(client, self.settings.stream)
 
         async def publish(subject: str, payload: bytes) -> None:
@@ -157,16 +161,16 @@ class Service:
         drain = self.settings.drain_seconds
         until = self._clock() + drain
         if began := self.feed is not None and self.feed.loaded:
-            logger.info("shutting down: %d clients are to go", self.guard.admission.total)
+            logger.info("shutting down: %d clients are to go", self.admission.places.total)
         await self.gateway.stop(drain * CLIENTS_SHARE)
         self.pacer.stop()
-        await self.backfill.stop()
+        await self.replayer.stop()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=max(until - self._clock(), LEAST_SECONDS))
         await self.rejections.stop()
-        await self._broker.stop(max(until - self._clock(), LEAST_SECONDS))
+        await self._nats_source.stop(max(until - self._clock(), LEAST_SECONDS))
         if began:
             logger.info("shut down")
 
@@ -182,18 +186,18 @@ class Service:
             messages_per_second=settings.messages_per_second,
             message_burst=settings.message_burst,
             replay_limit=settings.replay_limit,
-            backfill=self.backfill.start,
+            replayer=self.replayer.start,
         )
 
         def open_session(connection: Connection) -> ClientSession:
             token, connection.token = connection.token, None
-            if not self.guard.asks_for_tokens:
+            if not self.admission.auth_required:
                 return ClientSession(context, connection)
-            verify = partial(self.guard.verify, connection.address)
+            verify = partial(self.admission.verify, connection.address)
             return ClientSession(context, connection, verify, token)
 
         return Server(
-            guard=self.guard,
+            admission=self.admission,
             traffic=self.stats,
             heartbeat=self.heartbeat,
             limits=Limits(
@@ -219,7 +223,7 @@ class Service:
             metrics=lambda: self._metrics.render(),  # noqa: PLW0108 - it is made at the start
             markets=partial(markets_view, self.hub),
             market=partial(market_view, self.hub),
-            guard=self.guard,
+            admission=self.admission,
             stats_token=self.settings.stats_token,
         )
 
@@ -228,10 +232,10 @@ class Service:
             settings=self.settings,
             stats=self.stats,
             hub=self.hub,
-            admission=self.guard.admission,
+            admission=self.admission.places,
             slabs=self.slab_limits,
             heartbeat=self.heartbeat,
-            backfill=self.backfill,
+            replayer=self.replayer,
             feed=feed,
             flush_seconds=self.flush_seconds,
             flush_bytes=self.flush_bytes,
@@ -245,7 +249,7 @@ class Service:
             settings=self.settings,
             stats=self.stats,
             hub=self.hub,
-            admission=self.guard.admission,
+            admission=self.admission.places,
             slabs=self.slab_limits,
             feed=self.feed,
             now=self._clock(),

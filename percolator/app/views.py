@@ -7,7 +7,7 @@ from percolator.config.settings import Settings
 from percolator.fanout.entry import Entry
 from percolator.fanout.hub import Hub
 from percolator.fanout.slab_limits import SlabLimits
-from percolator.gateway.places import Admission
+from percolator.gateway.places import Places
 from percolator.model.events import Funding, Kind, Price, Trade, channel_of
 from percolator.stats import Stats
 
@@ -49,7 +49,7 @@ def stats_view(
     settings: Settings,
     stats: Stats,
     hub: Hub,
-    admission: Admission,
+    admission: Places,
     slabs: SlabLimits,
     feed: FeedState,
     now: float,

@@ -25,6 +25,7 @@ from pydantic_settings import (
 )
 
 from percolator.config.types import (
+    Bool,
     Buffer,
     Capacity,
     Count,
@@ -42,7 +43,6 @@ from percolator.config.types import (
     Secret,
     SigningSecret,
     StreamName,
-    Switch,
     allowed,
     hide_password,
 )
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     )
     drain_seconds: Seconds = Field(10, description="time for an orderly shutdown, s")
 
-    auth: Switch = Field(False, description="require a signed token")
+    auth: Bool = Field(False, description="require a signed token")
     auth_secret: SigningSecret = Field(None, description="HS256 secret, 32 bytes or more")
     auth_public_key: File = Field(None, description="RS256 or EdDSA public key, PEM")
     stats_token: Secret = Field(None, description="bearer token for /ws/stats and /metrics")

@@ -21,7 +21,7 @@ MIN_BUFFER_BYTES = 1_024
 Network = IPv4Network | IPv6Network
 
 
-class Allowed(NamedTuple):
+class Rule(NamedTuple):
     """Says in an annotation what is allowed, to go on from "it must be"."""
 
     text: str
@@ -29,7 +29,7 @@ class Allowed(NamedTuple):
 
 def allowed(field: FieldInfo) -> str:
     """Give what is allowed for a setting."""
-    return next(each.text for each in field.metadata if isinstance(each, Allowed))
+    return next(each.text for each in field.metadata if isinstance(each, Rule))
 
 
 def hide_password(url: str) -> str:
@@ -130,68 +130,66 @@ def _strong(value: SecretStr | None) -> SecretStr | None:
 _NUMBER = BeforeValidator(_no_switch)
 _MOST = 10_000_000
 
-Count = Annotated[
-    int, _NUMBER, Field(ge=0, le=_MOST), Allowed(f"a whole number from 0 to {_MOST:,}")
-]
-Port = Annotated[int, _NUMBER, Field(ge=0, le=65_535), Allowed("a whole number from 0 to 65,535")]
+Count = Annotated[int, _NUMBER, Field(ge=0, le=_MOST), Rule(f"a whole number from 0 to {_MOST:,}")]
+Port = Annotated[int, _NUMBER, Field(ge=0, le=65_535), Rule("a whole number from 0 to 65,535")]
 Capacity = Annotated[
-    int, _NUMBER, Field(ge=1, le=1_000_000), Allowed("a whole number from 1 to 1,000,000")
+    int, _NUMBER, Field(ge=1, le=1_000_000), Rule("a whole number from 1 to 1,000,000")
 ]
 Buffer = Annotated[
     int,
     _NUMBER,
     Field(ge=0, le=_MOST),
     AfterValidator(_at_least(MIN_BUFFER_BYTES)),
-    Allowed(f"0, or a whole number from {MIN_BUFFER_BYTES:,} to {_MOST:,}"),
+    Rule(f"0, or a whole number from {MIN_BUFFER_BYTES:,} to {_MOST:,}"),
 ]
 Seconds = Annotated[
     float,
     _NUMBER,
     Field(ge=0, le=86_400, allow_inf_nan=False),
-    Allowed("a number of seconds from 0 to 86,400"),
+    Rule("a number of seconds from 0 to 86,400"),
 ]
 Rate = Annotated[
     float,
     _NUMBER,
     Field(ge=0, le=1_000_000, allow_inf_nan=False),
-    Allowed("a number from 0 to 1,000,000"),
+    Rule("a number from 0 to 1,000,000"),
 ]
-Switch = Annotated[bool, Allowed("true or false")]
-Host = Annotated[str, AfterValidator(_host), Allowed("an address or a name")]
+Bool = Annotated[bool, Rule("true or false")]
+Host = Annotated[str, AfterValidator(_host), Rule("an address or a name")]
 StreamName = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9_-]{1,64}$"),
-    Allowed("1 to 64 of the characters A-Z, a-z, 0-9, _ and -"),
+    Rule("1 to 64 of the characters A-Z, a-z, 0-9, _ and -"),
 ]
 NatsUrl = Annotated[
     Annotated[str, AfterValidator(_nats_url)] | None,
-    Allowed("one or more addresses such as nats://127.0.0.1:4222, divided by commas"),
+    Rule("one or more addresses such as nats://127.0.0.1:4222, divided by commas"),
 ]
-Folder = Annotated[Path, BeforeValidator(_path), Allowed("the path of a folder")]
+Folder = Annotated[Path, BeforeValidator(_path), Rule("the path of a folder")]
 File = Annotated[
-    Annotated[FilePath, BeforeValidator(_path)] | None, Allowed("the path of a file that is there")
+    Annotated[FilePath, BeforeValidator(_path)] | None, Rule("the path of a file that is there")
 ]
 Secret = Annotated[
-    Annotated[SecretStr, Field(min_length=1)] | None, Allowed("a text that is not empty")
+    Annotated[SecretStr, Field(min_length=1)] | None, Rule("a text that is not empty")
 ]
 SigningSecret = Annotated[
     SecretStr | None,
     AfterValidator(_strong),
-    Allowed(f"a text of {MIN_SECRET_BYTES} bytes or more"),
+    Rule(f"a text of {MIN_SECRET_BYTES} bytes or more"),
 ]
 Networks = Annotated[
     tuple[Network, ...],
     NoDecode,
     BeforeValidator(_networks),
-    Allowed("networks such as 10.0.0.0/8, divided by commas"),
+    Rule("networks such as 10.0.0.0/8, divided by commas"),
 ]
 Origins = Annotated[
     tuple[str, ...],
     NoDecode,
     BeforeValidator(_origins),
-    Allowed("origins such as https://example.com, divided by commas"),
+    Rule("origins such as https://example.com, divided by commas"),
 ]
 Level = Annotated[
-    Literal["debug", "info", "warning", "error"], Allowed("debug, info, warning or error")
+    Literal["debug", "info", "warning", "error"], Rule("debug, info, warning or error")
 ]
-LineFormat = Annotated[Literal["text", "json"], Allowed("text or json")]
+LineFormat = Annotated[Literal["text", "json"], Rule("text or json")]

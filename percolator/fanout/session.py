@@ -66,7 +66,7 @@ class SessionContext:
     messages_per_second: float
     message_burst: int
     replay_limit: int
-    backfill: Callable[[Cursor, list[LosslessLog], int | None], None]
+    replayer: Callable[[Cursor, list[LosslessLog], int | None], None]
     """Sends a held cursor what its logs do not reach back to, so many events at the most."""
 
 
@@ -119,9 +119,9 @@ class ClientSession:
         allowed = self._allow()
         try:
             command = messages.parse(data) if text else messages.refuse_binary()
-        except messages.Unreadable as unreadable:
-            fault = unreadable.error if allowed else _rate_limited()
-            self._reply(messages.error(fault, unreadable.request_id))
+        except messages.InvalidCommand as invalid:
+            fault = invalid.error if allowed else _rate_limited()
+            self._reply(messages.error(fault, invalid.request_id))
         else:
             if allowed:
                 self._carry_out(command)
@@ -130,7 +130,7 @@ class ClientSession:
         if self._refusals >= MAX_REFUSALS:
             self._connection.close(messages.CLOSE_RATE)
 
-    def counted(self) -> None:
+    def charge_frame(self) -> None:
         """Count a ping or a fragment as a message: it costs as much."""
         if not self._allow() and self._refusals >= MAX_REFUSALS:
             self._connection.close(messages.CLOSE_RATE)
@@ -214,7 +214,7 @@ class ClientSession:
         final = messages.subscribed(done, command.id) if done else b""
         self._answer(errors, final, command.id)
         if held:
-            context.backfill(self._cursor, held, left)
+            context.replayer(self._cursor, held, left)
         if not self._cursor.slabs and any(error.code == "slab_limit" for error in errors):
             self._connection.close(messages.CLOSE_SLAB)
 

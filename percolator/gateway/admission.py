@@ -8,7 +8,7 @@ from percolator.auth.tokens import Grant, Verifier
 from percolator.config.settings import Settings
 from percolator.gateway.addresses import address_key
 from percolator.gateway.attempts import Attempts
-from percolator.gateway.places import Admission
+from percolator.gateway.places import Places
 from percolator.stats import Stats
 
 FAILURES_PER_SECOND = 1.0
@@ -22,7 +22,7 @@ LOG_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 
-class Guard:
+class Admission:
     """Who may come in, as the gateway asks it; counted in the core's limits."""
 
     def __init__(
@@ -33,12 +33,12 @@ class Guard:
         verifier: Verifier | None = None,
     ) -> None:
         """Without a verifier, everybody may read everything."""
-        self.admission = Admission(
+        self.places = Places(
             connections=settings.max_connections, per_address=settings.max_connections_per_ip
         )
         self.attempts = Attempts(settings.attempts_per_second, settings.attempt_burst)
-        self.admit = self.admission.admit
-        self.release = self.admission.release
+        self.admit = self.places.admit
+        self.release = self.places.release
         self.failures = Attempts(FAILURES_PER_SECOND, FAILURE_BURST)
         self._verifier = verifier
         self._origins = frozenset(settings.allowed_origins)
@@ -55,20 +55,20 @@ class Guard:
     def attempt(self, address: str) -> bool:
         """Count an attempt to connect; False where it is one too many, or tokens were wrong."""
         now = self._clock()
-        return self.attempts.take(address, now) and self.hears(address)
+        return self.attempts.take(address, now) and not self.is_throttled(address)
 
-    def welcomes(self, origins: Sequence[str]) -> bool:
+    def origin_allowed(self, origins: Sequence[str]) -> bool:
         """Whether a page may connect; who names no origin is no browser, and may."""
         return not self._origins or all(each.lower() in self._origins for each in origins)
 
     @property
-    def asks_for_tokens(self) -> bool:
+    def auth_required(self) -> bool:
         """True where authentication is on."""
         return self._verifier is not None
 
-    def hears(self, address: str) -> bool:
-        """Whether tokens of an address are looked at: not where too many were wrong of late."""
-        return not self.failures.exhausted(address, self._clock())
+    def is_throttled(self, address: str) -> bool:
+        """True while an address has sent too many wrong tokens: none of its tokens is verified."""
+        return self.failures.exhausted(address, self._clock())
 
     def failed(self, address: str) -> None:
         """Count a token that was wrong."""
@@ -77,7 +77,7 @@ class Guard:
     def verify(self, address: str, token: str) -> Grant | None:
         """Give what a token allows; None where it does not, or too many of that address did not."""
         assert self._verifier is not None
-        grant = self._verifier.verify(token) if self.hears(address) else None
+        grant = None if self.is_throttled(address) else self._verifier.verify(token)
         if grant is None:
             self.failed(address)
         self._stats.authentications["refused" if grant is None else "accepted"] += 1

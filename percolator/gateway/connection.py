@@ -309,7 +309,7 @@ class Connection(asyncio.Protocol):
             case Opcode.PONG:
                 self._host.heartbeat.pong(self, bytes(frame.data))
             case Opcode.PING:
-                self._session.counted()
+                self._session.charge_frame()
             case Opcode.TEXT | Opcode.BINARY | Opcode.CONT:
                 self._data(frame)
 
@@ -321,7 +321,7 @@ class Connection(asyncio.Protocol):
             self._fail(messages.CLOSE_NOT_UTF8)
             return
         if message is None:
-            self._session.counted()
+            self._session.charge_frame()
             return
         self._host.traffic.messages_received += 1
         self.deadline = None  # it has spoken in time

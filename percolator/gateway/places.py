@@ -7,7 +7,7 @@ from percolator.counts import Counts, count_down, count_up
 from percolator.model import messages
 
 
-class Admission:
+class Places:
     """How many connections there are, in all and from each address."""
 
     def __init__(self, *, connections: int, per_address: int) -> None:

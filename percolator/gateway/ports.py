@@ -21,7 +21,7 @@ class Session(Protocol):
     def received(self, data: bytes, *, text: bool) -> None:
         """One whole message; a text is valid UTF-8."""
 
-    def counted(self) -> None:
+    def charge_frame(self) -> None:
         """A frame that is no message, but costs as much: a ping, a fragment."""
 
     def paused(self) -> None:

@@ -11,15 +11,15 @@ import os
 import random
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Protocol
 
 from websockets.http11 import Request, Response
 
 from percolator.errors import PortInUseError
 from percolator.gateway import responses
+from percolator.gateway.admission import Admission
 from percolator.gateway.connection import CLOSE_SECONDS, HEAD_SECONDS, Connection
 from percolator.gateway.heartbeat import TICK_SECONDS, Heartbeat
 from percolator.gateway.ports import Session, Traffic
@@ -43,34 +43,6 @@ LONGEST_SPREAD_SECONDS = 5.0
 logger = logging.getLogger(__name__)
 
 
-class Guard(Protocol):
-    """Who may come in. Every reserved place is released, once."""
-
-    def address_key(self, peer: str, forwarded_for: Sequence[str]) -> str:
-        """Whom a connection is counted for."""
-
-    def attempt(self, address: str) -> bool:
-        """Count an attempt to connect; False where it is one too many."""
-
-    def welcomes(self, origins: Sequence[str]) -> bool:
-        """Whether a page of such an origin may connect; who names none is no browser."""
-
-    def admit(self, address: str) -> messages.Close | None:
-        """Reserve a place, or say why there is none."""
-
-    def release(self, address: str) -> None:
-        """Give a place back."""
-
-    def refused(self, reason: str) -> None:
-        """Count a connection that was not let in."""
-
-    def closed(self, code: int) -> None:
-        """Count a connection that ended."""
-
-    def sweep(self) -> None:
-        """Called about once a second."""
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The gateway's own limits; None is switched off."""
@@ -88,7 +60,7 @@ class Server:
     def __init__(
         self,
         *,
-        guard: Guard,
+        admission: Admission,
         traffic: Traffic,
         heartbeat: Heartbeat,
         limits: Limits,
@@ -112,7 +84,7 @@ class Server:
         self.loop_lag = Histogram(SECONDS)
         """How late the sweeps were."""
         self._limits = limits
-        self._guard = guard
+        self._admission = admission
         self._open_session = open_session
         self._routes = routes
         self._ready = ready
@@ -201,7 +173,7 @@ class Server:
     def connection_made(self, connection: Connection) -> bool:
         """Take a new socket in; where all places are taken, the slowest to ask loses its own."""
         if len(self.connections) >= self._limits.max_sockets:
-            self._guard.refused("sockets")
+            self._admission.refused("sockets")
             self._say_full()
             slowest = next(iter(self._asking), None)
             if slowest is None:
@@ -218,14 +190,14 @@ class Server:
         if request.method != "GET":
             return responses.wrong_method()
         forwarded = request.headers.get_all("X-Forwarded-For")
-        connection.address = self._guard.address_key(connection.peer, forwarded)
+        connection.address = self._admission.address_key(connection.peer, forwarded)
         if not responses.is_upgrade(request) or path not in UPGRADE_PATHS:
             return self._routes(request, path, connection.address) or responses.not_found()
-        if not self._guard.attempt(connection.address):
-            self._guard.refused("attempts")
+        if not self._admission.attempt(connection.address):
+            self._admission.refused("attempts")
             return responses.too_many_attempts()
-        if not self._guard.welcomes(request.headers.get_all("Origin")):
-            self._guard.refused("origin")
+        if not self._admission.origin_allowed(request.headers.get_all("Origin")):
+            self._admission.refused("origin")
             return responses.foreign_origin()
         if self.draining:
             return responses.sentence(
@@ -237,11 +209,11 @@ class Server:
     def admit(self, connection: Connection) -> Session | messages.Close:
         """Reserve a place and give the session to talk to, or say why there is none."""
         if not self._ready():
-            self._guard.refused("not ready")
+            self._admission.refused("not ready")
             return messages.CLOSE_NOT_READY
-        refusal = self._guard.admit(connection.address)
+        refusal = self._admission.admit(connection.address)
         if refusal is not None:
-            self._guard.refused(refusal.reason)
+            self._admission.refused(refusal.reason)
             return refusal
         connection.admitted = True
         seconds = self._limits.first_message_seconds
@@ -255,9 +227,9 @@ class Server:
         self._asking.pop(connection, None)
         self._left.set()
         if connection.admitted:
-            self._guard.release(connection.address)
+            self._admission.release(connection.address)
         if connection.upgraded:
-            self._guard.closed(connection.close_code)
+            self._admission.closed(connection.close_code)
 
     async def _sweep(self) -> None:
         """Heartbeats ten times a second, deadlines once."""
@@ -271,7 +243,7 @@ class Server:
             if loop.time() >= sweep_at:
                 sweep_at = loop.time() + SWEEP_SECONDS
                 self._expire()
-                self._guard.sweep()
+                self._admission.sweep()
 
     def _expire(self) -> None:
         now = self.clock()

@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from percolator.jetstream.liveness import heed_cancellation
+from percolator.jetstream.liveness import raise_if_cancelled
 
 HEARTBEAT_SECONDS = 0.5
 SILENCE_SECONDS = 1.5
@@ -35,11 +35,11 @@ EVENT = "$JS.ACK."
 """What the reply subject of an event starts with: whatever headers its publisher gave it."""
 
 
-class Trouble(Exception):  # noqa: N818 - a reason to start again, not a fault
+class ConsumerError(Exception):
     """The consumer cannot be trusted any more; the text says why."""
 
 
-class Hole(Trouble):
+class SequenceGapError(ConsumerError):
     """It has passed over seqs that the stream does not hold any more."""
 
 
@@ -62,21 +62,21 @@ class Consumer:
         *,
         clock: Callable[[], float],
         take: Callable[[Delivery], None],
-        held_up: Callable[[], bool],
+        paused: Callable[[], bool],
     ) -> None:
-        """While it is `held_up`, the next event waits."""
+        """While it is `paused`, the next event waits."""
         self.heard = clock()
         """When it last showed a sign of life."""
         self._client = client
         self._stream = stream
         self._clock = clock
         self._take = take
-        self._held_up = held_up
+        self._paused = paused
         self._seq = 0
         self._count = 0
         self._pending = 0
         self._subscription: Subscription | None = None
-        self._broken: asyncio.Future[Trouble] = asyncio.get_running_loop().create_future()
+        self._broken: asyncio.Future[ConsumerError] = asyncio.get_running_loop().create_future()
 
     @property
     def lag(self) -> int:
@@ -85,13 +85,13 @@ class Consumer:
         # What waits was pending when the last event was sent, or has come into the stream since.
         return max(self._pending, waiting)
 
-    def fail(self, trouble: Trouble) -> None:
+    def fail(self, trouble: ConsumerError) -> None:
         """Hand on nothing more; `run` ends with this."""
         if not self._broken.done():
             self._broken.set_result(trouble)
 
     async def run(self, after: int, opened: Callable[[], None], *, within: float) -> None:
-        """Read until there is trouble; raises Trouble, or what NATS says to the request for it.
+        """Read until it fails: raises ConsumerError, or what NATS answered to the request.
 
         `opened` is called when the consumer is there; the server has `within` seconds to set it up.
         """
@@ -114,21 +114,21 @@ class Consumer:
             opened()
             raise await self._trouble()
         finally:
-            self.fail(Trouble("given up"))
+            self.fail(ConsumerError("given up"))
             with contextlib.suppress(Exception):  # the server forgets it in time by itself
                 await subscription.unsubscribe()
                 if name and self._client.is_connected and not self._silent():
                     context = self._client.jetstream(timeout=DELETE_SECONDS)
                     await context.delete_consumer(self._stream, name)
 
-    async def _trouble(self) -> Trouble:
+    async def _trouble(self) -> ConsumerError:
         while True:
-            heed_cancellation()
+            raise_if_cancelled()
             done, _ = await asyncio.wait([self._broken], timeout=SILENCE_SECONDS / 5)
             if done:
                 return self._broken.result()
             if self._silent():
-                return Trouble("the stream's consumer has fallen silent")
+                return ConsumerError("the stream's consumer has fallen silent")
 
     def _silent(self) -> bool:
         return self._clock() - self.heard > SILENCE_SECONDS
@@ -141,7 +141,7 @@ class Consumer:
             self._on_event(message)
             if self._count % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-            while self._held_up() and not self._broken.done():
+            while self._paused() and not self._broken.done():
                 await asyncio.sleep(HOLD_SECONDS)
                 self.heard = self._clock()
         else:
@@ -156,7 +156,11 @@ class Consumer:
         if count != self._count + 1:
             self.fail(self._missing())
         elif seq != self._seq + 1:
-            self.fail(Hole(f"the stream has nothing between seq {self._seq} and {seq} any more"))
+            self.fail(
+                SequenceGapError(
+                    f"the stream has nothing between seq {self._seq} and {seq} any more"
+                )
+            )
         else:
             self._count, self._seq, self._pending = count, seq, pending
             self._take(Delivery(seq, message.subject, message.data, time))
@@ -172,10 +176,10 @@ class Consumer:
         if int(headers.get("Nats-Last-Consumer", self._count)) > self._count:
             self.fail(self._missing())
         elif int(headers.get("Nats-Last-Stream", self._seq)) > self._seq:
-            self.fail(Hole(f"the stream has nothing after seq {self._seq} any more"))
+            self.fail(SequenceGapError(f"the stream has nothing after seq {self._seq} any more"))
 
-    def _missing(self) -> Trouble:
-        return Trouble(f"message {self._count + 1} of the consumer is missing")
+    def _missing(self) -> ConsumerError:
+        return ConsumerError(f"message {self._count + 1} of the consumer is missing")
 
 
 def _definition(inbox: str, after: int) -> ConsumerConfig:

@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from percolator.errors import NatsUnreachableError
-from percolator.jetstream.liveness import heed_cancellation, insist
+from percolator.jetstream.liveness import hedged, raise_if_cancelled
 
 END_OF_BATCH = "204"
 NOT_FOUND = "404"
@@ -40,7 +40,7 @@ async def direct_get(client: Client, stream: str, request: dict[str, object]) ->
 
     Raises NatsUnreachableError where the stream does not answer in time, or refuses.
     """
-    return await insist(lambda: _gather(client, stream, request))
+    return await hedged(lambda: _gather(client, stream, request))
 
 
 async def _gather(client: Client, stream: str, request: dict[str, object]) -> list[Stored]:
@@ -57,7 +57,7 @@ async def _gather(client: Client, stream: str, request: dict[str, object]) -> li
             subject = f"$JS.API.DIRECT.GET.{stream}"
             await client.publish(subject, json.dumps(request).encode(), reply=inbox)
             while True:
-                heed_cancellation()
+                raise_if_cancelled()
                 message = await asyncio.wait_for(answers.get(), ANSWER_SECONDS)
                 headers = message.headers or {}
                 if "Nats-Sequence" in headers:  # an event, whatever its publisher wrote besides
@@ -82,7 +82,7 @@ async def ask_leader(client: Client, stream: str, request: dict[str, object]) ->
     """
     subject, body = f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps(request).encode()
     try:
-        message = await insist(lambda: client.request(subject, body, ANSWER_SECONDS))
+        message = await hedged(lambda: client.request(subject, body, ANSWER_SECONDS))
     except nats.errors.Error as error:
         raise _unreadable(stream, str(error)) from None
     answer: dict[str, Any] = json.loads(message.data)

@@ -19,12 +19,18 @@ from nats.js.errors import Error as JetStreamError
 from percolator.errors import NatsError, NatsUnfitError, StreamConflictError
 from percolator.jetstream import stream
 from percolator.jetstream.connect import Handler, hang_up
-from percolator.jetstream.consumer import HOLD_SECONDS, Consumer, Delivery, Hole, Trouble
+from percolator.jetstream.consumer import (
+    HOLD_SECONDS,
+    Consumer,
+    ConsumerError,
+    Delivery,
+    SequenceGapError,
+)
 from percolator.jetstream.direct import Stored
-from percolator.jetstream.gaps import Loss, read_by_page
-from percolator.jetstream.incarnation import Life
-from percolator.jetstream.last_per_subject import heads
-from percolator.jetstream.liveness import heed_cancellation, insist, is_alive
+from percolator.jetstream.gaps import SequenceGap, read_by_page
+from percolator.jetstream.incarnation import StreamIncarnation
+from percolator.jetstream.last_per_subject import last_per_subject
+from percolator.jetstream.liveness import hedged, is_alive, raise_if_cancelled
 from percolator.jetstream.stream import StreamState
 from percolator.model.events import KINDS, SUBJECT_PREFIX
 
@@ -40,7 +46,7 @@ STEADY_SECONDS = 5.0
 PATIENCE = 10_000
 """Events by which the feed may fall back, so that a sink that is full need not lose any."""
 
-TROUBLES = (Trouble, NatsError, nats.errors.Error, JetStreamError)
+RECOVERABLE = (ConsumerError, NatsError, nats.errors.Error, JetStreamError)
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +103,7 @@ class Feed:
         self._sink = sink
         self._backlog = backlog
         self._clock = clock
-        self._life = Life(stream_name, clock)
+        self._incarnation = StreamIncarnation(stream_name, clock)
         self._heard = clock()
         self._consumer: Consumer | None = None
         self._target: int | None = None
@@ -109,17 +115,17 @@ class Feed:
     @property
     def epoch(self) -> str:
         """The life of the stream that it reads."""
-        return self._life.epoch
+        return self._incarnation.epoch
 
     @property
     def created(self) -> str:
         """Names the creation of that stream."""
-        return self._life.created
+        return self._incarnation.created
 
     @property
     def seq(self) -> int:
         """The last seq that was handed on."""
-        return self._life.seq
+        return self._incarnation.seq
 
     @property
     def lag(self) -> int:
@@ -146,7 +152,7 @@ class Feed:
         while True:
             try:
                 await self._session()
-            except (*TROUBLES, OSError) as error:
+            except (*RECOVERABLE, OSError) as error:
                 if _hopeless(error) and not self.loaded:
                     raise
                 self._note(error)
@@ -161,7 +167,7 @@ class Feed:
         logger.warning("feed: %s; reading on after seq %d", self.trouble, self.seq)
 
     async def _pause(self) -> None:
-        heed_cancellation()
+        raise_if_cancelled()
         most = min(MAX_BACKOFF_SECONDS, 0.05 * 2 ** min(self._failures, 10))
         await asyncio.sleep(random.uniform(0, most))  # noqa: S311 - jitter
 
@@ -172,7 +178,7 @@ class Feed:
         async def on_closed() -> None:
             ended.set()
             if self._consumer is not None:
-                self._consumer.fail(Trouble("the connection to NATS has ended"))
+                self._consumer.fail(ConsumerError("the connection to NATS has ended"))
 
         client = await self._connect(on_closed)
         try:
@@ -180,7 +186,7 @@ class Feed:
             while True:
                 try:
                     await self._read(client)
-                except TROUBLES as error:
+                except RECOVERABLE as error:
                     if ended.is_set() or _hopeless(error) or not await is_alive(client):
                         raise
                     self._note(error)
@@ -193,7 +199,7 @@ class Feed:
         """Read with one consumer until it is in trouble; which is always raised."""
         before, start = self.seq, self._clock()
         try:
-            state = await insist(lambda: self._ask(client))
+            state = await hedged(lambda: self._ask(client))
             await self._place(client, state)
             self._lag = self._least_lag = state.last_seq - self.seq
             if self._target is None:
@@ -217,14 +223,14 @@ class Feed:
         before = self.seq
         self._by_page = True
         self._consumer = Consumer(
-            client, self._name, clock=self._clock, take=self._take, held_up=self._held_up
+            client, self._name, clock=self._clock, take=self._take, paused=self._paused
         )
         within = max(CONSUMER_SECONDS, 4 * self._round_trip) * 2 ** min(self._failures, 3)
         try:
             await self._consumer.run(before, self._opened, within=min(within, ANSWER_SECONDS))
-        except Hole:
+        except SequenceGapError:
             raise
-        except Trouble:
+        except ConsumerError:
             self._by_page = self.seq == before  # it may have met an event that it cannot read
             raise
         finally:
@@ -236,7 +242,7 @@ class Feed:
     async def _place(self, client: Client, state: StreamState) -> None:
         """Find where to read on: after the last seq or, in a stream new to us, the backlog."""
         self.stream_seq = state.last_seq
-        epoch = await self._life.look(client, state)
+        epoch = await self._incarnation.current_epoch(client, state)
         if epoch != self.epoch:
             await self._begin(client, state, epoch)
         elif state.first_seq > self.seq + 1:
@@ -251,16 +257,18 @@ class Feed:
             after = max(after, state.last_seq - self._backlog)
         if after >= first:
             for kind in KINDS:
-                seeds += await heads(client, self._name, f"{SUBJECT_PREFIX}.{kind}.>", after)
+                seeds += await last_per_subject(
+                    client, self._name, f"{SUBJECT_PREFIX}.{kind}.>", after
+                )
             now = await stream.ensure(client, self._name, timeout=ANSWER_SECONDS)
             if now.epoch != state.epoch:
-                raise Trouble("the stream was replaced while it was looked at")
+                raise ConsumerError("the stream was replaced while it was looked at")
             state = now  # it may have dropped something meanwhile
         first = max(state.first_seq, 1)
         self._sink.begin(epoch, after, first_seq=first, complete=state.complete)
         for seed in sorted(seeds):
             self._sink.seed(seed.seq, seed.subject, seed.payload)
-        self._life.begin(epoch, state.epoch, after)
+        self._incarnation.begin(epoch, state.epoch, after)
         self._target = None
 
     # Reading.
@@ -274,7 +282,7 @@ class Feed:
         self._hand_on(delivery.seq, delivery.subject, delivery.payload, delivery.time)
         self._look_around()
 
-    def _held_up(self) -> bool:
+    def _paused(self) -> bool:
         """Tell whether the next event is to wait: for a sink that is full, but not for too long."""
         lag = self.lag
         self._least_lag = min(self._least_lag, lag)
@@ -284,12 +292,12 @@ class Feed:
         steps = read_by_page(client, self._name, self.seq, last_seq, self._sink.last_seqs)
         async for step in steps:
             self._heard = self._clock()
-            if isinstance(step, Loss):
+            if isinstance(step, SequenceGap):
                 self._lose(step)
             else:
                 self._hand_on(*step)
                 self._lag = max(last_seq - self.seq, 0)
-            while self._held_up():
+            while self._paused():
                 await asyncio.sleep(HOLD_SECONDS)
                 self._heard = self._clock()
 
@@ -300,13 +308,13 @@ class Feed:
             text = "feed: event %d could not be taken; its channel goes on after a gap"
             logger.exception(text, seq)
             self._sink.record_gap(seq + 1, frozenset({subject}))
-        self._life.move(seq, time)
+        self._incarnation.advance(seq, time)
         self.stream_seq = max(self.stream_seq, seq)
 
-    def _lose(self, loss: Loss) -> None:
+    def _lose(self, loss: SequenceGap) -> None:
         self._sink.record_gap(loss.before, loss.subjects)
         if loss.before > self.seq + 1:
-            self._life.move(loss.before - 1, None)
+            self._incarnation.advance(loss.before - 1, None)
 
     def _look_around(self) -> None:
         """See whether everything that was there at the start has been handed on."""

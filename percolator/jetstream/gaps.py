@@ -21,7 +21,7 @@ REQUESTS_AT_ONCE = 64
 logger = logging.getLogger(__name__)
 
 
-class Loss(NamedTuple):
+class SequenceGap(NamedTuple):
     """The stream has a hole before seq `before`, in which these subjects may have lost events."""
 
     before: int
@@ -34,7 +34,7 @@ async def read_by_page(
     after: int,
     last_seq: int,
     last_seqs: Callable[[], Mapping[str, int]],
-) -> AsyncIterator[Stored | Loss]:
+) -> AsyncIterator[Stored | SequenceGap]:
     """Read on after a seq until there is a page that is neither full nor has holes.
 
     The stream is known to have come up to `last_seq`. `last_seqs` gives the newest event of each
@@ -46,12 +46,12 @@ async def read_by_page(
         events = await direct_get(client, stream, request)
         if not events:
             if after < last_seq and not await _next(client, stream, ">", after):
-                suspected = await suspects(client, stream, last_seqs(), after)
-                yield Loss(last_seq + 1, frozenset(suspected))
+                affected = await affected_subjects(client, stream, last_seqs(), after)
+                yield SequenceGap(last_seq + 1, frozenset(affected))
             return
         holes = has_holes(events, after)
-        suspected = await suspects(client, stream, last_seqs(), after) if holes else {}
-        for step in crossing(events, after, suspected):
+        affected = await affected_subjects(client, stream, last_seqs(), after) if holes else {}
+        for step in crossing(events, after, affected):
             yield step
         if not holes and len(events) < PAGE:
             return
@@ -63,7 +63,7 @@ def has_holes(events: list[Stored], after: int) -> bool:
     return bool(events) and events[-1].seq - after != len(events)
 
 
-async def suspects(
+async def affected_subjects(
     client: Client, stream: str, last_seqs: Mapping[str, int], after: int
 ) -> dict[str, int | None]:
     """Say which subjects may have lost events after seq `after`, the first that each still has.
@@ -93,8 +93,8 @@ async def _next(client: Client, stream: str, subject: str, after: int) -> Stored
 
 
 def crossing(
-    events: list[Stored], after: int, suspected: Mapping[str, int | None]
-) -> Iterator[Stored | Loss]:
+    events: list[Stored], after: int, affected: Mapping[str, int | None]
+) -> Iterator[Stored | SequenceGap]:
     """Put the losses between the events: each before the next event of its subject, or at the end.
 
     Each hole comes as a loss of no subject too: whoever hears of a channel for the first time
@@ -103,13 +103,15 @@ def crossing(
     owed: dict[str, int] = {}
     for event in events:
         if event.seq != after + 1:
-            yield Loss(event.seq, frozenset())
-            for subject, first in suspected.items():
+            yield SequenceGap(event.seq, frozenset())
+            for subject, first in affected.items():
                 if first is None or first >= event.seq:
                     owed[subject] = event.seq
         if event.subject in owed:
-            yield Loss(owed.pop(event.subject), frozenset({event.subject}))
+            yield SequenceGap(owed.pop(event.subject), frozenset({event.subject}))
         yield event
         after = event.seq
     for before in sorted(set(owed.values())):
-        yield Loss(before, frozenset(subject for subject, at in owed.items() if at == before))
+        yield SequenceGap(
+            before, frozenset(subject for subject, at in owed.items() if at == before)
+        )

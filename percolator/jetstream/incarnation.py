@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from nats.aio.client import Client
 
-from percolator.jetstream.consumer import Trouble
+from percolator.jetstream.consumer import ConsumerError
 from percolator.jetstream.direct import direct_get
 from percolator.jetstream.stream import StreamState
 
@@ -17,7 +17,7 @@ GONE_BACK_SECONDS = 5.0
 """A stream that has less than was read of it may be a leader that is catching up, for so long."""
 
 
-class Life:
+class StreamIncarnation:
     """What is known of the life of the stream that is being read."""
 
     def __init__(self, stream: str, clock: Callable[[], float]) -> None:
@@ -36,16 +36,16 @@ class Life:
     def begin(self, epoch: str, created: str, seq: int) -> None:
         """Start to read a life after a seq; `created` names its creation."""
         self.epoch, self.created = epoch, created
-        self.move(seq, None)
+        self.advance(seq, None)
 
-    def move(self, seq: int, time: int | None) -> None:
+    def advance(self, seq: int, time: int | None) -> None:
         """Note what was read last, and when the stream took it; None where that was no event."""
         self.seq, self._time = seq, time
 
-    async def look(self, client: Client, state: StreamState) -> str:
+    async def current_epoch(self, client: Client, state: StreamState) -> str:
         """Name the life that the stream is in now.
 
-        Raises Trouble where that cannot be said yet, and NatsUnreachableError.
+        Raises ConsumerError where that cannot be said yet, and NatsUnreachableError.
         """
         if state.epoch != self.created:
             return state.epoch
@@ -61,7 +61,7 @@ class Life:
         if self._back_since is None:
             self._back_since = self._clock()
         if self._clock() - self._back_since < GONE_BACK_SECONDS:
-            raise Trouble(f"the stream has gone back from seq {self.seq} to {state.last_seq}")
+            raise ConsumerError(f"the stream has gone back from seq {self.seq} to {state.last_seq}")
 
     async def _is_the_same(self, client: Client, state: StreamState) -> bool:
         """Tell whether the event that was read last is still that event, if it is there."""

@@ -16,7 +16,7 @@ STEPS_BACK = 100
 """So many bad events in a row are gone back over, one by one, in search of a good one."""
 
 
-async def heads(client: Client, stream: str, pattern: str, up_to: int) -> list[Stored]:
+async def last_per_subject(client: Client, stream: str, pattern: str, up_to: int) -> list[Stored]:
     """Give the newest event, at or before seq `up_to`, of each subject that fits the pattern.
 
     A message that is no valid event does not hide the one before it. Raises NatsUnreachableError

@@ -9,12 +9,12 @@ from nats.aio.client import Client
 
 ALIVE_SECONDS = 1
 """For a connection to answer."""
-INSIST_SECONDS = 0.5
+HEDGE_SECONDS = 0.5
 
 T = TypeVar("T")
 
 
-def heed_cancellation() -> None:
+def raise_if_cancelled() -> None:
     """Raise CancelledError where the running task was cancelled; to be called in every long loop.
 
     nats-py swallows a cancellation that reaches it while it writes.
@@ -34,7 +34,7 @@ async def is_alive(client: Client) -> bool:
     return client._reading_task is not None and not client._reading_task.done()  # noqa: SLF001
 
 
-async def insist(ask: Callable[[], Coroutine[None, None, T]]) -> T:
+async def hedged(ask: Callable[[], Coroutine[None, None, T]]) -> T:
     """Ask, and ask again while there is no answer; the first one counts, whatever it is.
 
     The server that was asked may be gone or frozen, and whoever takes its place has not heard the
@@ -43,10 +43,10 @@ async def insist(ask: Callable[[], Coroutine[None, None, T]]) -> T:
     asked: set[asyncio.Task[T]] = set()
     try:
         while True:
-            heed_cancellation()
+            raise_if_cancelled()
             asked.add(asyncio.create_task(ask()))
             done, _ = await asyncio.wait(
-                asked, timeout=INSIST_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                asked, timeout=HEDGE_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
             if done:
                 return done.pop().result()

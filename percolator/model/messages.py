@@ -113,7 +113,7 @@ class Auth:
 Command = Subscribe | Unsubscribe | Ping | Auth
 
 
-class Unreadable(Exception):  # noqa: N818 - a verdict on a message, not a fault of ours
+class InvalidCommand(Exception):  # noqa: N818 - a verdict on a message, not a fault of ours
     """A message that is no command: the error to send, and the id to send it with."""
 
     def __init__(self, error: RequestError, request_id: RequestId = None) -> None:
@@ -123,27 +123,27 @@ class Unreadable(Exception):  # noqa: N818 - a verdict on a message, not a fault
 
 
 def parse(text: bytes) -> Command:
-    """Read one client message. Raises Unreadable."""
+    """Read one client message. Raises InvalidCommand."""
     try:
         message = from_json(text, allow_inf_nan=False)
     except ValueError:
         message = None
     if not isinstance(message, dict):
-        raise Unreadable(RequestError("invalid_json", "send one JSON object a message"))
+        raise InvalidCommand(RequestError("invalid_json", "send one JSON object a message"))
     request_id = message.get("id")
     if not _is_id(request_id):
-        raise Unreadable(
+        raise InvalidCommand(
             RequestError("invalid_message", f"id must be an integer or a text of up to {ECHO}")
         )
     try:
         return _command(message, request_id)
     except RequestError as error:
-        raise Unreadable(error, request_id) from None
+        raise InvalidCommand(error, request_id) from None
 
 
 def refuse_binary() -> Command:
-    """Say what is wrong with a binary message. Raises Unreadable."""
-    raise Unreadable(RequestError("invalid_message", "send text messages, not binary ones"))
+    """Say what is wrong with a binary message. Raises InvalidCommand."""
+    raise InvalidCommand(RequestError("invalid_message", "send text messages, not binary ones"))
 
 
 def _command(message: dict[str, Any], request_id: RequestId) -> Command:

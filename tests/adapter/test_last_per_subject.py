@@ -8,7 +8,7 @@ from nats.aio.client import Client
 
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream import direct, stream
-from percolator.jetstream.last_per_subject import heads
+from percolator.jetstream.last_per_subject import last_per_subject
 from tests.gateway import event_json
 from tests.nats_server import NatsServer
 
@@ -32,7 +32,7 @@ async def publish(client: Client, kind: str, slab: str, payload: bytes | None = 
 async def seqs(client: Client, name: str, pattern: str) -> dict[str, int]:
     """Give the seqs of the heads by subject, as of the end of the stream."""
     end = (await client.jetstream().stream_info(name)).state.last_seq
-    return {head.subject: head.seq for head in await heads(client, name, pattern, end)}
+    return {head.subject: head.seq for head in await last_per_subject(client, name, pattern, end)}
 
 
 async def test_an_empty_stream_has_none(client: Client, stream_name: str) -> None:
@@ -48,7 +48,7 @@ async def test_each_subject_gives_its_newest_event(client: Client, stream_name: 
     btc = await publish(client, "price", "BTC", event_json("price", price=7))
     sol = await publish(client, "price", "SOL")
     end = await publish(client, "trade", "SOL")
-    found = await heads(client, stream_name, "percolator.price.>", end)
+    found = await last_per_subject(client, stream_name, "percolator.price.>", end)
     assert {head.subject: head.seq for head in found} == {
         "percolator.price.SOL": sol,
         "percolator.price.BTC": btc,
@@ -61,7 +61,7 @@ async def test_what_came_after_the_given_seq_is_not_seen(client: Client, stream_
     first = await publish(client, "price", "SOL")
     await publish(client, "price", "SOL")
     await publish(client, "price", "BTC")
-    found = await heads(client, stream_name, "percolator.price.>", first)
+    found = await last_per_subject(client, stream_name, "percolator.price.>", first)
     assert [(head.subject, head.seq) for head in found] == [("percolator.price.SOL", first)]
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from percolator.jetstream.embedded import probe as module
-from percolator.jetstream.embedded.probe import Listener, listener
+from percolator.jetstream.embedded.probe import Listener, probe
 from tests.nats_server import LOOPBACK, NatsServer, ReservedPort
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -29,15 +29,15 @@ async def listening(talk: Talk) -> AsyncIterator[str]:
 
 async def test_a_nats_server_is_nats(nats_process: NatsServer) -> None:
     """With the scheme, or without."""
-    assert await listener(nats_process.url) is Listener.NATS
-    assert await listener(nats_process.url.removeprefix("nats://")) is Listener.NATS
+    assert await probe(nats_process.url) is Listener.NATS
+    assert await probe(nats_process.url.removeprefix("nats://")) is Listener.NATS
 
 
 async def test_a_closed_port_is_nobody() -> None:
     """A refused connection."""
     port = ReservedPort()
     try:
-        assert await listener(f"nats://{LOOPBACK}:{port.number}") is Listener.NOBODY
+        assert await probe(f"nats://{LOOPBACK}:{port.number}") is Listener.NOBODY
     finally:
         port.release()
 
@@ -45,7 +45,7 @@ async def test_a_closed_port_is_nobody() -> None:
 @pytest.mark.parametrize("url", ["nats://a..b:4222", "nats://127.0.0.1:port", "nats://[:4222"])
 async def test_what_is_no_address_is_nobody(url: str) -> None:
     """Whoever connects to it later says what is wrong with it."""
-    assert await listener(url) is Listener.NOBODY
+    assert await probe(url) is Listener.NOBODY
 
 
 async def test_what_says_nothing_is_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,7 @@ async def test_what_says_nothing_is_something_else(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.3)
     with socket.create_server((LOOPBACK, 0)) as silent:
         url = f"nats://{LOOPBACK}:{silent.getsockname()[1]}"
-        assert await listener(url) is Listener.OTHER
+        assert await probe(url) is Listener.OTHER
 
 
 async def test_what_says_something_else_is_something_else() -> None:
@@ -64,7 +64,7 @@ async def test_what_says_something_else_is_something_else() -> None:
         await writer.drain()
 
     async with listening(talk) as url:
-        assert await listener(url) is Listener.OTHER
+        assert await probe(url) is Listener.OTHER
 
 
 async def test_what_hangs_up_is_something_else() -> None:
@@ -74,4 +74,4 @@ async def test_what_hangs_up_is_something_else() -> None:
         """Say nothing."""
 
     async with listening(talk) as url:
-        assert await listener(url) is Listener.OTHER
+        assert await probe(url) is Listener.OTHER

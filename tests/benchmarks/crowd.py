@@ -23,7 +23,7 @@ Channels = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Crowd:
+class ClientPool:
     """Clients that are all subscribed."""
 
     own: Process | None
@@ -45,7 +45,7 @@ def crowd(
     *,
     witnesses: int = WITNESSES,
     sample: int = 1,
-) -> Iterator[Crowd]:
+) -> Iterator[ClientPool]:
     """Connect and subscribe `clients`; each list of channels gets its equal share of them.
 
     All witnesses count and keep their books; every `sample`-th reads each message.
@@ -69,7 +69,7 @@ def crowd(
         for drain in drains:
             if not (line := drain.line()).endswith("refused 0"):
                 raise RuntimeError(f"a server did not take all clients: {line}")
-        yield Crowd(own, tuple(drains))
+        yield ClientPool(own, tuple(drains))
 
 
 def load(stage: Stage, server: Server, clients: int, *options: str) -> Process:

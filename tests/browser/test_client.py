@@ -239,7 +239,7 @@ async def test_closing_ends_everything(gateway: Gateway, open_page: OpenPage) ->
         feed.close();
         await rest;
     }""")
-    await eventually(lambda: gateway.service.guard.admission.total == 0)
+    await eventually(lambda: gateway.service.admission.places.total == 0)
     assert await page.evaluate("feed.state.name") == "closed"
     said = await page.evaluate(
         "() => { try { listen('price:SOL'); } catch (e) { return `${e}`; } }"

@@ -207,7 +207,7 @@ async def test_only_an_answer_makes_the_next_wait_short_again(
         assert (state["reason"], wait >= 250 * 2**attempt) == (reason, True)
         if attempt == 3:
             other.abort()
-            await eventually(lambda: gateway.service.guard.admission.total == 0)
+            await eventually(lambda: gateway.service.admission.places.total == 0)
         lives = (await line.states()).count("live")  # one may be of before it asked for a channel
         await page.clock.run_for(wait)
     await line.reaches("live", lives + 1)

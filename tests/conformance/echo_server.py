@@ -12,7 +12,7 @@ import sys
 from websockets.frames import Frame, Opcode
 
 from percolator.config.settings import Settings
-from percolator.gateway.admission import Guard
+from percolator.gateway.admission import Admission
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.server import Limits, Server
@@ -36,7 +36,7 @@ class EchoSession:
     def opened(self) -> None:
         """Say nothing: the other side begins."""
 
-    def counted(self) -> None:
+    def charge_frame(self) -> None:
         """Let pings and fragments come as often as they like."""
 
     def paused(self) -> None:
@@ -55,7 +55,7 @@ def echo_gateway(max_buffered_bytes: int | None = None) -> Server:
     stats = Stats(clock())
     unlimited = Settings(max_connections=0, max_connections_per_ip=0, attempts_per_second=0)
     return Server(
-        guard=Guard(unlimited, stats, clock),
+        admission=Admission(unlimited, stats, clock),
         traffic=stats,
         heartbeat=Heartbeat(clock, interval=0, timeout=0),
         limits=Limits(

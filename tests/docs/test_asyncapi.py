@@ -89,7 +89,7 @@ def parses(given: object) -> bool:
     """Whether the gateway takes a message, and all of it."""
     try:
         command = messages.parse(json.dumps(given).encode())
-    except messages.Unreadable:
+    except messages.InvalidCommand:
         return False
     return not getattr(command, "errors", ())
 

@@ -1,7 +1,7 @@
 """A gateway on the bench: everything but sockets, loop and NATS, driven by calls.
 
-Real connections, guard, sessions and hub, with a clock that is a number and a transport that keeps
-what was written. So a fuzz target sees each exception, and after each example each counter.
+Real connections, admission, sessions and hub, with a clock that is a number and a transport that
+keeps what was written. So a fuzz target sees each exception, and after each example each counter.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from percolator.fanout.hub import Hub
 from percolator.fanout.log import LosslessLog
 from percolator.fanout.session import ClientSession, SessionContext
 from percolator.fanout.slab_limits import SlabLimits
-from percolator.gateway.admission import Guard
+from percolator.gateway.admission import Admission
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.server import Limits, Server
@@ -132,11 +132,11 @@ class Bench:
         )
         self.hub.begin("e", 0, first_seq=1, complete=True)
         verifier = Verifier(SECRET, lambda: WALL) if self.settings.auth else None
-        self.guard = Guard(self.settings, self.stats, self._clock, verifier)
+        self.admission = Admission(self.settings, self.stats, self._clock, verifier)
         self.heartbeat = Heartbeat(self._clock, 30, 10)
         self.reported = 0
         self.intake = Intake(self.hub, self.stats, self._clock, self._report)
-        self.backfill = SimpleNamespace(running=0, total=0)
+        self.replayer = SimpleNamespace(running=0, total=0)
         self.gateway = self._make_gateway()
         self.upgraded = 0
         self.faults = Faults()
@@ -162,21 +162,21 @@ class Bench:
             messages_per_second=settings.messages_per_second,
             message_burst=settings.message_burst,
             replay_limit=settings.replay_limit,
-            backfill=self._no_backfill,
+            replayer=self._no_backfill,
         )
 
         def open_session(connection: Connection) -> ClientSession:
-            if not self.guard.asks_for_tokens:
+            if not self.admission.auth_required:
                 return ClientSession(context, connection)
             return ClientSession(
                 context,
                 connection,
-                lambda token: self.guard.verify(connection.address, token),
+                lambda token: self.admission.verify(connection.address, token),
                 connection.token,
             )
 
         return Server(
-            guard=self.guard,
+            admission=self.admission,
             traffic=self.stats,
             heartbeat=self.heartbeat,
             limits=Limits(MAX_MESSAGE, 65_536, 60, max_sockets=100),
@@ -193,7 +193,7 @@ class Bench:
             metrics=self.metrics,
             markets=lambda covers: markets_view(self.hub, covers),
             market=lambda slab, covers: market_view(self.hub, slab, covers),
-            guard=self.guard,
+            admission=self.admission,
             stats_token=self.settings.stats_token,
         )
 
@@ -204,9 +204,9 @@ class Bench:
         )
         sources = SimpleNamespace(
             **{name: getattr(self, name) for name in ("settings", "stats", "hub", "heartbeat")},
-            admission=self.guard.admission,
+            admission=self.admission.places,
             slabs=self.slab_limits,
-            backfill=self.backfill,
+            replayer=self.replayer,
             feed=feed,
             flush_seconds=self.gateway.loop_lag,
             flush_bytes=self.gateway.loop_lag,

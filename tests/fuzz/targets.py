@@ -120,7 +120,7 @@ def _check_head(bench: Bench, data: bytes, at: list[int]) -> None:
         )
         assert int(length.split()[1]) == len(line.body)
     _end_by_sweep(bench, line)
-    bench.guard.sweep()
+    bench.admission.sweep()
 
 
 # Frames after the upgrade.

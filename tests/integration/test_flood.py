@@ -41,7 +41,7 @@ async def test_a_flood_costs_those_who_behave_no_event(
         assert [each["seq"] for each in got] == seqs
         assert [each["prev"] for each in got] == [0, *seqs[:-1]]
         assert client.close_received is None
-    await eventually(lambda: gateway.service.guard.admission.total == HONEST)
+    await eventually(lambda: gateway.service.admission.places.total == HONEST)
     assert set(stats.closed) <= {1002, 1006, 1007, 1008, 1009}
     refusals = [line for line in caplog.messages if line.startswith("refused: ")]
     assert len(refusals) <= 6

@@ -68,7 +68,7 @@ async def test_one_connection_too_many_from_an_address_is_closed(
     await leave(gateway, first)
     await let_in(gateway)
     assert await refused(gateway) == FULL_HERE
-    assert gateway.service.guard.admission.by_address == {"127.0.0.1": 2, "127.0.0.2": 1}
+    assert gateway.service.admission.places.by_address == {"127.0.0.1": 2, "127.0.0.2": 1}
 
 
 async def test_a_client_behind_a_trusted_proxy_is_counted_by_its_own_address(

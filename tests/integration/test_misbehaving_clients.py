@@ -201,7 +201,7 @@ async def test_a_reset_during_the_handshake_leaves_nothing(
         await asyncio.sleep(0)
         client.reset()
     await eventually(lambda: len(gateway.service.gateway.connections) == 1)
-    assert gateway.service.guard.admission.total == 1
+    assert gateway.service.admission.places.total == 1
 
 
 @pytest.mark.usefixtures("witness")

@@ -37,7 +37,7 @@ async def play_to(gateway: Gateway, clients: Sequence[Client], speed: float) -> 
     assert (
         count
         == sum(map(len, published.values()))
-        == len([*recording.with_funding(recording.tape())])
+        == len([*recording.with_funding(recording.recording())])
     )
     assert seqs == sorted(seqs)
     for client in clients:

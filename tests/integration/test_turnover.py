@@ -176,7 +176,7 @@ async def test_after_a_thousand_connections_every_counter_is_zero(
     )
     service = gateway.service
     service.slab_limits.clients["FULL"] = 10_000
-    service.guard.admission.by_address["203.0.113.1"] = 10_000
+    service.admission.places.by_address["203.0.113.1"] = 10_000
     over = asyncio.Event()
 
     async def market() -> None:
@@ -202,7 +202,7 @@ async def test_after_a_thousand_connections_every_counter_is_zero(
     await publishing
     await gateway.dismiss()
     assert service.slab_limits.clients.pop("FULL") == 10_000
-    assert service.guard.admission.by_address.pop("203.0.113.1") == 10_000
+    assert service.admission.places.by_address.pop("203.0.113.1") == 10_000
     assert what_is_held(service) == {}
     assert {1000, 1002, 1006, 1008, 1009} <= service.stats.closed.keys()
     assert ROUNDS - cut_short <= sum(service.stats.refused.values()) <= ROUNDS

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from percolator import logs
-from percolator.logs import LINE_BURST, LINES_PER_SECOND, Allowance
+from percolator.logs import LINE_BURST, LINES_PER_SECOND, RateLimitFilter
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_a_token_does_not_get_through(form: str, lines: io.StringIO) -> None:
 def test_each_place_has_its_allowance_and_says_what_it_left_out() -> None:
     """So that a flood of clients is no flood of lines, and hides nothing else."""
     now = 0.0
-    allowance = Allowance(lambda: now)
+    allowance = RateLimitFilter(lambda: now)
 
     def shown(place: int) -> str | None:
         record = logging.LogRecord("x", logging.INFO, "file", place, "line %d", (place,), None)

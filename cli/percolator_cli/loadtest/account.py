@@ -23,12 +23,12 @@ class Account:
     """Events that did not come; for prices only the very last can be lost."""
     announced: int = 0
     """Of these, those within a gap that was announced."""
-    doubled: int = 0
+    duplicated: int = 0
     out_of_order: int = 0
     """Events that came after one with a higher seq."""
     altered: int = 0
     """Messages with other bytes than everybody else's."""
-    misled: int = 0
+    wrong_prev: int = 0
     """Messages whose `prev` was not the event before."""
     gaps: int = 0
     """Gaps that were announced."""
@@ -41,7 +41,7 @@ class Account:
     @property
     def faults(self) -> int:
         """Everything that must not be."""
-        return self.lost + self.doubled + self.out_of_order + self.altered + self.misled
+        return self.lost + self.duplicated + self.out_of_order + self.altered + self.wrong_prev
 
 
 class Expected(NamedTuple):
@@ -62,7 +62,7 @@ def expect(slab: str, published: Mapping[Kind, Iterable[int]], reference: Refere
     return Expected(slab, seqs)
 
 
-def misled(expected: Expected, reference: Reference) -> "array[int]":
+def wrong_prev(expected: Expected, reference: Reference) -> "array[int]":
     """Give the indexes of the messages whose `prev` is not the event before, in rising order."""
     found = []
     for kind in LOSSLESS:
@@ -81,7 +81,7 @@ class Accountant:
     def __init__(self, expected: Expected, reference: Reference) -> None:
         self._expected = expected
         self._reference = reference
-        self._misled = misled(expected, reference)
+        self._wrong_prev = wrong_prev(expected, reference)
         self._settled: dict[tuple[Span, ...], tuple[Account, Missing]] = {}
 
     def settle(self, reader: Reader, *, to_the_end: bool) -> Account:
@@ -110,13 +110,13 @@ class Accountant:
         for kind, expected in self._expected.seqs.items():
             received = self._received(spans, kind)
             seen = set(received)
-            account.doubled += len(received) - len(seen)
+            account.duplicated += len(received) - len(seen)
             account.out_of_order += _out_of_order(received)
             if len(seen) < len(expected):
                 missing[kind] = [seq for seq in expected if seq not in seen]
         for span in spans:
-            start, end = (bisect_left(self._misled, at) for at in span[:2])
-            account.misled += end - start
+            start, end = (bisect_left(self._wrong_prev, at) for at in span[:2])
+            account.wrong_prev += end - start
         return account, missing
 
     def _received(self, spans: Iterable[Span], kind: Kind) -> "array[int]":

@@ -25,7 +25,7 @@ NO_CODE = 1006
 """What an end without a close frame is counted as."""
 
 
-class Visitor(asyncio.BufferedProtocol):
+class LoadClient(asyncio.BufferedProtocol):
     """One connection of the crowd. All of them read into one buffer, one after the other."""
 
     transport: asyncio.Transport
@@ -128,11 +128,11 @@ class Visitor(asyncio.BufferedProtocol):
         return memoryview(rest)
 
 
-class Crowd:
+class ClientPool:
     """All connections to one gateway."""
 
     def __init__(self, gateway: GatewayAddress, token: str | None) -> None:
-        self.open: list[Visitor] = []
+        self.open: list[LoadClient] = []
         self.handshakes = Histogram()
         """From the first packet to the answer to the upgrade."""
         self.refusals: Counter[Refusal] = Counter()
@@ -159,7 +159,7 @@ class Crowd:
         self._peer = family, str(address[0])
 
     @property
-    def present(self) -> list[Visitor]:
+    def present(self) -> list[LoadClient]:
         """Those who came in and are still there."""
         return [visitor for visitor in self.open if visitor.ended is None]
 
@@ -176,7 +176,7 @@ class Crowd:
             started = time.perf_counter()
             host = f"{self._gateway.host}:{self._gateway.port}"
             request = wire.upgrade(host, f"{self._gateway.prefix}/ws", self._token)
-            visitor = Visitor(self._buffer, channels, reference, request)
+            visitor = LoadClient(self._buffer, channels, reference, request)
             visitor.reader.since = since
             refusal = await self._connect(visitor, source)
         if visitor.opened:
@@ -186,7 +186,7 @@ class Crowd:
         else:
             self.refusals[refusal] += 1
 
-    async def _connect(self, visitor: Visitor, source: str | None) -> Refusal | None:
+    async def _connect(self, visitor: LoadClient, source: str | None) -> Refusal | None:
         assert self._peer is not None
         family, address = self._peer
         try:

@@ -16,7 +16,7 @@ from percolator.model.messages import CLOSE_SILENT, CloseCode
 from percolator_cli.loadtest.measured import Refusal
 from percolator_cli.loadtest.plan import own_slabs
 from percolator_cli.loadtest.walk import (
-    Walker,
+    LimitProbe,
     ask,
     read_chain,
     subscribe,
@@ -47,7 +47,7 @@ class Verdict(NamedTuple):
 class Limits:
     """The limits of a gateway, one method each; all of them are named in CHECKS."""
 
-    walker: Walker
+    walker: LimitProbe
     limits: Mapping[str, float]
     """As in the gateway's stats."""
     stats: Callable[[], Awaitable[Mapping[str, Any]]]

@@ -81,10 +81,10 @@ def _checked(account: Account) -> Data:
     return {
         "lost": account.lost,
         "announcedAsGap": account.announced,
-        "doubled": account.doubled,
+        "doubled": account.duplicated,
         "outOfOrder": account.out_of_order,
         "altered": account.altered,
-        "wrongPrev": account.misled,
+        "wrongPrev": account.wrong_prev,
     }
 
 

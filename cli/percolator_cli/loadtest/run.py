@@ -10,7 +10,7 @@ from percolator.errors import GatewayError
 from percolator.model.events import KINDS
 from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.account import Accountant, expect
-from percolator_cli.loadtest.crowd import Crowd
+from percolator_cli.loadtest.crowd import ClientPool
 from percolator_cli.loadtest.measured import Measured, Sample
 from percolator_cli.loadtest.plan import Plan, source_addresses
 from percolator_cli.loadtest.reader import Reader
@@ -50,7 +50,7 @@ class LoadTest:
         self.measured = Measured(plan)
         self._gateway = gateway
         self._sender = sender
-        self._crowd = Crowd(gateway, token)
+        self._crowd = ClientPool(gateway, token)
         self._references = {
             slab: Reference(slab, self.measured.latency, sender.sent_at) for slab in plan.slabs
         }

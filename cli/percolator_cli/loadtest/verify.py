@@ -14,7 +14,7 @@ from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.limits import Limits, Verdict, verify
 from percolator_cli.loadtest.plan import PER_ADDRESS, Plan, is_loopback, source_addresses
 from percolator_cli.loadtest.sending import Sender
-from percolator_cli.loadtest.walk import Walker
+from percolator_cli.loadtest.walk import LimitProbe
 from percolator_cli.publishing import nats_address
 
 FLOOD = 5_000
@@ -37,7 +37,7 @@ async def verify_limits(
         flood = await _flood(settings, stack)
 
         def make_limits() -> Limits:
-            walker = Walker(at, token, source_addresses(at.host, per_address))
+            walker = LimitProbe(at, token, source_addresses(at.host, per_address))
             return Limits(walker, limits, stats, flood)
 
         return await verify(make_limits, tell, from_anywhere=is_loopback(at.host))

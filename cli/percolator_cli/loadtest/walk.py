@@ -22,7 +22,7 @@ SMALL_BUFFER = 4_096
 
 
 @dataclass
-class Walker:
+class LimitProbe:
     """Opens connections to one gateway, each from the address that it is told."""
 
     gateway: GatewayAddress

@@ -18,7 +18,7 @@ class Listener(enum.Enum):
     OTHER = enum.auto()
 
 
-async def listener(url: str) -> Listener:
+async def probe(url: str) -> Listener:
     """Tell who listens at `url` (nats://HOST:PORT); takes ANSWER_SECONDS at most."""
     reached = False
     try:

@@ -32,7 +32,7 @@ from typing import Any
 
 from percolator.errors import EmbeddedNatsError
 from percolator.jetstream.embedded.datafolder import HINT, DataFolder
-from percolator.jetstream.embedded.probe import DEFAULT_PORT, Listener, listener
+from percolator.jetstream.embedded.probe import DEFAULT_PORT, Listener, probe
 
 READY_SECONDS = 10.0
 """For the server's start, and one second more for each RESTORE_BYTES of its store."""
@@ -56,7 +56,7 @@ WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 async def answers(url: str) -> bool:
     """Whether something that speaks NATS is at `url` (nats://HOST:PORT); takes a second at most."""
-    return await listener(url) is Listener.NATS
+    return await probe(url) is Listener.NATS
 
 
 class EmbeddedNats:
@@ -230,7 +230,7 @@ async def _failure(folder: DataFolder, url: str, code: int) -> EmbeddedNatsError
     """Why a server ended at its start, from its log and from what is at its address."""
     complaint = folder.complaint() or f"exit code {code}"
     if "listening on port" in complaint.lower():
-        who = await listener(url)
+        who = await probe(url)
         if who is Listener.NATS:
             return EmbeddedNatsError(
                 f"a NATS server came up at {url} while ours was starting: start again to use it"

@@ -38,13 +38,13 @@ def trades(market: Market, count: int) -> list[bytes]:
         ([1, 2, 3, 4, 5], Account(lost=1)),
         ([0, 1, 2, 3, 4], Account(lost=1)),
         ([], Account(lost=6)),
-        ([0, 0, 1, 2, 3, 4, 5], Account(doubled=1)),
-        ([0, 1, 2, 3, 4, 5, 5, 5], Account(doubled=2)),
-        ([0, 1, 2, 3, 4, 5, 0], Account(doubled=1)),
+        ([0, 0, 1, 2, 3, 4, 5], Account(duplicated=1)),
+        ([0, 1, 2, 3, 4, 5, 5, 5], Account(duplicated=2)),
+        ([0, 1, 2, 3, 4, 5, 0], Account(duplicated=1)),
         ([1, 0, 2, 3, 4, 5], Account(out_of_order=1)),
         ([0, 1, 2, 3, 5, 4], Account(out_of_order=1)),
         ([5, 4, 3, 2, 1, 0], Account(out_of_order=5)),
-        ([0, 2, 1, 1, 4, 5], Account(lost=1, doubled=1, out_of_order=1)),
+        ([0, 2, 1, 1, 4, 5], Account(lost=1, duplicated=1, out_of_order=1)),
     ],
 )
 def test_a_clients_account_is_what_was_done_to_it(
@@ -91,7 +91,7 @@ def test_a_wrong_prev_is_found() -> None:
     third = market.event("trade").replace(b'"prev":3', b'"prev":2')
     client = Client(shared)
     client.feed(first, second, third)
-    assert settle(market, shared, client) == Account(lost=1, misled=1)
+    assert settle(market, shared, client) == Account(lost=1, wrong_prev=1)
 
 
 def test_a_message_with_other_bytes_than_everybody_elses_is_found() -> None:
@@ -113,7 +113,7 @@ def test_prices_are_conflated_and_only_the_last_can_be_lost() -> None:
     other.feed(prices[4], prices[4], prices[2], prices[9])
     third.feed(prices[0], prices[8])
     assert settle(market, shared, one) == Account(conflated=7)
-    assert settle(market, shared, other) == Account(conflated=7, doubled=1, out_of_order=1)
+    assert settle(market, shared, other) == Account(conflated=7, duplicated=1, out_of_order=1)
     assert settle(market, shared, third) == Account(conflated=7, lost=1)
 
 
@@ -195,7 +195,7 @@ def naive(market: Market, received: list[tuple[Kind, int]]) -> Account:
             account.conflated += len(missing) - len(last)
             missing = last
         account.lost += len(missing)
-        account.doubled += len(seqs) - len(set(seqs))
+        account.duplicated += len(seqs) - len(set(seqs))
         firsts = [seq for at, seq in enumerate(seqs) if seq not in seqs[:at]]
         account.out_of_order += sum(
             any(earlier > seq for earlier in seqs[: seqs.index(seq)]) for seq in firsts

@@ -9,7 +9,7 @@ import pytest
 from percolator_cli.gateway import address
 from percolator_cli.loadtest.limits import CHECKS, Limits, Verdict, verify
 from percolator_cli.loadtest.plan import source_addresses
-from percolator_cli.loadtest.walk import Walker
+from percolator_cli.loadtest.walk import LimitProbe
 from tests.cli.program import Program, get
 
 SMALL = {
@@ -55,7 +55,7 @@ def claimed(url: str, limits: Mapping[str, float]) -> list[Verdict]:
         return found
 
     def make_limits() -> Limits:
-        return Limits(Walker(at, None, source_addresses(at.host, 3)), limits, stats, None)
+        return Limits(LimitProbe(at, None, source_addresses(at.host, 3)), limits, stats, None)
 
     return asyncio.run(verify(make_limits, lambda _verdict: None, from_anywhere=True))
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-Scene = Callable[[Path], Awaitable[None]]
+FaultScenario = Callable[[Path], Awaitable[None]]
 Test = Callable[..., Awaitable[None]]
 
-_SCENES: dict[str, dict[str, Scene]] = {}
+_SCENES: dict[str, dict[str, FaultScenario]] = {}
 
 
-def at_once(scene: Scene) -> Test:
+def at_once(scene: FaultScenario) -> Test:
     """Make a test of a scene that runs beside the others of its module."""
     name = scene.__name__
     _SCENES.setdefault(scene.__module__, {})[name] = scene

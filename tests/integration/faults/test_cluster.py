@@ -14,7 +14,7 @@ from percolator.jetstream.connect import NatsAddress, connect
 from tests.gateway import Gateway, starting
 from tests.integration.faults.cluster import Cluster, cluster
 from tests.integration.faults.judge import TOTAL, Truth, judge
-from tests.integration.faults.scene import PATIENCE, STREAM
+from tests.integration.faults.scenario import PATIENCE, STREAM
 from tests.integration.faults.traffic import Published, Traffic, flowing
 from tests.integration.faults.witness import Event, Witness, witnesses
 

@@ -15,7 +15,7 @@ from tests.gateway import Gateway, running
 from tests.integration.faults.at_once import at_once, scenes
 from tests.integration.faults.judge import TOTAL, Truth, Verdict, judge
 from tests.integration.faults.proxy import Proxy, proxy
-from tests.integration.faults.scene import CHANNELS, PATIENCE, STREAM
+from tests.integration.faults.scenario import CHANNELS, PATIENCE, STREAM
 from tests.integration.faults.traffic import Traffic, flowing
 from tests.integration.faults.witness import Witness, witnesses
 from tests.nats_server import NatsServer
@@ -124,4 +124,4 @@ async def away_for(play: Stage, gateway: Gateway, events: int) -> None:
     play.line.target = gateway.port
     play.line.open = True
     await play.everybody_heard()
-    assert gateway.service.backfill.total > 0
+    assert gateway.service.replayer.total > 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.gateway import Gateway
 from tests.integration.faults.at_once import at_once, scenes
-from tests.integration.faults.scene import PATIENCE, scene
+from tests.integration.faults.scenario import PATIENCE, scene
 
 __all__ = ["scenes"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from percolator.jetstream import consumer
-from tests.integration.faults.scene import scene
+from tests.integration.faults.scenario import scene
 
 BURST = 300
 

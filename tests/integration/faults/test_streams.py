@@ -7,7 +7,7 @@ from pathlib import Path
 from percolator.jetstream.stream import definition
 from tests.gateway import eventually
 from tests.integration.faults.at_once import at_once, scenes
-from tests.integration.faults.scene import PATIENCE, STREAM, Scene, scene
+from tests.integration.faults.scenario import PATIENCE, STREAM, FaultScenario, scene
 from tests.integration.faults.witness import Gap
 
 __all__ = ["scenes"]
@@ -43,7 +43,7 @@ async def test_the_stream_is_purged_before_it_was_read(tmp_path: Path) -> None:
     assert verdict.gaps == LOSSLESS * len(play.witnesses)
 
 
-async def gaps_everywhere(play: Scene) -> None:
+async def gaps_everywhere(play: FaultScenario) -> None:
     """Wait until each witness has a gap on each lossless channel."""
     await eventually(
         lambda: all(
@@ -67,7 +67,7 @@ async def test_the_stream_is_deleted_and_made_again(tmp_path: Path) -> None:
     assert verdict.gaps == LOSSLESS * len(play.witnesses)
 
 
-async def replace(play: Scene) -> None:
+async def replace(play: FaultScenario) -> None:
     """Delete the stream and make it again at once; wait until the gateway has noticed."""
     context = play.client.jetstream()
     before = play.gateway.service.hub.epoch
@@ -142,7 +142,7 @@ async def test_the_stream_goes_back_and_grows_past_where_it_was(tmp_path: Path) 
     assert verdict.gaps == LOSSLESS * len(play.witnesses)
 
 
-async def set_back(play: Scene) -> None:
+async def set_back(play: FaultScenario) -> None:
     """Restore what the server held some 100 events ago, and let the gateway not look on."""
     store, backup = play.server.folder / "store", play.server.folder / "backup"
     await asyncio.to_thread(play.server.terminate)
@@ -158,7 +158,7 @@ async def set_back(play: Scene) -> None:
     play.traffic.life += 1
 
 
-async def noticed(play: Scene) -> None:
+async def noticed(play: FaultScenario) -> None:
     """Let the gateway look again, and wait until it has seen that it is another life."""
     before = play.gateway.service.hub.epoch
     play.line.open = True

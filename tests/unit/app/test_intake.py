@@ -6,22 +6,22 @@ import pytest
 
 from percolator.app.intake import LOG_BURST, Intake
 from percolator.fanout.hub import Start
-from tests.unit.fanout.hall import Client, Hall
+from tests.unit.fanout.harness import Client, HubHarness
 
 PRICE = b'{"price":1.5,"timestamp":5}'
 TRADE = b'{"side":"long","size":"1","price":1.5,"timestamp":5}'
 
 
-class Desk:
+class IntakeHarness:
     """An intake, the hub behind it, and what it reported."""
 
     def __init__(self) -> None:
-        self.hall = Hall()
+        self.harness = HubHarness()
         self.reports: list[tuple[int, str, str]] = []
         self.intake = Intake(
-            self.hall.hub,
-            self.hall.stats,
-            lambda: self.hall.now,
+            self.harness.hub,
+            self.harness.stats,
+            lambda: self.harness.now,
             lambda *rejection: self.reports.append(rejection),
         )
         self.intake.begin("e2", 10, first_seq=3, complete=True)
@@ -29,97 +29,105 @@ class Desk:
     @property
     def state(self) -> dict[tuple[str, str], int]:
         """The seq of the newest event of each channel."""
-        logs = self.hall.hub.logs.items()
+        logs = self.harness.hub.logs.items()
         return {named: log.latest.seq for named, log in logs if log.latest is not None}
 
 
 @pytest.fixture
-def desk() -> Desk:
+def harness() -> IntakeHarness:
     """One that stands at seq 10."""
-    return Desk()
+    return IntakeHarness()
 
 
-def test_where_reading_begins_is_passed_on(desk: Desk) -> None:
+def test_where_reading_begins_is_passed_on(harness: IntakeHarness) -> None:
     """Epoch, seq, and the oldest seq that the stream has."""
-    hub = desk.hall.hub
+    hub = harness.harness.hub
     assert (hub.epoch, hub.seq, hub.first_seq) == ("e2", 10, 3)
 
 
-def test_a_valid_event_goes_to_its_channel_and_is_counted(desk: Desk) -> None:
+def test_a_valid_event_goes_to_its_channel_and_is_counted(harness: IntakeHarness) -> None:
     """By kind."""
-    desk.intake.take(11, "percolator.price.SOL", PRICE)
-    desk.intake.take(12, "percolator.trade.SOL", TRADE)
-    desk.intake.take(13, "percolator.trade.SOL", TRADE)
-    assert desk.state == {("price", "SOL"): 11, ("trade", "SOL"): 13}
-    assert desk.hall.stats.events == {"price": 1, "trade": 2}
-    assert desk.reports == []
+    harness.intake.take(11, "percolator.price.SOL", PRICE)
+    harness.intake.take(12, "percolator.trade.SOL", TRADE)
+    harness.intake.take(13, "percolator.trade.SOL", TRADE)
+    assert harness.state == {("price", "SOL"): 11, ("trade", "SOL"): 13}
+    assert harness.harness.stats.events == {"price": 1, "trade": 2}
+    assert harness.reports == []
 
 
-def test_an_invalid_event_is_counted_and_reported_and_stops_nothing(desk: Desk) -> None:
+def test_an_invalid_event_is_counted_and_reported_and_stops_nothing(harness: IntakeHarness) -> None:
     """By reason; the hub stands after it."""
-    desk.intake.take(11, "percolator.price.SOL", b'{"price":-1,"timestamp":5}')
-    desk.intake.take(12, "percolator.price.S.L", PRICE)
-    assert desk.hall.hub.seq == 12
-    desk.intake.take(13, "percolator.price.SOL", PRICE)
-    assert desk.state == {("price", "SOL"): 13}
-    assert desk.hall.stats.rejected == {"invalid_price": 1, "invalid_subject": 1}
-    assert desk.reports == [
+    harness.intake.take(11, "percolator.price.SOL", b'{"price":-1,"timestamp":5}')
+    harness.intake.take(12, "percolator.price.S.L", PRICE)
+    assert harness.harness.hub.seq == 12
+    harness.intake.take(13, "percolator.price.SOL", PRICE)
+    assert harness.state == {("price", "SOL"): 13}
+    assert harness.harness.stats.rejected == {"invalid_price": 1, "invalid_subject": 1}
+    assert harness.reports == [
         (11, "percolator.price.SOL", "invalid_price"),
         (12, "percolator.price.S.L", "invalid_subject"),
     ]
-    assert desk.hall.stats.events == {"price": 1}
+    assert harness.harness.stats.events == {"price": 1}
 
 
-def test_a_head_is_state_and_no_event(desk: Desk) -> None:
+def test_a_head_is_state_and_no_event(harness: IntakeHarness) -> None:
     """It was counted when it was read first; an invalid one was reported then."""
-    desk.intake.seed(4, "percolator.trade.SOL", TRADE)
-    desk.intake.seed(5, "percolator.price.SOL", b"{")
-    assert desk.state == {("trade", "SOL"): 4}
-    assert (desk.hall.stats.events, desk.hall.stats.rejected, desk.reports) == ({}, {}, [])
+    harness.intake.seed(4, "percolator.trade.SOL", TRADE)
+    harness.intake.seed(5, "percolator.price.SOL", b"{")
+    assert harness.state == {("trade", "SOL"): 4}
+    assert (harness.harness.stats.events, harness.harness.stats.rejected, harness.reports) == (
+        {},
+        {},
+        [],
+    )
 
 
-def test_what_is_lost_is_told_where_it_may_be_missed(desk: Desk) -> None:
+def test_what_is_lost_is_told_where_it_may_be_missed(harness: IntakeHarness) -> None:
     """To the clients of the channels in question, and to no others."""
-    client = Client(desk.hall.hub)
+    client = Client(harness.harness.hub)
     for channel in ("trades:SOL", "trades:BTC", "funding:SOL", "price:SOL"):
-        desk.hall.hub.subscribe(client.cursor, channel, Start())
-    desk.intake.record_gap(20, frozenset({"percolator.trade.SOL", "percolator.price.SOL", "junk"}))
-    desk.hall.flush()
+        harness.harness.hub.subscribe(client.cursor, channel, Start())
+    harness.intake.record_gap(
+        20, frozenset({"percolator.trade.SOL", "percolator.price.SOL", "junk"})
+    )
+    harness.harness.flush()
     assert client.seqs == ["gap"]
-    assert desk.hall.hub.seq == 19
+    assert harness.harness.hub.seq == 19
 
 
-def test_a_loss_that_is_told_late_does_not_turn_the_hub_back(desk: Desk) -> None:
+def test_a_loss_that_is_told_late_does_not_turn_the_hub_back(harness: IntakeHarness) -> None:
     """The channel's next event came after those of others."""
-    desk.intake.take(30, "percolator.trade.BTC", TRADE)
-    desk.intake.record_gap(20, frozenset({"percolator.trade.SOL"}))
-    assert desk.hall.hub.seq == 30
+    harness.intake.take(30, "percolator.trade.BTC", TRADE)
+    harness.intake.record_gap(20, frozenset({"percolator.trade.SOL"}))
+    assert harness.harness.hub.seq == 30
 
 
-def test_after_a_hole_nothing_is_taken_for_known_before_it(desk: Desk) -> None:
+def test_after_a_hole_nothing_is_taken_for_known_before_it(harness: IntakeHarness) -> None:
     """Also of a channel that nobody has heard of yet."""
-    desk.intake.record_gap(20, frozenset())
-    desk.intake.take(20, "percolator.trade.SOL", TRADE)
-    log = desk.hall.hub.logs["trade", "SOL"]
+    harness.intake.record_gap(20, frozenset())
+    harness.intake.take(20, "percolator.trade.SOL", TRADE)
+    log = harness.harness.hub.logs["trade", "SOL"]
     assert log.latest is not None
     assert log.latest.prev is None
 
 
-def test_it_says_what_it_has_had_last_of_each_channel_that_loses_nothing(desk: Desk) -> None:
+def test_it_says_what_it_has_had_last_of_each_channel_that_loses_nothing(
+    harness: IntakeHarness,
+) -> None:
     """By subject; 0 where nothing is known."""
-    client = Client(desk.hall.hub)
-    desk.hall.hub.subscribe(client.cursor, "funding:SOL", Start())
-    desk.intake.take(11, "percolator.trade.SOL", TRADE)
-    desk.intake.take(12, "percolator.price.SOL", PRICE)
-    assert desk.intake.last_seqs() == {"percolator.trade.SOL": 11, "percolator.funding.SOL": 0}
+    client = Client(harness.harness.hub)
+    harness.harness.hub.subscribe(client.cursor, "funding:SOL", Start())
+    harness.intake.take(11, "percolator.trade.SOL", TRADE)
+    harness.intake.take(12, "percolator.price.SOL", PRICE)
+    assert harness.intake.last_seqs() == {"percolator.trade.SOL": 11, "percolator.funding.SOL": 0}
 
 
 def test_a_rejection_is_logged_with_the_payload_cut(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: IntakeHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Seq, subject and why, in one line."""
     payload = b'{\n"price":"' + b"x" * 5_000 + b'"}'
-    desk.intake.take(11, "percolator.price.SOL", payload)
+    harness.intake.take(11, "percolator.price.SOL", payload)
     (record,) = caplog.records
     text = record.getMessage()
     assert record.levelno == logging.WARNING
@@ -130,13 +138,13 @@ def test_a_rejection_is_logged_with_the_payload_cut(
 
 
 def test_a_flood_of_rejections_is_logged_now_and_then(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    harness: IntakeHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     """All of it is counted; the log stays short."""
     for seq in range(11, 1_011):
-        desk.intake.take(seq, "percolator.price.SOL", b"{")
+        harness.intake.take(seq, "percolator.price.SOL", b"{")
     assert len(caplog.records) == LOG_BURST
-    desk.hall.now += 1
-    desk.intake.take(1_011, "percolator.price.SOL", b"{")
+    harness.harness.now += 1
+    harness.intake.take(1_011, "percolator.price.SOL", b"{")
     assert len(caplog.records) == LOG_BURST + 1
-    assert desk.hall.stats.rejected == {"invalid_json": 1_001}
+    assert harness.harness.stats.rejected == {"invalid_json": 1_001}

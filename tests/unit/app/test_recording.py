@@ -12,7 +12,7 @@ from percolator.model import events
 
 def test_two_markets_are_the_recording_itself() -> None:
     """Each of its events, in its order and at its time."""
-    recorded = list(recording.with_funding(recording.tape()))
+    recorded = list(recording.with_funding(recording.recording()))
     for slab in recording.SLABS:
         played = [event for event in recording.markets(2) if event.slab == slab]
         assert played == [event for event in recorded if event.slab == slab]

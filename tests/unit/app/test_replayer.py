@@ -1,15 +1,15 @@
-"""Backfill: a replay serves the resume that asked for it, and no other of the same client."""
+"""Replayer: a replay serves the resume that asked for it, and no other of the same client."""
 
 import asyncio
 
-from percolator.app.replayer import Backfill
+from percolator.app.replayer import Replayer
 from percolator.fanout.hub import Start
 from percolator.fanout.log import LosslessLog
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.replay import Page
 from percolator.model.events import subject_of
 from tests.gateway import event_json
-from tests.unit.fanout.hall import Client, Hall
+from tests.unit.fanout.harness import Client, HubHarness
 
 SEQS = {"trades:A": [1, 3, 5, 7, 9, 11], "trades:B": [2, 4, 6, 8, 10, 12]}
 A, B = (subject_of("trade", slab) for slab in "AB")
@@ -44,26 +44,26 @@ class Scene:
     """Two markets, of which the logs hold the newest events only, and a client that resumes."""
 
     def __init__(self) -> None:
-        self.hall = Hall(capacity=2)
+        self.harness = HubHarness(capacity=2)
         self.source = Source()
-        self.backfill = Backfill(self.hall.hub, self.source)
-        self.client = Client(self.hall.hub)
+        self.replayer = Replayer(self.harness.hub, self.source)
+        self.client = Client(self.harness.hub)
         for seq in range(1, 13):
-            self.hall.publish(seq, slab="A" if seq % 2 else "B")
+            self.harness.publish(seq, slab="A" if seq % 2 else "B")
 
     async def resume(self, *channels: str) -> None:
         """Ask for everything of some channels."""
         held = []
         for channel in channels:
-            resumed = self.hall.hub.subscribe(self.client.cursor, channel, Start(0, "e"))
+            resumed = self.harness.hub.subscribe(self.client.cursor, channel, Start(0, "e"))
             assert isinstance(resumed.replaying, LosslessLog)
             held.append(resumed.replaying)
-        self.backfill.start(self.client.cursor, held, None)
+        self.replayer.start(self.client.cursor, held, None)
         await self.turn()
 
     async def again(self, channel: str) -> None:
         """Leave a channel, and resume it once more."""
-        self.hall.hub.unsubscribe(self.client.cursor, channel)
+        self.harness.hub.unsubscribe(self.client.cursor, channel)
         await self.resume(channel)
 
     async def answer(self, *subjects: str) -> None:
@@ -76,7 +76,7 @@ class Scene:
         """Let whoever can go on do so, and flush."""
         for _ in range(20):
             await asyncio.sleep(0)
-            self.hall.flush()
+            self.harness.flush()
 
     def got(self, channel: str) -> list[int | str]:
         """What came of a channel since it was last asked."""
@@ -94,7 +94,7 @@ async def test_a_channel_that_is_left_and_resumed_again_has_no_gap() -> None:
     await scene.again("trades:A")
     await scene.answer(A, A)
     assert scene.got("trades:A") == SEQS["trades:A"]
-    assert scene.backfill.running == 0
+    assert scene.replayer.running == 0
 
 
 async def test_a_replay_leaves_alone_what_another_has_taken_over() -> None:
@@ -104,4 +104,4 @@ async def test_a_replay_leaves_alone_what_another_has_taken_over() -> None:
     await scene.again("trades:B")
     await scene.answer(A, B)
     assert scene.got("trades:B") == SEQS["trades:B"]
-    assert scene.backfill.running == 0
+    assert scene.replayer.running == 0

@@ -13,8 +13,8 @@ from percolator.app.views import (
     stats_view,
 )
 from percolator.config.settings import Settings
-from percolator.gateway.places import Admission
-from tests.unit.fanout.hall import Hall
+from percolator.gateway.places import Places
+from tests.unit.fanout.harness import HubHarness
 
 WALL_MS = 1_700_000_000_000
 
@@ -39,36 +39,36 @@ def everything(_channel: str) -> bool:
 
 
 @pytest.fixture
-def hall() -> Hall:
+def harness() -> HubHarness:
     """A hub with two markets, of which one is followed."""
-    hall = Hall()
+    harness = HubHarness()
     for seq, kind in enumerate(("price", "trade", "funding"), start=1):
-        hall.publish(seq, kind=kind)  # type: ignore[arg-type]
-    hall.publish(4, slab="BTC")
-    hall.publish(5, slab="BTC")
-    hall.client("price:SOL", "trades:NEW")
-    return hall
+        harness.publish(seq, kind=kind)  # type: ignore[arg-type]
+    harness.publish(4, slab="BTC")
+    harness.publish(5, slab="BTC")
+    harness.client("price:SOL", "trades:NEW")
+    return harness
 
 
-def stats_of(hall: Hall, settings: Settings | None = None) -> Data:
+def stats_of(harness: HubHarness, settings: Settings | None = None) -> Data:
     """`/ws/stats` with two connections, a minute and a half after the start."""
-    admission = Admission(connections=0, per_address=0)
+    admission = Places(connections=0, per_address=0)
     for address in "ab":
         admission.admit(address)
     return stats_view(
         settings=settings or Settings(),
-        stats=hall.stats,
-        hub=hall.hub,
+        stats=harness.stats,
+        hub=harness.hub,
         admission=admission,
-        slabs=hall.limits,
+        slabs=harness.limits,
         feed=Feed(),
         now=90.04,
     )
 
 
-def test_the_given_fields_stand_first_under_their_given_names(hall: Hall) -> None:
+def test_the_given_fields_stand_first_under_their_given_names(harness: HubHarness) -> None:
     """With their given types."""
-    shown = stats_of(hall)
+    shown = stats_of(harness)
     given = ["totalConnections", "connectionsPerSlab", "messagesPerSec", "bytesPerSec", "limits"]
     assert list(shown)[:5] == given
     assert list(shown["limits"])[:3] == [
@@ -81,13 +81,13 @@ def test_the_given_fields_stand_first_under_their_given_names(hall: Hall) -> Non
     assert list(shown["limits"].values())[:3] == [1000, 100, 5]
 
 
-def test_messages_and_bytes_are_sent_plus_received(hall: Hall) -> None:
+def test_messages_and_bytes_are_sent_plus_received(harness: HubHarness) -> None:
     """And each of the two beside it, a second."""
-    stats = hall.stats
+    stats = harness.stats
     stats.messages_sent, stats.messages_received = 900, 450
     stats.bytes_sent, stats.bytes_received = 90_000, 9_000
     stats.events["price"] = 45
-    shown = stats_of(hall)
+    shown = stats_of(harness)
     names = ("messagesSentPerSec", "messagesReceivedPerSec", "messagesPerSec")
     assert [shown[name] for name in names] == [10.0, 5.0, 14.99]
     names = ("bytesSentPerSec", "bytesReceivedPerSec", "bytesPerSec")
@@ -95,13 +95,13 @@ def test_messages_and_bytes_are_sent_plus_received(hall: Hall) -> None:
     assert shown["eventsPerSec"] == 0.5
 
 
-def test_the_added_fields_say_what_they_say(hall: Hall) -> None:
+def test_the_added_fields_say_what_they_say(harness: HubHarness) -> None:
     """Counts by reason and code, the uptime, and how far behind NATS we are."""
-    stats = hall.stats
+    stats = harness.stats
     stats.rejected.update(["invalid_json", "invalid_json", "too_large"])
     stats.refused["too many connections"] += 1
     stats.closed.update([1008, 1000, 1008])
-    shown = stats_of(hall)
+    shown = stats_of(harness)
     assert shown["eventsRejected"] == 3
     assert shown["rejectedConnections"] == {"too many connections": 1}
     assert shown["closed"] == {"1000": 1, "1008": 2}
@@ -110,10 +110,10 @@ def test_the_added_fields_say_what_they_say(hall: Hall) -> None:
     assert shown["nats"] == {"connected": True, "streamSeq": 9, "lag": 2}
 
 
-def test_the_limits_are_those_in_force(hall: Hall) -> None:
+def test_the_limits_are_those_in_force(harness: HubHarness) -> None:
     """A load test reads them there."""
     settings = Settings(max_connections=7, max_channels_per_client=3, subscribe_timeout=2.5)
-    limits = stats_of(hall, settings)["limits"]
+    limits = stats_of(harness, settings)["limits"]
     assert limits["maxGlobalConnections"] == 7
     assert limits["maxChannelsPerClient"] == 3
     assert limits["subscribeTimeoutSeconds"] == 2.5
@@ -169,9 +169,9 @@ def test_a_feed_is_not_stale_for_a_short_silence() -> None:
     assert "since" not in shown["checks"]["feed"]
 
 
-def test_markets_show_the_newest_of_everything(hall: Hall) -> None:
+def test_markets_show_the_newest_of_everything(harness: HubHarness) -> None:
     """Each with seq and timestamp; what is not known is not made up."""
-    shown = markets_view(hall.hub, everything)
+    shown = markets_view(harness.hub, everything)
     assert (shown["epoch"], shown["seq"]) == ("e", 5)
     assert shown["markets"] == {
         "BTC": {
@@ -193,30 +193,30 @@ def test_markets_show_the_newest_of_everything(hall: Hall) -> None:
     }
 
 
-def test_one_market_is_shown_as_among_all(hall: Hall) -> None:
+def test_one_market_is_shown_as_among_all(harness: HubHarness) -> None:
     """By the same names."""
-    markets = markets_view(hall.hub, everything)["markets"]
-    assert market_view(hall.hub, "SOL", everything) == markets["SOL"]
+    markets = markets_view(harness.hub, everything)["markets"]
+    assert market_view(harness.hub, "SOL", everything) == markets["SOL"]
 
 
 @pytest.mark.parametrize("slab", ["NEW", "NONE", ""])
-def test_a_market_without_events_is_none(hall: Hall, slab: str) -> None:
+def test_a_market_without_events_is_none(harness: HubHarness, slab: str) -> None:
     """Also where somebody waits for one."""
-    assert market_view(hall.hub, slab, everything) is None
+    assert market_view(harness.hub, slab, everything) is None
 
 
-def test_a_price_that_conflation_holds_back_is_shown_already(hall: Hall) -> None:
+def test_a_price_that_conflation_holds_back_is_shown_already(harness: HubHarness) -> None:
     """The state is a function of the stream alone, not of the windows."""
     for seq in (6, 7):
-        hall.publish(seq, kind="price")
-    shown = market_view(hall.hub, "SOL", everything)
+        harness.publish(seq, kind="price")
+    shown = market_view(harness.hub, "SOL", everything)
     assert shown is not None
     assert shown["price"]["seq"] == 7
 
 
-def test_only_what_one_may_read_is_shown(hall: Hall) -> None:
+def test_only_what_one_may_read_is_shown(harness: HubHarness) -> None:
     """A market of which that is nothing is not there."""
     allowed = {"price:SOL"}
-    shown = markets_view(hall.hub, allowed.__contains__)["markets"]
+    shown = markets_view(harness.hub, allowed.__contains__)["markets"]
     assert {slab: list(market) for slab, market in shown.items()} == {"SOL": ["slab", "price"]}
-    assert market_view(hall.hub, "BTC", allowed.__contains__) is None
+    assert market_view(harness.hub, "BTC", allowed.__contains__) is None

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.unit.fanout.hall import Hall
+from tests.unit.fanout.harness import HubHarness
 
 
 @pytest.fixture
-def hall() -> Hall:
+def harness() -> HubHarness:
     """A hub without limits."""
-    return Hall()
+    return HubHarness()

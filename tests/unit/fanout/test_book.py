@@ -7,7 +7,7 @@ from percolator.fanout.book import Book
 from percolator.fanout.followers import Cursor
 from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog
 from percolator.model.events import KINDS, Kind
-from tests.unit.fanout.hall import Writer
+from tests.unit.fanout.harness import Writer
 from tests.unit.fanout.reference import make_event
 from tests.unit.wire import Message, message
 

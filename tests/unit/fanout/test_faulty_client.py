@@ -5,7 +5,7 @@ import pytest
 from percolator.fanout.followers import Cursor, Group
 from percolator.fanout.hub import Start
 from percolator.stats import Stats
-from tests.unit.fanout.hall import Hall, Writer
+from tests.unit.fanout.harness import HubHarness, Writer
 
 
 def test_a_write_that_fails_leaves_nobody_else_out() -> None:
@@ -25,16 +25,18 @@ def test_a_write_that_fails_leaves_nobody_else_out() -> None:
 
 
 @pytest.mark.parametrize("epoch", ["e", "another"])
-def test_a_client_alone_that_cannot_be_written_to_is_cut_off_too(hall: Hall, epoch: str) -> None:
+def test_a_client_alone_that_cannot_be_written_to_is_cut_off_too(
+    harness: HubHarness, epoch: str
+) -> None:
     """Else it would go on after what it never got; whether that is of the logs or of a buffer."""
 
     def broken(_data: bytes) -> None:
         raise RuntimeError("this transport is closed")
 
-    hall.publish(1, 2, 3)
-    alone = Cursor(Writer(broken, lambda: hall.hub.remove(alone)))
-    hall.hub.subscribe(alone, "trades:SOL", Start(0, epoch))
-    other = hall.client("trades:SOL", start=Start(0, "e"))
+    harness.publish(1, 2, 3)
+    alone = Cursor(Writer(broken, lambda: harness.hub.remove(alone)))
+    harness.hub.subscribe(alone, "trades:SOL", Start(0, epoch))
+    other = harness.client("trades:SOL", start=Start(0, "e"))
     assert other.seqs == [1, 2, 3]
-    assert list(hall.log().followers) == [other.cursor.group]
-    assert hall.limits.clients == {"SOL": 1}
+    assert list(harness.log().followers) == [other.cursor.group]
+    assert harness.limits.clients == {"SOL": 1}

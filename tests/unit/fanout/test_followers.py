@@ -3,7 +3,7 @@
 from percolator.fanout.followers import Cursor, Follower, Group
 from percolator.fanout.log import LosslessLog
 from percolator.stats import Stats
-from tests.unit.fanout.hall import Writer
+from tests.unit.fanout.harness import Writer
 
 
 def log(slab: str = "SOL") -> LosslessLog:

@@ -21,7 +21,7 @@ from percolator.fanout.slab_limits import SlabLimits
 from percolator.model import messages
 from percolator.model.events import Kind, channel_of, parse_channel
 from percolator.stats import Stats
-from tests.unit.fanout.hall import Writer
+from tests.unit.fanout.harness import Writer
 from tests.unit.fanout.reference import (
     ANOTHER_LIFE,
     Client,
@@ -224,7 +224,7 @@ class Walk:
 
     # Deep history.
 
-    def backfill(self, number: int, count: int) -> None:
+    def replayer(self, number: int, count: int) -> None:
         """Somebody fetches what a held client lacks, a page at a time; or nobody does any more."""
         cursor, _ = self.chosen(number)
         for log, buffer in cursor.replaying.items():
@@ -372,7 +372,7 @@ OFTEN: dict[st.SearchStrategy[Step], int] = {
     ): 6,
     step("publish", named=st.sampled_from(NAMED), count=some, passed=st.integers(0, 2)): 3,
     step("drain", number=which, room=st.integers(1, 12)): 3,
-    step("backfill", number=which, count=st.integers(0, 5)): 4,
+    step("replayer", number=which, count=st.integers(0, 5)): 4,
     step("come"): 2,
     step("unsubscribe", number=which, channel=channels): 1,
     step("block", number=which): 1,

@@ -12,7 +12,7 @@ from percolator.fanout.followers import Cursor, TrySend
 from percolator.fanout.log import LosslessLog
 from percolator.fanout.session import AUTH_SECONDS, ClientSession, SessionContext, Verify
 from percolator.model import messages
-from tests.unit.fanout.hall import Hall
+from tests.unit.fanout.harness import HubHarness
 from tests.unit.wire import Message, read_messages
 
 WALL_MS = 1_700_000_000_000
@@ -69,7 +69,7 @@ class Grant:
 class Desk:
     """A hub with sessions on it."""
 
-    hall: Hall = field(default_factory=Hall)
+    harness: HubHarness = field(default_factory=HubHarness)
     rate: float = 0
     replay_limit: int = 0
     backfills: list[tuple[Cursor, list[LosslessLog], int | None]] = field(default_factory=list)
@@ -84,14 +84,14 @@ class Desk:
     def context(self) -> SessionContext:
         """What all sessions share."""
         return SessionContext(
-            hub=self.hall.hub,
-            stats=self.hall.stats,
-            clock=lambda: self.hall.now,
+            hub=self.harness.hub,
+            stats=self.harness.stats,
+            clock=lambda: self.harness.now,
             wall=lambda: WALL_MS,
             messages_per_second=self.rate,
             message_burst=3,
             replay_limit=self.replay_limit,
-            backfill=lambda *asked: self.backfills.append(asked),
+            replayer=lambda *asked: self.backfills.append(asked),
         )
 
 
@@ -134,7 +134,7 @@ def desk() -> Desk:
 
 def test_a_client_is_greeted_with_where_the_gateway_stands(desk: Desk) -> None:
     """The epoch and the seq from which it could resume."""
-    desk.hall.publish(7)
+    desk.harness.publish(7)
     client = desk.client()
     assert client.greeting == {
         "type": "connected",
@@ -147,13 +147,13 @@ def test_a_client_is_greeted_with_where_the_gateway_stands(desk: Desk) -> None:
 
 def test_a_subscription_is_confirmed_before_anything_is_sent(desk: Desk) -> None:
     """Then comes the snapshot, then live."""
-    desk.hall.publish(1, kind="price")
+    desk.harness.publish(1, kind="price")
     client = desk.client()
     replies = client.ask(type="subscribe", channels=["price:SOL", "trades:SOL"], id=5)
     assert replies == [{"type": "subscribed", "channels": ["price:SOL", "trades:SOL"], "id": 5}]
     assert client.wire.sent == []
-    desk.hall.publish(2)
-    desk.hall.flush()
+    desk.harness.publish(2)
+    desk.harness.flush()
     assert client.seqs == [1, 2]
 
 
@@ -252,10 +252,10 @@ requests = st.fixed_dictionaries(
 @given(st.lists(requests, max_size=12))
 def test_each_request_gets_exactly_one_final_reply(asked: list[dict[str, object]]) -> None:
     """The last of its answers; the others are errors. All of it is counted."""
-    desk = Desk(Hall(per_slab=1, channels=4))
-    desk.hall.client("trades:B")
+    desk = Desk(HubHarness(per_slab=1, channels=4))
+    desk.harness.client("trades:B")
     client = desk.client()
-    before = desk.hall.stats.messages_sent, desk.hall.stats.bytes_sent - client.wire.bytes
+    before = desk.harness.stats.messages_sent, desk.harness.stats.bytes_sent - client.wire.bytes
     answered = 0
     for request in asked:
         replies = client.ask(**request)
@@ -264,8 +264,8 @@ def test_each_request_gets_exactly_one_final_reply(asked: list[dict[str, object]
         if "id" in request and request["id"] != []:
             assert {one["id"] for one in replies} == {request["id"]}
         answered += len(replies)
-    assert desk.hall.stats.messages_sent - before[0] == answered
-    assert desk.hall.stats.bytes_sent - before[1] == client.wire.bytes
+    assert desk.harness.stats.messages_sent - before[0] == answered
+    assert desk.harness.stats.bytes_sent - before[1] == client.wire.bytes
 
 
 # Limits.
@@ -273,7 +273,7 @@ def test_each_request_gets_exactly_one_final_reply(asked: list[dict[str, object]
 
 def test_limits_are_told_of_each_channel(desk: Desk) -> None:
     """One error a channel over, and what there is room for is in force."""
-    desk.hall = Hall(channels=1)
+    desk.harness = HubHarness(channels=1)
     replies = desk.client().ask(type="subscribe", slabAddress="SOL")
     assert [(one.get("code"), one.get("channel")) for one in replies] == [
         ("channel_limit", "trades:SOL"),
@@ -285,8 +285,8 @@ def test_limits_are_told_of_each_channel(desk: Desk) -> None:
 
 def test_a_client_that_has_no_market_after_a_full_one_is_closed(desk: Desk) -> None:
     """It is of no use to itself, and takes a place."""
-    desk.hall = Hall(per_slab=1)
-    desk.hall.client("price:SOL")
+    desk.harness = HubHarness(per_slab=1)
+    desk.harness.client("price:SOL")
     client = desk.client()
     replies = client.ask(type="subscribe", channels=["price:SOL"])
     assert [one["code"] for one in replies] == ["slab_limit"]
@@ -295,8 +295,8 @@ def test_a_client_that_has_no_market_after_a_full_one_is_closed(desk: Desk) -> N
 
 def test_a_client_that_has_another_market_stays(desk: Desk) -> None:
     """The full one is an error, and no more."""
-    desk.hall = Hall(per_slab=1)
-    desk.hall.client("price:SOL")
+    desk.harness = HubHarness(per_slab=1)
+    desk.harness.client("price:SOL")
     client = desk.client()
     client.ask(type="subscribe", channels=["price:BTC"])
     client.ask(type="subscribe", channels=["price:SOL"])
@@ -320,7 +320,7 @@ def test_too_many_messages_are_refused_with_their_id() -> None:
     assert (refused["code"], refused["id"]) == ("rate_limited", 7)
     (refused,) = client.send(b"{")
     assert refused["code"] == "rate_limited"
-    assert desk.hall.hub.logs == {}
+    assert desk.harness.hub.logs == {}
     assert client.wire.closed == []
 
 
@@ -339,7 +339,7 @@ def test_who_slows_down_is_forgiven() -> None:
     for _ in range(10):
         client.ask(type="ping")
         client.ask(type="ping")
-        desk.hall.now += 1
+        desk.harness.now += 1
     assert client.wire.closed == []
 
 
@@ -347,9 +347,9 @@ def test_pings_and_fragments_count_as_messages() -> None:
     """They cost as much; there is nothing to answer."""
     client = Desk(rate=1).client()
     for _ in range(5):
-        client.session.counted()
+        client.session.charge_frame()
     assert client.wire.closed == []
-    client.session.counted()
+    client.session.charge_frame()
     assert client.wire.closed == [messages.CLOSE_RATE]
     assert client.wire.replied == []
 
@@ -361,16 +361,16 @@ def test_a_slow_client_is_behind_until_it_has_drained(desk: Desk) -> None:
     """Then it catches up, and that is counted; a second sign of the same changes nothing."""
     client = desk.client()
     client.ask(type="subscribe", channels=["trades:SOL"])
-    desk.hall.flush()
+    desk.harness.flush()
     client.session.paused()
-    desk.hall.publish(1)
-    desk.hall.flush()
-    assert (client.seqs, desk.hall.hub.paused) == ([], 1)
+    desk.harness.publish(1)
+    desk.harness.flush()
+    assert (client.seqs, desk.harness.hub.paused) == ([], 1)
     for _ in range(2):
         client.session.resumed()
-    desk.hall.flush()
-    assert (client.seqs, desk.hall.hub.paused) == ([1], 0)
-    assert desk.hall.stats.catch_ups == 1
+    desk.harness.flush()
+    assert (client.seqs, desk.harness.hub.paused) == ([1], 0)
+    assert desk.harness.stats.catch_ups == 1
 
 
 def test_a_client_that_has_gone_leaves_nothing(desk: Desk) -> None:
@@ -379,8 +379,12 @@ def test_a_client_that_has_gone_leaves_nothing(desk: Desk) -> None:
     client.ask(type="subscribe", slabAddress="SOL")
     client.session.paused()
     client.session.closed()
-    desk.hall.flush()
-    assert (desk.hall.limits.clients, desk.hall.hub.logs, desk.hall.hub.paused) == ({}, {}, 0)
+    desk.harness.flush()
+    assert (desk.harness.limits.clients, desk.harness.hub.logs, desk.harness.hub.paused) == (
+        {},
+        {},
+        0,
+    )
 
 
 # Resuming.
@@ -388,18 +392,18 @@ def test_a_client_that_has_gone_leaves_nothing(desk: Desk) -> None:
 
 def test_a_resume_from_memory_is_counted(desk: Desk) -> None:
     """And needs nobody to fetch anything."""
-    desk.hall.publish(1, 2)
+    desk.harness.publish(1, 2)
     client = desk.client()
     client.ask(type="subscribe", channels=["trades:SOL"], since=1, epoch="e")
-    desk.hall.flush()
+    desk.harness.flush()
     assert client.seqs == [2]
-    assert (desk.hall.stats.resumed, desk.backfills) == (1, [])
+    assert (desk.harness.stats.resumed, desk.backfills) == (1, [])
 
 
 def test_each_channel_resumes_from_its_own_seq(desk: Desk) -> None:
     """One that the map does not name starts afresh."""
-    desk.hall.publish(1, 2)
-    desk.hall.publish(3, 4, slab="BTC")
+    desk.harness.publish(1, 2)
+    desk.harness.publish(3, 4, slab="BTC")
     client = desk.client()
     client.ask(
         type="subscribe",
@@ -407,16 +411,16 @@ def test_each_channel_resumes_from_its_own_seq(desk: Desk) -> None:
         since={"trades:SOL": 1},
         epoch="e",
     )
-    desk.hall.flush()
+    desk.harness.flush()
     assert client.seqs == [2]
 
 
 def test_recent_events_are_asked_for_in_the_request(desk: Desk) -> None:
     """So many of each channel."""
-    desk.hall.publish(1, 2, 3)
+    desk.harness.publish(1, 2, 3)
     client = desk.client()
     client.ask(type="subscribe", channels=["trades:SOL"], recent=2)
-    desk.hall.flush()
+    desk.harness.flush()
     assert client.seqs == [2, 3]
 
 
@@ -424,8 +428,8 @@ def test_what_memory_does_not_hold_is_fetched_after_the_reply(desk: Desk) -> Non
     """All such channels of a request together, within what is left of its limit."""
     desk.replay_limit = 12
     for slab in "AB":
-        desk.hall.publish(*range(1, 8), slab=slab)
-    desk.hall.publish(8, 9, slab="C")
+        desk.harness.publish(*range(1, 8), slab=slab)
+    desk.harness.publish(8, 9, slab="C")
     client = desk.client()
     channels = ["trades:A", "trades:B", "trades:C"]
     replies = client.ask(type="subscribe", channels=channels, since=0, epoch="e")
@@ -433,17 +437,17 @@ def test_what_memory_does_not_hold_is_fetched_after_the_reply(desk: Desk) -> Non
     ((_, logs, left),) = desk.backfills
     assert [log.channel for log in logs] == ["trades:A", "trades:B"]
     assert left == 0
-    assert desk.hall.stats.resumed == 1
+    assert desk.harness.stats.resumed == 1
 
 
 def test_a_request_replays_no_more_than_its_limit(desk: Desk) -> None:
     """Over all its channels; past that, a gap."""
     desk.replay_limit = 3
-    desk.hall.publish(1, 2, slab="A")
-    desk.hall.publish(3, 4, slab="B")
+    desk.harness.publish(1, 2, slab="A")
+    desk.harness.publish(3, 4, slab="B")
     client = desk.client()
     client.ask(type="subscribe", channels=["trades:A", "trades:B"], since=0, epoch="e")
-    desk.hall.flush()
+    desk.harness.flush()
     got = [one.get("seq", one["type"]) for one in client.wire.sent]
     assert sorted(map(str, got)) == ["1", "2", "4", "gap"]
 
@@ -502,7 +506,7 @@ def test_another_token_takes_the_place_of_the_first(desk: Desk) -> None:
         "wide": Grant(("price:SOL", "trades:SOL", "trades:A")),
         "narrow": Grant(("price:SOL",), expires=WALL_MS / 1_000 + 5),
     }
-    desk.hall.publish(*range(1, 8), slab="A")
+    desk.harness.publish(*range(1, 8), slab="A")
     client = desk.client(grants, token="wide")
     client.ask(type="subscribe", channels=["price:SOL", "trades:SOL"])
     client.ask(type="subscribe", channels=["trades:A"], since=0, epoch="e")
@@ -513,7 +517,7 @@ def test_another_token_takes_the_place_of_the_first(desk: Desk) -> None:
         ("authenticated", None),
     ]
     assert client.wire.ends[-1] == (15.0, messages.CLOSE_EXPIRED)
-    desk.hall.publish(8)
-    desk.hall.publish(9, kind="price")
-    desk.hall.flush()
+    desk.harness.publish(8)
+    desk.harness.publish(9, kind="price")
+    desk.harness.flush()
     assert client.seqs == [9]

@@ -1,4 +1,4 @@
-"""The guard: what it lets in, whose tokens it looks at, and what it says about the rest."""
+"""The admission: what it lets in, whose tokens it looks at, and what it says about the rest."""
 
 import logging
 
@@ -6,7 +6,7 @@ import pytest
 
 from percolator.auth.tokens import Verifier, mint
 from percolator.config.settings import Settings
-from percolator.gateway.admission import FAILURE_BURST, LOG_SECONDS, Guard
+from percolator.gateway.admission import FAILURE_BURST, LOG_SECONDS, Admission
 from percolator.stats import Stats
 
 SECRET = "a secret of thirty-two bytes or more"
@@ -14,13 +14,13 @@ HERE, THERE = "10.0.0.1", "10.0.0.2"
 
 
 class Door:
-    """A guard with a clock that is a number."""
+    """A admission with a clock that is a number."""
 
     def __init__(self, **settings: object) -> None:
         self.now = 1_000.0
         self.stats = Stats(self.now)
         verifier = Verifier(SECRET, lambda: self.now)
-        self.guard = Guard(Settings(**settings), self.stats, lambda: self.now, verifier)  # type: ignore[arg-type]
+        self.admission = Admission(Settings(**settings), self.stats, lambda: self.now, verifier)  # type: ignore[arg-type]
 
     def good(self) -> str:
         """A token that is valid for a while."""
@@ -31,13 +31,13 @@ def test_wrong_tokens_cost_their_address_its_hearing() -> None:
     """Ten of them; then it waits, with whatever token; nobody else does."""
     door = Door()
     for _ in range(FAILURE_BURST):
-        assert door.guard.attempt(HERE)
-        assert door.guard.verify(HERE, "junk") is None
-    assert not door.guard.hears(HERE)
-    assert not door.guard.attempt(HERE)
-    assert door.guard.verify(HERE, door.good()) is None
-    assert door.guard.attempt(THERE)
-    assert door.guard.verify(THERE, door.good()) is not None
+        assert door.admission.attempt(HERE)
+        assert door.admission.verify(HERE, "junk") is None
+    assert door.admission.is_throttled(HERE)
+    assert not door.admission.attempt(HERE)
+    assert door.admission.verify(HERE, door.good()) is None
+    assert door.admission.attempt(THERE)
+    assert door.admission.verify(THERE, door.good()) is not None
     assert door.stats.authentications == {"refused": FAILURE_BURST + 1, "accepted": 1}
 
 
@@ -45,20 +45,20 @@ def test_an_address_is_heard_again_after_a_while_and_then_forgotten() -> None:
     """One token a second comes back, and nothing is kept of who is quiet."""
     door = Door(attempts_per_second=0)
     for _ in range(FAILURE_BURST):
-        door.guard.verify(HERE, "junk")
-    assert not door.guard.hears(HERE)
+        door.admission.verify(HERE, "junk")
+    assert door.admission.is_throttled(HERE)
     door.now += 1
-    assert door.guard.verify(HERE, door.good()) is not None
+    assert door.admission.verify(HERE, door.good()) is not None
     door.now += FAILURE_BURST
-    door.guard.sweep()
-    assert len(door.guard.failures) == 0
+    door.admission.sweep()
+    assert len(door.admission.failures) == 0
 
 
 def test_a_good_token_costs_nothing() -> None:
     """However many come from one address."""
     door = Door()
     for _ in range(FAILURE_BURST * 10):
-        assert door.guard.verify(HERE, door.good()) is not None
+        assert door.admission.verify(HERE, door.good()) is not None
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_pages_of_listed_origins_may_connect(
     welcome: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     """With no list everybody may; a program that names no origin always may."""
-    assert Door(allowed_origins=allowed).guard.welcomes(named) is welcome
+    assert Door(allowed_origins=allowed).admission.origin_allowed(named) is welcome
 
 
 def test_refusals_are_logged_together_and_seldom(caplog: pytest.LogCaptureFixture) -> None:
@@ -90,16 +90,16 @@ def test_refusals_are_logged_together_and_seldom(caplog: pytest.LogCaptureFixtur
     door = Door()
     for second in range(int(LOG_SECONDS)):
         for _ in range(200):
-            door.guard.refused("attempts")
-        door.guard.refused("origin")
-        door.guard.verify(HERE, f"junk {second}")
-        door.guard.sweep()
+            door.admission.refused("attempts")
+        door.admission.refused("origin")
+        door.admission.verify(HERE, f"junk {second}")
+        door.admission.sweep()
         door.now += 1
-    door.guard.sweep()
+    door.admission.sweep()
     assert [record.getMessage() for record in caplog.records] == [
         "refused: 200 (attempts), 1 (origin), 1 (wrong tokens)",
         "refused: 1,800 (attempts), 9 (origin), 9 (wrong tokens)",
     ]
     door.now += LOG_SECONDS
-    door.guard.sweep()
+    door.admission.sweep()
     assert len(caplog.records) == 2

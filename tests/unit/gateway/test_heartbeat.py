@@ -14,12 +14,12 @@ from percolator.gateway.heartbeat import PONG_BUCKETS, Heartbeat
 class Peer:
     """The other side of a connection: what it was sent, and whether it was cut off."""
 
-    def __init__(self, hall: "Hall") -> None:
+    def __init__(self, harness: "HeartbeatHarness") -> None:
         self.is_open = True
         self.pings: list[bytes] = []
         self.times: list[float] = []
         self.cut_off: list[float] = []
-        self._hall = hall
+        self._hall = harness
 
     def send(self, data: bytes) -> None:
         """Take one frame, which must be a ping."""
@@ -42,7 +42,7 @@ class Peer:
         self._hall.heartbeat.pong(self, self.pings[-1])
 
 
-class Hall:
+class HeartbeatHarness:
     """A heartbeat, its clock, and the peers that it looks after."""
 
     def __init__(self, interval: float, timeout: float, peers: int = 0, now: float = 0.0) -> None:
@@ -73,106 +73,106 @@ class Hall:
 
 def test_each_connection_is_pinged_once_an_interval() -> None:
     """In turn, from the first interval on."""
-    hall = Hall(interval=32, timeout=10, peers=8)
-    hall.run(until=96)
-    assert [len(peer.pings) for peer in hall.peers] == [3] * 8
-    for peer in hall.peers:
+    harness = HeartbeatHarness(interval=32, timeout=10, peers=8)
+    harness.run(until=96)
+    assert [len(peer.pings) for peer in harness.peers] == [3] * 8
+    for peer in harness.peers:
         assert [later - at for at, later in pairwise(peer.times)] == [32.0, 32.0]
 
 
 def test_a_thousand_pings_never_leave_together() -> None:
     """Each tick sends its share of them and no more."""
-    hall = Hall(interval=32, timeout=10, peers=1024)
-    hall.run(until=32)
-    times = [at for peer in hall.peers for at in peer.times]
+    harness = HeartbeatHarness(interval=32, timeout=10, peers=1024)
+    harness.run(until=32)
+    times = [at for peer in harness.peers for at in peer.times]
     assert len(times) == 1024
     assert max(times.count(at) for at in set(times)) == 4
 
 
 def test_a_tick_that_comes_late_pings_each_once_at_the_most() -> None:
     """However late it is, it does not make up for what was missed."""
-    hall = Hall(interval=1, timeout=10, peers=3)
-    hall.tick(500.0)
-    assert [len(peer.pings) for peer in hall.peers] == [1, 1, 1]
+    harness = HeartbeatHarness(interval=1, timeout=10, peers=3)
+    harness.tick(500.0)
+    assert [len(peer.pings) for peer in harness.peers] == [1, 1, 1]
 
 
 def test_who_does_not_answer_in_time_is_cut_off() -> None:
     """At the first tick after the timeout, once, and not before."""
-    hall = Hall(interval=1, timeout=10, peers=1)
-    (peer,) = hall.peers
-    hall.tick(1.0)
-    hall.tick(10.9)
+    harness = HeartbeatHarness(interval=1, timeout=10, peers=1)
+    (peer,) = harness.peers
+    harness.tick(1.0)
+    harness.tick(10.9)
     assert peer.cut_off == []
-    hall.run(until=40)
+    harness.run(until=40)
     assert peer.cut_off == [11.025]
 
 
 def test_who_answers_stays() -> None:
     """For as long as it does."""
-    hall = Hall(interval=16, timeout=10, peers=4)
-    hall.run(until=200)
-    assert all(peer.is_open for peer in hall.peers)
-    hall.run(until=240, answering=False)
-    assert not any(peer.is_open for peer in hall.peers)
+    harness = HeartbeatHarness(interval=16, timeout=10, peers=4)
+    harness.run(until=200)
+    assert all(peer.is_open for peer in harness.peers)
+    harness.run(until=240, answering=False)
+    assert not any(peer.is_open for peer in harness.peers)
 
 
 @given(st.floats(0, 1e6), st.sampled_from([0.1, 1.5, 5.0, 10.0]))
 def test_no_rounding_lets_a_silent_one_stay(now: float, timeout: float) -> None:
     """Sums of floats are rounded; a connection must not slip through between two of them."""
-    hall = Hall(interval=1, timeout=timeout, peers=1, now=now)
-    hall.tick(now + 2)
-    (sent,) = hall.peers[0].times
-    hall.tick(sent + timeout)
-    hall.tick(sent + timeout + 0.25)
-    assert not hall.peers[0].is_open
+    harness = HeartbeatHarness(interval=1, timeout=timeout, peers=1, now=now)
+    harness.tick(now + 2)
+    (sent,) = harness.peers[0].times
+    harness.tick(sent + timeout)
+    harness.tick(sent + timeout + 0.25)
+    assert not harness.peers[0].is_open
 
 
 def test_one_that_owes_a_pong_is_not_pinged_again() -> None:
     """A client may answer the last ping only, and it is the first that we would wait for."""
-    hall = Hall(interval=1, timeout=10, peers=1)
-    (peer,) = hall.peers
+    harness = HeartbeatHarness(interval=1, timeout=10, peers=1)
+    (peer,) = harness.peers
     for second in range(1, 10):
-        hall.tick(float(second))
+        harness.tick(float(second))
     assert len(peer.pings) == 1
     peer.pong()
-    hall.tick(10.0)
+    harness.tick(10.0)
     assert len(peer.pings) == 2
-    hall.tick(11.0)
+    harness.tick(11.0)
     assert peer.is_open
 
 
 def test_a_pong_that_answers_no_ping_says_nothing() -> None:
     """Unsolicited ones are allowed, and keep nobody alive."""
-    hall = Hall(interval=1, timeout=10, peers=1)
-    (peer,) = hall.peers
-    hall.heartbeat.pong(peer, b"")
-    hall.tick(1.0)
+    harness = HeartbeatHarness(interval=1, timeout=10, peers=1)
+    (peer,) = harness.peers
+    harness.heartbeat.pong(peer, b"")
+    harness.tick(1.0)
     for payload in (b"", b"12345678", peer.pings[0] + b"x"):
-        hall.heartbeat.pong(peer, payload)
-    assert sum(hall.heartbeat.pongs) == 0
-    hall.tick(11.0)
+        harness.heartbeat.pong(peer, payload)
+    assert sum(harness.heartbeat.pongs) == 0
+    harness.tick(11.0)
     assert not peer.is_open
 
 
 def test_a_pong_counts_once() -> None:
     """Its double answers nothing any more."""
-    hall = Hall(interval=1, timeout=10, peers=1)
-    hall.tick(1.0)
-    hall.peers[0].pong()
-    hall.peers[0].pong()
-    assert sum(hall.heartbeat.pongs) == 1
+    harness = HeartbeatHarness(interval=1, timeout=10, peers=1)
+    harness.tick(1.0)
+    harness.peers[0].pong()
+    harness.peers[0].pong()
+    assert sum(harness.heartbeat.pongs) == 1
 
 
 def test_the_time_to_pong_is_kept_as_a_histogram() -> None:
     """Each bucket takes what is no longer than its bound; the last takes the rest."""
-    hall = Hall(interval=1, timeout=60, peers=1)
-    (peer,) = hall.peers
+    harness = HeartbeatHarness(interval=1, timeout=60, peers=1)
+    (peer,) = harness.peers
     waits = [0.0, 0.25, 0.375, 10.0, 20.0]
     for wait in waits:
-        hall.tick(hall.now + 1)
-        hall.now += wait
+        harness.tick(harness.now + 1)
+        harness.now += wait
         peer.pong()
-    counts = dict(zip((*PONG_BUCKETS, None), hall.heartbeat.pongs, strict=True))
+    counts = dict(zip((*PONG_BUCKETS, None), harness.heartbeat.pongs, strict=True))
     assert {bound: count for bound, count in counts.items() if count} == {
         0.001: 1,
         0.25: 1,
@@ -180,66 +180,66 @@ def test_the_time_to_pong_is_kept_as_a_histogram() -> None:
         10.0: 1,
         None: 1,
     }
-    assert hall.heartbeat.pong_seconds == sum(waits)
+    assert harness.heartbeat.pong_seconds == sum(waits)
 
 
 def test_nothing_is_expected_of_one_that_is_gone() -> None:
     """It is not cut off once more, and its turn passes."""
-    hall = Hall(interval=1, timeout=10, peers=2)
-    hall.tick(1.0)
-    gone, stays = hall.peers
+    harness = HeartbeatHarness(interval=1, timeout=10, peers=2)
+    harness.tick(1.0)
+    gone, stays = harness.peers
     gone.is_open = False
-    hall.heartbeat.forget(gone)
+    harness.heartbeat.forget(gone)
     stays.pong()
-    hall.tick(20.0)
+    harness.tick(20.0)
     assert gone.cut_off == []
     assert (len(gone.pings), len(stays.pings)) == (1, 2)
 
 
 def test_those_that_left_do_not_delay_the_others() -> None:
     """Who was last in the row is pinged in its interval, also when all before it are gone."""
-    hall = Hall(interval=32, timeout=10, peers=1024)
-    for peer in hall.peers[:-1]:
+    harness = HeartbeatHarness(interval=32, timeout=10, peers=1024)
+    for peer in harness.peers[:-1]:
         peer.is_open = False
-    hall.run(until=64)
-    assert [at >= 32 for at in hall.peers[-1].times] == [False, True]
+    harness.run(until=64)
+    assert [at >= 32 for at in harness.peers[-1].times] == [False, True]
 
 
 def test_without_a_timeout_nobody_is_cut_off() -> None:
     """The limit is switched off; pings still go out."""
-    hall = Hall(interval=1, timeout=0, peers=1)
+    harness = HeartbeatHarness(interval=1, timeout=0, peers=1)
     for second in range(1, 100):
-        hall.tick(float(second))
-    assert (hall.peers[0].is_open, len(hall.peers[0].pings)) == (True, 99)
+        harness.tick(float(second))
+    assert (harness.peers[0].is_open, len(harness.peers[0].pings)) == (True, 99)
 
 
 def test_without_an_interval_nobody_is_pinged_and_nobody_kept() -> None:
     """The heartbeat is switched off; connections that came and went leave no trace."""
-    hall = Hall(interval=0, timeout=10, peers=3)
-    hall.run(until=100)
-    assert [peer.pings for peer in hall.peers] == [[], [], []]
-    assert len(hall.heartbeat._turns) == 0
+    harness = HeartbeatHarness(interval=0, timeout=10, peers=3)
+    harness.run(until=100)
+    assert [peer.pings for peer in harness.peers] == [[], [], []]
+    assert len(harness.heartbeat._turns) == 0
 
 
 @given(st.lists(st.integers(0, 3), max_size=80))
 def test_whoever_came_and_went_leaves_no_trace(steps: list[int]) -> None:
     """After one interval and one timeout, whatever the order of events was."""
-    hall = Hall(interval=4, timeout=2)
+    harness = HeartbeatHarness(interval=4, timeout=2)
     for step in steps:
         match step:
             case 0:
-                hall.peers.append(hall.enter())
-            case 1 if hall.peers:
-                gone = hall.peers.pop(0)
+                harness.peers.append(harness.enter())
+            case 1 if harness.peers:
+                gone = harness.peers.pop(0)
                 gone.is_open = False
-                hall.heartbeat.forget(gone)
+                harness.heartbeat.forget(gone)
             case 2:
-                hall.run(until=hall.now + 1)
+                harness.run(until=harness.now + 1)
             case _:
-                hall.run(until=hall.now + 1, answering=False)
-    for peer in hall.peers:
+                harness.run(until=harness.now + 1, answering=False)
+    for peer in harness.peers:
         peer.is_open = False
-        hall.heartbeat.forget(peer)
-    hall.run(until=hall.now + 4 + 2 + 1)
-    heartbeat = hall.heartbeat
+        harness.heartbeat.forget(peer)
+    harness.run(until=harness.now + 4 + 2 + 1)
+    heartbeat = harness.heartbeat
     assert (len(heartbeat._turns), len(heartbeat._owed), len(heartbeat._overdue)) == (0, 0, 0)

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator.gateway.places import Admission
+from percolator.gateway.places import Places
 from percolator.model import messages
 
 
 def test_connections_are_limited_in_all_and_from_each_address() -> None:
     """The close says which of the two it was; a place that is given back is free at once."""
-    doors = Admission(connections=3, per_address=2)
+    doors = Places(connections=3, per_address=2)
     assert [doors.admit("a"), doors.admit("a")] == [None, None]
     assert doors.admit("a") == messages.CLOSE_CONNECTIONS_PER_IP
     assert doors.admit("b") is None
@@ -22,13 +22,13 @@ def test_connections_are_limited_in_all_and_from_each_address() -> None:
 
 def test_a_limit_of_0_admits_everybody() -> None:
     """Each can be switched off on its own."""
-    doors = Admission(connections=0, per_address=0)
+    doors = Places(connections=0, per_address=0)
     assert [doors.admit("a") for _ in range(50)] == [None] * 50
 
 
 def test_releasing_what_was_not_admitted_changes_nothing() -> None:
     """It is an error of ours, and loud; a total below zero would switch the limit off."""
-    doors = Admission(connections=1, per_address=1)
+    doors = Places(connections=1, per_address=1)
     with pytest.raises(KeyError):
         doors.release("a")
     assert (doors.total, doors.by_address) == (0, {})
@@ -42,7 +42,7 @@ def test_connections_are_counted_as_one_would_by_hand(
     connections: int, per_address: int, steps: list[tuple[bool, str]]
 ) -> None:
     """Against a plain list of who is in; at the end of all, nothing is left."""
-    doors = Admission(connections=connections, per_address=per_address)
+    doors = Places(connections=connections, per_address=per_address)
     inside: list[str] = []
     for comes, address in steps:
         if comes:

@@ -17,9 +17,9 @@ from percolator.model.messages import (
     Auth,
     CloseCode,
     Command,
+    InvalidCommand,
     Ping,
     Subscribe,
-    Unreadable,
     Unsubscribe,
     parse,
 )
@@ -34,9 +34,9 @@ def text(**fields: object) -> bytes:
     return json.dumps(fields).encode()
 
 
-def refusal(data: bytes) -> Unreadable:
+def refusal(data: bytes) -> InvalidCommand:
     """Why a message is no command."""
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(InvalidCommand) as refused:
         parse(data)
     assert refused.value.error.code in ERRORS
     return refused.value
@@ -186,7 +186,7 @@ def test_what_is_wrong_with_a_message_has_a_code(data: bytes, code: str) -> None
 
 def test_a_binary_message_is_refused_with_advice() -> None:
     """It is answered like any other message that cannot be read."""
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(InvalidCommand) as refused:
         messages.refuse_binary()
     assert refused.value.error.code == "invalid_message"
     assert "text" in str(refused.value)
@@ -234,19 +234,19 @@ requests = st.builds(
 )
 
 
-def outcome(data: bytes) -> Command | Unreadable:
+def outcome(data: bytes) -> Command | InvalidCommand:
     """What comes of a client's message."""
     try:
         return parse(data)
-    except Unreadable as refused:
+    except InvalidCommand as refused:
         return refused
 
 
 @given(st.binary(max_size=64) | (json_values | requests).map(lambda one: json.dumps(one).encode()))
 def test_whatever_comes_is_a_command_or_can_be_answered(data: bytes) -> None:
-    """Nothing but Unreadable is ever raised, and each error makes a message that is bounded."""
+    """Nothing but InvalidCommand is ever raised, and each error makes a message that is bounded."""
     found = outcome(data)
-    if isinstance(found, Unreadable):
+    if isinstance(found, InvalidCommand):
         errors, request_id = [found.error], found.request_id
     else:
         errors = [] if isinstance(found, Ping | Auth) else list(found.errors)

@@ -51,7 +51,7 @@ class Client:
         return [message["seq"] if "seq" in message else message["type"] for message in self.got]
 
 
-class Hall:
+class HubHarness:
     """A hub with a clock that is a number, a stream that is whole, and clients."""
 
     def __init__(

@@ -25,7 +25,7 @@ PATIENCE = 40.0
 
 
 @dataclass
-class Scene:
+class FaultScenario:
     """Everything in it."""
 
     server: NatsServer
@@ -82,7 +82,7 @@ async def scene(
     config: StreamConfig | None = None,
     quiet: Sequence[str] = (),
     **settings: object,
-) -> AsyncIterator[Scene]:
+) -> AsyncIterator[FaultScenario]:
     """Set a scene with a nats-server of its own, which the gateway reaches through a proxy.
 
     Events flow on CHANNELS; `quiet` are followed too, and have one event at the beginning.
@@ -102,7 +102,7 @@ async def scene(
             ):
                 for channel in quiet:
                     await gateway.has_read((await traffic.publish(channel)).seq)
-                yield Scene(server, gateway, line, client, config, traffic, found)
+                yield FaultScenario(server, gateway, line, client, config, traffic, found)
         finally:
             with contextlib.suppress(Exception):  # it may be down
                 await asyncio.wait_for(client.close(), 2)
