@@ -26,7 +26,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from percolator.errors import EventError, GatewayUnreachableError, RequestError
-from percolator.model.events import Event, Kind, channel_of, validate
+from percolator.model.channel import Channel
+from percolator.model.events import validate
+from percolator.model.kinds import KIND_OF_NAME, Event
 
 FIRST_DELAY = 0.25
 LONGEST_DELAY = 10.0
@@ -154,7 +156,7 @@ class _Follower:
         self._resume: dict[str, tuple[str | None, int]] = {}
         """Where to resume each of them, epoch and seq; also before its first event has come."""
         self._asked_to_wait: float | None = None
-        self._lossless = [channel for channel in channels if not channel.startswith("price:")]
+        self._lossless = [name for name in channels if _is_lossless(name)]
         for channel in self._lossless if since is not None else ():
             seq = since.get(channel) if isinstance(since, Mapping) else since
             if seq is not None:
@@ -179,9 +181,9 @@ class _Follower:
         async for text in socket:
             message = from_json(text)
             match message.get("type"):
-                case "price" | "trade" | "funding" | "gap" as kind:
+                case str(name) if name == "gap" or name in KIND_OF_NAME:
                     self.fresh = True
-                    for given in self._gap(message) if kind == "gap" else self._event(message):
+                    for given in self._gap(message) if name == "gap" else self._event(message):
                         yield given
                 case "subscribed":
                     if not self.fresh:
@@ -224,11 +226,12 @@ class _Follower:
                     self._last.pop(channel, None)
 
     def _event(self, message: dict[str, Any]) -> list[Message]:
-        kind: Kind = message["type"]
-        channel = channel_of(kind, message["slab"])
+        kind = KIND_OF_NAME[message["type"]]
+        named = Channel(kind, message["slab"])
+        channel = named.name
         seq, prev = message["seq"], message.get("prev")
         missing: list[Message] = []
-        if kind != "price":
+        if kind.lossless:
             last = self._last.get(channel)
             if last is not None:
                 if seq <= last:
@@ -237,7 +240,7 @@ class _Follower:
                     missing.append(Gap(channel, last, seq, announced=False))
             self._last[channel], self._resume[channel] = seq, (self._epoch, seq)
         try:
-            event = validate(kind, message["slab"], message)
+            event = validate(named, message)
         except EventError:
             logger.warning("the gateway sent an event that is none, at seq %d", seq)
             return missing
@@ -255,6 +258,12 @@ class _Follower:
         seq = max(before - 1, last)
         self._last[channel], self._resume[channel] = seq, (self._epoch, seq)
         return [Gap(channel, after, before, epoch)]
+
+
+def _is_lossless(name: str) -> bool:
+    """True for a lossless channel; for an invalid name too: the gateway refuses it."""
+    channel = Channel.parse(name)
+    return channel is None or channel.kind.lossless
 
 
 def _heed(message: dict[str, Any]) -> None:

@@ -44,6 +44,8 @@ class Stats:
         """Events taken from the stream, by kind."""
         self.rejected: Counter[str] = Counter()
         """Events that did not validate, by reason."""
+        self.unknown_subjects = 0
+        """Messages on subjects of kinds that this version does not know."""
         self.refused: Counter[str] = Counter()
         """Connections that were not let in, by reason."""
         self.closed: Counter[int] = Counter()

@@ -15,7 +15,7 @@ from nats.aio.client import Client as NatsClient
 from percolator.app.service import Addresses, Service
 from percolator.config.settings import Settings
 from percolator.jetstream.publisher import Publisher
-from percolator.model.events import Kind, subject_of
+from tests.channels import subject_of
 from tests.client import PATIENCE, Client, Message, upgrade
 
 POLL_SECONDS = 0.005
@@ -71,7 +71,7 @@ class Gateway:
         """Connect some alike, all at once."""
         return await asyncio.gather(*(self.client(*channels) for _ in range(count)))
 
-    async def publish(self, kind: Kind, slab: str, **fields: object) -> int:
+    async def publish(self, kind: str, slab: str, **fields: object) -> int:
         """Publish one event, with what fields it needs besides those given; give its seq."""
         return await self.publish_raw(subject_of(kind, slab), event_json(kind, **fields))
 
@@ -81,7 +81,7 @@ class Gateway:
 
     async def has_read(self, seq: int) -> None:
         """Wait until the gateway has read the stream up to a seq."""
-        await eventually(lambda: self.service.hub.seq >= seq)
+        await eventually(lambda: self.service.hub.book.seq >= seq)
 
     async def request(self, data: bytes) -> tuple[int, dict[str, str], bytes]:
         """Send bytes, and give status, headers and body of the answer; nothing at all is 0."""
@@ -116,12 +116,13 @@ class Gateway:
         await eventually(lambda: not self.service.gateway.connections)
 
 
-def event_json(kind: Kind, **fields: object) -> bytes:
+def event_json(kind: str, **fields: object) -> bytes:
     """Give an event of a kind as JSON; what is not given is filled in."""
-    usual: dict[Kind, Message] = {
+    usual: dict[str, Message] = {
         "price": {"price": 1.5},
         "trade": {"side": "long", "size": "1000000", "price": 1.5},
         "funding": {"rate": "0.0001"},
+        "liquidation": {"side": "short", "size": "2", "price": 1.4},
     }
     return json.dumps({**usual[kind], "timestamp": 1_234_567_890_123, **fields}).encode()
 
@@ -153,8 +154,8 @@ def what_is_held(service: Service) -> dict[str, Any]:
         "clients by slab": service.slab_limits.clients,
         "groups": len(hub._groups),
         "behind": hub.paused,
-        "followers": [log.channel for log in hub.logs.values() if log.followers],
-        "empty logs": [log.channel for log in hub.logs.values() if log.blank],
+        "followers": [log.channel for log in hub.book.logs.values() if log.followers],
+        "empty logs": [log.channel for log in hub.book.logs.values() if log.is_blank],
         "pongs owed": len(heartbeat._owed),
         "replays": service.replayer.running,
     }

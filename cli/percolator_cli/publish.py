@@ -11,7 +11,8 @@ import typer
 from percolator.config.settings import load
 from percolator.errors import EventError
 from percolator.model import events
-from percolator.model.events import Kind
+from percolator.model.channel import Channel
+from percolator.model.kinds import FUNDING, LIQUIDATION, PRICE, TRADE, Kind
 from percolator_cli import flags as given
 from percolator_cli.app import complain, interruptible
 from percolator_cli.command import Command, Group, WrongUsageError, examples
@@ -38,7 +39,16 @@ Timestamp = Annotated[
     typer.Option(help="When it happened, in Unix milliseconds (default: now).", metavar="MS"),
 ]
 Price = Annotated[str, typer.Argument(help="The price in USD, more than 0.", metavar="PRICE")]
+Size = Annotated[
+    str, typer.Argument(help="The size in base units, a whole number.", metavar="SIZE")
+]
 Flags = dict[str, Any]
+
+
+def _side(text: str) -> Any:  # noqa: ANN401 - as typer has it
+    """Declare the argument for a side."""
+    sides = ["long", "short"]
+    return typer.Argument(help=text, metavar="|".join(sides), autocompletion=lambda: sides)
 
 
 @command.command(
@@ -64,24 +74,15 @@ def price(
     for name, value in (("markPrice", mark), ("indexPrice", index)):
         if value is not None:
             fields[name] = _number(value)
-    _publish("price", slab, fields, timestamp, flags, as_json=as_json)
+    _publish(PRICE, slab, fields, timestamp, flags, as_json=as_json)
 
 
 @command.command(cls=Command, epilog=examples("percolator publish trade SOL long 1000000 1.5"))
 @given.with_settings(given.NATS)
 def trade(
     slab: Slab,
-    side: Annotated[
-        str,
-        typer.Argument(
-            help="The side of the taker.",
-            metavar="long|short",
-            autocompletion=lambda: ["long", "short"],
-        ),
-    ],
-    size: Annotated[
-        str, typer.Argument(help="The size in base units, a whole number.", metavar="SIZE")
-    ],
+    side: Annotated[str, _side("The side of the taker.")],
+    size: Size,
     price: Price,
     *,
     flags: Flags,
@@ -90,7 +91,26 @@ def trade(
 ) -> None:
     """Publish a trade."""
     fields = {"side": side, "size": size, "price": _number(price)}
-    _publish("trade", slab, fields, timestamp, flags, as_json=as_json)
+    _publish(TRADE, slab, fields, timestamp, flags, as_json=as_json)
+
+
+@command.command(
+    cls=Command, epilog=examples("percolator publish liquidation SOL long 1000000 1.5")
+)
+@given.with_settings(given.NATS)
+def liquidation(
+    slab: Slab,
+    side: Annotated[str, _side("The side of the position that was closed.")],
+    size: Size,
+    price: Price,
+    *,
+    flags: Flags,
+    timestamp: Timestamp = None,
+    as_json: given.Json = False,
+) -> None:
+    """Publish a liquidation."""
+    fields = {"side": side, "size": size, "price": _number(price)}
+    _publish(LIQUIDATION, slab, fields, timestamp, flags, as_json=as_json)
 
 
 @command.command(
@@ -110,7 +130,7 @@ def funding(
     as_json: given.Json = False,
 ) -> None:
     """Publish a market's funding rate."""
-    _publish("funding", slab, {"rate": _decimal(rate)}, timestamp, flags, as_json=as_json)
+    _publish(FUNDING, slab, {"rate": _decimal(rate)}, timestamp, flags, as_json=as_json)
 
 
 @command.command(
@@ -231,11 +251,12 @@ def _publish(
         **fields,
         "timestamp": time.time_ns() // 1_000_000 if timestamp is None else timestamp,
     }
+    channel = Channel(kind, slab)
     try:
-        event = events.validate(kind, slab, stamped)
+        event = events.validate(channel, stamped)
     except EventError as error:
         raise WrongUsageError(publishing.plainly(error, stamped)) from None
-    subject = events.subject_of(kind, slab)
+    subject = channel.subject
     interruptible()
     seq = asyncio.run(publishing.publish_one(flags, subject, publishing.payload_of(event)))
     line = json.dumps({"subject": subject, "seq": seq})

@@ -16,7 +16,8 @@ from percolator.config.settings import Settings
 from percolator.errors import EventError
 from percolator.jetstream.publisher import Publisher
 from percolator.model import events
-from percolator.model.events import Kind
+from percolator.model.channel import SLAB, SLAB_RULE, Channel
+from percolator.model.kinds import KINDS, Kind
 from percolator_cli.lines import STDIN, Line, lines_of
 from percolator_cli.publishing import plainly, publisher
 
@@ -24,12 +25,11 @@ IN_FLIGHT = 512
 
 Tell = Callable[[str | None], None]
 
-_KINDS: dict[object, Kind] = {
-    **{kind: kind for kind in events.KINDS},
-    "price.updated": "price",
-    "trade.executed": "trade",
-    "funding.updated": "funding",
+_KINDS: dict[str, Kind] = {
+    name: kind for kind in KINDS for name in (kind.name, kind.envelope) if name is not None
 }
+"""Each kind by the names that a line may give it: its own, and its envelope's."""
+_NAMES = ", ".join(kind.name for kind in KINDS)
 
 
 class Pending(NamedTuple):
@@ -135,19 +135,19 @@ def parcel_of(line: Line, name: str) -> Pending:
     named = document.get("type", document.get("event"))
     kind = _KINDS.get(named) if isinstance(named, str) else None
     if kind is None:
-        raise EventError("invalid_event", "type must be price, trade or funding")
+        raise EventError("invalid_event", f"type must be one of {_NAMES}")
     slab = document.get("slab", document.get("slabAddress"))
-    if not isinstance(slab, str) or not events.SLAB.fullmatch(slab):
-        raise EventError("invalid_subject", "slab must be a market: [A-Za-z0-9_-], 1 to 64 of them")
+    if not isinstance(slab, str) or not SLAB.fullmatch(slab):
+        raise EventError("invalid_subject", f"slab must be a market's name ({SLAB_RULE})")
     stamped = {**document, "timestamp": document.get("timestamp", time.time_ns() // 1_000_000)}
-    subject = events.subject_of(kind, slab)
+    channel = Channel(kind, slab)
     payload = to_json(stamped)
     try:
-        events.decode(subject, payload)
+        events.decode(channel, payload)
     except EventError as error:
         raise EventError(error.reason, plainly(error, stamped)) from None
     digest = hashlib.sha256(b"%d\n%s" % (line.number, line.text)).hexdigest()[:32]
-    return Pending(line, subject, payload, f"{name}-{digest}")
+    return Pending(line, channel.subject, payload, f"{name}-{digest}")
 
 
 def _name(path: str) -> str:

@@ -12,7 +12,7 @@ from percolator.config.settings import Settings, load
 from percolator.errors import EventError, NatsUnreachableError
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.publisher import Publisher
-from percolator.model.events import Event
+from percolator.model.kinds import Event
 
 REMEDY = "start it (`percolator serve` brings one), or name it with --nats-url"
 """What to do where NATS cannot be reached."""

@@ -10,7 +10,7 @@ import typer
 from percolator.client import Gap, State, follow
 from percolator.config.settings import load
 from percolator.errors import PercolatorError, RequestError
-from percolator.model.events import parse_channel
+from percolator.model.channel import CHANNEL_FORMS, Channel
 from percolator_cli import gateway, output
 from percolator_cli.app import interruptible
 from percolator_cli.command import WrongUsageError, examples, single
@@ -22,9 +22,7 @@ from percolator_cli.render.tail import fields, line
 def tail(
     channels: Annotated[
         list[str],
-        typer.Argument(
-            help="What to follow: price:SLAB, trades:SLAB or funding:SLAB.", metavar="CHANNEL..."
-        ),
+        typer.Argument(help=f"What to follow: {CHANNEL_FORMS}.", metavar="CHANNEL..."),
     ],
     *,
     since: Annotated[
@@ -48,10 +46,8 @@ def tail(
     it.
     """
     for channel in channels:
-        if parse_channel(channel) is None:
-            raise WrongUsageError(
-                f"{channel[:64]!r} is not a channel: price:SLAB, trades:SLAB or funding:SLAB"
-            )
+        if Channel.parse(channel) is None:
+            raise WrongUsageError(f"{channel[:64]!r} is not a channel: {CHANNEL_FORMS}")
     at = gateway.address(url, load({}).settings)
     interruptible()
     asyncio.run(_tail(at, channels, since, recent, count, token, as_json=as_json))

@@ -1,88 +1,89 @@
-"""The intake: between the feed and the hub. Decodes each event once, and reports what is none.
+"""The intake: between the feed and the book. Decodes each event once, and reports invalid ones.
 
-Knows neither sockets nor NATS: a rejection is handed to `report`, whoever that is.
+It knows neither sockets nor NATS: a rejection is handed to `report`.
 """
 
 import logging
 from collections.abc import Callable
 
 from percolator.errors import EventError
-from percolator.fanout.hub import Hub
-from percolator.model.events import Kind, decode, parse_subject, subject_of
-from percolator.ratelimit import TokenBucket
+from percolator.fanout.book import Book
+from percolator.model.channel import Channel
+from percolator.model.events import decode
 from percolator.stats import Stats
 
-LOGS_PER_SECOND = 1.0
-LOG_BURST = 10
 SHOWN = 64
+"""Bytes of a rejected payload that the log shows."""
 
 logger = logging.getLogger(__name__)
 
 
 class Intake:
-    """Takes what the feed reads; gives the hub what is valid."""
+    """Takes what the feed reads, and gives the book what is valid."""
 
-    def __init__(
-        self,
-        hub: Hub,
-        stats: Stats,
-        clock: Callable[[], float],
-        report: Callable[[int, str, str], None],
-    ) -> None:
-        """`report` is called with seq, subject and reason of each event that does not validate."""
-        self._hub = hub
+    def __init__(self, book: Book, stats: Stats, report: Callable[[int, str, str], None]) -> None:
+        """`report` is called with seq, subject and reason of each event that is not valid."""
+        self._book = book
         self._stats = stats
-        self._clock = clock
         self._report = report
-        self._logs = TokenBucket(LOGS_PER_SECOND, LOG_BURST, clock())
 
     def begin(self, epoch: str, after: int, *, first_seq: int, complete: bool) -> None:
-        """Pass it on."""
-        self._hub.begin(epoch, after, first_seq=first_seq, complete=complete)
+        """Start reading a stream (see `Book.begin`)."""
+        self._book.begin(epoch, after, first_seq=first_seq, complete=complete)
 
     def seed(self, seq: int, subject: str, payload: bytes) -> None:
-        """Pass on a valid head; an invalid one was reported when it was read first."""
-        try:
-            event = decode(subject, payload)
-        except EventError:
+        """Take the newest valid event of a subject from before the point where reading starts."""
+        channel = _channel_of(subject)
+        if channel is None:
             return
-        self._hub.seed(seq, event.type, event.slab, event)
+        try:
+            event = decode(channel, payload)
+        except EventError:
+            return  # reported when it was first read
+        self._book.seed(seq, channel, event)
 
     def take(self, seq: int, subject: str, payload: bytes) -> None:
-        """Decode one event and pass it on, or count, log and report why not."""
+        """Decode the next event and pass it on; count, log and report it if it is not valid.
+
+        An event of a kind that this version does not know is counted, and is no fault.
+        """
         try:
-            event = decode(subject, payload)
+            channel = Channel.of_subject(subject)
+            event = decode(channel, payload) if channel else None
         except EventError as error:
-            self._hub.skip(seq)
+            self._book.skip(seq)
             self._reject(seq, subject, payload, error)
+            return
+        if channel is None or event is None:
+            self._stats.unknown_subjects += 1
+            self._book.skip(seq)
         else:
             self._stats.events[event.type] += 1
-            self._hub.publish(seq, event.type, event.slab, event)
+            self._book.publish(seq, channel, event)
 
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:
-        """Pass it on, with the channels of those subjects that are any."""
-        self._hub.record_gap(before, {named for subject in subjects if (named := _named(subject))})
+        """Note that the stream has lost events before seq `before`, maybe of these subjects."""
+        channels = {channel for subject in subjects if (channel := _channel_of(subject))}
+        self._book.record_gap(before, channels)
 
     @property
     def full(self) -> bool:
-        """True while the hub would rather have no more."""
-        return self._hub.full
+        """True while the book should get no more events."""
+        return self._book.full
 
     def last_seqs(self) -> dict[str, int]:
-        """Give the newest event of each channel that must not lose any unsaid, by subject."""
-        return {subject_of(*named): seq for named, seq in self._hub.last_seqs().items()}
+        """Return the newest seq of each subject whose losses must be announced; 0 if not known."""
+        return {channel.subject: seq for channel, seq in self._book.last_seqs().items()}
 
     def _reject(self, seq: int, subject: str, payload: bytes, error: EventError) -> None:
         self._stats.rejected[error.reason] += 1
         self._report(seq, subject, error.reason)
-        if self._logs.take(self._clock()):
-            shown = payload[:SHOWN]
-            text = "event %d on %.80s rejected: %s; it starts %r"
-            logger.warning(text, seq, subject, error, shown)
+        text = "event %d on %.80s rejected: %s; it starts %r"
+        logger.warning(text, seq, subject, error, payload[:SHOWN])
 
 
-def _named(subject: str) -> tuple[Kind, str] | None:
+def _channel_of(subject: str) -> Channel | None:
     try:
-        return parse_subject(subject)
+        return Channel.of_subject(subject)
     except EventError:
         return None

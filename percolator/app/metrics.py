@@ -29,7 +29,7 @@ from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway.heartbeat import PONG_BUCKETS, Heartbeat
 from percolator.gateway.places import Places
 from percolator.histogram import Histogram
-from percolator.model.events import KINDS
+from percolator.model.kinds import KINDS
 from percolator.stats import Stats
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -119,11 +119,13 @@ class Metrics(Collector):
 
     def _feed(self) -> Iterator[Metric]:
         stats, hub, feed = self._from.stats, self._from.hub, self._from.feed
-        kinds: dict[str, int] = {kind: stats.events[kind] for kind in KINDS}
+        kinds: dict[str, int] = {kind.name: stats.events[kind.name] for kind in KINDS}
         yield _counters("events", "Events taken from the stream.", "kind", kinds)
         text = "Events that do not validate."
         yield _counters("events_rejected", text, "reason", stats.rejected)
-        yield _gauge("channels", "Channels in memory.", len(hub.logs))
+        text = "Messages on subjects of kinds that this version does not know."
+        yield _counter("events_unknown", text, stats.unknown_subjects)
+        yield _gauge("channels", "Channels in memory.", len(hub.book.logs))
         yield _gauge("feed_connected", "1 while connected to NATS.", feed.connected)
         yield _gauge("feed_loaded", "1 once the state is loaded.", feed.loaded)
         yield _gauge("feed_lag_events", "Events of the stream not read yet.", feed.lag)
@@ -131,14 +133,16 @@ class Metrics(Collector):
         yield _gauge("feed_silent_seconds", text, feed.silent_for)
         text = "Times the feed has started again: reconnects and lost consumers."
         yield _counter("feed_restarts", text, max(feed.restarts, 0))
-        yield _gauge("seq", "The stream seq that has been read.", hub.seq)
+        yield _gauge("seq", "The stream seq that has been read.", hub.book.seq)
         yield _gauge(
             "stream_seq", "The newest seq that the stream is known to have.", feed.stream_seq
         )
 
     def _by_slab(self) -> dict[str, int]:
         """Name the slabs with the most clients, if events are known of them; sum up the rest."""
-        known = {slab for (_, slab), log in self._from.hub.logs.items() if log.latest is not None}
+        known = {
+            slab for (_, slab), log in self._from.hub.book.logs.items() if log.latest is not None
+        }
         counts = Counter(self._from.slabs.clients)
         named = [(slab, count) for slab, count in counts.most_common() if slab in known]
         shown = dict(named[:MAX_SLABS])

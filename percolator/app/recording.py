@@ -13,7 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from percolator.model.events import Kind, subject_of
+from percolator.model.channel import Channel
+from percolator.model.kinds import FUNDING, KIND_OF_NAME, Kind
 
 FUNDING_SECONDS = 60.0
 SLABS = ("BTC", "ETH")
@@ -37,7 +38,7 @@ def recording() -> tuple[Taped, ...]:
 
 def _taped(line: dict[str, Any]) -> Taped:
     at = line.pop("atMs") / 1000
-    kind, slab = line.pop("type"), line.pop("slab")
+    kind, slab = KIND_OF_NAME[line.pop("type")], line.pop("slab")
     del line["timestamp"]
     return Taped(at, kind, slab, line)
 
@@ -49,7 +50,7 @@ def with_funding(events: tuple[Taped, ...]) -> Iterator[Taped]:
         while event.at >= due:
             for index, slab in enumerate(SLABS):
                 rate = f"{((int(due) // 60 * 7 + index * 3) % 21 - 10) / 100_000:.5f}"
-                yield Taped(due, "funding", slab, {"rate": rate})
+                yield Taped(due, FUNDING, slab, {"rate": rate})
             due += FUNDING_SECONDS
         yield event
 
@@ -107,7 +108,7 @@ async def play(
                     await asyncio.sleep(wait)
                 await room.acquire()
                 body = {**event.fields, "timestamp": time.time_ns() // 1_000_000}
-                subject = subject_of(event.kind, event.slab)
+                subject = Channel(event.kind, event.slab).subject
                 group.create_task(send(subject, json.dumps(body).encode()))
                 count += 1
             if not loop:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import nats.errors
 from nats.aio.client import Client
 
-from percolator.model.events import REJECTED_SUBJECT
+from percolator.model.channel import REJECTED_SUBJECT
 
 IN_FLIGHT = 1_000
 SHOWN = 256

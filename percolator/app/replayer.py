@@ -13,13 +13,14 @@ from typing import Protocol
 from percolator.errors import EventError, NatsError
 from percolator.fanout.followers import Cursor
 from percolator.fanout.hub import Hub
-from percolator.fanout.log import LosslessLog
+from percolator.fanout.lossless_log import LosslessLog
 from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.liveness import raise_if_cancelled
 from percolator.jetstream.replay import Page
 from percolator.model import messages
-from percolator.model.events import Event, decode, subject_of
+from percolator.model.events import decode
+from percolator.model.kinds import Event
 
 MAX_REPLAYS = 8
 LOW_WATER = 250
@@ -115,9 +116,9 @@ class ChannelReplay:
         self._source = replayer.source
         self._cursor = cursor
         self._log = held
+        self._channel = held.channel
         self._buffer = buffer
         self._most = most
-        self._subject = subject_of(held.kind, held.slab)
         self._last: Stored | None = None
         self._prev: int | None = None
         self._gap = False
@@ -134,9 +135,9 @@ class ChannelReplay:
         while self._wanted():
             raise_if_cancelled()
             try:
-                asked = self._hub.seq
+                asked = self._hub.book.seq
                 page = await self._source.page(
-                    self._subject, self._buffer.fetched_through, self._last
+                    self._channel.subject, self._buffer.fetched_through, self._last
                 )
             except NatsError as error:
                 # Nothing is lost because NATS is away: that is no failure, however long it takes.
@@ -165,7 +166,7 @@ class ChannelReplay:
     def _add(self, page: Page, asked: int) -> bool:
         """Add a page, after a gap where the stream has dropped what was before; False: enough."""
         if self._last is None:
-            self._prev = 0 if page.first else _valid_seq(page.last)
+            self._prev = 0 if page.first else self._valid_seq(page.last)
         self._last = page.events[-1] if page.events else page.last
         if not page.whole:
             self._prev, self._gap = None, True
@@ -186,7 +187,7 @@ class ChannelReplay:
         self._gap = False
 
     def _add_event(self, stored: Stored) -> bool:
-        event = _event(stored)
+        event = self._decoded(stored)
         if event is not None:
             if self._most is not None and self.sent >= self._most:
                 return False
@@ -197,14 +198,12 @@ class ChannelReplay:
         self._buffer.fetched_through = stored.seq
         return True
 
+    def _valid_seq(self, stored: Stored | None) -> int | None:
+        return None if stored is None or self._decoded(stored) is None else stored.seq
 
-def _valid_seq(stored: Stored | None) -> int | None:
-    return None if stored is None or _event(stored) is None else stored.seq
-
-
-def _event(stored: Stored) -> Event | None:
-    """Decode an event as the feed would have; None where it would have been rejected."""
-    try:
-        return decode(stored.subject, stored.payload)
-    except EventError:
-        return None
+    def _decoded(self, stored: Stored) -> Event | None:
+        """Decode an event as the feed would have; None if it would have been rejected."""
+        try:
+            return decode(self._channel, stored.payload)
+        except EventError:
+            return None

@@ -17,6 +17,7 @@ from percolator.app import metrics
 from percolator.app.views import Covers, Data
 from percolator.gateway import responses, static
 from percolator.gateway.admission import Admission
+from percolator.model.channel import Channel
 
 View = Callable[[], tuple[HTTPStatus, Data]]
 
@@ -76,7 +77,7 @@ class Routes:
         return None if found is None else _json(HTTPStatus.OK, found)
 
 
-def _everything(_channel: str) -> bool:
+def _everything(_channel: Channel) -> bool:
     return True
 
 

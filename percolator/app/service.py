@@ -24,6 +24,7 @@ from percolator.app.views import Data, health_view, market_view, markets_view, s
 from percolator.auth import tokens
 from percolator.config.settings import Settings
 from percolator.errors import NatsError
+from percolator.fanout.book import Book
 from percolator.fanout.hub import Hub
 from percolator.fanout.session import ClientSession, SessionContext
 from percolator.fanout.slab_limits import SlabLimits
@@ -39,6 +40,7 @@ from percolator.jetstream.dialer import Dialer
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.publisher import Publisher
 from percolator.jetstream.replay import Replay
+from percolator.model.kinds import PRICE
 from percolator.stats import Stats
 
 CLIENTS_SHARE = 0.8
@@ -74,14 +76,19 @@ class Service:
         )
         self.flush_seconds = Histogram(histogram.SECONDS)
         self.flush_bytes = Histogram(histogram.BYTES)
-        self.pacer = Pacer(loop, self._flush, lambda: self.hub.due)
+        self.pacer = Pacer(loop, self._flush, lambda: self.book.due)
+        self.book = Book(
+            clock=clock,
+            wake=self.pacer.wake,
+            log_capacity=settings.log_capacity,
+            intervals={PRICE: settings.price_interval},
+        )
         self.hub = Hub(
+            self.book,
             clock=clock,
             wake=self.pacer.wake,
             stats=self.stats,
             limits=self.slab_limits,
-            log_capacity=settings.log_capacity,
-            price_interval=settings.price_interval,
             turn_bytes=settings.max_buffered_bytes // 2 or 32_768,
         )
         self.admission = Admission(
@@ -109,7 +116,7 @@ class Service:
         context = self._certificate.context if self._certificate else None
         host, port = await self.gateway.start(self.settings.host, self.settings.port, context)
 
-        intake = Intake(self.hub, self.stats, self._clock, self.rejections.report)
+        intake = Intake(self.book, self.stats, self.rejections.report)
         self.feed = Feed(
             # Looked for anew each time: the server that another gateway had started goes with it.
             Dialer(self._nats_source.find, name="percolator feed").dial,

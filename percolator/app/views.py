@@ -4,18 +4,19 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from percolator.config.settings import Settings
-from percolator.fanout.entry import Entry
 from percolator.fanout.hub import Hub
+from percolator.fanout.log import Entry
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway.places import Places
-from percolator.model.events import Funding, Kind, Price, Trade, channel_of
+from percolator.model.channel import Channel
+from percolator.model.kinds import KINDS
 from percolator.stats import Stats
 
 STALE_SECONDS = 5.0
 """A feed that shows no sign of life for so long is stalled; it has one every half second."""
 
 Data = dict[str, Any]
-Covers = Callable[[str], bool]
+Covers = Callable[[Channel], bool]
 """Whether somebody may read a channel."""
 
 
@@ -81,6 +82,7 @@ def stats_view(
         "eventsPerSec": round(rates.events, 2),
         "clientsBehind": hub.paused,
         "eventsRejected": stats.rejected.total(),
+        "eventsUnknown": stats.unknown_subjects,
         "rejectedConnections": dict(stats.refused),
         "closed": {str(code): count for code, count in sorted(stats.closed.items())},
         "uptimeSeconds": round(now - stats.started, 1),
@@ -111,35 +113,23 @@ def _check(ok: bool, reason: str) -> Data:  # noqa: FBT001 - it is what it says
 
 def markets_view(hub: Hub, covers: Covers) -> Data:
     """Give `/markets`: every market's state, folded from the events, as far as one may read it."""
-    slabs = sorted({slab for (_, slab), log in hub.logs.items() if log.latest is not None})
+    slabs = sorted({slab for (_, slab), log in hub.book.logs.items() if log.latest is not None})
     markets = {slab: found for slab in slabs if (found := market_view(hub, slab, covers))}
-    return {"epoch": hub.epoch, "seq": hub.seq, "markets": markets}
+    return {"epoch": hub.book.epoch, "seq": hub.book.seq, "markets": markets}
 
 
 def market_view(hub: Hub, slab: str, covers: Covers) -> Data | None:
-    """Give `/markets/SLAB`; None where there is no such market."""
+    """Return `/markets/SLAB`; None if there is no such market."""
     found: Data = {"slab": slab}
-    kinds: tuple[Kind, ...] = ("price", "funding", "trade")
-    for kind in kinds:
-        log = hub.logs.get((kind, slab))
-        if log is not None and log.latest is not None and covers(channel_of(kind, slab)):
-            found[kind] = _entry(log.latest)
+    for kind in KINDS:
+        channel = Channel(kind, slab)
+        log = hub.book.logs.get(channel)
+        if log is not None and log.latest is not None and covers(channel):
+            found[kind.name] = _entry(log.latest)
     return found if len(found) > 1 else None
 
 
 def _entry(entry: Entry) -> Data:
     event = entry.event
-    match event:
-        case Price():
-            fields: Data = {
-                "price": event.price,
-                "markPrice": event.markPrice,
-                "indexPrice": event.indexPrice,
-            }
-        case Funding():
-            fields = {"rate": event.rate}
-        case Trade():
-            fields = {"side": event.side, "size": event.size, "price": event.price}
-        case None:
-            raise AssertionError("the newest entry of a log is always an event")
-    return {**fields, "timestamp": event.timestamp, "seq": entry.seq}
+    assert event is not None, "the newest entry of a log is always an event"
+    return {**event.values(), "timestamp": event.timestamp, "seq": entry.seq}

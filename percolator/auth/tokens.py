@@ -26,6 +26,8 @@ from pydantic.dataclasses import dataclass as checked
 
 from percolator.config.settings import Settings
 from percolator.errors import SettingsError
+from percolator.model.channel import SLAB, Channel
+from percolator.model.kinds import KINDS
 
 AUDIENCE = "percolator"
 """A token that names audiences must name this one among them."""
@@ -34,7 +36,8 @@ SKEW_SECONDS = 5.0
 MAX_TIME = 253_402_300_799
 """The end of the year 9999: an `exp` past it is in milliseconds, or is to last for ever."""
 MIN_RSA_BITS = 2_048
-PATTERN = re.compile(r"\*|(price|trades|funding|\*):([A-Za-z0-9_-]{1,64}|\*)")
+_PREFIXES = "|".join(kind.prefix for kind in KINDS)
+PATTERN = re.compile(rf"\*|({_PREFIXES}|\*):({SLAB.pattern}|\*)")
 
 SigningKey = str | RSAPrivateKey | Ed25519PrivateKey
 Time = Annotated[float, Field(ge=0, le=MAX_TIME, allow_inf_nan=False)]
@@ -48,10 +51,10 @@ class Grant:
     channels: tuple[str, ...]
     expires: float
 
-    def covers(self, channel: str) -> bool:
-        """True where a pattern fits the channel."""
-        kind, _, slab = channel.partition(":")
-        fitting = ("*", "*:*", channel, f"{kind}:*", f"*:{slab}")
+    def covers(self, channel: Channel) -> bool:
+        """True if a pattern matches the channel."""
+        prefix, slab = channel.kind.prefix, channel.slab
+        fitting = ("*", "*:*", channel.name, f"{prefix}:*", f"*:{slab}")
         return any(pattern in self.channels for pattern in fitting)
 
 

@@ -1,22 +1,24 @@
 """The book: the logs of all channels, written by the stream's events alone.
 
 What it holds is a fold over the events: a gateway that has just started and one that never stopped
-hold the same. Who follows a log is not its business, but for telling that there is something new.
+hold the same. What follows a log is not its business, except that it calls `wake` for news.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 
-from percolator.fanout.conflation import Windows
-from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog
-from percolator.model.events import Event, Kind
+from percolator.fanout.latest_log import LatestLog, Windows
+from percolator.fanout.log import ChannelLog
+from percolator.fanout.lossless_log import LosslessLog
+from percolator.model.channel import Channel
+from percolator.model.kinds import KINDS, Event, Kind
 
 Clock = Callable[[], float]
 
 
 class Book:
-    """All logs of a gateway, and where in the stream it stands.
+    """All logs of a gateway, and how far the stream has been read.
 
-    `wake` is called when a log that somebody follows has something new, or will have.
+    `wake` is called when a log that has followers has something new, or will have.
     """
 
     def __init__(
@@ -25,94 +27,130 @@ class Book:
         clock: Clock,
         wake: Callable[[], None],
         log_capacity: int = 1_000,
-        price_interval: float = 0.5,
+        intervals: Mapping[Kind, float] | None = None,
     ) -> None:
+        """`intervals` are seconds of conflation that take the place of a kind's own."""
         self.epoch = ""
         self.seq = 0
         """The stream seq up to which everything has been read."""
         self.first_seq = 1
         """The oldest seq that the stream had when reading began."""
-        self.logs: dict[tuple[Kind, str], ChannelLog] = {}
-        self._clock = clock
+        self.logs: dict[Channel, ChannelLog] = {}
+        self.on_replaced: Callable[[], None] = lambda: None
+        """Called before a stream that was read is left for the one that took its place."""
         self._wake = wake
         self._capacity = log_capacity
-        self._windows = Windows(price_interval)
+        intervals = intervals or {}
+        self._windows = {
+            kind: Windows(intervals.get(kind, kind.conflation), clock)
+            for kind in KINDS
+            if not kind.lossless
+        }
         self._dirty: dict[ChannelLog, None] = {}
         self._unsent = 0
-        """Events of followed logs, since those who keep up had last been sent everything."""
+        """Events of followed logs since all clients that keep up had last been sent everything."""
         self._start = 0
         self._complete = True
         self._order = 0
 
+    # What the stream says.
+
     def begin(self, epoch: str, after: int, *, first_seq: int, complete: bool) -> None:
-        """Start reading a stream after seq `after`; start again where another one took its place.
+        """Start reading a stream after seq `after`; start again if another one took its place.
 
         `first_seq` is the oldest that the stream has. `complete` says that it still holds all that
         it ever took: then a channel that has no events never had any.
         """
         replaced = bool(self.epoch) and epoch != self.epoch
         if replaced:
-            self._before_replaced()
+            self.on_replaced()
         self.epoch, self.seq, self.first_seq = epoch, after, first_seq
         self._start, self._complete = after, complete
         if replaced:
             self._start_again()
 
-    def seed(self, seq: int, kind: Kind, slab: str, event: Event) -> None:
+    def seed(self, seq: int, channel: Channel, event: Event) -> None:
         """Take a channel's newest event from before the point where reading starts."""
-        log = self._log(kind, slab)
+        log = self.log(channel)
         log.seed(self._next_order(), seq, event)
         self._mark(log)
 
-    def publish(self, seq: int, kind: Kind, slab: str, event: Event) -> None:
+    def publish(self, seq: int, channel: Channel, event: Event) -> None:
         """Take the next event of the stream."""
         self.seq = seq
-        log = self.logs.get((kind, slab)) or self._log(kind, slab)
+        log = self.logs.get(channel) or self.log(channel)
         self._order += 1
-        log.append(self._order, seq, event)
-        if isinstance(log, LosslessLog):
-            self._mark(log)
-        elif not log.followers:
-            log.show(self._order)
-        elif self._windows.offer(log, self._clock(), self._order):
+        if log.append(self._order, seq, event):
             self._mark(log)
 
     def skip(self, seq: int) -> None:
-        """Take note of a seq that holds no valid event."""
+        """Pass a seq that holds no valid event."""
         self.seq = seq
 
-    def record_gap(self, before: int, channels: Container[tuple[Kind, str]] | None = None) -> None:
-        """Take note that the stream has a hole before seq `before`, of what nobody has read.
+    def record_gap(self, before: int, channels: Container[Channel] | None = None) -> None:
+        """Note that the stream has lost events before seq `before` that were never read.
 
-        `channels` may have lost events in it; None: any of them may.
+        `channels` may have lost some; None: any channel may.
         """
-        for named, log in self.logs.items():
-            if isinstance(log, LosslessLog) and (channels is None or named in channels):
-                log.append_gap(self._next_order(), before)
+        for channel, log in self.logs.items():
+            in_doubt = channels is None or channel in channels
+            if in_doubt and log.append_gap(self._next_order(), before):
                 self._mark(log)
         self.seq = max(self.seq, before - 1)
         self._start = max(self._start, before - 1)
         self._complete = False
 
-    def last_seqs(self) -> dict[tuple[Kind, str], int]:
-        """Give the newest event of each lossless channel; 0 where none is known."""
+    def last_seqs(self) -> dict[Channel, int]:
+        """Return the seq of the newest event of each lossless channel; 0 if it is not known."""
         return {
-            named: log.last_seq or 0
-            for named, log in self.logs.items()
-            if isinstance(log, LosslessLog)
+            channel: log.last_seq or 0
+            for channel, log in self.logs.items()
+            if channel.kind.lossless
         }
 
-    def _log(self, kind: Kind, slab: str) -> ChannelLog:
-        log = self.logs.get((kind, slab))
+    @property
+    def full(self) -> bool:
+        """True while more events might push out some that clients that keep up still lack."""
+        return self._unsent * 2 >= self._capacity
+
+    # What the hub asks.
+
+    def log(self, channel: Channel) -> ChannelLog:
+        """Return the log of a channel; make it if there is none."""
+        log = self.logs.get(channel)
         if log is None:
-            log = self.logs[kind, slab] = self._blank_log(kind, slab)
+            log = self.logs[channel] = self._blank_log(channel)
         return log
 
-    def _blank_log(self, kind: Kind, slab: str) -> ChannelLog:
-        if kind == "price":
-            return LatestLog(kind, slab)
+    def drop_if_idle(self, log: ChannelLog) -> None:
+        """Forget a log that holds nothing and has no followers."""
+        if log.is_blank and not log.followers:
+            del self.logs[log.channel]
+
+    def take_news(self) -> list[ChannelLog]:
+        """Return the logs with something new since the last call, ended windows included."""
+        for windows in self._windows.values():
+            for shown in windows.close(self._next_order()):
+                self._mark(shown)
+        news = list(self._dirty)
+        self._dirty.clear()
+        return news
+
+    def all_sent(self) -> None:
+        """Note that all clients that keep up have been sent everything."""
+        self._unsent = 0
+
+    @property
+    def due(self) -> float | None:
+        """When, on the clock, the next conflation window ends; None if none is open."""
+        ends = [windows.due for windows in self._windows.values()]
+        return min((end for end in ends if end is not None), default=None)
+
+    def _blank_log(self, channel: Channel) -> ChannelLog:
+        if not channel.kind.lossless:
+            return LatestLog(channel, self._windows[channel.kind])
         floor, last_seq = self._known
-        return LosslessLog(kind, slab, self._capacity, floor=floor, last_seq=last_seq)
+        return LosslessLog(channel, self._capacity, floor=floor, last_seq=last_seq)
 
     @property
     def _known(self) -> tuple[int, int | None]:
@@ -120,14 +158,14 @@ class Book:
         return (0, 0) if self._complete else (self._start, None)
 
     def _start_again(self) -> None:
-        """Leave the stream before this one behind; logs that nobody follows go with it."""
+        """Leave the previous stream behind; logs without followers go with it."""
         floor, last_seq = self._known
         for log in tuple(self.logs.values()):
             if log.followers:
                 log.start_again(self.epoch, floor=floor, last_seq=last_seq)
                 self._mark(log)
             else:
-                del self.logs[log.kind, log.slab]
+                del self.logs[log.channel]
 
     def _next_order(self) -> int:
         self._order += 1
@@ -139,24 +177,3 @@ class Book:
             if log not in self._dirty:
                 self._dirty[log] = None
                 self._wake()
-
-    @property
-    def full(self) -> bool:
-        """True while more events might push out what clients that keep up have not been sent."""
-        return self._unsent * 2 >= self._capacity
-
-    def _before_replaced(self) -> None:
-        """Let whoever builds on the book finish with a stream that is no more."""
-
-    def _news(self) -> list[ChannelLog]:
-        """Take the logs that have something new, those with a price that is due now among them."""
-        for shown in self._windows.close(self._clock(), self._next_order()):
-            self._mark(shown)
-        news = list(self._dirty)
-        self._dirty.clear()
-        return news
-
-    @property
-    def due(self) -> float | None:
-        """When, on the clock, the next conflation window ends; None where none is open."""
-        return self._windows.due

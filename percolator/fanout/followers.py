@@ -1,27 +1,23 @@
-"""Followers: whoever is owed what comes after its positions, and a way to write it.
+"""Followers of logs that write to clients.
 
 A *cursor* is one client. A *group* is all clients with the same channels that stand at the same
-place: they are owed the same bytes, so these are collected and joined once for all of them.
+place: they get the same bytes, so these are collected and joined once for all of them.
 """
 
 import logging
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Protocol
 
-from percolator.fanout.entry import OutgoingMessage
-from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog, Position
+from percolator.fanout.log import ChannelLog, Follower, Position
 from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.stats import Stats
 
 TrySend = Callable[[bytes], int]
 
-_BY_ORDER = itemgetter(0)
-
 logger = logging.getLogger(__name__)
 
 TURN_BYTES = 32 * 1024 * 1024
-"""A group gets at most this much in one turn, over all its members: so that a turn stays short."""
+"""Bytes that a group gets in one turn, over all its members, at most: a turn must stay short."""
 
 
 class Writer(Protocol):
@@ -29,72 +25,27 @@ class Writer(Protocol):
 
     @property
     def try_send(self) -> TrySend | None:
-        """Gives bytes to the kernel at once, and says how many it took; raises OSError.
+        """Hands bytes to the kernel and returns how many it took; raises OSError.
 
-        None while anything waits in the buffer, which would come too late then, and where there is
-        no such way.
+        None while the transport has buffered data: a direct send would overtake it. None also if
+        there is no direct way.
         """
 
     def send(self, data: bytes) -> None:
-        """Write frames, as they are; what the kernel does not take waits in the buffer."""
+        """Write frames as they are; what the kernel does not take waits in the buffer.
+
+        A buffer that is full calls `Hub.pause` from inside this call.
+        """
 
     def terminate(self) -> None:
-        """End it without a word."""
-
-
-class Follower:
-    """A set of positions in logs; a flush brings them forward."""
-
-    __slots__ = ("catching_up", "positions", "queued")
-
-    def __init__(self, positions: dict[ChannelLog, Position]) -> None:
-        self.positions = positions
-        self.queued = False
-        """True while it waits in the hub's queue for its turn."""
-        self.catching_up = False
-        """True for a client that catches up: nobody waits for it."""
-
-    def follow(self) -> None:
-        """Hear of what is new in the logs."""
-        for log in self.positions:
-            log.followers[self] = None
-
-    def unfollow(self) -> None:
-        """Hear of it no more."""
-        for log in self.positions:
-            log.followers.pop(self, None)
-
-    def collect(self, most: int) -> tuple[list[OutgoingMessage], bool]:
-        """Collect what follows its positions, in order, about `most` bytes of it, and move them.
-
-        The flag says that there is more. At least one message is given where any is owed.
-        """
-        positions = self.positions
-        outgoing: list[OutgoingMessage] = []
-        sources = 0
-        for log, position in positions.items():
-            if position != log.head:
-                if found := log.after(position, most + 1):  # one too many tells that it is cut
-                    outgoing += found
-                    sources += 1
-                elif isinstance(log, LatestLog):
-                    positions[log] = log.head
-        if sources > 1:
-            outgoing.sort(key=_BY_ORDER)
-        size = 0
-        for count, message in enumerate(outgoing):
-            size += len(message.frame)
-            if size > most and count:
-                return outgoing[:count], True
-            positions[message.log] = message.position
-        return outgoing, bool(outgoing) and any(at < log.head for log, at in positions.items())
+        """Cut the connection, without a close frame."""
 
 
 class Cursor(Follower):
     """One client: where it stands in the logs of its channels.
 
-    It is a member of a `group`, and then shares the group's positions, or it stands alone with
-    its own. A `paused` one has a full buffer: it is *behind*, and owed nothing until it drains.
+    It is a member of a `group` and shares the group's positions, or it stands alone with its own.
+    A `paused` cursor has a full buffer, and gets nothing until it drains.
     """
 
     __slots__ = ("group", "paused", "replaying", "slabs", "writer")
@@ -104,13 +55,17 @@ class Cursor(Follower):
         self.writer = writer
         self.group: Group | None = None
         self.paused = False
-        self.replaying: dict[LosslessLog, ReplayBuffer] = {}
-        """Logs that it has not reached yet: what is before them comes from the stream itself."""
+        self.replaying: dict[ChannelLog, ReplayBuffer] = {}
+        """Logs that it has not reached yet: what comes before is read from the stream."""
         self.slabs: dict[str, int] = {}
-        """How many of its channels are on each slab."""
+        """How many of its channels belong to each market."""
+
+    def turn_bytes(self, max_bytes: int) -> int:
+        """Return how many bytes it may get in a turn: none while it is paused or in a group."""
+        return 0 if self.paused or self.group is not None else max_bytes
 
     def stand_alone(self) -> None:
-        """Leave the group, at the place where it stands."""
+        """Leave the group and keep its place."""
         if self.group is not None:
             self.positions = dict(self.group.positions)
             self.group.remove(self)
@@ -118,7 +73,7 @@ class Cursor(Follower):
             self.follow()
 
     def deliver(self, data: bytes, messages: int, stats: Stats) -> None:
-        """Write to this client; cut it off where that fails: it has not got what it was owed."""
+        """Write to this client; cut it off if that fails, since it then lacks messages."""
         stats.messages_sent += messages
         stats.bytes_sent += len(data)
         _send(self.writer, data)
@@ -134,8 +89,12 @@ class Group(Follower):
         self.members: dict[Cursor, None] = {}
         self._writers: list[Writer] | None = None
 
+    def turn_bytes(self, max_bytes: int) -> int:
+        """Return how many bytes each member may get in a turn."""
+        return min(max_bytes, TURN_BYTES // len(self.members)) if self.members else 0
+
     def add(self, cursor: Cursor) -> None:
-        """Take in a client that stands where the group stands."""
+        """Add a client that stands where the group stands."""
         cursor.unfollow()
         cursor.group = self
         cursor.positions = self.positions
@@ -143,12 +102,12 @@ class Group(Follower):
         self._writers = None
 
     def remove(self, cursor: Cursor) -> None:
-        """Let a client go; also while `deliver` walks the list that it took."""
+        """Remove a client; `deliver` may be in the middle of its list (see the hub)."""
         del self.members[cursor]
         self._writers = None
 
     def deliver(self, data: bytes, messages: int, stats: Stats) -> None:
-        """Write the same bytes to each member, past its buffer where that is empty."""
+        """Write the same bytes to each member, past its buffer if that is empty."""
         writers = self._writers
         if writers is None:
             writers = self._writers = [cursor.writer for cursor in self.members]
@@ -162,14 +121,14 @@ class Group(Follower):
                 if try_send is not None and (taken := try_send(data)) == size:
                     continue
             except OSError:
-                pass  # the kernel's buffer is full, or the line dead: `send` sees to either
+                pass  # the kernel's buffer is full, or the connection is dead: `send` handles both
             _send(writer, data[taken:])
 
 
 def _send(writer: Writer, data: bytes) -> None:
-    """Send to one client; one that this fails for has not got what it was owed, and is cut off."""
+    """Send to one client; cut it off if that fails, since it then lacks messages."""
     try:
         writer.send(data)
     except Exception:
-        logger.exception("a client cannot be written to, and is cut off")
+        logger.exception("cannot write to a client; it is cut off")
         writer.terminate()

@@ -1,10 +1,15 @@
-"""The hub: the book's logs, out to whoever follows them.
+"""The hub: the book's logs, out to their followers.
 
-A flush takes each follower that is owed something, collects what follows its positions, joins it
-once and writes it once. A client that comes, resumes, catches up or changes its channels stands
-alone, is brought to the head, and then joins the group of those who stand there.
+A flush takes each follower that has something to get, collects what follows its positions, joins
+it once and writes it once. A client that comes, resumes, catches up or changes its channels stands
+alone, is brought to the head, and then joins the group of those that stand there.
 
-Nothing here does I/O or knows the time, but through what it is given: the clients' `write`, the
+A write may come back in: a client's full buffer calls `pause`, and a write that fails calls
+`remove`, from inside `deliver`. So positions are moved before anything is written, `Group.deliver`
+walks a list that `Group.remove` replaces but never changes, and after each write to one client the
+hub asks again whether the client is paused or gone.
+
+Nothing here does I/O or knows the time, except through what it is given: the clients' writers, the
 clock, and `wake`, which is called when there is something to flush.
 """
 
@@ -14,12 +19,13 @@ from typing import NamedTuple
 
 from percolator.errors import RequestError
 from percolator.fanout.book import Book, Clock
-from percolator.fanout.followers import TURN_BYTES, Cursor, Follower, Group
-from percolator.fanout.log import ChannelLog, LosslessLog, Position
+from percolator.fanout.followers import Cursor, Group
+from percolator.fanout.log import ChannelLog, Follower, Position
+from percolator.fanout.lossless_log import LosslessLog
 from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.model import messages
-from percolator.model.events import parse_channel
+from percolator.model.channel import Channel
 from percolator.stats import Stats
 
 
@@ -32,111 +38,115 @@ class Start(NamedTuple):
 
 
 class Resumed(NamedTuple):
-    """How many events come from memory; the log, where it does not reach back far enough."""
+    """What came of a resume; of a fresh start, nothing."""
 
     events: int = 0
+    """Events that are replayed from memory."""
+    from_memory: bool = False
+    """True if memory has everything that the client lacks."""
     replaying: LosslessLog | None = None
+    """The log, if it does not reach back far enough."""
 
 
-class Hub(Book):
-    """The book, the cursors and groups that follow its logs, and the flush."""
+class Hub:
+    """The cursors and groups that follow the book's logs, and the flush."""
 
     def __init__(
         self,
+        book: Book,
         *,
         clock: Clock,
         wake: Callable[[], None],
         stats: Stats,
         limits: SlabLimits,
-        log_capacity: int = 1_000,
-        price_interval: float = 0.5,
         turn_bytes: int = 32_768,
         turn_seconds: float = 0.02,
     ) -> None:
-        """Start with no logs and no clients.
+        """Start with no clients.
 
         `turn_bytes` bounds one write to a client; after `turn_seconds` a flush leaves the rest
         to the next.
         """
-        super().__init__(
-            clock=clock, wake=wake, log_capacity=log_capacity, price_interval=price_interval
-        )
+        self.book = book
         self.paused = 0
-        """How many clients are blocked."""
+        """How many clients are paused."""
+        self._clock = clock
+        self._wake = wake
         self._stats = stats
         self._limits = limits
         self._turn_bytes = turn_bytes
         self._turn_seconds = turn_seconds
         self._groups: dict[frozenset[ChannelLog], Group] = {}
         self._queue: deque[Follower] = deque()
+        book.on_replaced = self._end_replays
 
     # What clients ask for.
 
     def subscribe(
-        self, cursor: Cursor, channel: str, start: Start, most: int | None = None
+        self, cursor: Cursor, channel: Channel, start: Start, limit: int | None = None
     ) -> Resumed:
-        """Let a client follow a channel; one that it follows already goes on as it is.
+        """Let a client follow a channel; one that it already follows goes on as it is.
 
-        A resume replays `most` events at the most. Where the log does not reach back far enough,
-        it is returned, and `finish_replay` must follow in the end. Raises RequestError if a limit
-        is met; then nothing has changed.
+        A resume replays at most `limit` events. If the log does not reach back far enough, it is
+        returned, and `finish_replay` must follow in the end. Raises RequestError if a limit is
+        met; then nothing has changed.
         """
-        named = parse_channel(channel)
-        assert named is not None, channel
-        log = self.logs.get(named)
+        log = self.book.logs.get(channel)
         if log is not None and (log in cursor.positions or log in cursor.replaying):
             return Resumed()
-        self._limits.enter(cursor.slabs, channel, named[1])
-        log = log or self._log(*named)
+        self._limits.enter(cursor.slabs, channel)
+        log = log or self.book.log(channel)
         self._leave_group(cursor)
         log.followers[cursor] = None
         self._enqueue(cursor)
         if start.since is not None and isinstance(log, LosslessLog):
-            return self._resume(cursor, log, start.since, start.epoch, most)
-        cursor.positions[log] = log.start_position
-        if start.recent and isinstance(log, LosslessLog):
-            cursor.positions[log] = log.position_before(start.recent)
+            return self._resume(cursor, log, start.since, start.epoch, limit)
+        recent = start.recent
+        cursor.positions[log] = log.position_before(recent) if recent else log.start_position
         return Resumed()
 
     def _resume(
-        self, cursor: Cursor, log: LosslessLog, since: int, epoch: str | None, most: int | None
+        self, cursor: Cursor, log: LosslessLog, since: int, epoch: str | None, limit: int | None
     ) -> Resumed:
-        """Put a cursor where it left, over a gap where what it had is of no use any more."""
+        """Put a cursor where it left off, over a gap if what it had is of no use any more."""
+        book = self.book
         if epoch is None:
-            since = min(since, self.seq)  # it may be of a stream that is no more: nobody can tell
-        buffer = ReplayBuffer(since)
-        if epoch not in (None, self.epoch):
-            buffer = ReplayBuffer(self.first_seq - 1)
-            gap = messages.gap(log.channel, since, self.first_seq, self.epoch)
+            since = min(since, book.seq)  # it may be of a replaced stream: there is no telling
+        buffer = ReplayBuffer(log, since)
+        if epoch not in (None, book.epoch):
+            buffer = ReplayBuffer(log, book.first_seq - 1)
+            gap = messages.gap(log.channel, since, book.first_seq, book.epoch)
             buffer.add(buffer.seq, gap)
         count = log.count_after(log.position_after(buffer.seq))
-        if most is not None and count > most:
-            after, before = log.seqs_around(most)
+        if limit is not None and count > limit:
+            after, before = log.seqs_around(limit)
             buffer.add(after, messages.gap(log.channel, buffer.seq, before))
-            buffer.fetched_through, count = after, most
+            buffer.fetched_through, count = after, limit
         if not buffer and log.reaches(since):
             cursor.positions[log] = log.position_after(since)
-            return Resumed(count)
+            return Resumed(count, from_memory=True)
         cursor.replaying[log] = buffer
         buffer.complete = log.reaches(buffer.fetched_through)
-        return Resumed(count, None if buffer.complete else log)
+        if buffer.complete:
+            return Resumed(count, from_memory=True)
+        return Resumed(count, replaying=log)
 
     def notify_replay(self, cursor: Cursor) -> None:
-        """Take note that more was added to a cursor's histories."""
+        """Send what was added to a cursor's replay buffers, in its turn."""
         self._enqueue(cursor)
 
     def finish_replay(self, cursor: Cursor, buffer: ReplayBuffer) -> None:
-        """Let a held cursor go on in the log from where this buffer ends, gap or no gap."""
+        """Let a replaying cursor go on in the log from where this buffer ends, gap or no gap."""
         if buffer in cursor.replaying.values():
             buffer.complete = True
             self._enqueue(cursor)
 
-    def unsubscribe(self, cursor: Cursor, channel: str) -> None:
-        """Let a client follow a channel no more. Raises RequestError where it does not."""
-        named = parse_channel(channel)
-        log = self.logs.get(named) if named else None
+    def unsubscribe(self, cursor: Cursor, channel: Channel) -> None:
+        """Stop sending a channel to a client. Raises RequestError if it does not follow it."""
+        log = self.book.logs.get(channel)
         if log is None or (log not in cursor.positions and log not in cursor.replaying):
-            raise RequestError("not_subscribed", "the client is not subscribed to it", channel)
+            name = channel.name
+            raise RequestError("not_subscribed", f"not subscribed to {name}", name)
         self._leave_group(cursor)
         cursor.positions.pop(log, None)
         self._drop(cursor, log)
@@ -153,14 +163,14 @@ class Hub(Book):
             self.paused -= 1
 
     def pause(self, cursor: Cursor) -> None:
-        """Take note that a client's buffer is full: it keeps its place and is owed nothing yet."""
+        """Stop sending to a client whose buffer is full: it keeps its place."""
         if not cursor.paused:
             cursor.paused = cursor.catching_up = True
             self.paused += 1
             self._leave_group(cursor)
 
     def resume(self, cursor: Cursor) -> None:
-        """Take note that a client's buffer has drained: it catches up from where it stands."""
+        """Go on sending to a client whose buffer has drained, from where it stands."""
         if cursor.paused:
             cursor.paused = False
             self.paused -= 1
@@ -168,18 +178,18 @@ class Hub(Book):
 
     def _drop(self, cursor: Cursor, log: ChannelLog) -> None:
         log.followers.pop(cursor, None)
-        if isinstance(log, LosslessLog) and log in cursor.replaying:
-            cursor.replaying.pop(log).on_drained()
-        self._limits.leave(cursor.slabs, log.slab)
-        if log.blank and not log.followers:
-            del self.logs[log.kind, log.slab]
+        buffer = cursor.replaying.pop(log, None)
+        if buffer is not None:
+            buffer.on_drained()
+        self._limits.leave(cursor.slabs, log.channel.slab)
+        self.book.drop_if_idle(log)
 
     # The flush.
 
     def flush(self) -> bool:
-        """Bring followers forward for about `turn_seconds`. True where some are left."""
+        """Bring followers forward for about `turn_seconds`. True if some are left."""
         stop = self._clock() + self._turn_seconds
-        for log in self._news():
+        for log in self.book.take_news():
             for follower in log.followers:
                 if not follower.queued:
                     follower.queued = True
@@ -189,7 +199,7 @@ class Hub(Book):
             if self._clock() >= stop:
                 break
         if all(follower.catching_up for follower in self._queue):
-            self._unsent = 0
+            self.book.all_sent()
         return bool(self._queue)
 
     def _enqueue(self, follower: Follower) -> None:
@@ -199,21 +209,16 @@ class Hub(Book):
             self._wake()
 
     def _advance(self, follower: Follower) -> None:
-        """Give one follower one write of what it is owed."""
+        """Write to one follower once, from what it has not had."""
         follower.queued = False
-        if isinstance(follower, Cursor):
-            if follower.paused or follower.group is not None:
-                return
-            most = self._turn_bytes
-        elif isinstance(follower, Group) and follower.members:
-            most = min(self._turn_bytes, TURN_BYTES // len(follower.members))
-        else:
+        max_bytes = follower.turn_bytes(self._turn_bytes)
+        if not max_bytes:
             return
         if isinstance(follower, Cursor) and follower.replaying:
-            self._advance_replays(follower, most)
+            self._advance_replays(follower, max_bytes)
             if follower.paused:
                 return
-        outgoing, cut = follower.collect(most)
+        outgoing, cut = follower.collect(max_bytes)
         if outgoing:
             data = b"".join([message.frame for message in outgoing])
             self._stats.gaps += sum(message.gap for message in outgoing)
@@ -225,39 +230,43 @@ class Hub(Book):
         elif isinstance(follower, Cursor):
             self._join_group(follower)
 
-    def _advance_replays(self, cursor: Cursor, most: int) -> None:
-        """Send a cursor some of its histories; where one has reached the log, go on there."""
+    def _advance_replays(self, cursor: Cursor, max_bytes: int) -> None:
+        """Send a cursor some of its replays; if one has reached the log, go on there."""
         for log, buffer in tuple(cursor.replaying.items()):
-            frames = buffer.take(most)
+            frames = buffer.pop(max_bytes)
             if frames:
                 cursor.deliver(b"".join(frames), len(frames), self._stats)
             if log not in cursor.replaying:
-                return  # it could not be written to, and is gone
+                return  # the write failed, and the client is gone
             if buffer:
                 self._enqueue(cursor)
-            elif buffer.complete or log.reaches(buffer.seq):
-                cursor.positions[log] = log.position_after(buffer.seq)
+            elif buffer.complete or buffer.reaches_log:
+                cursor.positions[log] = buffer.position
                 del cursor.replaying[log]
             buffer.on_drained()
             if cursor.paused:
                 return
 
-    def _before_replaced(self) -> None:
-        """End all histories: they are of a stream that is no more."""
-        for log in self.logs.values():
-            if not isinstance(log, LosslessLog):
-                continue
+    def _end_replays(self) -> None:
+        """End all replays: they are of a stream that is being replaced."""
+        for log in self.book.logs.values():
             for follower in log.followers:
-                if isinstance(follower, Cursor) and log in follower.replaying:
-                    buffer = follower.replaying.pop(log)
-                    follower.positions[log] = log.position_after(buffer.seq)
-                    buffer.on_drained()
+                if isinstance(follower, Cursor):
+                    self._end_replay(follower, log)
+
+    @staticmethod
+    def _end_replay(cursor: Cursor, log: ChannelLog) -> None:
+        """Let a cursor go on in the log, from where its replay stands."""
+        buffer = cursor.replaying.pop(log, None)
+        if buffer is not None:
+            cursor.positions[log] = buffer.position
+            buffer.on_drained()
 
     def _join_group(self, cursor: Cursor) -> None:
-        """Bring a client together with those who follow the same and stand at the same place."""
+        """Let a client join those that follow the same channels and stand at the same place."""
         if cursor.paused or cursor.replaying or not cursor.positions:
             return
-        if any(_is_ahead(*place, self.seq) for place in cursor.positions.items()):
+        if any(log.is_ahead(at, self.book.seq) for log, at in cursor.positions.items()):
             return
         heads: dict[ChannelLog, Position] = {log: log.head for log in cursor.positions}
         key = frozenset(heads)
@@ -276,8 +285,3 @@ class Hub(Book):
         if group is not None and not group.members:
             group.unfollow()
             del self._groups[frozenset(group.positions)]
-
-
-def _is_ahead(log: ChannelLog, position: Position, seq: int) -> bool:
-    """Tell whether a cursor has read more elsewhere than a gateway that has read up to `seq`."""
-    return isinstance(log, LosslessLog) and position > log.position_after(seq)

@@ -1,252 +1,209 @@
-"""Channel logs: what this gateway still holds of a channel, as frames ready for the wire.
+"""What a channel log is: its entries, the questions that it answers, and what follows it.
 
 A log answers one question: *what comes after this position?* Live delivery, snapshot, resume and
-a slow client's catch-up are all that question, asked from different positions. Positions are the
-log's own: they only ever grow, also when the stream is replaced and its seqs start again.
+a slow client's catch-up are all that question, asked from different positions. There are two
+logs, `LosslessLog` and `LatestLog`; nothing outside them asks which of the two it has.
 """
 
-from bisect import bisect_right
-from collections import deque
-from itertools import chain, islice, takewhile
+from abc import ABC, abstractmethod
 from math import inf
-from operator import attrgetter
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import NamedTuple
 
-from percolator.fanout.entry import Entry, OutgoingMessage
 from percolator.model import messages
-from percolator.model.events import Event, Kind, channel_of
-
-if TYPE_CHECKING:
-    from percolator.fanout.followers import Follower
-
+from percolator.model.channel import Channel
+from percolator.model.kinds import Event
+from percolator.stats import Stats
 
 Position = int
-"""How far a cursor has read; below 0, it is new and gets a snapshot (see `start_position`)."""
+"""How far a cursor has read: the log's own number, which only ever grows.
+
+Below 0, the cursor is new and gets a snapshot first (see `start_position`).
+"""
 
 
-EPOCH_STRIDE = 2**64
-"""What a position grows by when the stream is replaced; a seq is less."""
+class Entry:
+    """One event in a log. Its frames are made when first needed, and then shared.
 
-
-_POSITION = attrgetter("position")
-
-
-class LosslessLog:
-    """The last events of a `trades:` or `funding:` channel, complete after `floor`.
-
-    A position is a seq, and a `EPOCH_STRIDE` for each stream before this one.
+    `order` orders the entries of all logs of a gateway; `position` orders those of this one.
     """
 
-    __slots__ = (
-        "_base", "_capacity", "_entries", "_epoch", "channel", "floor", "followers", "head",
-        "kind", "last_seq", "latest", "slab",
-    )  # fmt: skip
+    __slots__ = ("_frame", "_snapshot", "event", "message", "order", "position", "prev", "seq")
 
     def __init__(
-        self, kind: Kind, slab: str, capacity: int, *, floor: int, last_seq: int | None
+        self, order: int, position: int, seq: int, prev: int | None, event: Event | None
     ) -> None:
-        self.kind = kind
-        self.slab = slab
-        self.channel = channel_of(kind, slab)
-        self.followers: dict[Follower, None] = {}
-        self.floor = floor
-        self.head = floor
-        self.last_seq = last_seq
-        """Seq of the channel's newest event; 0: it has none; None: not known."""
-        self.latest: Entry | None = None
-        self._capacity = capacity
-        self._entries: deque[Entry] = deque()
-        self._base = 0
-        self._epoch: str | None = None
+        self.order = order
+        self.position = position
+        self.seq = seq
+        self.prev = prev
+        self.event = event
+        """None for an entry that is not an event, such as a gap."""
+        self.message: OutgoingMessage | None = None
+        """What followers of a lossless log get; made for the first of them, and then shared."""
+        self._frame: bytes | None = None
+        self._snapshot: bytes | None = None
 
-    def append(self, order: int, seq: int, event: Event) -> None:
-        """Add the channel's newest event."""
-        self._push(Entry(order, self._base + seq, seq, self.last_seq, event))
-        self.latest = self._entries[-1]
-        self.last_seq = seq
-
-    def seed(self, order: int, seq: int, event: Event) -> None:
-        """Take the newest event from before what is read of the stream; its prev is unknown."""
-        self._entries.clear()
-        self.floor = self.head = self._base + seq - 1
-        self.last_seq = None
-        self.append(order, seq, event)
-
-    def append_gap(self, order: int, before: int) -> None:
-        """Note that events before seq `before` may be lost: a gap goes out in their place."""
-        after = self.last_seq if self.last_seq is not None else self.head_seq
-        frame = messages.gap(self.channel, after, before)
-        self._push(Entry.of_frame(order, self._base + before - 1, before - 1, frame))
-        self.last_seq = None
-
-    def start_again(self, epoch: str, *, floor: int, last_seq: int | None) -> None:
-        """Leave everything behind: the stream was replaced, and is read after seq `floor`."""
-        self._epoch = epoch
-        self._base += EPOCH_STRIDE
-        self._entries.clear()
-        self.floor = self.head = self._base + floor
-        self.last_seq, self.latest = last_seq, None
-
-    def _push(self, entry: Entry) -> None:
-        if len(self._entries) == self._capacity:
-            self.floor = self._entries.popleft().position
-        self._entries.append(entry)
-        self.head = entry.position
-
-    def after(self, position: Position, most: float = inf) -> list[OutgoingMessage]:
-        """Give what follows a position, with a gap first where it is no longer all here.
-
-        No more events once they have `most` bytes together, but one where there is any.
-        """
-        outgoing = []
-        if position < 0:
-            position = ~position
-            outgoing = self._snapshot(position)
-        if position < self.floor:
-            outgoing.append(self._missing(position))
-        if position < self.head:
-            size = 0
-            count = len(self._entries) - bisect_right(self._entries, position, key=_POSITION)
-            newest_first = list(islice(reversed(self._entries), count))  # most are near the head
-            for entry in reversed(newest_first):
-                if size >= most:
-                    break
-                message = entry.message or entry.make_message(self)
-                size += len(message.frame)
-                outgoing.append(message)
-        return outgoing
-
-    def _snapshot(self, position: int) -> list[OutgoingMessage]:
-        """Give the event at a position as a snapshot, unless it has been let go meanwhile."""
-        entries = chain([self.latest], reversed(self._entries))
-        found = next((one for one in entries if one and one.position == position), None)
-        return [OutgoingMessage(found.order, self, position, found.snapshot)] if found else []
-
-    def _missing(self, position: int) -> OutgoingMessage:
-        """Announce what lies between a position and the oldest entry that is still here."""
-        first = self._entries[0] if self._entries else None
-        before = first.seq if first and first.event else self.floor - self._base + 1
-        epoch = self._epoch if position < self._base else None
-        frame = messages.gap(self.channel, position % EPOCH_STRIDE, before, epoch)
-        return OutgoingMessage(first.order - 1 if first else 0, self, self.floor, frame, gap=True)
+    @classmethod
+    def of_frame(cls, order: int, position: int, seq: int, frame: bytes) -> "Entry":
+        """Make an entry that is not an event."""
+        entry = cls(order, position, seq, None, None)
+        entry._frame = frame
+        return entry
 
     @property
-    def start_position(self) -> Position:
-        """Where a cursor stands that begins here and now; a funding rate is owed as a snapshot."""
-        if self.kind == "funding" and self.latest is not None:
-            return ~self.latest.position
-        return self.head
-
-    def position_after(self, seq: int) -> int:
-        """Where a cursor stands that has all up to `seq`; it may be ahead of this gateway."""
-        return self._base + seq
-
-    def position_before(self, count: int) -> int:
-        """Where a cursor stands that is owed the last `count` events, or as many as are here."""
-        for number, entry in enumerate(reversed(self._entries)):
-            if number == count or entry.event is None:  # nobody is owed a gap from before he came
-                return entry.position
-        return self.floor
-
-    def reaches(self, seq: int) -> bool:
-        """Tell whether it holds everything after `seq`."""
-        return self._base + seq >= self.floor
+    def frame(self) -> bytes:
+        """The live message."""
+        if self._frame is None:
+            assert self.event is not None
+            self._frame = messages.event_message(self.event, self.seq, self.prev)
+        return self._frame
 
     @property
-    def head_seq(self) -> int:
-        """The seq at the head."""
-        return self.head - self._base
+    def snapshot(self) -> bytes:
+        """The same with `"snapshot":true`."""
+        if self._snapshot is None:
+            assert self.event is not None
+            self._snapshot = messages.event_message(self.event, self.seq, self.prev, snapshot=True)
+        return self._snapshot
 
-    @property
-    def first_prev(self) -> int | None:
-        """What the oldest event here says was before it; None where it does not know."""
-        return self._entries[0].prev if self._entries else self.last_seq
-
-    def seqs_around(self, count: int) -> tuple[int, int]:
-        """Give the seqs between which the last `count` entries begin; there must be more."""
-        if not count:
-            return self.head_seq, self.head_seq + 1
-        before, first = list(islice(reversed(self._entries), count + 1))[-1:-3:-1]
-        return before.seq, first.seq
-
-    def count_after(self, position: int) -> int:
-        """How many entries follow a position."""
-        return sum(
-            1 for _ in takewhile(lambda one: one.position > position, reversed(self._entries))
+    def make_message(self, log: "ChannelLog") -> "OutgoingMessage":
+        """Make the message that followers of its log get."""
+        self.message = OutgoingMessage(
+            self.order, log, self.position, self.frame, self.event is None
         )
-
-    @property
-    def blank(self) -> bool:
-        """True where it holds nothing that cannot be made anew."""
-        return not self._entries
+        return self.message
 
 
-class LatestLog:
-    """The newest price of a slab, and the newest that went out.
+class OutgoingMessage(NamedTuple):
+    """One message to a follower: its place among all, and the position that it leads to."""
 
-    One entry is all that a log needs which overwrites: that is what conflation is. A position
-    counts the values that went out.
-    """
+    order: int
+    log: "ChannelLog"
+    position: int
+    frame: bytes
+    gap: bool = False
 
-    __slots__ = (
-        "channel", "due", "followers", "head", "kind", "latest", "shown", "slab", "windowed",
-    )  # fmt: skip
 
-    def __init__(self, kind: Kind, slab: str) -> None:
-        self.kind = kind
-        self.slab = slab
-        self.channel = channel_of(kind, slab)
+class ChannelLog(ABC):
+    """What this gateway still holds of a channel, as frames ready for the wire."""
+
+    __slots__ = ("channel", "followers", "head", "last_seq", "latest")
+
+    def __init__(self, channel: Channel, head: Position, last_seq: int | None) -> None:
+        self.channel = channel
         self.followers: dict[Follower, None] = {}
-        self.head = 0
+        self.head = head
+        """The position of whatever has read everything."""
+        self.last_seq = last_seq
+        """Seq of the channel's newest event; 0 if it has none, None if not known."""
         self.latest: Entry | None = None
-        """The newest value: the state of the market."""
-        self.shown: Entry | None = None
-        """The newest value that clients may see; the window may hold back a newer one."""
-        self.due: float = 0.0
-        """When the window ends, on the clock of the one who opened it."""
-        self.windowed = False
-        """True while it is open."""
+        """The newest event: the state of the market."""
 
-    def append(self, order: int, seq: int, event: Event) -> None:
-        """Overwrite the newest value. When it is shown is for the hub to say."""
-        self.latest = Entry(order, 0, seq, None, event)
+    # What the stream says.
 
+    @abstractmethod
+    def append(self, order: int, seq: int, event: Event) -> bool:
+        """Add the channel's newest event. True if followers get something now."""
+
+    @abstractmethod
     def seed(self, order: int, seq: int, event: Event) -> None:
-        """Take the newest value from before the part of the stream that is read."""
-        self.append(order, seq, event)
-        self.show(order)
+        """Take the newest event from before the part of the stream that is read."""
 
-    def show(self, order: int) -> bool:
-        """Let clients see the newest value. False where they already have."""
-        if self.shown is self.latest or self.latest is None:
-            return False
-        self.head += 1
-        self.latest.order = order
-        self.latest.position = self.head
-        self.shown = self.latest
-        return True
+    @abstractmethod
+    def append_gap(self, order: int, before: int) -> bool:
+        """Note that events before seq `before` may be lost. True if followers get a gap."""
 
-    def start_again(self, _epoch: str, *, floor: int, last_seq: int | None) -> None:  # noqa: ARG002 - as a lossless log
-        """Leave the value behind: the stream was replaced."""
-        self.latest = self.shown = None
+    @abstractmethod
+    def start_again(self, epoch: str, *, floor: int, last_seq: int | None) -> None:
+        """Drop everything: the stream was replaced, and is read after seq `floor`."""
 
-    def after(self, position: Position, _most: float = inf) -> list[OutgoingMessage]:
-        """Give the value that clients see, where the cursor has not had it."""
-        shown = self.shown
-        if shown is None or position == self.head:
-            return []
-        frame = shown.snapshot if position < 0 else shown.frame
-        return [OutgoingMessage(shown.order, self, self.head, frame)]
+    # What followers ask.
+
+    @abstractmethod
+    def after(self, position: Position, max_bytes: float = inf) -> list[OutgoingMessage]:
+        """Return what follows a position, with a gap first if some of it is gone.
+
+        No more events are added once they have `max_bytes` together; at least one is returned.
+        """
+
+    @abstractmethod
+    def settled(self, position: Position) -> Position:
+        """Return where a cursor stands for which `after` this position had nothing."""
 
     @property
+    @abstractmethod
     def start_position(self) -> Position:
-        """Where a cursor stands that begins here and now: the newest price is a snapshot."""
-        return -1
+        """Where a cursor stands that begins here and now."""
+
+    @abstractmethod
+    def position_before(self, count: int) -> Position:
+        """Where a cursor stands that gets the last `count` events first, if they are here."""
+
+    @abstractmethod
+    def is_ahead(self, position: Position, seq: int) -> bool:
+        """True for a cursor that has read more elsewhere than a gateway that has read to `seq`."""
 
     @property
-    def blank(self) -> bool:
-        """True where it holds nothing that cannot be made anew."""
-        return self.latest is None
+    @abstractmethod
+    def is_blank(self) -> bool:
+        """True if it holds nothing that cannot be made again."""
 
 
-ChannelLog = LosslessLog | LatestLog
+class Follower(ABC):
+    """A set of positions in logs, and a way to write; a flush brings the positions forward."""
+
+    __slots__ = ("catching_up", "positions", "queued")
+
+    def __init__(self, positions: dict[ChannelLog, Position]) -> None:
+        self.positions = positions
+        self.queued = False
+        """True while it waits in the hub's queue for its turn."""
+        self.catching_up = False
+        """True for a client that catches up: the feed does not wait for it."""
+
+    @abstractmethod
+    def turn_bytes(self, max_bytes: int) -> int:
+        """Return how many bytes it may get in a turn, at most `max_bytes`; 0 if it gets none."""
+
+    @abstractmethod
+    def deliver(self, data: bytes, messages: int, stats: Stats) -> None:
+        """Write some messages as one piece of data, and count them."""
+
+    def follow(self) -> None:
+        """Start receiving updates from its logs."""
+        for log in self.positions:
+            log.followers[self] = None
+
+    def unfollow(self) -> None:
+        """Stop receiving updates from its logs."""
+        for log in self.positions:
+            log.followers.pop(self, None)
+
+    def collect(self, max_bytes: int) -> tuple[list[OutgoingMessage], bool]:
+        """Collect what follows its positions, in order, about `max_bytes`, and move them there.
+
+        The flag says that there is more. If there is any message, at least one is returned.
+        """
+        positions = self.positions
+        outgoing: list[OutgoingMessage] = []
+        sources = 0
+        for log, position in positions.items():
+            if position != log.head:
+                if found := log.after(position, max_bytes + 1):  # one too many shows that it is cut
+                    outgoing += found
+                    sources += 1
+                else:
+                    positions[log] = log.settled(position)
+        if sources > 1:
+            outgoing.sort(key=_BY_ORDER)
+        size = 0
+        for count, message in enumerate(outgoing):
+            size += len(message.frame)
+            if size > max_bytes and count:
+                return outgoing[:count], True
+            positions[message.log] = message.position
+        return outgoing, bool(outgoing) and any(at < log.head for log, at in positions.items())
+
+
+_BY_ORDER = itemgetter(0)

@@ -1,29 +1,34 @@
 """The replay buffer: what a client is sent from the stream itself, before a log takes over.
 
-A client may resume from further back than a log reaches. Its cursor is then *held* for that
-channel: somebody outside fetches what it lacks, page by page, and adds it here; the hub sends it
-in the client's turns, as everything else, and calls `on_drained` when it runs low. Once the buffer
-reaches what the log holds, the cursor goes on in the log, with no hole and no double.
+A client may resume from further back than a log reaches. Its cursor is then *replaying* that
+channel: the replayer fetches what it lacks, page by page, and adds it here; the hub sends it in the
+client's turns, like everything else, and calls `on_drained` when the buffer gets shorter. Once the
+buffer reaches what the log holds, the cursor goes on in the log, with no hole and no double.
 """
 
 from collections import deque
 from collections.abc import Callable
 
+from percolator.fanout.log import Position
+from percolator.fanout.lossless_log import LosslessLog
+
 
 class ReplayBuffer:
     """Framed events of one channel, in order, for one client."""
 
-    __slots__ = ("_frames", "complete", "fetched_through", "on_drained", "seq")
+    __slots__ = ("_frames", "complete", "fetched_through", "log", "on_drained", "seq")
 
-    def __init__(self, seq: int) -> None:
+    def __init__(self, log: LosslessLog, seq: int) -> None:
+        self.log = log
+        """The log that takes over."""
         self.seq = seq
         """Everything up to here has been sent to the client, or never was on the channel."""
         self.fetched_through = seq
         """Everything up to here has been added."""
         self.complete = False
-        """True where no more will be added, whether or not it has reached the log."""
+        """True if no more will be added, whether or not it has reached the log."""
         self.on_drained: Callable[[], None] = lambda: None
-        """Called when it has become shorter, and when it is not wanted any more."""
+        """Called when the buffer has become shorter, and when it is no longer needed."""
         self._frames: deque[tuple[int, bytes]] = deque()
 
     def __len__(self) -> int:
@@ -33,14 +38,14 @@ class ReplayBuffer:
         """Add the next event."""
         self._frames.append((seq, frame))
 
-    def take(self, most: int) -> list[bytes]:
-        """Take what is to be sent now: about `most` bytes, but one frame at least."""
+    def pop(self, max_bytes: int) -> list[bytes]:
+        """Remove and return the next frames: about `max_bytes`, but at least one."""
         taken: list[bytes] = []
         size = 0
         while self._frames:
             seq, frame = self._frames[0]
             size += len(frame)
-            if size > most and taken:
+            if size > max_bytes and taken:
                 break
             self._frames.popleft()
             self.seq = seq
@@ -48,3 +53,13 @@ class ReplayBuffer:
         if not self._frames:
             self.seq = max(self.seq, self.fetched_through)
         return taken
+
+    @property
+    def reaches_log(self) -> bool:
+        """True once the log holds everything that follows what was sent."""
+        return self.log.reaches(self.seq)
+
+    @property
+    def position(self) -> Position:
+        """Where in the log the client goes on."""
+        return self.log.position_after(self.seq)

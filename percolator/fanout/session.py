@@ -6,21 +6,22 @@ It answers through the connection, and never touches a socket.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from percolator.errors import RequestError
 from percolator.fanout.book import Clock
 from percolator.fanout.followers import Cursor, Writer
 from percolator.fanout.hub import Hub, Start
-from percolator.fanout.log import LosslessLog
-from percolator.model import messages
+from percolator.fanout.lossless_log import LosslessLog
+from percolator.model import closes, commands, messages
+from percolator.model.channel import Channel
 from percolator.ratelimit import TokenBucket
 from percolator.stats import Stats
 
 MAX_REFUSALS = 3
-"""So many rate-limited messages in a row end the connection."""
+"""Rate-limited messages in a row that end the connection."""
 AUTH_SECONDS = 5.0
-"""For a client to say who it is, where that is asked for."""
+"""Seconds that a client has to authenticate, if auth is enabled."""
 
 
 class Grant(Protocol):
@@ -32,27 +33,27 @@ class Grant(Protocol):
 
     @property
     def expires(self) -> float:
-        """When it ends."""
+        """When it ends, in Unix seconds."""
 
-    def covers(self, channel: str) -> bool:
-        """True where a pattern fits the channel."""
+    def covers(self, channel: Channel) -> bool:
+        """True if a pattern matches the channel."""
 
 
 Verify = Callable[[str], Grant | None]
-"""Says what a token allows; None where it is not valid."""
+"""Returns what a token allows; None if it is not valid."""
 
 
 class ClientConnection(Writer, Protocol):
     """What a session needs of its connection."""
 
     def reply(self, data: bytes) -> None:
-        """Write an answer; a client that asks and does not read is cut off."""
+        """Write a reply; a client that asks and does not read is cut off."""
 
-    def close(self, close: messages.Close) -> None:
-        """Say why, and end it."""
+    def close(self, close: closes.Close) -> None:
+        """Send a close frame, and end the connection."""
 
-    def end_at(self, time: float, close: messages.Close) -> None:
-        """Close at a time on the clock, instead of any that was set before."""
+    def end_at(self, time: float, close: closes.Close) -> None:
+        """Close at a time on the clock; replaces a time that was set before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +68,14 @@ class SessionContext:
     message_burst: int
     replay_limit: int
     replayer: Callable[[Cursor, list[LosslessLog], int | None], None]
-    """Sends a held cursor what its logs do not reach back to, so many events at the most."""
+    """Sends a cursor what logs do not reach back to; the last argument bounds the events."""
 
 
 class ClientSession:
     """One client of the hub."""
 
     __slots__ = (
-        "_bucket",
-        "_connection",
-        "_context",
-        "_cursor",
-        "_grant",
-        "_refusals",
-        "_token",
-        "_verify",
+        "_bucket", "_connection", "_context", "_cursor", "_grant", "_refusals", "_token", "_verify",
     )  # fmt: skip
 
     def __init__(
@@ -91,7 +85,7 @@ class ClientSession:
         verify: Verify | None = None,
         token: str | None = None,
     ) -> None:
-        """With `verify`, a token is asked for; `token` is one that came with the upgrade."""
+        """With `verify`, a token is required; `token` is one that came with the upgrade."""
         self._verify = verify
         self._token = token
         self._grant: Grant | None = None
@@ -104,22 +98,22 @@ class ClientSession:
         self._refusals = 0
 
     def opened(self) -> None:
-        """Greet, and see who it is."""
-        hub = self._context.hub
-        self._reply(messages.connected(hub.epoch, hub.seq))
+        """Send the greeting, and check the token that came with the upgrade."""
+        book = self._context.hub.book
+        self._reply(messages.connected(book.epoch, book.seq))
         token, self._token = self._token, None
         if self._verify is not None:
             until = self._context.clock() + AUTH_SECONDS
-            self._connection.end_at(until, messages.CLOSE_UNAUTHENTICATED)
+            self._connection.end_at(until, closes.CLOSE_UNAUTHENTICATED)
             if token:
                 self._authenticate(token, None)
 
     def received(self, data: bytes, *, text: bool) -> None:
-        """Carry out one message; exactly one final reply goes out for it."""
+        """Carry out one message, and send exactly one final reply."""
         allowed = self._allow()
         try:
-            command = messages.parse(data) if text else messages.refuse_binary()
-        except messages.InvalidCommand as invalid:
+            command = commands.parse(data) if text else commands.refuse_binary()
+        except commands.InvalidCommand as invalid:
             fault = invalid.error if allowed else _rate_limited()
             self._reply(messages.error(fault, invalid.request_id))
         else:
@@ -128,24 +122,24 @@ class ClientSession:
             else:
                 self._reply(messages.error(_rate_limited(), command.id))
         if self._refusals >= MAX_REFUSALS:
-            self._connection.close(messages.CLOSE_RATE)
+            self._connection.close(closes.CLOSE_RATE)
 
     def charge_frame(self) -> None:
-        """Count a ping or a fragment as a message: it costs as much."""
+        """Charge a ping or a fragment like a message: it costs as much."""
         if not self._allow() and self._refusals >= MAX_REFUSALS:
-            self._connection.close(messages.CLOSE_RATE)
+            self._connection.close(closes.CLOSE_RATE)
 
     def paused(self) -> None:
-        """Take note that the buffer is full."""
+        """The buffer is full: stop sending."""
         self._context.hub.pause(self._cursor)
 
     def resumed(self) -> None:
-        """Take note that it has room again."""
+        """The buffer has drained: go on sending."""
         self._context.stats.catch_ups += self._cursor.paused
         self._context.hub.resume(self._cursor)
 
     def closed(self) -> None:
-        """Give back everything."""
+        """The connection is gone: give everything back."""
         self._context.hub.remove(self._cursor)
 
     def _allow(self) -> bool:
@@ -155,19 +149,21 @@ class ClientSession:
         self._refusals += 1
         return False
 
-    def _carry_out(self, command: messages.Command) -> None:
+    def _carry_out(self, command: commands.Command) -> None:
         match command:
-            case messages.Subscribe():
+            case commands.Subscribe():
                 self._subscribe(command)
-            case messages.Unsubscribe():
+            case commands.Unsubscribe():
                 self._unsubscribe(command)
-            case messages.Ping():
+            case commands.Ping():
                 self._reply(messages.pong(self._context.wall(), command.id))
-            case messages.Auth():  # pragma: no branch - there is no fifth command
+            case commands.Auth():
                 self._authenticate(command.token, command.id)
+            case _:
+                assert_never(command)
 
-    def _authenticate(self, token: str, request_id: messages.RequestId) -> None:
-        """Take a token; another one takes its place, and what it does not cover is withdrawn."""
+    def _authenticate(self, token: str, request_id: commands.RequestId) -> None:
+        """Check a token. It replaces the last one; channels it does not cover are withdrawn."""
         if self._verify is None:
             self._reply(messages.authenticated(["*"], request_id))
             return
@@ -178,23 +174,23 @@ class ClientSession:
         self._grant = grant
         context = self._context
         left = grant.expires - context.wall() / 1_000
-        self._connection.end_at(context.clock() + left, messages.CLOSE_EXPIRED)
-        reading = [log.channel for log in (*self._cursor.positions, *self._cursor.replaying)]
+        self._connection.end_at(context.clock() + left, closes.CLOSE_EXPIRED)
+        followed = [log.channel for log in (*self._cursor.positions, *self._cursor.replaying)]
         errors = []
-        for channel in reading:
+        for channel in followed:
             if not grant.covers(channel):
                 context.hub.unsubscribe(self._cursor, channel)
                 errors.append(_unauthorized(channel))
         self._answer(errors, messages.authenticated(grant.channels, request_id), request_id)
 
-    def _may_read(self, channel: str) -> bool:
+    def _may_read(self, channel: Channel) -> bool:
         return self._verify is None or (self._grant is not None and self._grant.covers(channel))
 
-    def _subscribe(self, command: messages.Subscribe) -> None:
+    def _subscribe(self, command: commands.Subscribe) -> None:
         context = self._context
         left = context.replay_limit or None
-        done: list[str] = []
-        errors, held = list(command.errors), []
+        done: list[Channel] = []
+        errors, behind = list(command.errors), []
         for channel in command.channels:
             start = Start(command.since_of(channel), command.epoch, command.recent)
             if not self._may_read(channel):
@@ -207,18 +203,17 @@ class ClientSession:
                 continue
             done.append(channel)
             left = None if left is None else left - resumed.events
+            context.stats.resumed += resumed.from_memory
             if resumed.replaying is not None:
-                held.append(resumed.replaying)
-            elif start.since is not None:
-                context.stats.resumed += 1
+                behind.append(resumed.replaying)
         final = messages.subscribed(done, command.id) if done else b""
         self._answer(errors, final, command.id)
-        if held:
-            context.replayer(self._cursor, held, left)
+        if behind:
+            context.replayer(self._cursor, behind, left)
         if not self._cursor.slabs and any(error.code == "slab_limit" for error in errors):
-            self._connection.close(messages.CLOSE_SLAB)
+            self._connection.close(closes.CLOSE_SLAB)
 
-    def _unsubscribe(self, command: messages.Unsubscribe) -> None:
+    def _unsubscribe(self, command: commands.Unsubscribe) -> None:
         done, errors = [], list(command.errors)
         for channel in command.channels:
             try:
@@ -231,7 +226,7 @@ class ClientSession:
         self._answer(errors, final, command.id)
 
     def _answer(
-        self, errors: list[RequestError], final: bytes, request_id: messages.RequestId
+        self, errors: list[RequestError], final: bytes, request_id: commands.RequestId
     ) -> None:
         replies = [messages.error(error, request_id) for error in errors]
         if final:
@@ -244,9 +239,10 @@ class ClientSession:
         self._connection.reply(data)
 
 
-def _unauthorized(channel: str | None = None) -> RequestError:
-    return RequestError("unauthorized", messages.ERRORS["unauthorized"], channel)
+def _unauthorized(channel: Channel | None = None) -> RequestError:
+    name = None if channel is None else channel.name
+    return RequestError("unauthorized", closes.ERRORS["unauthorized"], name)
 
 
 def _rate_limited() -> RequestError:
-    return RequestError("rate_limited", messages.ERRORS["rate_limited"])
+    return RequestError("rate_limited", closes.ERRORS["rate_limited"])

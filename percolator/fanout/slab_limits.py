@@ -5,7 +5,8 @@ Every check and every release is O(1). A limit of 0 is switched off. A refused c
 
 from percolator.counts import Counts, count_down, count_up
 from percolator.errors import RequestError
-from percolator.model import messages
+from percolator.model.channel import Channel
+from percolator.model.closes import ERRORS
 
 
 class SlabLimits:
@@ -17,16 +18,17 @@ class SlabLimits:
         self._per_slab = per_slab
         self._channels_per_client = channels_per_client
 
-    def enter(self, slabs: Counts, channel: str, slab: str) -> None:
+    def enter(self, slabs: Counts, channel: Channel) -> None:
         """Count one more channel for the client with these `slabs`.
 
         Raises RequestError, `channel_limit` or `slab_limit`; then nothing is counted.
         """
+        slab = channel.slab
         if self._channels_per_client and sum(slabs.values()) >= self._channels_per_client:
-            raise RequestError("channel_limit", messages.ERRORS["channel_limit"], channel)
+            raise RequestError("channel_limit", ERRORS["channel_limit"], channel.name)
         if slab not in slabs:
             if self._per_slab and self.clients.get(slab, 0) >= self._per_slab:
-                raise RequestError("slab_limit", messages.ERRORS["slab_limit"], channel)
+                raise RequestError("slab_limit", ERRORS["slab_limit"], channel.name)
             count_up(self.clients, slab)
         count_up(slabs, slab)
 

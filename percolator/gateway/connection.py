@@ -21,7 +21,7 @@ from websockets.server import ServerProtocol
 from percolator.gateway import responses
 from percolator.gateway.messages import Messages
 from percolator.gateway.ports import ConnectionHost, Session
-from percolator.model import messages
+from percolator.model import closes
 
 MAX_HEAD_BYTES = 8_192
 HEAD_SECONDS = 10.0
@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
         self.deadline: float | None = host.clock() + HEAD_SECONDS
         """For what it has to do next: ask, speak, close."""
         self._ends_at: float | None = None
-        self._ending = messages.CLOSE_SILENT
+        self._ending = closes.CLOSE_SILENT
         self._raw: Callable[[bytes], int] | None = None
         self.try_send: Callable[[bytes], int] | None = None
         """The socket's own `send`, for as long as nothing waits in the transport's buffer."""
@@ -146,7 +146,7 @@ class Connection(asyncio.Protocol):
             if self.state is State.HEAD:
                 self._answer(responses.internal_error())
             else:
-                self.close(messages.CLOSE_INTERNAL)
+                self.close(closes.CLOSE_INTERNAL)
 
     def _take(self, data: bytes) -> None:
         """Parse, a slice at a time, for as long as the connection is wanted."""
@@ -195,7 +195,7 @@ class Connection(asyncio.Protocol):
         else:
             self.send(data)
 
-    def close(self, close: messages.Close) -> None:
+    def close(self, close: closes.Close) -> None:
         """Say why and wait, for a bounded time, until the other side has closed too."""
         if self.state is State.OPEN and self._protocol is not None:
             if self._protocol.state is OPEN:  # else something later in the same read has ended it
@@ -210,7 +210,7 @@ class Connection(asyncio.Protocol):
         self._end_session()
         self.transport.abort()
 
-    def end_at(self, time: float, close: messages.Close) -> None:
+    def end_at(self, time: float, close: closes.Close) -> None:
         """Close at a time on the gateway's clock, instead of any that was set before."""
         self._ends_at, self._ending = time, close
 
@@ -225,7 +225,7 @@ class Connection(asyncio.Protocol):
         ends_at, self._ends_at, self.deadline = self._ends_at, None, None
         if self.state is State.OPEN:
             due = ends_at is not None and ends_at <= self._host.clock()
-            self.close(self._ending if due else messages.CLOSE_SILENT)
+            self.close(self._ending if due else closes.CLOSE_SILENT)
         else:
             self.terminate()
 
@@ -265,7 +265,7 @@ class Connection(asyncio.Protocol):
         self.state = State.OPEN
         self.upgraded = True
         self._transmit()
-        if isinstance(session, messages.Close):
+        if isinstance(session, closes.Close):
             self.close(session)
         else:
             self._session = session
@@ -318,7 +318,7 @@ class Connection(asyncio.Protocol):
         try:
             message = self._messages.add(frame)
         except UnicodeDecodeError:
-            self._fail(messages.CLOSE_NOT_UTF8)
+            self._fail(closes.CLOSE_NOT_UTF8)
             return
         if message is None:
             self._session.charge_frame()
@@ -327,7 +327,7 @@ class Connection(asyncio.Protocol):
         self.deadline = None  # it has spoken in time
         self._session.received(message, text=self._messages.text)
 
-    def _fail(self, close: messages.Close) -> None:
+    def _fail(self, close: closes.Close) -> None:
         assert self._protocol is not None
         self._protocol.fail(close.code, close.reason)
         self._begin_closing()

@@ -4,7 +4,7 @@ Every check and every release is O(1). A limit of 0 is switched off.
 """
 
 from percolator.counts import Counts, count_down, count_up
-from percolator.model import messages
+from percolator.model import closes
 
 
 class Places:
@@ -16,12 +16,12 @@ class Places:
         self._connections = connections
         self._per_address = per_address
 
-    def admit(self, address: str) -> messages.Close | None:
+    def admit(self, address: str) -> closes.Close | None:
         """Reserve a place, which must be released once; where there is none, say why."""
         if self._connections and self.total >= self._connections:
-            return messages.CLOSE_CONNECTIONS
+            return closes.CLOSE_CONNECTIONS
         if self._per_address and self.by_address.get(address, 0) >= self._per_address:
-            return messages.CLOSE_CONNECTIONS_PER_IP
+            return closes.CLOSE_CONNECTIONS_PER_IP
         self.total += 1
         count_up(self.by_address, address)
         return None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from websockets.http11 import Request, Response
 
 from percolator.gateway.heartbeat import Heartbeat
-from percolator.model import messages
+from percolator.model import closes
 
 if TYPE_CHECKING:
     from percolator.gateway.connection import Connection
@@ -56,7 +56,7 @@ class ConnectionHost(Protocol):
     def process_request(self, connection: "Connection", request: Request) -> Response | None:
         """Answer a plain request, or refuse an upgrade; None lets the upgrade go on."""
 
-    def admit(self, connection: "Connection") -> Session | messages.Close:
+    def admit(self, connection: "Connection") -> Session | closes.Close:
         """Reserve a place and give the session to talk to, or say why there is none."""
 
     def connection_lost(self, connection: "Connection") -> None:

@@ -24,7 +24,7 @@ from percolator.gateway.connection import CLOSE_SECONDS, HEAD_SECONDS, Connectio
 from percolator.gateway.heartbeat import TICK_SECONDS, Heartbeat
 from percolator.gateway.ports import Session, Traffic
 from percolator.histogram import SECONDS, Histogram
-from percolator.model import messages
+from percolator.model import closes, messages
 
 UPGRADE_PATHS = ("/", "/ws")
 LISTEN_BACKLOG = 4_096
@@ -136,7 +136,7 @@ class Server:
         batch = len(clients) // BATCHES + 1
         for start in range(0, len(clients), batch):
             for client in clients[start : start + batch]:
-                client.close(messages.CLOSE_SHUTDOWN)
+                client.close(closes.CLOSE_SHUTDOWN)
             await asyncio.sleep(min(BATCH_SECONDS, drain_seconds / BATCHES / 2))
         await self._until_gone(until)
         if self._server is not None:
@@ -206,11 +206,11 @@ class Server:
         connection.token = responses.token_of(request)
         return None
 
-    def admit(self, connection: Connection) -> Session | messages.Close:
+    def admit(self, connection: Connection) -> Session | closes.Close:
         """Reserve a place and give the session to talk to, or say why there is none."""
         if not self._ready():
             self._admission.refused("not ready")
-            return messages.CLOSE_NOT_READY
+            return closes.CLOSE_NOT_READY
         refusal = self._admission.admit(connection.address)
         if refusal is not None:
             self._admission.refused(refusal.reason)

@@ -32,7 +32,8 @@ from percolator.jetstream.incarnation import StreamIncarnation
 from percolator.jetstream.last_per_subject import last_per_subject
 from percolator.jetstream.liveness import hedged, is_alive, raise_if_cancelled
 from percolator.jetstream.stream import StreamState
-from percolator.model.events import KINDS, SUBJECT_PREFIX
+from percolator.jetstream.subjects import Growth
+from percolator.model.channel import SUBJECTS
 
 ANSWER_SECONDS = 4.0
 """For NATS to answer a request."""
@@ -111,6 +112,7 @@ class Feed:
         self._lag = self._least_lag = 0
         self._failures = 0
         self._by_page = False
+        self._growth: Growth | None = None
 
     @property
     def epoch(self) -> str:
@@ -215,6 +217,9 @@ class Feed:
     async def _ask(self, client: Client) -> StreamState:
         asked = self._clock()
         state = await stream.ensure(client, self._name, timeout=ANSWER_SECONDS)
+        if state.growth and state.growth != self._growth:
+            logger.warning("feed: %s; to add them: %s", *state.growth)
+        self._growth = state.growth
         self._heard = self._clock()
         self._round_trip = self._heard - asked
         return state
@@ -256,10 +261,8 @@ class Feed:
         if not self.epoch:
             after = max(after, state.last_seq - self._backlog)
         if after >= first:
-            for kind in KINDS:
-                seeds += await last_per_subject(
-                    client, self._name, f"{SUBJECT_PREFIX}.{kind}.>", after
-                )
+            for subjects in SUBJECTS.values():
+                seeds += await last_per_subject(client, self._name, subjects, after)
             now = await stream.ensure(client, self._name, timeout=ANSWER_SECONDS)
             if now.epoch != state.epoch:
                 raise ConsumerError("the stream was replaced while it was looked at")

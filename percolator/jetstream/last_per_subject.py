@@ -8,6 +8,7 @@ from nats.aio.client import Client
 
 from percolator.errors import EventError
 from percolator.jetstream.direct import Stored, direct_get
+from percolator.model.channel import Channel
 from percolator.model.events import decode
 
 SUBJECTS_A_REQUEST = 512
@@ -33,20 +34,22 @@ async def last_per_subject(client: Client, stream: str, pattern: str, up_to: int
     return found
 
 
-async def _valid(client: Client, stream: str, head: Stored) -> Stored | None:
-    """Go back from what is no event to the newest of its subject that is one, if any is near."""
+async def _valid(client: Client, stream: str, last: Stored) -> Stored | None:
+    """Return the newest valid event of a subject, if one of the last STEPS_BACK is valid."""
+    try:
+        channel = Channel.of_subject(last.subject)
+    except EventError:
+        return None
+    found: Stored | None = last
     for _ in range(STEPS_BACK):
-        try:
-            decode(head.subject, head.payload)
-        except EventError as error:
-            if error.reason == "invalid_subject":
-                return None
-        else:
-            return head
-        older = await newest(client, stream, head.subject, head.seq - 1)
-        if older is None:
+        if channel is None or found is None:
             return None
-        head = older
+        try:
+            decode(channel, found.payload)
+        except EventError:
+            found = await newest(client, stream, last.subject, found.seq - 1)
+        else:
+            return found
     return None
 
 

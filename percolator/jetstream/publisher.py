@@ -62,7 +62,8 @@ class Publisher:
         if isinstance(last, NoStreamResponseError):
             raise NatsUnfitError(
                 f"no stream takes {subject}: start a gateway once (it creates {self._stream}), "
-                "or see that JetStream is on"
+                "or add the subject to the stream (percolator doctor shows how), "
+                "or check that JetStream is on"
             )
         raise NatsUnreachableError(
             "NATS does not acknowledge the event: see that it is up, and that its disk is not full"

@@ -4,7 +4,7 @@ Created where it is missing, checked where it is there. What we rely on must agr
 how much is kept, and on how many servers, is the operator's to choose.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import nats.errors
@@ -14,7 +14,8 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavailableError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
-from percolator.model.events import SUBJECTS
+from percolator.jetstream.subjects import Growth, growth, taken
+from percolator.model.channel import SUBJECTS
 
 DAY_SECONDS = 86_400
 MIN_SERVER = (2, 11)
@@ -30,8 +31,8 @@ def definition(name: str) -> StreamConfig:
     """Give the stream as we create it; `nats/stream.json` says the same to other tools."""
     return StreamConfig(
         name=name,
-        description="percolator: price, trade and funding events of all markets",
-        subjects=list(SUBJECTS),
+        description="percolator: the events of all markets",
+        subjects=list(SUBJECTS.values()),
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
         discard=DiscardPolicy.OLD,
@@ -53,6 +54,8 @@ class StreamState:
     last_seq: int
     deleted: int
     """How many events between the two are gone."""
+    growth: Growth | None = None
+    """The kinds that the stream does not take yet, if any."""
 
     @property
     def complete(self) -> bool:
@@ -86,7 +89,7 @@ async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamStat
             f"the stream {name} is there with another definition: {'; '.join(differing)}. "
             "Mend it, or choose another name with --stream"
         )
-    return state_of(info)
+    return replace(state_of(info), growth=growth(name, info.config.subjects or ()))
 
 
 async def _create_or_get(context: JetStreamContext, name: str) -> StreamInfo:
@@ -102,10 +105,17 @@ async def _create_or_get(context: JetStreamContext, name: str) -> StreamInfo:
 
 
 def differences(found: StreamConfig, name: str) -> list[str]:
-    """Say in which of the things that we rely on a stream is not as defined."""
+    """Return in which of the things that we rely on a stream is not as defined.
+
+    It may take any other subjects besides ours, and lack some of ours (see `growth`).
+    """
     ours = definition(name)
+    subjects = sorted(found.subjects or ())
     wanted = {
-        "subjects": (sorted(found.subjects or ()), sorted(ours.subjects or ())),
+        "subjects": (
+            subjects,
+            subjects if taken(found.subjects or ()) else sorted(ours.subjects or ()),
+        ),
         "retention": (found.retention, ours.retention),
         "discard": (found.discard, ours.discard),
         "allow_direct": (bool(found.allow_direct), True),

@@ -25,7 +25,7 @@ async def client(nats_url: str, stream_name: str) -> AsyncIterator[Client]:
 async def publish(client: Client, kind: str, slab: str, payload: bytes | None = None) -> int:
     """Publish an event, or something else; give its seq."""
     if payload is None:
-        payload = event_json(kind)  # type: ignore[arg-type]
+        payload = event_json(kind)
     return (await client.jetstream().publish(f"percolator.{kind}.{slab}", payload)).seq
 
 

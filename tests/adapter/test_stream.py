@@ -1,6 +1,7 @@
 """The stream: created where it is missing, checked where it is there, never changed in silence."""
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -37,7 +38,13 @@ async def test_a_missing_stream_is_created_as_defined(client: Client, stream_nam
     state = await stream.ensure(client, stream_name)
     assert (state.last_seq, state.deleted, state.complete) == (0, 0, True)
     config = (await client.jetstream().stream_info(stream_name)).config
-    assert config.subjects == ["percolator.price.>", "percolator.trade.>", "percolator.funding.>"]
+    assert config.subjects == [
+        "percolator.price.>",
+        "percolator.trade.>",
+        "percolator.funding.>",
+        "percolator.liquidation.>",
+    ]
+    assert state.growth is None
     assert (config.retention, config.storage) == (RetentionPolicy.LIMITS, StorageType.FILE)
     assert (config.discard, config.allow_direct) == (DiscardPolicy.OLD, True)
     assert (config.max_age, config.max_bytes) == (7 * DAY, 1024**3)
@@ -72,10 +79,30 @@ async def test_how_much_is_kept_is_the_operators_choice(
     assert {name: getattr(config, name) for name in changes} == changes
 
 
+async def test_a_stream_may_take_more_than_our_subjects(client: Client, stream_name: str) -> None:
+    """A newer version's kinds, or another application's messages."""
+    await make(client, stream_name, subjects=["percolator.>", f"orders.{stream_name}.>"])
+    assert (await stream.ensure(client, stream_name)).growth is None
+
+
+async def test_the_command_for_an_older_stream_makes_it_complete(
+    client: Client, stream_name: str
+) -> None:
+    """It is served as it is, and the sentence says how to add the kinds that it lacks."""
+    older = ["percolator.price.>", "percolator.trade.>", "percolator.funding.>"]
+    await make(client, stream_name, subjects=older)
+    growth = (await stream.ensure(client, stream_name)).growth
+    assert growth is not None
+    subjects = shlex.split(growth.command)[-1].split(",")
+    config = (await client.jetstream().stream_info(stream_name)).config
+    await client.jetstream().update_stream(replace(config, subjects=subjects))
+    assert (await stream.ensure(client, stream_name)).growth is None
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"subjects": ["percolator.price.>"]}, "subjects is ['percolator.price.>'], not "),
+        ({"subjects": ["orders.>"]}, "subjects is ['orders.>'], not "),
         ({"subjects": ["percolator.*.*"]}, "subjects is ['percolator.*.*'], not "),
         ({"retention": RetentionPolicy.WORK_QUEUE}, "retention is workqueue, not limits"),
         ({"retention": RetentionPolicy.INTEREST}, "retention is interest, not limits"),

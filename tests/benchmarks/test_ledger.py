@@ -3,8 +3,9 @@
 import pytest
 
 from percolator.model import messages
-from percolator.model.events import Trade
+from percolator.model.kinds import Trade
 from tests.benchmarks.ledger import Ledger
+from tests.channels import channel
 
 
 def trade(seq: int, prev: int | None, slab: str = "SOL") -> bytes:
@@ -13,7 +14,7 @@ def trade(seq: int, prev: int | None, slab: str = "SOL") -> bytes:
 
 
 def gap(after: int, before: int) -> bytes:
-    return messages.gap("trades:SOL", after, before)
+    return messages.gap(channel("trades:SOL"), after, before)
 
 
 def ledger(*messages: bytes, piece: int = 1 << 20, sampled: bool = True) -> Ledger:

@@ -10,7 +10,7 @@ import nats
 from nats.aio.client import Client as NatsClient
 
 from percolator.jetstream.publisher import Publisher
-from percolator.model.events import Kind, subject_of
+from tests.channels import subject_of
 from tests.cli.program import Program, Running, Serving
 from tests.gateway import event_json
 from tests.nats_server import ReservedPort
@@ -60,7 +60,7 @@ class GatewayProcess:
         """Let it go on."""
         self._now().signal(signal.SIGCONT)
 
-    async def publish(self, kind: Kind, slab: str, **fields: object) -> int:
+    async def publish(self, kind: str, slab: str, **fields: object) -> int:
         """Publish one event, whether the gateway runs or not; give its seq."""
         payload = event_json(kind, **fields)
         return await self._publisher.publish(subject_of(kind, slab), payload)

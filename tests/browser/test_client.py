@@ -35,7 +35,9 @@ async def following(open_page: OpenPage, gateway: Gateway, *channels: str) -> Pa
     await page.evaluate("(channels) => { globalThis.mine = listen(channels); }", list(channels))
     hub = gateway.service.hub
     await eventually(
-        lambda: {log.channel for log in hub.logs.values() if log.followers} == set(channels)
+        lambda: (
+            {log.channel.name for log in hub.book.logs.values() if log.followers} == set(channels)
+        )
     )
     return page
 
@@ -67,7 +69,7 @@ async def test_a_page_may_iterate(gateway: Gateway, open_page: OpenPage) -> None
     page = await connected(open_page, gateway)
     await page.evaluate("() => { globalThis.mine = feed.subscribe('trades:SOL'); }")
     hub = gateway.service.hub
-    await eventually(lambda: any(log.followers for log in hub.logs.values()))
+    await eventually(lambda: any(log.followers for log in hub.book.logs.values()))
     for size in ("1", "2", "3"):
         await gateway.publish("trade", "SOL", size=size)
     sizes = await page.evaluate("""async () => {
@@ -78,7 +80,7 @@ async def test_a_page_may_iterate(gateway: Gateway, open_page: OpenPage) -> None
         }
     }""")
     assert sizes == ["1", "2", "3"]
-    await eventually(lambda: not any(log.followers for log in hub.logs.values()))
+    await eventually(lambda: not any(log.followers for log in hub.book.logs.values()))
 
 
 async def test_a_page_that_does_not_read_is_told_what_it_missed(
@@ -200,7 +202,7 @@ async def test_many_channels_fit_into_messages(
     hub = gateway.service.hub
 
     def followed() -> int:
-        return sum(bool(log.followers) for log in hub.logs.values())
+        return sum(bool(log.followers) for log in hub.book.logs.values())
 
     await eventually(lambda: followed() == 500)
     for connection in list(gateway.service.gateway.connections):

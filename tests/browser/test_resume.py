@@ -98,15 +98,15 @@ async def test_a_stream_that_is_replaced_is_a_gap_and_then_goes_on(
         await gateway.publish("trade", "SOL", price=price)
     old = await gateway.publish("price", "SOL", price=6)
     await page.wait_for_function("got.length === 6")
-    epoch = gateway.service.hub.epoch
+    epoch = gateway.service.hub.book.epoch
     stream = gateway.service.settings.stream
     await gateway.nats.jetstream().delete_stream(stream)
-    await eventually(lambda: gateway.service.hub.epoch not in ("", epoch))
+    await eventually(lambda: gateway.service.hub.book.epoch not in ("", epoch))
     assert await gateway.publish("trade", "SOL", price=7) < old
     await gateway.publish("price", "SOL", price=8)
     await page.wait_for_function("got.length === 9")
     gap, trade, price = await page.evaluate("got.slice(6)")
-    assert (gap["type"], gap["epoch"]) == ("gap", gateway.service.hub.epoch)
+    assert (gap["type"], gap["epoch"]) == ("gap", gateway.service.hub.book.epoch)
     assert (trade["price"], price["price"]) == (7, 8)
 
 
@@ -119,9 +119,9 @@ async def test_a_channel_taken_up_in_a_new_stream_is_resumed_by_its_seqs(
         await gateway.publish("trade", "SOL", price=price)
     await page.wait_for_function("got.length === 5")
     hub = gateway.service.hub
-    epoch = hub.epoch
+    epoch = hub.book.epoch
     await gateway.nats.jetstream().delete_stream(gateway.service.settings.stream)
-    await eventually(lambda: hub.epoch not in ("", epoch))
+    await eventually(lambda: hub.book.epoch not in ("", epoch))
     await gateway.publish("trade", "SOL", price=6)
     await page.wait_for_function("got.length === 7")
     await page.evaluate("() => { listen('trades:BTC'); }")

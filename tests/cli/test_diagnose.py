@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from percolator.jetstream.subjects import Growth
 from percolator_cli.doctor.diagnose import Finding, diagnose
 from percolator_cli.doctor.facts import Facts, GatewayFacts, NatsFacts, StreamFacts
 from percolator_cli.render.doctor import table
@@ -100,6 +101,15 @@ def test_the_gateways_own_counters_are_judged(
     finding = of(name, given)
     assert finding.verdict == verdict
     assert finding.advice
+
+
+def test_a_stream_that_lacks_kinds_is_a_warning_with_the_command() -> None:
+    """It is served as it is; an operator adds the rest when he likes."""
+    given = facts()
+    assert given.nats.stream is not None
+    given.nats.stream.growth = Growth("the stream S takes no liquidation events", "nats stream ...")
+    finding = of("kinds", given)
+    assert (finding.verdict, finding.advice) == ("warning", "run: nats stream ...")
 
 
 def test_a_gateway_that_is_not_ready_says_why() -> None:

@@ -87,7 +87,7 @@ def test_json_has_subject_and_seq(percolator: Program) -> None:
         ("price SOL nan", "price must be a number of USD greater than 0, not nan"),
         ("price SOL much", "price must be a number of USD greater than 0, not much"),
         ("price SOL 1 --mark -2", "markPrice must be a number of USD greater than 0, not -2"),
-        ("price SO.L 1", "'SO.L' is no slab"),
+        ("price SO.L 1", "'SO.L' is not a valid market name"),
         ("price SOL 1 --timestamp -5", "timestamp must be Unix milliseconds"),
         ("trade SOL buy 1 1", "side must be long or short, not buy"),
         ("trade SOL long -5 1", "size must be a whole number of base units"),

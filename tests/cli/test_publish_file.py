@@ -102,8 +102,8 @@ def test_bad_lines_are_named_and_skipped(percolator: Program, tmp_path: Path) ->
         "percolator: line 3: it is not a JSON object",
         "percolator: line 4: side must be long or short, not buy",
         "percolator: line 5: price must be a number of USD greater than 0, not -1",
-        "percolator: line 6: slab must be a market: [A-Za-z0-9_-], 1 to 64 of them",
-        "percolator: line 7: type must be price, trade or funding",
+        "percolator: line 6: slab must be a market's name (letters, digits, _ and -, up to 64)",
+        "percolator: line 7: type must be one of price, trade, funding, liquidation",
         "percolator: line 8: price is missing: it must be a number of USD greater than 0",
     ]
 

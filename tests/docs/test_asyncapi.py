@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from percolator.errors import RequestError
-from percolator.model import messages
-from percolator.model.events import decode
+from percolator.model import closes, commands, messages
+from tests.channels import channel, decode
 from tests.docs import plain_yaml
 from tests.docs.pages import ROOT
 from tests.docs.schema import fits, resolve
@@ -22,26 +22,30 @@ TRADE = decode(
     b'"price":1e-7,"timestamp":9007199254740991}',
 )
 FUNDING = decode("percolator.funding.S-_1", b'{"rate":"-0.0001","timestamp":0}')
+LIQUIDATION = decode(
+    "percolator.liquidation.SOL", b'{"side":"short","size":"1","price":1.5,"timestamp":0}'
+)
 ENVELOPE = decode(
     "percolator.funding.SOL", b'{"event":"funding.updated","data":{"rateE6":-1},"timestamp":0}'
 )
 ENCODED = [
     ("connected", messages.connected("66", 0)),
-    ("subscribed", messages.subscribed(["price:SOL", "trades:S-_1"], None)),
+    ("subscribed", messages.subscribed([channel("price:SOL"), channel("trades:S-_1")], None)),
     ("subscribed", messages.subscribed([], "a")),
-    ("unsubscribed", messages.unsubscribed(["funding:SOL"], 7)),
+    ("unsubscribed", messages.unsubscribed([channel("funding:SOL")], 7)),
     ("pong", messages.pong(1, -7)),
     ("authenticated", messages.authenticated(["price:*", "*"], "x")),
-    *(("error", messages.error(RequestError(c, "text", "x"), None)) for c in messages.ERRORS),
+    *(("error", messages.error(RequestError(c, "text", "x"), None)) for c in closes.ERRORS),
     ("error", messages.error(RequestError("invalid_json", "text"), 1)),
     ("closing", messages.closing(0)),
-    ("gap", messages.gap("trades:SOL", 1, 5)),
-    ("gap", messages.gap("trades:SOL", 1, 5, "66")),
+    ("gap", messages.gap(channel("trades:SOL"), 1, 5)),
+    ("gap", messages.gap(channel("trades:SOL"), 1, 5, "66")),
     ("price", messages.event_message(PRICE, 1, None)),
     ("price", messages.event_message(MARKED, 1, None, snapshot=True)),
     ("trade", messages.event_message(TRADE, 2, 0)),
     ("trade", messages.event_message(TRADE, 2, None, snapshot=True)),
     ("funding", messages.event_message(FUNDING, 2, 1, snapshot=True)),
+    ("liquidation", messages.event_message(LIQUIDATION, 2, 1)),
     ("funding", messages.event_message(ENVELOPE, 2, None)),
 ]
 CLIENT = [
@@ -88,8 +92,8 @@ def names_of(operation: str) -> list[str]:
 def parses(given: object) -> bool:
     """Whether the gateway takes a message, and all of it."""
     try:
-        command = messages.parse(json.dumps(given).encode())
-    except messages.InvalidCommand:
+        command = commands.parse(json.dumps(given).encode())
+    except commands.InvalidCommand:
         return False
     return not getattr(command, "errors", ())
 
@@ -123,7 +127,7 @@ def test_a_message_fits_where_the_gateway_takes_it(given: dict[str, Any]) -> Non
 
 def test_the_error_codes_are_those_of_the_code() -> None:
     """In its order."""
-    assert payload("error")["properties"]["code"]["enum"] == list(messages.ERRORS)
+    assert payload("error")["properties"]["code"]["enum"] == list(closes.ERRORS)
 
 
 def test_every_message_is_in_an_operation() -> None:

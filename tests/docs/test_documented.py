@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from percolator.config.settings import Settings
-from percolator.model import messages
+from percolator.model import closes
 from percolator_cli.commands import COMMANDS, load
 from tests.docs.pages import PAGES, ROOT, everything
 from tests.gateway import running
@@ -37,14 +37,14 @@ def test_every_setting_is_documented(name: str) -> None:
     assert f"`{name}`" in TEXT
 
 
-@pytest.mark.parametrize("code", messages.ERRORS)
+@pytest.mark.parametrize("code", closes.ERRORS)
 def test_every_error_code_is_documented(code: str) -> None:
     """In a table of its own."""
     assert f"| `{code}` |" in TEXT
 
 
-@pytest.mark.parametrize("code", messages.CloseCode)
-def test_every_close_code_is_documented(code: messages.CloseCode) -> None:
+@pytest.mark.parametrize("code", closes.CloseCode)
+def test_every_close_code_is_documented(code: closes.CloseCode) -> None:
     """In a table of its own."""
     assert re.search(rf"^\| {code.value} \|", TEXT, re.MULTILINE)
 

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from percolator import client
-from percolator.model import events, messages
+from percolator.model import commands
 from percolator_cli.commands import root
+from tests.channels import KIND_NAMES, decode, subject_of
 from tests.docs.pages import blocks, lines
 from tests.docs.schema import fits
 from tests.docs.test_asyncapi import DOCUMENT, names_of, payload
@@ -68,10 +69,10 @@ def test_a_message_in_the_documentation_is_one(page: str, line: str) -> None:
     message = filled(match["json"])
     if match["subject"] or "event" in message:
         kind = message.get("event", "price.updated").partition(".")[0]
-        subject = match["subject"] or events.subject_of(kind, message["slabAddress"])
-        assert events.decode(subject, json.dumps(message).encode()).type in events.KINDS
+        subject = match["subject"] or subject_of(kind, message["slabAddress"])
+        assert decode(subject, json.dumps(message).encode()).type in KIND_NAMES
     elif message["type"] in FROM_CLIENT:
-        command = messages.parse(json.dumps(message).encode())
+        command = commands.parse(json.dumps(message).encode())
         assert not getattr(command, "errors", ())
     else:
         assert message["type"] in names_of("toClient")

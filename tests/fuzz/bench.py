@@ -20,9 +20,10 @@ from percolator.app.routes import Routes
 from percolator.app.views import market_view, markets_view
 from percolator.auth.tokens import Verifier, mint
 from percolator.config.settings import Settings
+from percolator.fanout.book import Book
 from percolator.fanout.followers import Cursor
 from percolator.fanout.hub import Hub
-from percolator.fanout.log import LosslessLog
+from percolator.fanout.lossless_log import LosslessLog
 from percolator.fanout.session import ClientSession, SessionContext
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway.admission import Admission
@@ -122,20 +123,21 @@ class Bench:
         )
         self.stats = Stats(self.now)
         self.slab_limits = SlabLimits(per_slab=3, channels_per_client=5)
+        self.book = Book(clock=self._clock, wake=lambda: None, log_capacity=4)
         self.hub = Hub(
+            self.book,
             clock=self._clock,
             wake=lambda: None,
             stats=self.stats,
             limits=self.slab_limits,
-            log_capacity=4,
             turn_seconds=1.0,
         )
-        self.hub.begin("e", 0, first_seq=1, complete=True)
+        self.book.begin("e", 0, first_seq=1, complete=True)
         verifier = Verifier(SECRET, lambda: WALL) if self.settings.auth else None
         self.admission = Admission(self.settings, self.stats, self._clock, verifier)
         self.heartbeat = Heartbeat(self._clock, 30, 10)
         self.reported = 0
-        self.intake = Intake(self.hub, self.stats, self._clock, self._report)
+        self.intake = Intake(self.book, self.stats, self._report)
         self.replayer = SimpleNamespace(running=0, total=0)
         self.gateway = self._make_gateway()
         self.upgraded = 0

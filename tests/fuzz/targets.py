@@ -265,7 +265,7 @@ def _is_json(text: str) -> bool:
 def _publish(bench: Bench, channel: str) -> None:
     kind, _, slab = channel.partition(":")
     name: Any = "trade" if kind == "trades" else kind
-    bench.intake.take(bench.hub.seq + 1, f"percolator.{name}.{slab}", event_json(name))
+    bench.intake.take(bench.hub.book.seq + 1, f"percolator.{name}.{slab}", event_json(name))
 
 
 # Events of a publisher.
@@ -315,10 +315,10 @@ def _check_events(bench: Bench, example: list[tuple[str, bytes]]) -> None:
     line.take()
     for subject, payload in example:
         before = bench.stats.events.total() + bench.stats.rejected.total()
-        seq = bench.hub.seq + 1
+        seq = bench.hub.book.seq + 1
         bench.intake.take(seq, subject, payload)
         assert bench.stats.events.total() + bench.stats.rejected.total() == before + 1
-        assert bench.hub.seq == seq
+        assert bench.hub.book.seq == seq
     bench.now += 1
     bench.hub.flush()
     line.read()

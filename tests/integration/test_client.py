@@ -59,7 +59,7 @@ async def following(
 
 def followed(gateway: Gateway) -> set[str]:
     """The channels that somebody follows."""
-    return {log.channel for log in gateway.service.hub.logs.values() if log.followers}
+    return {log.channel.name for log in gateway.service.hub.book.logs.values() if log.followers}
 
 
 async def cut_off(gateway: Gateway) -> None:
@@ -104,7 +104,7 @@ async def test_a_channel_that_begins_now_has_no_gap_for_the_old_stream_of_anothe
         seqs.append(await gateway.publish("trade", "B"))
         await eventually(lambda: bool(program.of(B)) and len(program.of(A)) == 3)
         assert program.of(B) == [seqs[-1]]
-        epoch = gateway.service.hub.epoch
+        epoch = gateway.service.hub.book.epoch
         assert program.of(A) == [Gap(A, 70, 1, epoch), seqs[0], seqs[2]]
 
 
@@ -117,7 +117,7 @@ async def test_each_channel_is_resumed_in_the_stream_it_was_read_from(gateway: G
         await cut_off(gateway)
         await eventually(lambda: followed(gateway) == {A, B})
         seqs += [await gateway.publish("trade", slab) for slab in ("A", "B")]
-        epoch = gateway.service.hub.epoch
+        epoch = gateway.service.hub.book.epoch
         await eventually(lambda: len(program.got) == 6)
         assert program.of(A) == [Gap(A, 70, 1, epoch), seqs[0], seqs[2]]
         assert program.of(B) == [Gap(B, 80, 1, epoch), seqs[1], seqs[3]]

@@ -27,7 +27,7 @@ async def test_a_client_is_greeted_with_epoch_and_seq(gateway: Gateway) -> None:
     assert await client.receive() == {
         "type": "connected",
         "message": "Percolator WebSocket connected",
-        "epoch": gateway.service.hub.epoch,
+        "epoch": gateway.service.hub.book.epoch,
         "seq": seq,
     }
 

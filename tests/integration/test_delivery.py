@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from percolator.model.events import Kind, channel_of, subject_of
+from tests.channels import channel_of, subject_of
 from tests.gateway import Gateway, event_json
 from tests.integration.conftest import StartGateway
 
@@ -99,7 +99,7 @@ async def test_without_an_interval_every_price_goes_out(start_gateway: StartGate
         assert (await client.receive())["price"] == price
 
 
-ENVELOPES: list[tuple[Kind, str, dict[str, Any], dict[str, Any]]] = [
+ENVELOPES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     (
         "price",
         "price.updated",
@@ -118,10 +118,10 @@ ENVELOPES: list[tuple[Kind, str, dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("kind", "name", "data", "fields"), ENVELOPES)
 async def test_an_envelope_in_millionths_arrives_in_usd(
-    gateway: Gateway, kind: Kind, name: str, data: dict[str, Any], fields: dict[str, Any]
+    gateway: Gateway, kind: str, name: str, data: dict[str, Any], fields: dict[str, Any]
 ) -> None:
     """What existing indexers emit is delivered in the one form that clients know."""
-    client = await gateway.client(channel_of(kind, "SOL"))
+    client = await gateway.client(channel_of(kind, "SOL").name)
     envelope = {"event": name, "slabAddress": "SOL", "data": data, "timestamp": 7}
     seq = await gateway.publish_raw(subject_of(kind, "SOL"), json.dumps(envelope).encode())
     expected = {"type": kind, "slab": "SOL", **fields, "timestamp": 7, "seq": seq}
@@ -130,7 +130,7 @@ async def test_an_envelope_in_millionths_arrives_in_usd(
     assert await client.receive() == expected
 
 
-NATIVE: list[tuple[Kind, dict[str, Any]]] = [
+NATIVE: list[tuple[str, dict[str, Any]]] = [
     ("price", {"price": 1.5, "markPrice": 1.51, "indexPrice": 1.49}),
     ("price", {"price": 1.5}),
     ("trade", {"side": "long", "size": "1000000", "price": 1.5}),
@@ -141,10 +141,10 @@ NATIVE: list[tuple[Kind, dict[str, Any]]] = [
 @pytest.mark.parametrize(("kind", "fields"), NATIVE)
 @pytest.mark.parametrize("named", [True, False])
 async def test_a_native_event_arrives_with_the_given_fields_in_the_given_order(
-    gateway: Gateway, kind: Kind, fields: dict[str, Any], *, named: bool
+    gateway: Gateway, kind: str, fields: dict[str, Any], *, named: bool
 ) -> None:
     """Whether or not it repeats what its subject says; nothing that was not sent is made up."""
-    client = await gateway.client(channel_of(kind, "SOL"))
+    client = await gateway.client(channel_of(kind, "SOL").name)
     names = {"type": kind, "slab": "SOL"}
     given = {**(names if named else {}), **fields, "timestamp": 1_234_567_890_123}
     seq = await gateway.publish_raw(subject_of(kind, "SOL"), json.dumps(given).encode())

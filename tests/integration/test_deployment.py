@@ -152,7 +152,7 @@ async def test_publishing_from_the_command_line_works(
     done = await asyncio.to_thread(reader.run, "publish", "price", "SOL", "1.5")
     assert done.code == 1
     assert "agateway" not in done.err
-    assert gateway.service.hub.seq == 1
+    assert gateway.service.hub.book.seq == 1
 
 
 Attempt = Callable[[User], Awaitable[object]]

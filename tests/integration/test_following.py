@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from websockets.asyncio.client import connect
 
-from percolator.model.events import KINDS, Kind
+from tests.channels import KIND_NAMES, channel_of
 from tests.client import Client, Message
 from tests.gateway import Gateway
 from tests.integration.conftest import StartGateway
@@ -73,8 +73,8 @@ async def test_errors_come_before_the_reply_and_snapshots_after_it(gateway: Gate
 
 async def test_a_market_without_events_has_no_snapshot(gateway: Gateway) -> None:
     """Its first event comes live, and its first trade has no trade before it."""
-    client = await gateway.client("price:SOL", "trades:SOL", "funding:SOL")
-    for kind in KINDS:
+    client = await gateway.client(*(channel_of(kind, "SOL").name for kind in KIND_NAMES))
+    for kind in KIND_NAMES:
         seq = await gateway.publish(kind, "SOL")
         message = await client.receive()
         assert (message["type"], message["seq"], "snapshot" in message) == (kind, seq, False)
@@ -82,7 +82,7 @@ async def test_a_market_without_events_has_no_snapshot(gateway: Gateway) -> None
 
 
 @asynccontextmanager
-async def storm(gateway: Gateway, kind: Kind) -> AsyncIterator[asyncio.Future[int]]:
+async def storm(gateway: Gateway, kind: str) -> AsyncIterator[asyncio.Future[int]]:
     """Publish as fast as it goes for as long as the block runs; gives the last seq in the end."""
     last = asyncio.get_running_loop().create_future()
     calm = asyncio.Event()
@@ -163,7 +163,7 @@ async def test_since_gives_what_came_after_it(gateway: Gateway) -> None:
     price = await gateway.publish("price", "SOL")
     await gateway.has_read(price)
     client = await gateway.client()
-    epoch = gateway.service.hub.epoch
+    epoch = gateway.service.hub.book.epoch
     await client.subscribed("trades:SOL", "price:SOL", since=seqs[1], epoch=epoch)
     assert [message["seq"] for message in await client.take(4)] == [*seqs[2:], price]
     live = await gateway.publish("trade", "SOL")
@@ -187,7 +187,7 @@ async def test_since_the_last_event_gives_nothing_until_the_next(gateway: Gatewa
     """A client that has everything is sent nothing again."""
     *_, last = await trades(gateway, 3)
     client = await gateway.client()
-    await client.subscribed("trades:SOL", since=last, epoch=gateway.service.hub.epoch)
+    await client.subscribed("trades:SOL", since=last, epoch=gateway.service.hub.book.epoch)
     live = await gateway.publish("trade", "SOL")
     message = await client.receive()
     assert (message["seq"], message["prev"]) == (live, last)
@@ -204,7 +204,7 @@ async def test_since_of_another_epoch_is_a_gap(gateway: Gateway) -> None:
         "channel": "trades:SOL",
         "from": 900,
         "to": seqs[0],
-        "epoch": gateway.service.hub.epoch,
+        "epoch": gateway.service.hub.book.epoch,
     }
     assert [message["seq"] for message in messages] == seqs
 

@@ -68,7 +68,7 @@ async def test_markets_show_the_state_folded_from_the_events(gateway: Gateway) -
     btc = {"slab": "BTC", "funding": {"rate": "-0.1", "timestamp": 9, "seq": rate}}
     assert await gateway.get_json("/markets/SOL") == sol
     assert await gateway.get_json("/markets") == {
-        "epoch": gateway.service.hub.epoch,
+        "epoch": gateway.service.hub.book.epoch,
         "seq": rate,
         "markets": {"BTC": btc, "SOL": sol},
     }

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from nats.aio.subscription import Subscription
 
-from percolator.model.events import REJECTED_SUBJECT
+from percolator.model.channel import REJECTED_SUBJECT
 from tests.client import PATIENCE, Message
 from tests.gateway import Gateway, event_json
 

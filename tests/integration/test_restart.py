@@ -70,7 +70,7 @@ async def test_last_price_mark_index_and_rate_are_there_after_a_restart(
         seqs = await a_market(gateway)
         last = await noise(gateway, 50)
     async with run(backlog=backlog) as gateway:
-        assert gateway.service.hub.seq == last
+        assert gateway.service.hub.book.seq == last
         check(await snapshots(gateway), seqs)
         market = await gateway.get_json("/markets/SOL")
         assert {kind: market[kind]["seq"] for kind in seqs} == seqs
@@ -167,9 +167,9 @@ async def test_the_state_outlives_nats_itself(nats_process: NatsServer) -> None:
     """The stream is on disk: the server ends, starts again, and a new gateway has the state."""
     async with running(nats_process.url, "PERCOLATOR") as gateway:
         seqs = await a_market(gateway)
-        epoch = gateway.service.hub.epoch
+        epoch = gateway.service.hub.book.epoch
     nats_process.kill()
     nats_process.start()
     async with running(nats_process.url, "PERCOLATOR") as gateway:
         check(await snapshots(gateway), seqs)
-        assert gateway.service.hub.epoch == epoch
+        assert gateway.service.hub.book.epoch == epoch

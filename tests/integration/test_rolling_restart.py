@@ -10,8 +10,8 @@ import nats
 
 from percolator.client import Gap, Update, follow
 from percolator.jetstream.publisher import Publisher
-from percolator.model.events import subject_of
 from tests.balancer import Balancer
+from tests.channels import subject_of
 from tests.cli.program import Program, Running, Serving
 from tests.gateway import event_json, eventually
 

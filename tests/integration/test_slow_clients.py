@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 
-from percolator.fanout.log import LatestLog
+from percolator.fanout.latest_log import LatestLog
 from percolator.gateway.connection import Connection
+from tests.channels import channel_of
 from tests.client import Client, Message
 from tests.gateway import Gateway, eventually
 from tests.integration.conftest import StartGateway
@@ -25,7 +26,7 @@ def goes_past_the_buffer(gateway: Gateway) -> bool:
 
 def shown_price(gateway: Gateway, slab: str = "SOL") -> int:
     """The seq of the newest price that clients may see."""
-    log = gateway.service.hub.logs["price", slab]
+    log = gateway.service.hub.book.logs[channel_of("price", slab)]
     assert isinstance(log, LatestLog)
     assert log.shown is not None
     return log.shown.seq
@@ -86,7 +87,7 @@ async def test_a_client_that_does_not_read_holds_no_more_than_the_limit(
     assert 0 < most <= gateway.service.settings.max_buffered_bytes
     assert (await gateway.stats())["clientsBehind"] == 1
     client.go_on_reading()
-    await up_to_seq(client, gateway.service.hub.seq)
+    await up_to_seq(client, gateway.service.hub.book.seq)
     await eventually(lambda: gateway.service.hub.paused == 0)
     assert (await gateway.stats())["clientsBehind"] == 0
 

@@ -9,12 +9,13 @@ from itertools import pairwise
 import pytest
 
 from percolator.app import recording
-from percolator.model.events import KINDS, channel_of, parse_subject
+from percolator.model.channel import Channel
+from tests.channels import KIND_NAMES, channel_of
 from tests.client import Client, Message
 from tests.gateway import Gateway
 
 CLIENTS = 20
-CHANNELS = [channel_of(kind, slab) for slab in recording.SLABS for kind in KINDS]
+CHANNELS = [channel_of(kind, slab).name for slab in recording.SLABS for kind in KIND_NAMES]
 START = re.compile(rb'\{"type":"(\w+)","slab":"(\w+)"')
 
 Published = dict[str, dict[int, Message]]
@@ -30,8 +31,9 @@ async def play_to(gateway: Gateway, clients: Sequence[Client], speed: float) -> 
         place = len(seqs)
         seqs.append(0)
         seqs[place] = seq = await gateway.publish_raw(subject, payload)
-        kind, slab = parse_subject(subject)
-        published[channel_of(kind, slab)][seq] = json.loads(payload)
+        channel = Channel.of_subject(subject)
+        assert channel is not None
+        published[channel.name][seq] = json.loads(payload)
 
     count = await recording.play(publish, speed=speed)
     assert (

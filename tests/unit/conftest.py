@@ -1,9 +1,17 @@
-"""How hypothesis runs here: the same examples each time, on a machine that may be slow.
+"""What unit tests share: the log's lines, and how hypothesis runs here.
 
+The same examples each time, on a machine that may be slow.
 `pytest --hypothesis-profile=long tests/unit` looks for new ones, a hundred times as many.
 """
 
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from percolator import logs
 
 settings.register_profile(
     "unit",
@@ -17,3 +25,16 @@ settings.register_profile(
     "long", settings.get_profile("unit"), derandomize=False, max_examples=10_000, print_blob=True
 )
 settings.load_profile("unit")
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """Where the lines go. Afterwards logging is as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield io.StringIO()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+    for name in logs.CHATTY:
+        logging.getLogger(name).setLevel(logging.NOTSET)

@@ -3,27 +3,12 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import jwt
 import pytest
 
 from percolator import logs
 from percolator.logs import LINE_BURST, LINES_PER_SECOND, RateLimitFilter
-
-
-@pytest.fixture
-def lines() -> Iterator[io.StringIO]:
-    """Where the lines go. Afterwards logging is as it was."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield io.StringIO()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(capture=False)
-    for name in logs.CHATTY:
-        logging.getLogger(name).setLevel(logging.NOTSET)
-
 
 logger = logging.getLogger("percolator.somewhere")
 

@@ -58,6 +58,8 @@ def _stream(stream: StreamFacts) -> Iterator[Finding]:
     else:
         text = f"{stream.name} is as defined and holds {figures.count(stream.messages)} events"
         yield Finding("stream", "ok", text)
+    if stream.growth is not None:
+        yield Finding("kinds", "warning", stream.growth.lacks, f"run: {stream.growth.command}")
     age, ahead = stream.newest_age, stream.newest_ahead
     if age is None:
         advice = "start what publishes, or try `percolator publish price SOL 1.5`"

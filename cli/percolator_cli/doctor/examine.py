@@ -20,7 +20,9 @@ from percolator.config.settings import Settings
 from percolator.errors import EventError, GatewayError, NatsError
 from percolator.jetstream.connect import connect
 from percolator.jetstream.stream import differences
+from percolator.jetstream.subjects import growth
 from percolator.model import events
+from percolator.model.channel import Channel
 from percolator_cli import gateway
 from percolator_cli.doctor.facts import Facts, GatewayFacts, NatsFacts, StreamFacts
 from percolator_cli.gateway import GatewayAddress
@@ -116,6 +118,7 @@ async def _jetstream(client: Client, name: str, facts: NatsFacts) -> None:
         )
         return
     stream = StreamFacts(name, differences(info.config, name))
+    stream.growth = growth(name, info.config.subjects or ())
     stream.messages, stream.last_seq = info.state.messages, info.state.last_seq
     if info.state.messages:
         with contextlib.suppress(nats.errors.Error, ValueError):
@@ -131,7 +134,10 @@ async def _newest(context: JetStreamContext, stream: StreamFacts) -> None:
     stored = message.time.replace(tzinfo=message.time.tzinfo or UTC)
     stream.newest_age = (datetime.now(UTC) - stored).total_seconds()
     try:
-        event = events.decode(message.subject or "", message.data or b"")
+        channel = Channel.of_subject(message.subject or "")
+        if channel is None:
+            return  # of a kind that this version does not know
+        event = events.decode(channel, message.data or b"")
     except EventError as error:
         stream.newest_fault = str(error)
     else:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from percolator.jetstream.subjects import Growth
+
 
 @dataclass(slots=True)
 class GatewayFacts:
@@ -33,7 +35,9 @@ class StreamFacts:
     newest_ahead: float | None = None
     """Seconds by which that event's own time is ahead of when it was stored."""
     newest_fault: str = ""
-    """Why that event is none."""
+    """Why that event is not valid."""
+    growth: Growth | None = None
+    """The kinds that it does not take yet, if any."""
 
 
 @dataclass(slots=True)

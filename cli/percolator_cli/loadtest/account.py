@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-from percolator.model.events import Kind, channel_of
+from percolator.model.channel import Channel
+from percolator.model.kinds import Kind
+from percolator_cli.loadtest.plan import PUBLISHED
 from percolator_cli.loadtest.reader import Reader, Span
 from percolator_cli.loadtest.reference import UNKNOWN, Reference
 
 Missing = dict[Kind, list[int]]
-LOSSLESS: tuple[Kind, ...] = ("trade", "funding")
+LOSSLESS = tuple(kind for kind in PUBLISHED if kind.lossless)
 
 
 @dataclass(slots=True)
@@ -94,11 +96,11 @@ class Accountant:
         for kind, seqs in missing.items():
             until = math.inf if to_the_end else max(self._received(spans, kind), default=0)
             left = [seq for seq in seqs if (reader.since or 0) < seq <= until]
-            if kind == "price":
+            if not kind.lossless:
                 last = left[-1:] if left and left[-1] == self._expected.seqs[kind][-1] else []
                 own.conflated += len(left) - len(last)
                 left = last
-            channel = channel_of(kind, self._expected.slab)
+            channel = Channel(kind, self._expected.slab).name
             gaps = [(start, end) for named, start, end in reader.gaps if named == channel]
             own.lost += len(left)
             own.announced += sum(any(start < seq < end for start, end in gaps) for seq in left)

@@ -14,7 +14,7 @@ import typer
 
 from percolator.config.settings import Settings, load
 from percolator.errors import PercolatorError
-from percolator.model.events import SLAB
+from percolator.model.channel import SLAB
 from percolator_cli import flags as given
 from percolator_cli import gateway, output
 from percolator_cli.app import interruptible

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from websockets.asyncio.client import ClientConnection
 
-from percolator.model.messages import CLOSE_SILENT, CloseCode
+from percolator.model.closes import CLOSE_SILENT, CloseCode
 from percolator_cli.loadtest.measured import Refusal
 from percolator_cli.loadtest.plan import own_slabs
 from percolator_cli.loadtest.walk import (

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address
 from typing import Any, NamedTuple
 
-from percolator.model.events import Kind, channel_of, subject_of
+from percolator.model.channel import Channel
+from percolator.model.kinds import FUNDING, PRICE, TRADE, Kind
 
 SLAB_PREFIX = "loadtest-"
 PER_ADDRESS = 4
@@ -15,11 +16,14 @@ PER_ADDRESS = 4
 LOOPBACK_FIRST, LOOPBACK_LAST = int(IPv4Address("127.1.0.1")), int(IPv4Address("127.254.255.254"))
 
 PATTERN: tuple[Kind, ...] = (
-    *("price", "trade", "trade", "trade", "trade", "trade", "trade"),
-    *("price", "trade", "trade", "trade", "trade", "trade", "trade"),
-    *("price", "funding", "trade", "trade", "trade", "trade"),
+    *(PRICE, TRADE, TRADE, TRADE, TRADE, TRADE, TRADE),
+    *(PRICE, TRADE, TRADE, TRADE, TRADE, TRADE, TRADE),
+    *(PRICE, FUNDING, TRADE, TRADE, TRADE, TRADE),
 )
 """The kinds of a market's events, over and over: four trades in five, as in life or nearly so."""
+
+PUBLISHED = (PRICE, TRADE, FUNDING)
+"""The kinds that a load test publishes and follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Plan:
 
     def channels(self, slab: str) -> list[str]:
         """What it subscribes to."""
-        return [channel_of(kind, slab) for kind in ("price", "trade", "funding")]
+        return [Channel(kind, slab).name for kind in PUBLISHED]
 
 
 class Thresholds(NamedTuple):
@@ -61,14 +65,12 @@ class Numbers:
     def event(self, number: int, kind: Kind) -> dict[str, Any]:
         """Make the fields of an event, without its time."""
         price = 100 + (number * 7 % 1_000) / 1_000
-        match kind:
-            case "price":
-                return {"price": price, "markPrice": round(price + 0.01, 3)}
-            case "trade":
-                side = "long" if number % 2 else "short"
-                return {"side": side, "size": f"{self.salt + 1}{number:012}", "price": price}
-            case "funding":
-                return {"rate": f"0.0000{self.salt:06}{number:010}"}
+        if kind is PRICE:
+            return {"price": price, "markPrice": round(price + 0.01, 3)}
+        if kind is FUNDING:
+            return {"rate": f"0.0000{self.salt:06}{number:010}"}
+        side = "long" if number % 2 else "short"
+        return {"side": side, "size": f"{self.salt + 1}{number:012}", "price": price}
 
     def of_size(self, size: str) -> int | None:
         """Read a trade's number; None where it is not ours."""
@@ -86,15 +88,15 @@ def own_slabs(count: int) -> tuple[str, ...]:
     return tuple(f"{SLAB_PREFIX}{run}{number}" for number in numbers)
 
 
-def event_of(plan: Plan, number: int) -> tuple[Kind, str]:
-    """Give kind and slab of an event: markets take turns."""
+def channel_of(plan: Plan, number: int) -> Channel:
+    """Return the channel of an event: markets take turns."""
     turn, slab = divmod(number, len(plan.slabs))
-    return PATTERN[turn % len(PATTERN)], plan.slabs[slab]
+    return Channel(PATTERN[turn % len(PATTERN)], plan.slabs[slab])
 
 
 def subject(plan: Plan, number: int) -> str:
     """Give where an event is published."""
-    return subject_of(*event_of(plan, number))
+    return channel_of(plan, number).subject
 
 
 def source_addresses(host: str, per_address: int = PER_ADDRESS) -> Iterator[str | None]:

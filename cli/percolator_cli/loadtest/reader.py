@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from percolator.model.events import Kind
+from percolator.model.kinds import Kind
 from percolator_cli.loadtest import wire
 from percolator_cli.loadtest.reference import Event, Reference, read_event
 

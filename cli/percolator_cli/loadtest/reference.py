@@ -10,8 +10,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import NamedTuple
 
-from percolator.model.events import KINDS, Kind
+from percolator.model.kinds import KIND_OF_NAME, Kind
 from percolator_cli.loadtest.histogram import Histogram
+from percolator_cli.loadtest.plan import PUBLISHED
 
 TRIM_BYTES = 4_000_000
 """So much may be behind everybody before it is dropped."""
@@ -19,9 +20,9 @@ TRIM_BYTES = 4_000_000
 UNKNOWN = -1
 """Stands for a `prev` of null."""
 
-_KINDS: dict[bytes, Kind] = {kind.encode(): kind for kind in KINDS}
+_KINDS = {name.encode(): kind for name, kind in KIND_OF_NAME.items()}
 _EVENT = re.compile(
-    rb'\{"type":"(price|trade|funding)","slab":"[A-Za-z0-9_-]+",[^{}]*'
+    rb'\{"type":"(' + b"|".join(_KINDS) + rb')","slab":"[A-Za-z0-9_-]+",[^{}]*'
     rb'"seq":(\d+)(?:,"prev":(\d+|null))?(,"snapshot":true)?\}'
 )
 _NUMBERED = re.compile(rb'"(size|rate)":"([0-9.]+)"')
@@ -87,7 +88,7 @@ class Reference:
         self.base = 0
         self.ends = array("q", [0])
         """Where each message begins, and where the last one ends."""
-        self.tracks: dict[Kind, Track] = {"price": Track(), "trade": Track(), "funding": Track()}
+        self.tracks = {kind: Track() for kind in PUBLISHED}
         self.deliveries = 0
         """Messages that clients were given, over all of them."""
         self._latency = latency
@@ -138,7 +139,7 @@ class Reference:
         track.add(event, index)
         self.data += frame
         self.ends.append(self.end + len(frame))
-        sent = self._time_of(frame) if event.kind != "price" else None
+        sent = self._time_of(frame) if event.kind.lossless else None
         self._timed.append(self._timed[-1] + (sent is not None))
         if sent is not None and sent != self._run_times[-1]:
             self._run_starts.append(index)

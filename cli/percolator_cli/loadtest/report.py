@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from percolator.model import messages
+from percolator.model import closes
 from percolator_cli.loadtest.account import Account
 from percolator_cli.loadtest.histogram import Histogram
 from percolator_cli.loadtest.measured import Measured, Refusal
@@ -134,18 +134,18 @@ def _why(refusal: Refusal, limits: Mapping[str, int]) -> str:
     """Say which limit it was, and what to do."""
     per_slab, per_ip = limits.get("maxConnectionsPerSlab"), limits.get("maxConnectionsPerIp")
     reasons = {
-        messages.CLOSE_SLAB.reason: f"max_connections_per_slab is {per_slab}: "
+        closes.CLOSE_SLAB.reason: f"max_connections_per_slab is {per_slab}: "
         "spread the clients with --slabs, or raise the limit",
-        messages.CLOSE_CONNECTIONS.reason: "max_connections is "
+        closes.CLOSE_CONNECTIONS.reason: "max_connections is "
         f"{limits.get('maxGlobalConnections')}: raise the limit",
-        messages.CLOSE_CONNECTIONS_PER_IP.reason: f"max_connections_per_ip is {per_ip}: raise the "
+        closes.CLOSE_CONNECTIONS_PER_IP.reason: f"max_connections_per_ip is {per_ip}: raise the "
         "limit, or test from this machine over loopback, which has many addresses",
     }
     codes = {
         "HTTP 429": "attempts_per_second is exceeded: spread the connections with --ramp",
         "HTTP 401": "the gateway asks for a token: give one with --token",
         "unauthorized": "the token does not cover the channels, or none was given with --token",
-        str(messages.CloseCode.TRY_LATER.value): "the gateway was not ready: see its /health",
+        str(closes.CloseCode.TRY_LATER.value): "the gateway was not ready: see its /health",
         "TCP": "the system, not the gateway, refused it",
     }
     return reasons.get(refusal.reason) or codes.get(refusal.code, "")

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from percolator.errors import GatewayError
-from percolator.model.events import KINDS
 from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.account import Accountant, expect
 from percolator_cli.loadtest.crowd import ClientPool
 from percolator_cli.loadtest.measured import Measured, Sample
-from percolator_cli.loadtest.plan import Plan, source_addresses
+from percolator_cli.loadtest.plan import PUBLISHED, Plan, source_addresses
 from percolator_cli.loadtest.reader import Reader
 from percolator_cli.loadtest.reference import Reference
 from percolator_cli.loadtest.sending import Sender
@@ -188,11 +187,11 @@ class LoadTest:
         measured.ended = crowd.ends
         measured.deliveries = self._deliveries
         for (_, kind), seqs in sender.seqs.items():
-            measured.published[kind] += len(seqs)
+            measured.published[kind.name] += len(seqs)
         measured.unacknowledged = len(sender.sent) - sender.acknowledged
         accountants = {}
         for slab, reference in self._references.items():
-            published = {kind: sender.seqs[slab, kind] for kind in KINDS}
+            published = {kind: sender.seqs[slab, kind] for kind in PUBLISHED}
             accountants[slab] = Accountant(expect(slab, published, reference), reference)
         for visitor in crowd.open:
             reader = visitor.reader

@@ -11,8 +11,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from percolator.errors import NatsError, NatsUnfitError, NatsUnreachableError
-from percolator.model.events import KINDS, Kind
-from percolator_cli.loadtest.plan import Numbers, Plan, event_of, subject
+from percolator.model.kinds import Kind
+from percolator_cli.loadtest.plan import PUBLISHED, Numbers, Plan, channel_of, subject
 
 IN_FLIGHT = 20_000
 ACK_SECONDS = 5.0
@@ -26,7 +26,7 @@ class Sender:
         self.sent = array("d")
         """When each event was sent, by the performance counter."""
         self.seqs: dict[tuple[str, Kind], array[int]] = {
-            (slab, kind): array("q") for slab in plan.slabs for kind in KINDS
+            (slab, kind): array("q") for slab in plan.slabs for kind in PUBLISHED
         }
         """Those that were acknowledged, by market and kind, in the order of their acks."""
         self.acknowledged = 0
@@ -52,7 +52,7 @@ class Sender:
         now = time.perf_counter()
         timestamp = time.time_ns() // 1_000_000
         for number in range(len(self.sent), len(self.sent) + count):
-            kind, _ = event_of(self._plan, number)
+            kind = channel_of(self._plan, number).kind
             fields = self._numbers.event(number, kind) | {"timestamp": timestamp}
             self.sent.append(now)
             try:
@@ -86,7 +86,7 @@ class Sender:
             self.failure = self.failure or self._refused(message)
         else:
             number = int(message.subject.rpartition(".")[2])
-            kind, slab = event_of(self._plan, number)
+            kind, slab = channel_of(self._plan, number)
             self.seqs[slab, kind].append(int(found[1]))
             self.acknowledged += 1
         self._acked.set()

@@ -8,7 +8,7 @@ from typing import Any
 from percolator.config.settings import Settings
 from percolator.errors import NatsError
 from percolator.jetstream.connect import connect
-from percolator.model.events import Kind
+from percolator.model.kinds import TRADE
 from percolator_cli import gateway
 from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.limits import Limits, Verdict, verify
@@ -60,7 +60,6 @@ async def _flood(
         await sender.wait_for_acks(FLOOD)
         if sender.failure is not None:
             raise sender.failure
-        trade: Kind = "trade"
-        return max(sender.seqs[slab, trade])
+        return max(sender.seqs[slab, TRADE])
 
     return flood

@@ -11,7 +11,7 @@ from typing import Any, Self
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from percolator.model.messages import CloseCode
+from percolator.model.closes import CloseCode
 from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.measured import Refusal
 

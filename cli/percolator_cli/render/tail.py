@@ -6,7 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from percolator.client import Gap, Message
-from percolator.model.events import Funding, Price, Trade
+from percolator.model.kinds import Event
 from percolator_cli.render import figures
 
 CHANNEL_COLUMNS = 16
@@ -37,11 +37,11 @@ def fields(message: Message) -> dict[str, Any]:
         return gap | ({} if message.epoch is None else {"epoch": message.epoch})
     event = message.event
     shown: dict[str, Any] = {"type": event.type, "channel": message.channel, "slab": event.slab}
-    shown |= {name: getattr(event, name) for name in event.__dataclass_fields__}
+    shown |= event.values() | {"timestamp": event.timestamp}
     shown |= {"seq": message.seq, "prev": message.prev}
     if message.snapshot:
         shown["snapshot"] = True
-    lossless = event.type != "price"
+    lossless = event.kind.lossless
     return {k: v for k, v in shown.items() if v is not None or (k == "prev" and lossless)}
 
 
@@ -52,18 +52,25 @@ def _gap(gap: Gap) -> Text:
     return Text(text, "bold yellow")
 
 
-def _event(event: Price | Trade | Funding) -> Text:
-    match event:
-        case Price():
-            text = Text(figures.number(event.price), "bold")
-            for name, value in (("mark", event.markPrice), ("index", event.indexPrice)):
-                if value is not None:
-                    text.append(f"  {name} {figures.number(value)}", "dim")
-            return text
-        case Trade():
-            price = figures.number(event.price)
-            return Text.assemble(
-                (f"{event.side:5}", SIDES[event.side]), f" {event.size} at {price}"
-            )
-        case Funding():
-            return Text(f"rate {event.rate}")
+def _event(event: Event) -> Text:
+    """Write the fields of an event, each as its name demands, whatever the kind."""
+    text = Text()
+    for name, value in event.values().items():
+        if value is not None:
+            text.append(" " if text else "")
+            text.append_text(_field(name, value))
+    return text
+
+
+def _field(name: str, value: Any) -> Text:  # noqa: ANN401 - any value of an event
+    match name:
+        case "side":
+            return Text(f"{value:5}", SIDES[value])
+        case "size":
+            return Text(f"{value} at")
+        case "price":
+            return Text(figures.number(value), "bold")
+        case "markPrice" | "indexPrice":
+            return Text(f" {name.removesuffix('Price')} {figures.number(value)}", "dim")
+        case _:
+            return Text(f"{name} {value}")

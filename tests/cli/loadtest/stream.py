@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from percolator.model import messages
-from percolator.model.events import Funding, Kind, Price, Trade
+from percolator.model.kinds import KIND_OF_NAME, Funding, Kind, Price, Trade
 from percolator_cli.loadtest.histogram import Histogram
 from percolator_cli.loadtest.reader import Reader
 from percolator_cli.loadtest.reference import Reference
@@ -15,12 +15,17 @@ class Market:
     """Publishes events; each is a frame as a gateway sends it."""
 
     slab: str = "loadtest-x"
-    seqs: dict[Kind, list[int]] = field(
+    seqs: dict[str, list[int]] = field(
         default_factory=lambda: {"price": [], "trade": [], "funding": []}
     )
     seq: int = 0
 
-    def event(self, kind: Kind, *, snapshot: bool = False, size: str = "1000000") -> bytes:
+    @property
+    def published(self) -> dict[Kind, list[int]]:
+        """The seqs of its events, by kind."""
+        return {KIND_OF_NAME[name]: seqs for name, seqs in self.seqs.items()}
+
+    def event(self, kind: str, *, snapshot: bool = False, size: str = "1000000") -> bytes:
         """Publish the next event."""
         self.seq += 1
         prev = self.seqs[kind][-1] if self.seqs[kind] else 0

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from percolator.model import messages
-from percolator.model.events import Funding, Kind
+from percolator.model.kinds import Funding
 from percolator_cli.loadtest.account import Account, Accountant, expect
 from percolator_cli.loadtest.reference import Reference
+from tests.channels import channel_of
 from tests.cli.loadtest.stream import Client, Market, reference
 
 PING = bytes([0x89, 2]) + b"hi"
@@ -19,7 +20,7 @@ def settle(
     market: Market, shared: Reference, client: Client, *, to_the_end: bool = True
 ) -> Account:
     """Settle one client's account."""
-    accountant = Accountant(expect(market.slab, market.seqs, shared), shared)
+    accountant = Accountant(expect(market.slab, market.published, shared), shared)
     return accountant.settle(client.reader, to_the_end=to_the_end)
 
 
@@ -122,7 +123,7 @@ def test_what_a_gap_has_announced_is_lost_but_announced() -> None:
     market, shared = Market(), reference()
     frames = trades(market, 6)
     client = Client(shared)
-    gap = messages.gap(f"trades:{market.slab}", 1, 4)
+    gap = messages.gap(channel_of("trade", market.slab), 1, 4)
     client.feed(frames[0], gap, *frames[3:5])
     assert settle(market, shared, client) == Account(lost=3, announced=2, gaps=1)
 
@@ -161,7 +162,7 @@ def test_snapshots_and_control_frames_are_no_events() -> None:
     assert shared.count == 2
 
 
-kinds: st.SearchStrategy[Kind] = st.sampled_from(["trade", "trade", "price", "funding"])
+kinds: st.SearchStrategy[str] = st.sampled_from(["trade", "trade", "price", "funding"])
 
 
 @st.composite
@@ -184,7 +185,7 @@ def harm(draw: st.DrawFn, count: int) -> list[int]:
     return places
 
 
-def naive(market: Market, received: list[tuple[Kind, int]]) -> Account:
+def naive(market: Market, received: list[tuple[str, int]]) -> Account:
     """Settle an account in the plainest way."""
     account = Account()
     for kind, published in market.seqs.items():
@@ -208,7 +209,7 @@ def naive(market: Market, received: list[tuple[Kind, int]]) -> Account:
 def test_the_account_of_any_crowd_is_that_of_a_naive_count(data: st.DataObject) -> None:
     """Any harm, any pieces, any order of reading."""
     market, shared = Market(), reference()
-    events: list[Kind] = data.draw(st.lists(kinds, min_size=1, max_size=20))
+    events: list[str] = data.draw(st.lists(kinds, min_size=1, max_size=20))
     frames = [market.event(kind) for kind in events]
     crowd = [(Client(shared), data.draw(harm(len(frames)))) for _ in range(3)]
     reads = []
@@ -226,7 +227,7 @@ def test_the_account_of_any_crowd_is_that_of_a_naive_count(data: st.DataObject) 
         turn = data.draw(st.sampled_from([number for number, left in enumerate(reads) if left]))
         client, piece = reads[turn].pop(0)
         client.feed(piece)
-    accountant = Accountant(expect(market.slab, market.seqs, shared), shared)
+    accountant = Accountant(expect(market.slab, market.published, shared), shared)
     for client, places in crowd:
         received = [(events[place], place + 1) for place in places]
         assert accountant.settle(client.reader, to_the_end=True) == naive(market, received)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from percolator.client import Gap, Message, Update
-from percolator.model.events import Funding, Price, Trade
+from percolator.model.kinds import Funding, Price, Trade
 from percolator_cli.render.tail import fields, line
 
 AT = int(datetime(2024, 8, 8, 12, 34, 56, 789_000).astimezone().timestamp() * 1_000)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, fields
 from nats.aio.client import Client
 
 from percolator.jetstream.direct import direct_get
-from percolator.model.events import decode, parse_channel, subject_of
+from percolator.model.channel import Channel
 from percolator.model.messages import event_message
+from tests.channels import decode
 from tests.integration.faults.traffic import Published, number_of
 from tests.integration.faults.witness import Event, Gap, Witness
 
@@ -80,12 +81,12 @@ class Truth:
 
 async def read_back(client: Client, stream: str, channel: str) -> Numbers:
     """Give all events of a channel that the stream holds."""
-    named = parse_channel(channel)
+    named = Channel.parse(channel)
     assert named is not None
     found: Numbers = {}
     after = 0
     while True:
-        request = {"seq": after + 1, "batch": 500, "next_by_subj": subject_of(*named)}
+        request = {"seq": after + 1, "batch": 500, "next_by_subj": named.subject}
         page = await direct_get(client, stream, request)
         if not page:
             return found

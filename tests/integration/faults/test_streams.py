@@ -70,12 +70,12 @@ async def test_the_stream_is_deleted_and_made_again(tmp_path: Path) -> None:
 async def replace(play: FaultScenario) -> None:
     """Delete the stream and make it again at once; wait until the gateway has noticed."""
     context = play.client.jetstream()
-    before = play.gateway.service.hub.epoch
+    before = play.gateway.service.hub.book.epoch
     async with play.traffic.held_up():
         await context.delete_stream(STREAM)
         await context.add_stream(play.config)
         play.traffic.life += 1
-    await eventually(lambda: play.gateway.service.hub.epoch != before)
+    await eventually(lambda: play.gateway.service.hub.book.epoch != before)
 
 
 @at_once
@@ -133,7 +133,7 @@ async def test_the_stream_goes_back_and_grows_past_where_it_was(tmp_path: Path) 
         await play.flow()
         async with play.traffic.held_up():
             await set_back(play)
-            while play.traffic.published[-1].seq <= play.gateway.service.hub.seq:
+            while play.traffic.published[-1].seq <= play.gateway.service.hub.book.seq:
                 await play.traffic.publish("trades:B")
             await noticed(play)
         await play.flow()
@@ -160,7 +160,7 @@ async def set_back(play: FaultScenario) -> None:
 
 async def noticed(play: FaultScenario) -> None:
     """Let the gateway look again, and wait until it has seen that it is another life."""
-    before = play.gateway.service.hub.epoch
+    before = play.gateway.service.hub.book.epoch
     play.line.open = True
     async with asyncio.timeout(PATIENCE):
-        await eventually(lambda: play.gateway.service.hub.epoch != before)
+        await eventually(lambda: play.gateway.service.hub.book.epoch != before)

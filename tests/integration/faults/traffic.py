@@ -14,7 +14,7 @@ from typing import Any
 from percolator.errors import NatsError
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.publisher import Publisher
-from percolator.model.events import Kind, channel_of, parse_channel, subject_of
+from percolator.model.channel import Channel
 from tests.gateway import event_json
 
 TICK_SECONDS = 0.01
@@ -32,9 +32,9 @@ class Published:
     """When the acknowledgement came, on the loop's clock."""
 
 
-def numbered(kind: Kind, number: int) -> bytes:
+def numbered(kind: str, number: int) -> bytes:
     """Give an event that carries a number."""
-    fields: dict[Kind, dict[str, object]] = {
+    fields: dict[str, dict[str, object]] = {
         "price": {"price": number},
         "trade": {"size": str(number)},
         "funding": {"rate": f"0.{number}"},
@@ -90,20 +90,20 @@ class Traffic:
     async def publish(self, channel: str) -> Published:
         """Publish one event, however often it takes."""
         number = next(self._numbers)
-        named = parse_channel(channel)
+        named = Channel.parse(channel)
         assert named is not None
         while True:
             life = self.life
             try:
                 seq = await self._publisher.publish(
-                    subject_of(*named), numbered(named[0], number), f"{self._name}.{number}"
+                    named.subject, numbered(named.kind.name, number), f"{self._name}.{number}"
                 )
                 break
             except NatsError:
                 self.failures += 1
                 await asyncio.sleep(TICK_SECONDS)
         now = asyncio.get_running_loop().time()
-        event = Published(life, channel_of(*named), seq, number, now)
+        event = Published(life, named.name, seq, number, now)
         self.published.append(event)
         return event
 

@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 
 from percolator.app import recording
-from percolator.model import events
+from percolator.model.kinds import TRADE
+from tests.channels import decode
 
 
 def test_two_markets_are_the_recording_itself() -> None:
@@ -31,7 +32,7 @@ def test_more_markets_are_shifted_copies() -> None:
     assert set(counts) == {"BTC", "ETH", "BTC-2", "ETH-2", "BTC-3"}
     assert counts["BTC"] == counts["BTC-2"] == counts["BTC-3"]
     starts = {
-        slab: next(e.fields for e in played if (e.slab, e.kind) == (slab, "trade"))
+        slab: next(e.fields for e in played if (e.slab, e.kind) == (slab, TRADE))
         for slab in ("BTC", "BTC-2", "BTC-3")
     }
     assert len({json.dumps(fields) for fields in starts.values()}) == 3
@@ -43,7 +44,7 @@ async def test_what_is_played_are_valid_events(slabs: int) -> None:
     published: Counter[str] = Counter()
 
     async def publish(subject: str, payload: bytes) -> None:
-        event = events.decode(subject, payload)
+        event = decode(subject, payload)
         published[event.slab] += 1
 
     count = await recording.play(publish, speed=0, slabs=slabs)

@@ -4,10 +4,10 @@ import asyncio
 
 from percolator.app.replayer import Replayer
 from percolator.fanout.hub import Start
-from percolator.fanout.log import LosslessLog
+from percolator.fanout.lossless_log import LosslessLog
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.replay import Page
-from percolator.model.events import subject_of
+from tests.channels import channel, subject_of
 from tests.gateway import event_json
 from tests.unit.fanout.harness import Client, HubHarness
 
@@ -54,17 +54,17 @@ class Scene:
     async def resume(self, *channels: str) -> None:
         """Ask for everything of some channels."""
         held = []
-        for channel in channels:
-            resumed = self.harness.hub.subscribe(self.client.cursor, channel, Start(0, "e"))
+        for name in channels:
+            resumed = self.harness.hub.subscribe(self.client.cursor, channel(name), Start(0, "e"))
             assert isinstance(resumed.replaying, LosslessLog)
             held.append(resumed.replaying)
         self.replayer.start(self.client.cursor, held, None)
         await self.turn()
 
-    async def again(self, channel: str) -> None:
+    async def again(self, name: str) -> None:
         """Leave a channel, and resume it once more."""
-        self.harness.hub.unsubscribe(self.client.cursor, channel)
-        await self.resume(channel)
+        self.harness.hub.unsubscribe(self.client.cursor, channel(name))
+        await self.resume(name)
 
     async def answer(self, *subjects: str) -> None:
         """Answer questions, one after the other."""

@@ -14,6 +14,8 @@ from percolator.app.views import (
 )
 from percolator.config.settings import Settings
 from percolator.gateway.places import Places
+from percolator.model.channel import Channel
+from tests.channels import channel
 from tests.unit.fanout.harness import HubHarness
 
 WALL_MS = 1_700_000_000_000
@@ -33,7 +35,7 @@ class Feed:
     loaded: bool = True
 
 
-def everything(_channel: str) -> bool:
+def everything(_channel: Channel) -> bool:
     """Somebody who may read all channels."""
     return True
 
@@ -43,7 +45,7 @@ def harness() -> HubHarness:
     """A hub with two markets, of which one is followed."""
     harness = HubHarness()
     for seq, kind in enumerate(("price", "trade", "funding"), start=1):
-        harness.publish(seq, kind=kind)  # type: ignore[arg-type]
+        harness.publish(seq, kind=kind)
     harness.publish(4, slab="BTC")
     harness.publish(5, slab="BTC")
     harness.client("price:SOL", "trades:NEW")
@@ -216,7 +218,7 @@ def test_a_price_that_conflation_holds_back_is_shown_already(harness: HubHarness
 
 def test_only_what_one_may_read_is_shown(harness: HubHarness) -> None:
     """A market of which that is nothing is not there."""
-    allowed = {"price:SOL"}
+    allowed = {channel("price:SOL")}
     shown = markets_view(harness.hub, allowed.__contains__)["markets"]
     assert {slab: list(market) for slab, market in shown.items()} == {"SOL": ["slab", "price"]}
     assert market_view(harness.hub, "BTC", allowed.__contains__) is None

@@ -24,6 +24,7 @@ from percolator.auth import tokens
 from percolator.auth.tokens import Grant, Verifier, mint, private_key, public_key, verifier
 from percolator.config.settings import Settings
 from percolator.errors import SettingsError
+from tests.channels import channel
 
 NOW = 1_700_000_000.0
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -179,14 +180,14 @@ def test_a_pattern_covers_what_it_names(
     grant = hs256.verify(signed(channels=patterns))
     assert grant is not None
     channels = {"price:SOL", "trades:SOL", "funding:SOL", "price:BTC", "funding:BTC"}
-    assert {channel for channel in channels if grant.covers(channel)} == covered
+    assert {name for name in channels if grant.covers(channel(name))} == covered
 
 
 def test_a_token_without_channels_covers_nothing(hs256: Verifier) -> None:
     """What is not granted is not allowed."""
     grant = hs256.verify(signed(channels=None))
     assert grant is not None
-    assert not grant.covers("price:SOL")
+    assert not grant.covers(channel("price:SOL"))
 
 
 @given(st.text() | st.builds(".".join, st.lists(st.text(alphabet="AZaz09-_=", max_size=40))))

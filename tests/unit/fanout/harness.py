@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
+from percolator.fanout.book import Book
 from percolator.fanout.followers import Cursor, TrySend
 from percolator.fanout.hub import Hub, Resumed, Start
-from percolator.fanout.log import LosslessLog
+from percolator.fanout.lossless_log import LosslessLog
 from percolator.fanout.slab_limits import SlabLimits
-from percolator.model.events import Kind
 from percolator.stats import Stats
+from tests.channels import channel, channel_of
 from tests.unit.fanout.reference import make_event
 from tests.unit.wire import Message, read_messages
 
@@ -62,17 +63,17 @@ class HubHarness:
         self.calls = 0
         self.stats = Stats(0.0)
         self.limits = SlabLimits(per_slab=per_slab, channels_per_client=channels)
+        self.book = Book(clock=self._clock, wake=self._wake, log_capacity=capacity)
         self.hub = Hub(
+            self.book,
             clock=self._clock,
             wake=self._wake,
             stats=self.stats,
             limits=self.limits,
-            log_capacity=capacity,
-            price_interval=0.5,
             turn_bytes=turn_bytes,
             turn_seconds=0.02,
         )
-        self.hub.begin("e", 0, first_seq=1, complete=True)
+        self.book.begin("e", 0, first_seq=1, complete=True)
 
     def _clock(self) -> float:
         self.now += self.step
@@ -84,15 +85,15 @@ class HubHarness:
     def client(self, *channels: str, start: Start | None = None) -> Client:
         """A client that follows some channels and has got what it was owed for coming."""
         client = Client(self.hub)
-        for channel in channels:
-            self.hub.subscribe(client.cursor, channel, start or Start())
+        for name in channels:
+            self.hub.subscribe(client.cursor, channel(name), start or Start())
         self.flush()
         return client
 
-    def publish(self, *seqs: int, kind: Kind = "trade", slab: str = "SOL") -> None:
+    def publish(self, *seqs: int, kind: str = "trade", slab: str = "SOL") -> None:
         """Events with these seqs."""
         for seq in seqs:
-            self.hub.publish(seq, kind, slab, make_event(kind, slab, seq))
+            self.book.publish(seq, channel_of(kind, slab), make_event(kind, slab, seq))
 
     def flush(self) -> int:
         """Flush until nothing is left; give the number of turns."""
@@ -104,10 +105,10 @@ class HubHarness:
 
     def resume(self, client: Client, since: int, *, most: int | None = None) -> Resumed:
         """Resume the trades of SOL in the stream that is read."""
-        return self.hub.subscribe(client.cursor, "trades:SOL", Start(since, "e"), most)
+        return self.hub.subscribe(client.cursor, channel("trades:SOL"), Start(since, "e"), most)
 
-    def log(self, channel: str = "trades:SOL") -> LosslessLog:
+    def log(self, name: str = "trades:SOL") -> LosslessLog:
         """The log of a channel."""
-        (log,) = [one for one in self.hub.logs.values() if one.channel == channel]
+        log = self.book.logs[channel(name)]
         assert isinstance(log, LosslessLog)
         return log

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from percolator.fanout.hub import Start
-from percolator.model.events import Event, Funding, Kind, Price, Trade, channel_of
+from percolator.model.kinds import Event, Funding, Liquidation, Price, Trade
+from tests.channels import channel_of
 from tests.unit.wire import Message, read_messages
 
 ANOTHER_LIFE = "another life"
@@ -35,14 +36,18 @@ class Lost(NamedTuple):
     before: int
 
 
-def make_event(kind: Kind, slab: str, number: int) -> Event:
+def make_event(kind: str, slab: str, number: int) -> Event:
     """An event that can be told from the others."""
     match kind:
         case "price":
             return Price(price=float(number), timestamp=number, slab=slab)
         case "trade":
             return Trade(side="long", size=str(number), price=1.5, timestamp=number, slab=slab)
-        case "funding":
+        case "liquidation":
+            return Liquidation(
+                side="long", size=str(number), price=1.5, timestamp=number, slab=slab
+            )
+        case _:
             return Funding(rate=str(number), timestamp=number, slab=slab)
 
 
@@ -63,11 +68,11 @@ class Stream:
         """The name of its life."""
         return f"life {self.lives}"
 
-    def add(self, kind: Kind, slab: str) -> Stored:
+    def add(self, kind: str, slab: str) -> Stored:
         """The next event."""
         self.seq += 1
         self._count += 1
-        events = self.of(channel_of(kind, slab))
+        events = self.of(channel_of(kind, slab).name)
         prev = events[-1].seq if events and events[-1].epoch == self.epoch else 0
         stored = Stored(self.epoch, self.seq, prev, make_event(kind, slab, self._count))
         events.append(stored)

@@ -5,11 +5,15 @@ from hypothesis import strategies as st
 
 from percolator.fanout.book import Book
 from percolator.fanout.followers import Cursor
-from percolator.fanout.log import ChannelLog, LatestLog, LosslessLog
-from percolator.model.events import KINDS, Kind
+from percolator.fanout.latest_log import LatestLog
+from percolator.fanout.log import ChannelLog
+from percolator.fanout.lossless_log import LosslessLog
+from tests.channels import KIND_NAMES, channel_of
 from tests.unit.fanout.harness import Writer
 from tests.unit.fanout.reference import make_event
 from tests.unit.wire import Message, message
+
+EACH_IN_TURN = {channel_of(kind, "SOL").name: seq for seq, kind in enumerate(KIND_NAMES, start=1)}
 
 
 class Reader:
@@ -18,9 +22,7 @@ class Reader:
     def __init__(self, *, capacity: int = 3) -> None:
         self.now = 10.0
         self.calls = 0
-        self.book = Book(
-            clock=lambda: self.now, wake=self.wake, log_capacity=capacity, price_interval=0.5
-        )
+        self.book = Book(clock=lambda: self.now, wake=self.wake, log_capacity=capacity)
 
     def wake(self) -> None:
         """Be called."""
@@ -30,24 +32,24 @@ class Reader:
         """Start reading."""
         self.book.begin(epoch, after, first_seq=1, complete=complete)
 
-    def publish(self, seq: int, kind: Kind, slab: str = "SOL") -> None:
+    def publish(self, seq: int, kind: str, slab: str = "SOL") -> None:
         """The next event."""
-        self.book.publish(seq, kind, slab, make_event(kind, slab, seq))
+        self.book.publish(seq, channel_of(kind, slab), make_event(kind, slab, seq))
 
-    def follow(self, kind: Kind, slab: str = "SOL") -> ChannelLog:
+    def follow(self, kind: str, slab: str = "SOL") -> ChannelLog:
         """Somebody follows a channel."""
-        log = self.book._log(kind, slab)
+        log = self.book.log(channel_of(kind, slab))
         log.followers[Cursor(Writer(lambda _: None))] = None
         return log
 
-    def state(self) -> dict[tuple[Kind, str], int]:
+    def state(self) -> dict[str, int]:
         """The seq of each channel's newest event."""
         logs = self.book.logs.items()
-        return {named: log.latest.seq for named, log in logs if log.latest is not None}
+        return {channel.name: log.latest.seq for channel, log in logs if log.latest is not None}
 
-    def told(self, kind: Kind, since: int) -> list[Message]:
+    def told(self, kind: str, since: int) -> list[Message]:
         """What follows a seq of a channel."""
-        log = self.book.logs[kind, "SOL"]
+        log = self.book.logs[channel_of(kind, "SOL")]
         assert isinstance(log, LosslessLog)
         return [message(outgoing.frame) for outgoing in log.after(log.position_after(since))]
 
@@ -63,11 +65,12 @@ def test_each_channel_has_a_log_of_its_kind() -> None:
     """A price log holds one, the others some."""
     reader = Reader()
     reader.begin()
-    for seq, kind in enumerate(KINDS, start=1):
+    for seq, kind in enumerate(KIND_NAMES, start=1):
         reader.publish(seq, kind)
-    kinds = {kind: type(log) for (kind, _), log in reader.book.logs.items()}
-    assert kinds == {"price": LatestLog, "trade": LosslessLog, "funding": LosslessLog}
-    assert reader.state() == {("price", "SOL"): 1, ("trade", "SOL"): 2, ("funding", "SOL"): 3}
+    kinds = {channel.kind.name: type(log) for channel, log in reader.book.logs.items()}
+    latest = {"price": LatestLog}
+    assert kinds == dict.fromkeys(KIND_NAMES, LosslessLog) | latest
+    assert reader.state() == EACH_IN_TURN
 
 
 def test_the_book_stands_where_it_has_read_to() -> None:
@@ -103,9 +106,9 @@ def test_a_head_is_the_state_from_before() -> None:
     """And what comes after it knows it."""
     reader = Reader()
     reader.begin(after=7)
-    for seq, kind in enumerate(KINDS, start=1):
-        reader.book.seed(seq, kind, "SOL", make_event(kind, "SOL", seq))
-    assert reader.state() == {("price", "SOL"): 1, ("trade", "SOL"): 2, ("funding", "SOL"): 3}
+    for seq, kind in enumerate(KIND_NAMES, start=1):
+        reader.book.seed(seq, channel_of(kind, "SOL"), make_event(kind, "SOL", seq))
+    assert reader.state() == EACH_IN_TURN
     reader.publish(8, "trade")
     assert reader.told("trade", since=2)[0]["prev"] == 2
 
@@ -114,10 +117,10 @@ def test_what_nobody_follows_calls_nobody() -> None:
     """Nothing is computed for a slab without subscribers."""
     reader = Reader()
     reader.begin()
-    for seq, kind in enumerate(KINDS, start=1):
+    for seq, kind in enumerate(KIND_NAMES, start=1):
         reader.publish(seq, kind)
     assert reader.calls == 0
-    assert reader.book._news() == []
+    assert reader.book.take_news() == []
 
 
 def test_what_somebody_follows_calls_once_until_it_is_sent() -> None:
@@ -128,8 +131,8 @@ def test_what_somebody_follows_calls_once_until_it_is_sent() -> None:
     for seq in (1, 2, 3):
         reader.publish(seq, "trade")
     assert reader.calls == 1
-    assert reader.book._news() == [log]
-    assert reader.book._news() == []
+    assert reader.book.take_news() == [log]
+    assert reader.book.take_news() == []
     reader.publish(4, "trade")
     assert reader.calls == 2
 
@@ -140,14 +143,14 @@ def test_a_price_that_is_followed_is_thinned_out() -> None:
     reader.begin()
     log = reader.follow("price")
     reader.publish(1, "price")
-    assert (reader.calls, reader.book._news()) == (1, [log])
+    assert (reader.calls, reader.book.take_news()) == (1, [log])
     reader.now += 0.1
     for seq in (2, 3):
         reader.publish(seq, "price")
-    assert (reader.calls, reader.book._news()) == (1, [])
+    assert (reader.calls, reader.book.take_news()) == (1, [])
     assert reader.book.due == 10.5
     reader.now = 10.5
-    assert reader.book._news() == [log]
+    assert reader.book.take_news() == [log]
     assert isinstance(log, LatestLog)
     assert log.shown is log.latest
 
@@ -158,7 +161,7 @@ def test_a_price_that_nobody_follows_is_shown_at_once() -> None:
     reader.begin()
     for seq in (1, 2):
         reader.publish(seq, "price")
-    log = reader.book.logs["price", "SOL"]
+    log = reader.book.logs[channel_of("price", "SOL")]
     assert isinstance(log, LatestLog)
     assert log.shown is log.latest
     assert reader.book.due is None
@@ -168,15 +171,15 @@ def test_what_is_lost_is_told_on_every_lossless_channel() -> None:
     """Nobody knows which of them it was; a price is overtaken by the next one anyway."""
     reader = Reader()
     reader.begin()
-    logs = [reader.follow(kind) for kind in ("trade", "funding")]
+    logs = [reader.follow(kind) for kind in KIND_NAMES if kind != "price"]
     reader.follow("price")
     reader.publish(1, "trade")
-    reader.book._news()
+    reader.book.take_news()
     reader.book.record_gap(5)
-    assert reader.book._news() == logs
+    assert reader.book.take_news() == logs
     assert [told["type"] for told in reader.told("trade", since=1)] == ["gap"]
     assert [told["type"] for told in reader.told("funding", since=0)] == ["gap"]
-    assert reader.state() == {("trade", "SOL"): 1}
+    assert reader.state() == {"trades:SOL": 1}
 
 
 def test_a_channel_that_appears_after_a_loss_may_have_had_events_before() -> None:
@@ -193,15 +196,15 @@ def test_another_stream_starts_everything_again() -> None:
     """Those who follow are called; what nobody follows is forgotten."""
     reader = Reader()
     reader.begin("old")
-    followed = [reader.follow(kind) for kind in KINDS]
-    for seq, kind in enumerate(KINDS, start=1):
+    followed = [reader.follow(kind) for kind in KIND_NAMES]
+    for seq, kind in enumerate(KIND_NAMES, start=1):
         reader.publish(seq, kind)
         reader.publish(seq + 10, kind, "BTC")
-    reader.book._news()
+    reader.book.take_news()
     reader.begin("new", after=7, complete=False)
     assert (reader.book.epoch, reader.book.seq) == ("new", 7)
     assert list(reader.book.logs.values()) == followed
-    assert reader.book._news() == followed
+    assert reader.book.take_news() == followed
     assert reader.state() == {}
     (gap,) = [message(outgoing.frame) for outgoing in followed[1].after(2)]
     assert (gap["from"], gap["to"], gap["epoch"]) == (2, 8, "new")
@@ -214,8 +217,8 @@ def test_the_heads_of_another_stream_go_to_those_who_follow() -> None:
     log = reader.follow("trade")
     reader.publish(1, "trade")
     reader.begin("new", after=7)
-    reader.book.seed(5, "trade", "SOL", make_event("trade", "SOL", 5))
-    assert reader.book._news() == [log]
+    reader.book.seed(5, channel_of("trade", "SOL"), make_event("trade", "SOL", 5))
+    assert reader.book.take_news() == [log]
     gap, head = [message(outgoing.frame) for outgoing in log.after(1)]
     assert (gap["from"], gap["to"], gap["epoch"]) == (1, 5, "new")
     assert (head["seq"], head["prev"]) == (5, None)
@@ -227,16 +230,18 @@ def test_the_same_stream_goes_on_where_it_was() -> None:
     reader.begin("e")
     reader.publish(1, "trade")
     reader.begin("e", after=1)
-    assert reader.state() == {("trade", "SOL"): 1}
+    assert reader.state() == {"trades:SOL": 1}
     assert reader.told("trade", since=0)[0]["prev"] == 0
 
 
-events = st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(["SOL", "BTC"])), max_size=30)
+events = st.lists(
+    st.tuples(st.sampled_from(KIND_NAMES), st.sampled_from(["SOL", "BTC"])), max_size=30
+)
 
 
 @given(events, st.integers(0, 30))
 def test_a_book_that_starts_late_has_the_same_state(
-    events: list[tuple[Kind, str]], after: int
+    events: list[tuple[str, str]], after: int
 ) -> None:
     """With the heads of what was before: the same newest events, and the same prev from there."""
     through, late = Reader(capacity=100), Reader(capacity=100)
@@ -247,7 +252,7 @@ def test_a_book_that_starts_late_has_the_same_state(
     heads = {named: seq for seq, named in numbered[:after]}
     late.begin(after=min(after, len(events)))
     for (kind, slab), seq in heads.items():
-        late.book.seed(seq, kind, slab, make_event(kind, slab, seq))
+        late.book.seed(seq, channel_of(kind, slab), make_event(kind, slab, seq))
     for seq, (kind, slab) in numbered[after:]:
         late.publish(seq, kind, slab)
     assert late.state() == through.state()
@@ -255,7 +260,7 @@ def test_a_book_that_starts_late_has_the_same_state(
     for named, log in late.book.logs.items():
         if isinstance(log, LosslessLog):
             same = through.book.logs[named]
-            had = heads.get(named, 0)
+            had = heads.get((named.kind.name, named.slab), 0)
             assert [outgoing.frame for outgoing in log.after(had)] == [
                 outgoing.frame for outgoing in same.after(had)
             ]

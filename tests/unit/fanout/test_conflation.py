@@ -5,41 +5,47 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator.fanout.conflation import Windows
-from percolator.fanout.log import LatestLog
-from percolator.model.events import Price
+from percolator.fanout.followers import Cursor
+from percolator.fanout.latest_log import LatestLog, Windows
+from percolator.model.kinds import Price
+from tests.channels import channel_of
+from tests.unit.fanout.harness import Writer
 
 
 class Prices:
     """Windows of half a second, and what they showed: when, of which slab, and with which seq."""
 
     def __init__(self, interval: float = 0.5) -> None:
-        self.windows = Windows(interval)
-        self.logs = {slab: LatestLog("price", slab) for slab in "ABC"}
+        self.now = 0.0
+        self.windows = Windows(interval, lambda: self.now)
+        self.logs = {slab: LatestLog(channel_of("price", slab), self.windows) for slab in "ABC"}
+        for log in self.logs.values():
+            log.followers[Cursor(Writer(lambda _: None))] = None
         self.seq = 0
         self.shown: list[tuple[float, str, int]] = []
 
     def offer(self, slab: str, now: float) -> bool:
         """A new price; True where it is shown at once."""
         self.seq += 1
+        self.now = now
         log = self.logs[slab]
-        log.append(self.seq, self.seq, Price(price=1.5, timestamp=0, slab=slab))
-        at_once = self.windows.offer(log, now, self.seq)
+        at_once = log.append(self.seq, self.seq, Price(price=1.5, timestamp=0, slab=slab))
         if at_once:
             self._note(now, log)
         return at_once
 
     def close(self, now: float) -> list[str]:
         """The slabs whose window ends with something new."""
-        closed = self.windows.close(now, self.seq)
+        self.now = now
+        closed = self.windows.close(self.seq)
         for log in closed:
             self._note(now, log)
-        return [log.slab for log in closed]
+        return [log.channel.slab for log in closed]
 
     def _note(self, now: float, log: LatestLog) -> None:
         assert log.shown is log.latest
         assert log.shown is not None
-        self.shown.append((now, log.slab, log.shown.seq))
+        self.shown.append((now, log.channel.slab, log.shown.seq))
 
 
 def test_the_first_price_is_shown_at_once() -> None:

@@ -5,6 +5,7 @@ import pytest
 from percolator.fanout.followers import Cursor, Group
 from percolator.fanout.hub import Start
 from percolator.stats import Stats
+from tests.channels import channel
 from tests.unit.fanout.harness import HubHarness, Writer
 
 
@@ -35,7 +36,7 @@ def test_a_client_alone_that_cannot_be_written_to_is_cut_off_too(
 
     harness.publish(1, 2, 3)
     alone = Cursor(Writer(broken, lambda: harness.hub.remove(alone)))
-    harness.hub.subscribe(alone, "trades:SOL", Start(0, epoch))
+    harness.hub.subscribe(alone, channel("trades:SOL"), Start(0, epoch))
     other = harness.client("trades:SOL", start=Start(0, "e"))
     assert other.seqs == [1, 2, 3]
     assert list(harness.log().followers) == [other.cursor.group]

@@ -1,14 +1,15 @@
 """Followers: a client on its own, and clients together, written to once each."""
 
-from percolator.fanout.followers import Cursor, Follower, Group
-from percolator.fanout.log import LosslessLog
+from percolator.fanout.followers import Cursor, Group
+from percolator.fanout.lossless_log import LosslessLog
 from percolator.stats import Stats
+from tests.channels import channel_of
 from tests.unit.fanout.harness import Writer
 
 
 def log(slab: str = "SOL") -> LosslessLog:
     """An empty log."""
-    return LosslessLog("trade", slab, 3, floor=0, last_seq=0)
+    return LosslessLog(channel_of("trade", slab), 3, floor=0, last_seq=0)
 
 
 def cursor(written: list[bytes]) -> Cursor:
@@ -19,7 +20,7 @@ def cursor(written: list[bytes]) -> Cursor:
 def test_a_follower_hears_of_its_logs_until_it_does_not() -> None:
     """Twice not to is as good as once."""
     logs = log("A"), log("B")
-    follower = Follower({logs[0]: 0, logs[1]: 0})
+    follower = Group({logs[0]: 0, logs[1]: 0})
     follower.follow()
     assert [list(one.followers) for one in logs] == [[follower], [follower]]
     follower.unfollow()

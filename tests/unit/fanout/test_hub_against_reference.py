@@ -13,14 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from percolator.errors import RequestError
+from percolator.fanout.book import Book
 from percolator.fanout.followers import Cursor
 from percolator.fanout.hub import Hub, Start
-from percolator.fanout.log import LatestLog, LosslessLog
+from percolator.fanout.latest_log import LatestLog
+from percolator.fanout.lossless_log import LosslessLog
 from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.model import messages
-from percolator.model.events import Kind, channel_of, parse_channel
 from percolator.stats import Stats
+from tests.channels import channel as channel_named
+from tests.channels import channel_of
 from tests.unit.fanout.harness import Writer
 from tests.unit.fanout.reference import (
     ANOTHER_LIFE,
@@ -31,11 +34,11 @@ from tests.unit.fanout.reference import (
     refusal,
 )
 
-NAMED: tuple[tuple[Kind, str], ...] = (
+NAMED: tuple[tuple[str, str], ...] = (
     *(("trade", "A"), ("funding", "A"), ("price", "A")),
     *(("trade", "B"), ("price", "B")),
 )
-CHANNELS = tuple(channel_of(*named) for named in NAMED)
+CHANNELS = tuple(channel_of(*named).name for named in NAMED)
 PER_SLAB, PER_CLIENT = 3, 4
 MOST_CLIENTS = 4
 CAPACITY = 3
@@ -68,13 +71,13 @@ class Walk:
         self.woken = False
         self.stream = Stream()
         self.limits = SlabLimits(per_slab=PER_SLAB, channels_per_client=PER_CLIENT)
+        self.book = Book(clock=self.clock, wake=self.wake, log_capacity=CAPACITY)
         self.hub = Hub(
+            self.book,
             clock=self.clock,
             wake=self.wake,
             stats=Stats(0.0),
             limits=self.limits,
-            log_capacity=CAPACITY,
-            price_interval=0.5,
             turn_bytes=TURN_BYTES,
             turn_seconds=0.02,
         )
@@ -108,7 +111,7 @@ class Walk:
             kind, slab = NAMED[(number + lost) % 2]
             stream.unseen.add(stream.add(kind, slab))
         stream.record_gap(after, stream.seq + 1)
-        self.hub.record_gap(stream.seq + 1)
+        self.book.record_gap(stream.seq + 1)
 
     def begin(self, before: int, kept: Kept) -> None:
         """So many events were in it before: all of them are kept, the heads, or none."""
@@ -126,23 +129,23 @@ class Walk:
         if kept != "all" and before:
             stream.record_gap(0, stream.seq + 1)
         first = stream.seq + 1 if kept == "none" else 1
-        self.hub.begin(stream.epoch, stream.seq, first_seq=first, complete=kept == "all")
+        self.book.begin(stream.epoch, stream.seq, first_seq=first, complete=kept == "all")
         for (kind, slab), head in heads.items() if kept != "none" else ():
             stream.unseen.discard(head)
-            self.hub.seed(head.seq, kind, slab, head.event)
+            self.book.seed(head.seq, channel_of(kind, slab), head.event)
 
     def trade(self, count: int) -> None:
         """Trades of one market: most of what happens."""
         self.publish(("trade", "A"), count, 0)
 
-    def publish(self, named: tuple[Kind, str], count: int, passed: int) -> None:
+    def publish(self, named: tuple[str, str], count: int, passed: int) -> None:
         """Events of one channel, after some that do not validate."""
         for _ in range(passed):
             self.stream.seq += 1
-            self.hub.skip(self.stream.seq)
+            self.book.skip(self.stream.seq)
         for _ in range(count):
             stored = self.stream.add(*named)
-            self.hub.publish(stored.seq, *named, stored.event)
+            self.book.publish(stored.seq, channel_of(*named), stored.event)
 
     # Clients.
 
@@ -189,7 +192,7 @@ class Walk:
         code = refusal(list(self.clients.values()), client, channel, PER_SLAB, PER_CLIENT)
         expected = expectation(self.stream, channel, start)
         with refused(code):
-            self.hub.subscribe(cursor, channel, start, most)
+            self.hub.subscribe(cursor, channel_named(channel), start, most)
         if code is None:
             client.follows.setdefault(channel, expected)
 
@@ -197,7 +200,7 @@ class Walk:
         """No more of one channel."""
         cursor, client = self.chosen(number)
         with refused(None if channel in client.follows else "not_subscribed"):
-            self.hub.unsubscribe(cursor, channel)
+            self.hub.unsubscribe(cursor, channel_named(channel))
         client.follows.pop(channel, None)
 
     def block(self, number: int) -> None:
@@ -228,7 +231,7 @@ class Walk:
         """Somebody fetches what a held client lacks, a page at a time; or nobody does any more."""
         cursor, _ = self.chosen(number)
         for log, buffer in cursor.replaying.items():
-            self._page(log.channel, buffer, count)
+            self._page(log.channel.name, buffer, count)
         self.hub.notify_replay(cursor)
         if not count:
             self._release(cursor)
@@ -242,16 +245,16 @@ class Walk:
             if stored in self.stream.unseen:
                 continue
             if before in self.stream.unseen:
-                gap = messages.gap(channel, buffer.fetched_through, stored.seq)
+                gap = messages.gap(buffer.log.channel, buffer.fetched_through, stored.seq)
                 buffer.add(buffer.fetched_through, gap)
             buffer.add(stored.seq, messages.event_message(stored.event, stored.seq, stored.prev))
             buffer.fetched_through = stored.seq
         if len(page) < count and not (page and page[-1] in self.stream.unseen):
-            buffer.fetched_through = max(buffer.fetched_through, self.hub.seq)
+            buffer.fetched_through = max(buffer.fetched_through, self.book.seq)
 
     def _release(self, cursor: Cursor) -> None:
         for log, buffer in cursor.replaying.items():
-            followed = self.clients[cursor].follows[log.channel]
+            followed = self.clients[cursor].follows[log.channel.name]
             assert isinstance(followed, Lossless)
             followed.excused = True
             self.hub.finish_replay(cursor, buffer)
@@ -304,21 +307,19 @@ class Walk:
                 assert not cursor.paused
         for cursor, client in self.clients.items():
             followed = {log.channel for log in (*cursor.positions, *cursor.replaying)}
-            assert followed == set(client.follows)
+            assert {channel.name for channel in followed} == set(client.follows)
             for channel in followed:
-                named = parse_channel(channel)
-                assert named is not None
-                followers = self.hub.logs[named].followers
+                followers = self.book.logs[channel].followers
                 assert (cursor in followers) == (cursor.group is None)
                 assert cursor.group is None or cursor.group in followers
 
     def whoever_is_owed_something_will_get_it(self) -> None:
         """The hub has asked for a flush wherever one is needed."""
-        waiting = bool(self.hub._queue or self.hub._dirty)
+        waiting = bool(self.hub._queue or self.book._dirty)
         assert self.woken or not waiting
-        for log in self.hub.logs.values():
+        for log in self.book.logs.values():
             if isinstance(log, LatestLog) and log.followers and log.shown is not log.latest:
-                assert self.hub.due is not None
+                assert self.book.due is not None
 
     def check(self) -> None:
         """All that holds always."""
@@ -337,7 +338,7 @@ class Walk:
         assert self.hub.paused == 0
         assert self.hub._groups == {}
         assert not self.hub._queue
-        for log in self.hub.logs.values():
+        for log in self.book.logs.values():
             assert not log.followers
             if isinstance(log, LosslessLog):
                 assert len(log._entries) <= CAPACITY

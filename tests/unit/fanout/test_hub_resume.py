@@ -8,6 +8,7 @@ from percolator.fanout.followers import Cursor
 from percolator.fanout.hub import Hub, Resumed, Start
 from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.model import messages
+from tests.channels import channel
 from tests.unit.fanout.harness import Client, HubHarness
 from tests.unit.fanout.reference import make_event
 
@@ -18,7 +19,7 @@ def test_a_resumed_client_gets_all_that_it_has_missed(harness: HubHarness) -> No
     """In order, then live."""
     harness.publish(1, 2, 3)
     client = Client(harness.hub)
-    assert harness.resume(client, since=1) == Resumed(2)
+    assert harness.resume(client, since=1) == Resumed(2, from_memory=True)
     harness.publish(4)
     harness.flush()
     assert client.seqs == [2, 3, 4]
@@ -61,7 +62,7 @@ def test_who_does_not_name_the_stream_is_not_believed_to_be_ahead(harness: HubHa
     """Its seq may be of another one, and then it would wait for ever."""
     harness.publish(1, 2)
     client = Client(harness.hub)
-    harness.hub.subscribe(client.cursor, "trades:SOL", Start(1_000))
+    harness.hub.subscribe(client.cursor, channel("trades:SOL"), Start(1_000))
     harness.publish(3)
     harness.flush()
     assert client.seqs == [3]
@@ -71,7 +72,7 @@ def test_a_replay_is_cut_to_its_limit(harness: HubHarness) -> None:
     """The newest are replayed, after a gap."""
     harness.publish(1, 2, 3, 4)
     client = Client(harness.hub)
-    assert harness.resume(client, since=0, most=2) == Resumed(2)
+    assert harness.resume(client, since=0, most=2) == Resumed(2, from_memory=True)
     harness.flush()
     gap, *events = client.got
     assert (gap["type"], gap["from"], gap["to"]) == ("gap", 0, 3)
@@ -82,7 +83,7 @@ def test_a_replay_that_is_used_up_is_a_gap_alone(harness: HubHarness) -> None:
     """Up to here; then live."""
     harness.publish(1, 2)
     client = Client(harness.hub)
-    assert harness.resume(client, since=0, most=0) == Resumed(0)
+    assert harness.resume(client, since=0, most=0) == Resumed(0, from_memory=True)
     harness.publish(3)
     harness.flush()
     gap, event = client.got
@@ -105,8 +106,8 @@ def test_what_was_read_of_another_stream_is_left_behind_by_a_gap(harness: HubHar
     """It names the stream that is read now, and where it begins."""
     harness.publish(1, 2)
     client = Client(harness.hub)
-    resumed = harness.hub.subscribe(client.cursor, "trades:SOL", Start(40, "other"))
-    assert resumed == Resumed(2)
+    resumed = harness.hub.subscribe(client.cursor, channel("trades:SOL"), Start(40, "other"))
+    assert resumed == Resumed(2, from_memory=True)
     harness.flush()
     gap, *events = client.got
     assert (gap["type"], gap["from"], gap["to"], gap["epoch"]) == ("gap", 40, 1, "e")
@@ -120,7 +121,7 @@ def held(harness: HubHarness) -> tuple[Client, ReplayBuffer]:
     """A client that left so long ago that the log does not reach back: 1 and 2 are gone from it."""
     harness.publish(*range(1, 8))
     client = Client(harness.hub)
-    assert harness.resume(client, since=0) == Resumed(5, harness.log())
+    assert harness.resume(client, since=0) == Resumed(5, replaying=harness.log())
     return client, client.cursor.replaying[harness.log()]
 
 
@@ -153,7 +154,7 @@ def test_a_held_client_waits_for_what_its_log_does_not_hold(harness: HubHarness)
 def test_a_client_is_held_on_one_channel_and_live_on_the_others(harness: HubHarness) -> None:
     """Nobody waits for what has nothing to do with it."""
     client, buffer = held(harness)
-    harness.hub.subscribe(client.cursor, "trades:BTC", Start())
+    harness.hub.subscribe(client.cursor, channel("trades:BTC"), Start())
     harness.publish(8, slab="BTC")
     harness.flush()
     assert client.seqs == [8]
@@ -173,7 +174,9 @@ def test_who_fetches_is_told_that_more_is_wanted(harness: HubHarness) -> None:
 
 
 @pytest.mark.parametrize("waiting", [(), (1,)])
-@pytest.mark.parametrize("leave", [Hub.remove, lambda hub, one: hub.unsubscribe(one, "trades:SOL")])
+@pytest.mark.parametrize(
+    "leave", [Hub.remove, lambda hub, one: hub.unsubscribe(one, channel("trades:SOL"))]
+)
 def test_who_fetches_is_told_that_the_client_has_left(
     harness: HubHarness, leave: Callable[[Hub, Cursor], None], waiting: tuple[int, ...]
 ) -> None:
@@ -204,7 +207,7 @@ def test_a_history_that_ends_too_early_ends_in_a_gap(harness: HubHarness) -> Non
 def test_a_client_that_is_held_no_more_cannot_be_released(harness: HubHarness) -> None:
     """It has gone over to the log, or has left; there is nothing to do."""
     client, buffer = held(harness)
-    harness.hub.unsubscribe(client.cursor, "trades:SOL")
+    harness.hub.unsubscribe(client.cursor, channel("trades:SOL"))
     harness.flush()
     harness.calls = 0
     harness.hub.finish_replay(client.cursor, buffer)
@@ -224,7 +227,7 @@ def test_a_history_is_sent_in_turns_too() -> None:
 def test_a_client_may_be_blocked_by_its_history(harness: HubHarness) -> None:
     """Then nothing more is written in that turn, from whichever channel."""
     client, buffer = held(harness)
-    harness.hub.subscribe(client.cursor, "trades:BTC", Start())
+    harness.hub.subscribe(client.cursor, channel("trades:BTC"), Start())
     client.room = 1
     supply(harness, client, buffer, 1)
     harness.publish(8, slab="BTC")
@@ -242,7 +245,7 @@ def test_a_client_that_one_history_blocks_is_sent_nothing_of_the_next(harness: H
     """The next has its turn when the client has drained."""
     client, first = held(harness)
     harness.publish(*range(8, 15), slab="BTC")
-    log = harness.hub.subscribe(client.cursor, "trades:BTC", Start(7, "e")).replaying
+    log = harness.hub.subscribe(client.cursor, channel("trades:BTC"), Start(7, "e")).replaying
     assert log is not None
     supply(harness, client, first, 1)
     supply(harness, client, client.cursor.replaying[log], 8, slab="BTC")
@@ -258,7 +261,7 @@ def test_a_held_channel_is_followed_and_can_be_left(harness: HubHarness) -> None
     """As any other."""
     client, _ = held(harness)
     assert harness.resume(client, since=0) == Resumed()
-    harness.hub.unsubscribe(client.cursor, "trades:SOL")
+    harness.hub.unsubscribe(client.cursor, channel("trades:SOL"))
     assert client.cursor.replaying == {}
     assert client.cursor.slabs == {}
     assert not harness.log().followers
@@ -274,7 +277,7 @@ def test_everybody_is_told_of_another_stream(harness: HubHarness) -> None:
     harness.publish(9, kind="price")
     harness.flush()
     assert client.seqs == [8, 9]
-    harness.hub.begin("new", 0, first_seq=1, complete=True)
+    harness.hub.book.begin("new", 0, first_seq=1, complete=True)
     harness.now += 1
     harness.publish(1)
     harness.publish(2, kind="price")
@@ -292,7 +295,7 @@ def test_a_client_that_slept_through_a_replacement_joins_the_others_again(
     harness.hub.pause(client.cursor)
     harness.publish(1, kind="price")
     harness.flush()
-    harness.hub.begin("new", 0, first_seq=1, complete=True)
+    harness.hub.book.begin("new", 0, first_seq=1, complete=True)
     harness.hub.resume(client.cursor)
     harness.flush()
     assert client.cursor.group is other.cursor.group is not None
@@ -306,14 +309,14 @@ def test_a_history_of_a_stream_that_is_no_more_ends(harness: HubHarness) -> None
     """Who fetches it is told, and the client gets the gap."""
     client, buffer = held(harness)
     other = harness.client("trades:SOL")
-    harness.hub.subscribe(client.cursor, "trades:BTC", Start())
-    harness.hub.subscribe(client.cursor, "price:BTC", Start())
+    harness.hub.subscribe(client.cursor, channel("trades:BTC"), Start())
+    harness.hub.subscribe(client.cursor, channel("price:BTC"), Start())
     calls: list[bool] = []
     buffer.on_drained = lambda: calls.append(harness.log() in client.cursor.replaying)
     supply(harness, client, buffer, 1)
     harness.flush()
     assert (client.seqs, calls) == ([1], [True])
-    harness.hub.begin("new", 0, first_seq=1, complete=True)
+    harness.hub.book.begin("new", 0, first_seq=1, complete=True)
     assert calls == [True, False]
     harness.flush()
     gaps = {one["channel"]: (one["from"], one["to"], one["epoch"]) for one in client.got}

@@ -2,8 +2,9 @@
 
 import pytest
 
-from percolator.fanout import hub as hub_module
+from percolator.fanout import followers
 from percolator.fanout.hub import Start
+from tests.channels import channel
 from tests.unit.fanout.harness import HubHarness
 
 # Slow clients.
@@ -79,8 +80,8 @@ def test_a_blocked_client_may_change_its_channels(harness: HubHarness) -> None:
     """It gets what they owe when it has drained."""
     client = harness.client("trades:SOL")
     harness.hub.pause(client.cursor)
-    harness.hub.subscribe(client.cursor, "trades:BTC", Start())
-    harness.hub.unsubscribe(client.cursor, "trades:SOL")
+    harness.hub.subscribe(client.cursor, channel("trades:BTC"), Start())
+    harness.hub.unsubscribe(client.cursor, channel("trades:SOL"))
     harness.publish(1)
     harness.publish(2, slab="BTC")
     harness.flush()
@@ -111,7 +112,7 @@ def test_one_turn_of_a_large_group_is_bounded_in_all(
     harness: HubHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that one storm does not hold up everybody else."""
-    monkeypatch.setattr(hub_module, "TURN_BYTES", 400)
+    monkeypatch.setattr(followers, "TURN_BYTES", 400)
     clients = [harness.client("trades:SOL") for _ in range(3)]
     harness.publish(1, 2, 3)
     harness.flush()

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator.fanout.entry import Entry, OutgoingMessage
-from percolator.fanout.log import LosslessLog, Position
-from percolator.model.events import Kind
+from percolator.fanout.log import Entry, OutgoingMessage, Position
+from percolator.fanout.lossless_log import LosslessLog
+from tests.channels import channel_of
 from tests.unit.fanout.reference import make_event
 from tests.unit.wire import message
 
@@ -20,11 +20,11 @@ def said(outgoing: list[OutgoingMessage]) -> list[Said]:
         told = message(each.frame)
         assert each.gap == (told["type"] == "gap")
         if each.gap:
-            assert told["channel"] == each.log.channel
+            assert told["channel"] == each.log.channel.name
             epoch = [told["epoch"]] if "epoch" in told else []
             short.append(("gap", told["from"], told["to"], *epoch))
         else:
-            assert told["slab"] == each.log.slab
+            assert told["slab"] == each.log.channel.slab
             flag = ["snapshot"] if told.get("snapshot") else []
             short.append((told["seq"], told["prev"], *flag))
     return short
@@ -33,8 +33,8 @@ def said(outgoing: list[OutgoingMessage]) -> list[Said]:
 class Lossless:
     """A lossless log of a stream that is known from its beginning, and what follows a position."""
 
-    def __init__(self, *seqs: int, kind: Kind = "trade", capacity: int = 3) -> None:
-        self.log = LosslessLog(kind, "SOL", capacity, floor=0, last_seq=0)
+    def __init__(self, *seqs: int, kind: str = "trade", capacity: int = 3) -> None:
+        self.log = LosslessLog(channel_of(kind, "SOL"), capacity, floor=0, last_seq=0)
         self.order = 0
         self.publish(*seqs)
 
@@ -42,7 +42,7 @@ class Lossless:
         """Events with these seqs."""
         for seq in seqs:
             self.order += 10
-            self.log.append(self.order, seq, make_event(self.log.kind, "SOL", seq))
+            self.log.append(self.order, seq, make_event(self.log.channel.kind.name, "SOL", seq))
 
     def record_gap(self, before: int) -> None:
         """A break before a seq."""
@@ -242,7 +242,7 @@ def test_a_break_in_an_empty_log_goes_back_to_the_beginning() -> None:
     channel = Lossless()
     channel.record_gap(before=8)
     assert channel.since(0) == [("gap", 0, 8)]
-    assert not channel.log.blank
+    assert not channel.log.is_blank
 
 
 def test_gaps_may_have_pushed_the_events_out() -> None:
@@ -258,7 +258,7 @@ def test_gaps_may_have_pushed_the_events_out() -> None:
 
 def test_what_was_before_the_beginning_is_not_known() -> None:
     """A log of a stream that is read from the middle holds everything after that."""
-    log = LosslessLog("trade", "SOL", 3, floor=100, last_seq=None)
+    log = LosslessLog(channel_of("trade", "SOL"), 3, floor=100, last_seq=None)
     assert said(log.after(log.position_after(100))) == []
     assert said(log.after(log.position_after(7))) == [("gap", 7, 101)]
     log.append(1, 105, make_event("trade", "SOL", 105))
@@ -350,7 +350,7 @@ def test_who_comes_after_the_replacement_is_told_nothing_of_it() -> None:
     channel = replaced(3, 5)
     assert channel.after(channel.log.start_position) == []
     assert channel.after(channel.log.position_before(5)) == []
-    assert channel.log.blank
+    assert channel.log.is_blank
 
 
 # What a resume asks.
@@ -360,7 +360,7 @@ def test_the_oldest_event_here_says_what_was_before_it() -> None:
     """An empty log says what it knows of the channel."""
     assert Lossless(3, 5, 8, 9).log.first_prev == 3
     assert Lossless().log.first_prev == 0
-    assert LosslessLog("trade", "SOL", 3, floor=9, last_seq=None).first_prev is None
+    assert LosslessLog(channel_of("trade", "SOL"), 3, floor=9, last_seq=None).first_prev is None
 
 
 @pytest.mark.parametrize(("count", "around"), [(0, (9, 10)), (1, (8, 9)), (2, (5, 8))])
@@ -372,6 +372,6 @@ def test_the_last_events_begin_between_two_seqs(count: int, around: tuple[int, i
 def test_a_log_is_blank_until_it_holds_something() -> None:
     """Then it can be made anew, and need not be kept."""
     channel = Lossless()
-    assert channel.log.blank
+    assert channel.log.is_blank
     channel.publish(1)
-    assert not channel.log.blank
+    assert not channel.log.is_blank

@@ -1,6 +1,10 @@
 """The log of a price channel: the newest alone, and when it may be seen."""
 
-from percolator.fanout.log import LatestLog, Position
+from percolator.fanout.followers import Cursor
+from percolator.fanout.latest_log import LatestLog, Windows
+from percolator.fanout.log import Position
+from tests.channels import channel_of
+from tests.unit.fanout.harness import Writer
 from tests.unit.fanout.reference import make_event
 from tests.unit.wire import message
 
@@ -11,10 +15,12 @@ class Latest:
     """The log of a price channel."""
 
     def __init__(self) -> None:
-        self.log = LatestLog("price", "SOL")
+        self.log = LatestLog(channel_of("price", "SOL"), Windows(0.5, lambda: 0.0))
+        self.log.followers[Cursor(Writer(lambda _: None))] = None
+        self.log.windowed = True
 
     def publish(self, seq: int) -> None:
-        """A price, not shown yet."""
+        """A price within a window, so that it is not shown yet."""
         self.log.append(seq, seq, make_event("price", "SOL", seq))
 
     def after(self, position: Position) -> list[Said]:
@@ -75,12 +81,12 @@ def test_a_seeded_price_is_shown_at_once() -> None:
 def test_a_price_of_a_stream_that_is_no_more_is_forgotten() -> None:
     """The next one goes out to everybody, whatever its seq."""
     prices = Latest()
-    assert prices.log.blank
+    assert prices.log.is_blank
     prices.publish(40)
     prices.log.show(1)
     had = prices.log.head
     prices.log.start_again("new", floor=0, last_seq=0)
-    assert prices.log.blank
+    assert prices.log.is_blank
     assert prices.after(had) == prices.after(prices.log.start_position) == []
     prices.publish(1)
     prices.log.show(2)

@@ -3,56 +3,74 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from percolator.fanout.lossless_log import LosslessLog
 from percolator.fanout.replay_buffer import ReplayBuffer
+from tests.channels import channel
+
+
+def replay_buffer(seq: int) -> ReplayBuffer:
+    """A buffer in front of an empty log that begins after seq 100."""
+    return ReplayBuffer(LosslessLog(channel("trades:SOL"), 3, floor=100, last_seq=None), seq)
 
 
 def test_a_new_history_stands_where_the_client_left() -> None:
     """Nothing is to be sent yet."""
-    buffer = ReplayBuffer(7)
+    buffer = replay_buffer(7)
     assert (len(buffer), buffer.seq, buffer.fetched_through, buffer.complete) == (0, 7, 7, False)
     buffer.on_drained()
-    assert buffer.take(100) == []
+    assert buffer.pop(100) == []
     assert buffer.seq == 7
 
 
 def test_one_frame_at_least_is_taken() -> None:
     """However long it is, or it would never leave."""
-    buffer = ReplayBuffer(0)
+    buffer = replay_buffer(0)
     buffer.add(3, b"x" * 100)
-    assert buffer.take(10) == [b"x" * 100]
+    assert buffer.pop(10) == [b"x" * 100]
     assert buffer.seq == 3
 
 
 def test_frames_are_taken_up_to_a_size() -> None:
     """The seq is that of the last one taken."""
-    buffer = ReplayBuffer(0)
+    buffer = replay_buffer(0)
     for seq in (3, 5, 8):
         buffer.add(seq, b"x" * 4)
-    assert buffer.take(8) == [b"xxxx", b"xxxx"]
+    assert buffer.pop(8) == [b"xxxx", b"xxxx"]
     assert (buffer.seq, len(buffer)) == (5, 1)
 
 
 def test_an_empty_history_stands_at_what_it_covers() -> None:
     """Also where the last seqs that were looked through held nothing for the channel."""
-    buffer = ReplayBuffer(0)
+    buffer = replay_buffer(0)
     buffer.add(3, b"x")
     buffer.fetched_through = 9
     assert buffer.seq == 0
-    buffer.take(100)
+    buffer.pop(100)
     assert buffer.seq == 9
 
 
 @given(st.lists(st.integers(1, 20), max_size=20), st.integers(1, 40))
 def test_all_frames_come_out_once_and_in_order(sizes: list[int], most: int) -> None:
     """Each turn within its size, unless a single frame is larger."""
-    buffer = ReplayBuffer(0)
+    buffer = replay_buffer(0)
     frames = [bytes([seq]) * size for seq, size in enumerate(sizes, start=1)]
     for seq, frame in enumerate(frames, start=1):
         buffer.add(seq, frame)
     taken: list[bytes] = []
     while buffer:
-        turn = buffer.take(most)
+        turn = buffer.pop(most)
         assert len(turn) == 1 or sum(map(len, turn)) <= most
         taken += turn
         assert buffer.seq == len(taken)
     assert taken == frames
+
+
+def test_a_buffer_leads_to_the_log_that_takes_over() -> None:
+    """Once everything before the log has been sent."""
+    buffer = replay_buffer(0)
+    buffer.add(99, b"x")
+    buffer.fetched_through = 100
+    before = buffer.reaches_log
+    buffer.pop(100)
+    assert (before, buffer.reaches_log) == (False, True)
+    assert buffer.position == buffer.log.head

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from percolator.fanout.followers import Cursor, TrySend
-from percolator.fanout.log import LosslessLog
+from percolator.fanout.lossless_log import LosslessLog
 from percolator.fanout.session import AUTH_SECONDS, ClientSession, SessionContext, Verify
-from percolator.model import messages
+from percolator.model import closes
+from percolator.model.channel import Channel
 from tests.unit.fanout.harness import HubHarness
 from tests.unit.wire import Message, read_messages
 
@@ -26,8 +27,8 @@ class Wire:
         self.try_send: TrySend | None = None
         self.sent: list[Message] = []
         self.replied: list[Message] = []
-        self.closed: list[messages.Close] = []
-        self.ends: list[tuple[float, messages.Close]] = []
+        self.closed: list[closes.Close] = []
+        self.ends: list[tuple[float, closes.Close]] = []
         self.bytes = 0
 
     def send(self, data: bytes) -> None:
@@ -41,14 +42,14 @@ class Wire:
         self.replied += read_messages(data)
         self.bytes += len(data)
 
-    def close(self, close: messages.Close) -> None:
+    def close(self, close: closes.Close) -> None:
         """The end."""
         self.closed.append(close)
 
     def terminate(self) -> None:
         """The end without a word."""
 
-    def end_at(self, time: float, close: messages.Close) -> None:
+    def end_at(self, time: float, close: closes.Close) -> None:
         """The end, later."""
         self.ends.append((time, close))
 
@@ -60,9 +61,9 @@ class Grant:
     channels: tuple[str, ...]
     expires: float = WALL_MS / 1_000 + 60
 
-    def covers(self, channel: str) -> bool:
+    def covers(self, channel: Channel) -> bool:
         """Whether it names the channel."""
-        return channel in self.channels
+        return channel.name in self.channels
 
 
 @dataclass
@@ -290,7 +291,7 @@ def test_a_client_that_has_no_market_after_a_full_one_is_closed(desk: Desk) -> N
     client = desk.client()
     replies = client.ask(type="subscribe", channels=["price:SOL"])
     assert [one["code"] for one in replies] == ["slab_limit"]
-    assert client.wire.closed == [messages.CLOSE_SLAB]
+    assert client.wire.closed == [closes.CLOSE_SLAB]
 
 
 def test_a_client_that_has_another_market_stays(desk: Desk) -> None:
@@ -320,7 +321,7 @@ def test_too_many_messages_are_refused_with_their_id() -> None:
     assert (refused["code"], refused["id"]) == ("rate_limited", 7)
     (refused,) = client.send(b"{")
     assert refused["code"] == "rate_limited"
-    assert desk.harness.hub.logs == {}
+    assert desk.harness.hub.book.logs == {}
     assert client.wire.closed == []
 
 
@@ -329,7 +330,7 @@ def test_three_refusals_in_a_row_close_the_connection() -> None:
     client = Desk(rate=1).client()
     answers = [client.ask(type="ping")[0]["type"] for _ in range(6)]
     assert answers == ["pong"] * 3 + ["error"] * 3
-    assert client.wire.closed == [messages.CLOSE_RATE]
+    assert client.wire.closed == [closes.CLOSE_RATE]
 
 
 def test_who_slows_down_is_forgiven() -> None:
@@ -350,7 +351,7 @@ def test_pings_and_fragments_count_as_messages() -> None:
         client.session.charge_frame()
     assert client.wire.closed == []
     client.session.charge_frame()
-    assert client.wire.closed == [messages.CLOSE_RATE]
+    assert client.wire.closed == [closes.CLOSE_RATE]
     assert client.wire.replied == []
 
 
@@ -380,7 +381,7 @@ def test_a_client_that_has_gone_leaves_nothing(desk: Desk) -> None:
     client.session.paused()
     client.session.closed()
     desk.harness.flush()
-    assert (desk.harness.limits.clients, desk.harness.hub.logs, desk.harness.hub.paused) == (
+    assert (desk.harness.limits.clients, desk.harness.hub.book.logs, desk.harness.hub.paused) == (
         {},
         {},
         0,
@@ -435,7 +436,7 @@ def test_what_memory_does_not_hold_is_fetched_after_the_reply(desk: Desk) -> Non
     replies = client.ask(type="subscribe", channels=channels, since=0, epoch="e")
     assert [one["type"] for one in replies] == ["subscribed"]
     ((_, logs, left),) = desk.backfills
-    assert [log.channel for log in logs] == ["trades:A", "trades:B"]
+    assert [log.channel.name for log in logs] == ["trades:A", "trades:B"]
     assert left == 0
     assert desk.harness.stats.resumed == 1
 
@@ -466,7 +467,7 @@ def test_a_client_has_some_seconds_to_say_who_it_is(desk: Desk) -> None:
     """Until then it reads nothing."""
     client = desk.client(grants={})
     assert client.welcome == []
-    assert client.wire.ends == [(10.0 + AUTH_SECONDS, messages.CLOSE_UNAUTHENTICATED)]
+    assert client.wire.ends == [(10.0 + AUTH_SECONDS, closes.CLOSE_UNAUTHENTICATED)]
     (refused,) = client.ask(type="subscribe", channels=["price:SOL"])
     assert (refused["code"], refused["channel"]) == ("unauthorized", "price:SOL")
 
@@ -477,7 +478,7 @@ def test_a_token_opens_its_channels_until_it_ends(desk: Desk) -> None:
     assert client.ask(type="auth", token="good", id=2) == [
         {"type": "authenticated", "channels": ["price:SOL"], "id": 2}
     ]
-    assert client.wire.ends[-1] == (10.0 + 60, messages.CLOSE_EXPIRED)
+    assert client.wire.ends[-1] == (10.0 + 60, closes.CLOSE_EXPIRED)
     replies = client.ask(type="subscribe", channels=["price:SOL", "trades:SOL"])
     assert [(one["type"], one.get("code"), one.get("channel")) for one in replies] == [
         ("error", "unauthorized", "trades:SOL"),
@@ -497,7 +498,7 @@ def test_a_token_that_is_not_valid_opens_nothing(desk: Desk) -> None:
     assert [one["code"] for one in client.welcome] == ["unauthorized"]
     (refused,) = client.ask(type="auth", token="worse", id=3)
     assert (refused["code"], refused["id"]) == ("unauthorized", 3)
-    assert [close for _, close in client.wire.ends] == [messages.CLOSE_UNAUTHENTICATED]
+    assert [close for _, close in client.wire.ends] == [closes.CLOSE_UNAUTHENTICATED]
 
 
 def test_another_token_takes_the_place_of_the_first(desk: Desk) -> None:
@@ -516,7 +517,7 @@ def test_another_token_takes_the_place_of_the_first(desk: Desk) -> None:
         ("error", "trades:A"),
         ("authenticated", None),
     ]
-    assert client.wire.ends[-1] == (15.0, messages.CLOSE_EXPIRED)
+    assert client.wire.ends[-1] == (15.0, closes.CLOSE_EXPIRED)
     desk.harness.publish(8)
     desk.harness.publish(9, kind="price")
     desk.harness.flush()

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 from percolator.counts import Counts
 from percolator.errors import RequestError
 from percolator.fanout.slab_limits import SlabLimits
-from percolator.model import messages
+from percolator.model import closes
+from tests.channels import channel_of
 
 
 def enter(limits: SlabLimits, slabs: Counts, slab: str) -> str | None:
     """Count one more channel; the error code where there is no room for it."""
     try:
-        limits.enter(slabs, f"price:{slab}", slab)
+        limits.enter(slabs, channel_of("price", slab))
     except RequestError as error:
         return error.code
     return None
@@ -58,11 +59,11 @@ def test_a_refusal_names_the_channel(per_slab: int, channels: int) -> None:
     """And says what it is about."""
     limits = SlabLimits(per_slab=per_slab, channels_per_client=channels)
     slabs = Counts(OTHER=1)
-    limits.enter(Counts(), "price:SOL", "SOL")
+    limits.enter(Counts(), channel_of("price", "SOL"))
     with pytest.raises(RequestError) as refused:
-        limits.enter(slabs, "trades:SOL", "SOL")
+        limits.enter(slabs, channel_of("trade", "SOL"))
     assert refused.value.channel == "trades:SOL"
-    assert str(refused.value) == messages.ERRORS[refused.value.code]
+    assert str(refused.value) == closes.ERRORS[refused.value.code]
 
 
 def test_leaving_a_slab_that_one_is_not_on_changes_nothing() -> None:

@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from percolator.gateway.places import Places
-from percolator.model import messages
+from percolator.model import closes
 
 
 def test_connections_are_limited_in_all_and_from_each_address() -> None:
     """The close says which of the two it was; a place that is given back is free at once."""
     doors = Places(connections=3, per_address=2)
     assert [doors.admit("a"), doors.admit("a")] == [None, None]
-    assert doors.admit("a") == messages.CLOSE_CONNECTIONS_PER_IP
+    assert doors.admit("a") == closes.CLOSE_CONNECTIONS_PER_IP
     assert doors.admit("b") is None
-    assert doors.admit("c") == messages.CLOSE_CONNECTIONS
+    assert doors.admit("c") == closes.CLOSE_CONNECTIONS
     doors.release("a")
     assert doors.admit("c") is None
     assert (doors.total, doors.by_address) == (3, {"a": 1, "b": 1, "c": 1})

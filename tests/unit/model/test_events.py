@@ -2,7 +2,6 @@
 
 import json
 import re
-import weakref
 from typing import Any
 
 import pytest
@@ -11,43 +10,41 @@ from hypothesis import strategies as st
 
 from percolator.errors import EventError
 from percolator.model import events
-from percolator.model.events import (
-    KINDS,
-    MAX_EVENT_BYTES,
+from percolator.model.channel import Channel
+from percolator.model.events import MAX_EVENT_BYTES, REASONS, validate
+from percolator.model.kinds import (
+    FIELDS,
     MAX_SIZE,
     MAX_TIMESTAMP,
-    REASONS,
-    REJECTED_SUBJECT,
-    SUBJECTS,
     Event,
     Funding,
-    Kind,
+    Liquidation,
     Price,
     Trade,
-    channel_of,
-    decode,
-    parse_channel,
-    parse_subject,
-    subject_of,
-    validate,
 )
+from tests.channels import KIND_NAMES, channel_of, decode, subject_of
 
-NATIVE: dict[Kind, dict[str, Any]] = {
+NATIVE: dict[str, dict[str, Any]] = {
     "price": {"price": 1.5, "markPrice": 1.51, "indexPrice": 1.49, "timestamp": 1234567890123},
     "trade": {"side": "long", "size": "1000000", "price": 1.5, "timestamp": 1234567890123},
     "funding": {"rate": "0.0001", "timestamp": 1234567890123},
+    "liquidation": {"side": "short", "size": "7", "price": 1.5, "timestamp": 1234567890123},
 }
-EVENTS: dict[Kind, Event] = {
+EVENTS: dict[str, Event] = {
     "price": Price(price=1.5, markPrice=1.51, indexPrice=1.49, timestamp=1234567890123, slab="SOL"),
     "trade": Trade(side="long", size="1000000", price=1.5, timestamp=1234567890123, slab="SOL"),
     "funding": Funding(rate="0.0001", timestamp=1234567890123, slab="SOL"),
+    "liquidation": Liquidation(
+        side="short", size="7", price=1.5, timestamp=1234567890123, slab="SOL"
+    ),
 }
-ENVELOPES: dict[Kind, str] = {
+ENVELOPES: dict[str, str] = {
     "price": "price.updated",
     "trade": "trade.executed",
     "funding": "funding.updated",
 }
-IN_MILLIONTHS: dict[Kind, dict[str, Any]] = {
+"""The kinds that have one."""
+IN_MILLIONTHS: dict[str, dict[str, Any]] = {
     "price": {"priceE6": 1500000, "markPriceE6": "1510000", "indexPriceE6": 1490000},
     "trade": {"side": "long", "size": "1000000", "priceE6": "1500000"},
     "funding": {"rateE6": 100},
@@ -55,13 +52,13 @@ IN_MILLIONTHS: dict[Kind, dict[str, Any]] = {
 slabs = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 
 
-def native(kind: Kind, **changes: object) -> bytes:
+def native(kind: str, **changes: object) -> bytes:
     """A native event of that kind with some of its fields changed; None leaves one out."""
     fields = NATIVE[kind] | changes
     return json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
 
 
-def envelope(kind: Kind, data: object, **changes: object) -> bytes:
+def envelope(kind: str, data: object, **changes: object) -> bytes:
     """An envelope of that kind round `data`."""
     fields = {"event": ENVELOPES[kind], "slabAddress": "SOL", "data": data, "timestamp": 1}
     return json.dumps(fields | changes).encode()
@@ -72,7 +69,7 @@ def nested(depth: int) -> list[object]:
     return [nested(depth - 1)] if depth else []
 
 
-def reason_of(kind: Kind, payload: bytes, slab: str = "SOL") -> str:
+def reason_of(kind: str, payload: bytes, slab: str = "SOL") -> str:
     """The reason for which a payload is rejected."""
     with pytest.raises(EventError) as rejected:
         decode(subject_of(kind, slab), payload)
@@ -80,103 +77,17 @@ def reason_of(kind: Kind, payload: bytes, slab: str = "SOL") -> str:
     return rejected.value.reason
 
 
-# Names.
-
-
-@given(st.sampled_from(KINDS), slabs)
-def test_subject_and_channel_name_the_same_kind_and_slab(kind: Kind, slab: str) -> None:
-    """Both names lead back to what they were made of."""
-    assert parse_subject(subject_of(kind, slab)) == (kind, slab)
-    assert parse_channel(channel_of(kind, slab)) == (kind, slab)
-
-
-def test_the_names_are_the_given_ones() -> None:
-    """Singular on NATS, plural on the WebSocket."""
-    assert [subject_of(kind, "SOL") for kind in KINDS] == [
-        "percolator.price.SOL",
-        "percolator.trade.SOL",
-        "percolator.funding.SOL",
-    ]
-    assert [channel_of(kind, "SOL") for kind in KINDS] == ["price:SOL", "trades:SOL", "funding:SOL"]
-
-
-def test_the_stream_does_not_take_the_rejections_that_are_published() -> None:
-    """A rejection that came back as an event would be rejected again, for ever."""
-    assert not any(REJECTED_SUBJECT.startswith(subject.rstrip(">")) for subject in SUBJECTS)
-
-
-@pytest.mark.parametrize(
-    "subject",
-    [
-        "",
-        "percolator",
-        "percolator.price",
-        "percolator.price.",
-        "percolator.price.A.B",
-        "percolator.prices.SOL",
-        "percolator.trades.SOL",
-        "percolator.price.SOL\n",
-        "percolator.price.SÖL",
-        "percolator.price.*",
-        "other.price.SOL",
-        "percolator.price." + "x" * 65,
-    ],
-)
-def test_another_subject_is_rejected(subject: str) -> None:
-    """A kind and one slab, and nothing else."""
-    with pytest.raises(EventError) as rejected:
-        decode(subject, native("price"))
-    assert rejected.value.reason == "invalid_subject"
-
-
-@pytest.mark.parametrize(
-    "channel",
-    [
-        "",
-        "price",
-        "price:",
-        ":SOL",
-        "price:SOL:junk",
-        "trade:SOL",
-        "Price:SOL",
-        "price:SOL ",
-        "price:SOL\n",
-        "price:SÖL",
-        "price:" + "x" * 65,
-    ],
-)
-def test_another_channel_is_none(channel: str) -> None:
-    """Exactly one colon, a known kind before it, and a slab after it."""
-    assert parse_channel(channel) is None
-
-
-class Text(str):
-    """A text that tells when it is gone."""
-
-    __slots__ = ("__weakref__",)
-
-
-@pytest.mark.parametrize("text", ["price:SOL", "x" * 4096])
-def test_a_channel_that_a_client_made_up_is_not_kept(text: str) -> None:
-    """There is no end of such texts, and memory is to be bounded."""
-    channel = Text(text)
-    gone = weakref.ref(channel)
-    parse_channel(channel)
-    del channel
-    assert gone() is None
-
-
 # The native form.
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_native_form_is_read(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", KIND_NAMES)
+def test_the_native_form_is_read(kind: str) -> None:
     """Each kind, with the slab of its subject."""
     assert decode(subject_of(kind, "SOL"), native(kind)) == EVENTS[kind]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_type_and_slab_may_stand_in_the_payload(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", KIND_NAMES)
+def test_type_and_slab_may_stand_in_the_payload(kind: str) -> None:
     """Where they stand and agree with the subject, they change nothing."""
     assert decode(subject_of(kind, "SOL"), native(kind, type=kind, slab="SOL")) == EVENTS[kind]
 
@@ -238,7 +149,7 @@ def test_unknown_fields_are_passed_over() -> None:
     ],
 )
 def test_a_field_that_is_wrong_is_named_by_the_reason(
-    kind: Kind, changes: dict[str, object], reason: str
+    kind: str, changes: dict[str, object], reason: str
 ) -> None:
     """Each field has a reason of its own."""
     assert reason_of(kind, native(kind, **changes)) == reason
@@ -257,7 +168,7 @@ def test_a_field_that_is_wrong_is_named_by_the_reason(
         ("funding", {"rate": "9" * 20}),
     ],
 )
-def test_what_is_just_allowed_is_read_as_it_is(kind: Kind, changes: dict[str, object]) -> None:
+def test_what_is_just_allowed_is_read_as_it_is(kind: str, changes: dict[str, object]) -> None:
     """Each limit itself still counts as inside."""
     event = decode(subject_of(kind, "SOL"), native(kind, **changes))
     assert {name: getattr(event, name) for name in changes} == changes
@@ -285,15 +196,15 @@ def test_a_payload_that_is_too_large_is_rejected_before_it_is_read() -> None:
 # The envelope.
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_envelope_is_read_in_millionths(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", ENVELOPES)
+def test_the_envelope_is_read_in_millionths(kind: str) -> None:
     """The same event as in the native form, whatever form its integers have."""
     payload = envelope(kind, IN_MILLIONTHS[kind], timestamp=1234567890123)
     assert decode(subject_of(kind, "SOL"), payload) == EVENTS[kind]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_envelope_is_read_in_usd_where_no_key_ends_in_e6(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", ENVELOPES)
+def test_the_envelope_is_read_in_usd_where_no_key_ends_in_e6(kind: str) -> None:
     """The unit follows from the key, never from the size of the number."""
     data = {name: value for name, value in NATIVE[kind].items() if name != "timestamp"}
     payload = envelope(kind, data, timestamp=1234567890123)
@@ -363,7 +274,7 @@ def test_a_rate_in_millionths_is_exact(millionths: int | str, rate: str) -> None
         ("funding", envelope("funding", {"rateE6": "9" * 40}), "invalid_rate"),
     ],
 )
-def test_an_envelope_that_is_wrong_is_rejected(kind: Kind, payload: bytes, reason: str) -> None:
+def test_an_envelope_that_is_wrong_is_rejected(kind: str, payload: bytes, reason: str) -> None:
     """For the same reasons as the native form, and where it says two things at once."""
     assert reason_of(kind, payload) == reason
 
@@ -371,10 +282,10 @@ def test_an_envelope_that_is_wrong_is_rejected(kind: Kind, payload: bytes, reaso
 # Making events.
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_native_fields_make_an_event(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", KIND_NAMES)
+def test_native_fields_make_an_event(kind: str) -> None:
     """As a command does that publishes one."""
-    assert validate(kind, "SOL", NATIVE[kind]) == EVENTS[kind]
+    assert validate(channel_of(kind, "SOL"), NATIVE[kind]) == EVENTS[kind]
 
 
 @pytest.mark.parametrize(
@@ -397,7 +308,7 @@ def test_fields_that_make_no_event_are_refused(
 ) -> None:
     """With the reason that `decode` would give."""
     with pytest.raises(EventError) as rejected:
-        validate("price", slab, NATIVE["price"] | changes)
+        validate(channel_of("price", slab), NATIVE["price"] | changes)
     assert rejected.value.reason == reason
 
 
@@ -409,7 +320,7 @@ json_values = st.recursive(
     max_leaves=6,
 )
 NAMES = [
-    *(*events.FIELDS, "type", "slab", "event", "slabAddress", "data"),
+    *(*FIELDS, "type", "slab", "event", "slabAddress", "data"),
     *("priceE6", "markPriceE6", "sizeE6", "rateE6", "typeE6", "E6"),
 ]
 VALUES = ["SOL", "price", "price.updated", "trade.executed", "long", "1", "9" * 39, "9" * 40]
@@ -420,13 +331,14 @@ documents = st.builds(lambda fields, data: fields | {"data": data}, plausible, p
 payloads = st.binary(max_size=64) | (json_values | plausible | documents).map(
     lambda value: json.dumps(value).encode()
 )
-subjects = st.builds(subject_of, st.sampled_from(KINDS), st.just("SOL")) | st.text(max_size=40)
+subjects = st.builds(subject_of, st.sampled_from(KIND_NAMES), st.just("SOL")) | st.text(max_size=40)
 
 
-def outcome(subject: str, payload: bytes) -> Event | EventError:
-    """What comes of a message from NATS."""
+def outcome(subject: str, payload: bytes) -> Event | EventError | None:
+    """What comes of a message from NATS; None if its kind is not known."""
     try:
-        return decode(subject, payload)
+        channel = Channel.of_subject(subject)
+        return None if channel is None else events.decode(channel, payload)
     except EventError as error:
         return error
 
@@ -438,8 +350,8 @@ def test_whatever_comes_is_an_event_or_rejected(subject: str, payload: bytes) ->
     if isinstance(found, EventError):
         assert found.reason in REASONS
         assert len(str(found)) <= 300
-    else:
-        assert (found.type, found.slab) == parse_subject(subject)
+    elif found is not None:
+        assert (found.kind, found.slab) == Channel.of_subject(subject)
 
 
 @given(

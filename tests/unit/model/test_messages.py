@@ -1,6 +1,5 @@
-"""The vocabulary of the WebSocket: what is read out of a client's message, and what goes out."""
+"""Messages: what clients get, as the bytes of one frame each."""
 
-import json
 from collections.abc import Callable
 
 import pytest
@@ -11,254 +10,9 @@ from websockets.streams import StreamReader
 
 from percolator.errors import RequestError
 from percolator.model import messages
-from percolator.model.events import Funding, Price, Trade
-from percolator.model.messages import (
-    ERRORS,
-    Auth,
-    CloseCode,
-    Command,
-    InvalidCommand,
-    Ping,
-    Subscribe,
-    Unsubscribe,
-    parse,
-)
+from percolator.model.kinds import Funding, Liquidation, Price, Trade
+from tests.channels import channel
 from tests.unit.wire import message, payloads
-
-MAX_CLOSE_REASON_BYTES = 123
-LARGEST = 2**63 - 1
-
-
-def text(**fields: object) -> bytes:
-    """A message of a client."""
-    return json.dumps(fields).encode()
-
-
-def refusal(data: bytes) -> InvalidCommand:
-    """Why a message is no command."""
-    with pytest.raises(InvalidCommand) as refused:
-        parse(data)
-    assert refused.value.error.code in ERRORS
-    return refused.value
-
-
-# Commands.
-
-
-@pytest.mark.parametrize(
-    ("data", "command"),
-    [
-        (
-            text(type="subscribe", channels=["price:SOL", "trades:SOL", "funding:BTC"]),
-            Subscribe(("price:SOL", "trades:SOL", "funding:BTC")),
-        ),
-        (text(type="unsubscribe", channels=["trades:SOL"]), Unsubscribe(("trades:SOL",))),
-        (
-            text(type="subscribe", slabAddress="SOL"),
-            Subscribe(("price:SOL", "trades:SOL", "funding:SOL")),
-        ),
-        (
-            text(type="unsubscribe", slabAddress="SOL"),
-            Unsubscribe(("price:SOL", "trades:SOL", "funding:SOL")),
-        ),
-        (text(type="ping"), Ping()),
-        (text(type="ping", more=1), Ping()),
-        (b'  {"type" : "ping"}\n', Ping()),
-        (text(type="auth", token="t"), Auth("t")),
-        (
-            text(type="subscribe", channels=["price:SOL"], since=7, epoch="e", recent=3, id="a"),
-            Subscribe(("price:SOL",), since=7, epoch="e", recent=3, id="a"),
-        ),
-        (
-            text(type="subscribe", channels=["trades:SOL"], since={"trades:SOL": 7}),
-            Subscribe(("trades:SOL",), since={"trades:SOL": 7}),
-        ),
-        (
-            text(type="subscribe", channels=["price:SOL"], since=None, epoch=None),
-            Subscribe(("price:SOL",)),
-        ),
-        (
-            text(type="subscribe", channels=["price:SOL"], slabAddress="BTC"),
-            Subscribe(("price:SOL",)),
-        ),
-    ],
-)
-def test_a_command_is_read(data: bytes, command: Command) -> None:
-    """Each row of the contract, and both forms of naming channels."""
-    assert parse(data) == command
-
-
-def test_since_is_for_all_channels_or_for_each_its_own() -> None:
-    """A channel that a map does not name starts afresh."""
-    assert Subscribe(("trades:SOL",), since=7).since_of("trades:SOL") == 7
-    assert Subscribe(("trades:SOL",), since={"trades:SOL": 8}).since_of("trades:SOL") == 8
-    assert Subscribe(("trades:SOL",), since={"trades:SOL": 8}).since_of("trades:BTC") is None
-    assert Subscribe(("trades:SOL",)).since_of("trades:SOL") is None
-
-
-def test_a_channel_named_twice_stands_there_once() -> None:
-    """In the order of its first mention."""
-    data = text(type="subscribe", channels=["trades:B", "price:A", "trades:B"])
-    assert parse(data) == Subscribe(("trades:B", "price:A"))
-
-
-def test_a_bad_channel_does_not_spoil_the_others() -> None:
-    """It becomes an error that names it, once."""
-    data = text(type="subscribe", channels=["price:A", "price:A:junk", 5, "price:A:junk"], id=1)
-    command = parse(data)
-    assert isinstance(command, Subscribe)
-    assert command.channels == ("price:A",)
-    assert [(error.code, error.channel) for error in command.errors] == [
-        ("invalid_channel", "price:A:junk"),
-        ("invalid_channel", "5"),
-    ]
-
-
-def test_a_token_is_not_shown() -> None:
-    """A command that is logged must not give it away."""
-    assert "secret" not in repr(Auth("secret"))
-
-
-@pytest.mark.parametrize("request_id", ["", "x" * 64, 0, -5, LARGEST, -LARGEST])
-def test_an_id_is_a_text_or_an_integer(request_id: str | int) -> None:
-    """It comes back as it was, also with what goes wrong."""
-    command = parse(text(type="ping", id=request_id))
-    assert command.id == request_id
-    assert type(command.id) is type(request_id)
-    assert refusal(text(type="x", id=request_id)).request_id == request_id
-
-
-@pytest.mark.parametrize("request_id", [1.5, True, [], {}, "x" * 65, LARGEST + 1])
-def test_another_id_is_refused(request_id: object) -> None:
-    """And not sent back: nobody could tell what it is."""
-    refused = refusal(text(type="ping", id=request_id))
-    assert (refused.error.code, refused.request_id) == ("invalid_message", None)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        *(b"", b"x", b"[]", b"null", b"1", b'"ping"', b"\xff", b'{"type":"ping"}x', b"[" * 4000),
-        *(b'{"type":"ping","id":NaN}', b'{"type":"ping","id":' + b"9" * 8000 + b"}"),
-    ],
-)
-def test_what_is_no_json_object_is_refused(data: bytes) -> None:
-    """Whatever is wrong with it."""
-    assert refusal(data).error.code == "invalid_json"
-
-
-@pytest.mark.parametrize(
-    ("data", "code"),
-    [
-        (text(type="x"), "unknown_type"),
-        (text(type=""), "unknown_type"),
-        (text(), "invalid_message"),
-        (text(type=1), "invalid_message"),
-        (text(type=["ping"]), "invalid_message"),
-        (text(type="subscribe"), "invalid_message"),
-        (text(type="subscribe", channels=[]), "invalid_message"),
-        (text(type="subscribe", channels="price:SOL"), "invalid_message"),
-        (text(type="subscribe", channels=None, slabAddress="SOL"), "invalid_message"),
-        (text(type="unsubscribe", channels={}), "invalid_message"),
-        (text(type="subscribe", channels=["price:SOL"], since=-1), "invalid_message"),
-        (text(type="subscribe", channels=["price:SOL"], since=1.0), "invalid_message"),
-        (text(type="subscribe", channels=["price:SOL"], since=True), "invalid_message"),
-        (text(type="subscribe", channels=["price:SOL"], since="1"), "invalid_message"),
-        (text(type="subscribe", channels=["price:SOL"], since=LARGEST + 1), "invalid_message"),
-        (text(type="subscribe", channels=["price:SOL"], since={"x": None}), "invalid_message"),
-        (text(type="subscribe", channels=["price:SOL"], recent=-1), "invalid_message"),
-        (text(type="subscribe", channels=["price:SOL"], recent=None), "invalid_message"),
-        (text(type="subscribe", channels=["price:SOL"], epoch=1), "invalid_message"),
-        (text(type="subscribe", slabAddress="S.L"), "invalid_channel"),
-        (text(type="subscribe", slabAddress=None), "invalid_channel"),
-        (text(type="subscribe", slabAddress=5), "invalid_channel"),
-        (text(type="auth"), "invalid_message"),
-        (text(type="auth", token=""), "invalid_message"),
-        (text(type="auth", token=5), "invalid_message"),
-    ],
-)
-def test_what_is_wrong_with_a_message_has_a_code(data: bytes, code: str) -> None:
-    """And a text that says more."""
-    error = refusal(data).error
-    assert error.code == code
-    assert str(error)
-
-
-def test_a_binary_message_is_refused_with_advice() -> None:
-    """It is answered like any other message that cannot be read."""
-    with pytest.raises(InvalidCommand) as refused:
-        messages.refuse_binary()
-    assert refused.value.error.code == "invalid_message"
-    assert "text" in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        text(type="é" * 500),
-        text(type="subscribe", slabAddress="é" * 500),
-        text(type="subscribe", slabAddress=["x" * 500]),
-        text(type="auth", token=["x" * 500]),
-        text(type="ping", id="x" * 500),
-    ],
-)
-def test_no_error_repeats_more_than_64_characters_of_the_input(data: bytes) -> None:
-    """Neither in its text nor as its channel."""
-    error = refusal(data).error
-    assert str(error).count("é") + str(error).count("x") <= messages.ECHO + 1  # an x of our own
-    assert len(error.channel or "") <= messages.ECHO
-
-
-def test_a_channel_that_is_none_is_repeated_cut_off() -> None:
-    """As much as tells which one it was."""
-    command = parse(text(type="subscribe", channels=["y" * 500, ["z" * 500]]))
-    assert isinstance(command, Subscribe)
-    assert [error.channel for error in command.errors] == ["y" * 64, '["' + "z" * 62]
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
-    max_leaves=6,
-)
-names = st.sampled_from(
-    ["type", "channels", "slabAddress", "since", "epoch", "recent", "id", "token"]
-)
-types = st.sampled_from(["subscribe", "unsubscribe", "ping", "auth"])
-channels = st.lists(st.sampled_from(["price:SOL", "trades:SOL", "x"]) | json_values, max_size=4)
-requests = st.builds(
-    lambda fields, kind, named: {**fields, "type": kind, "channels": named},
-    st.dictionaries(names, json_values),
-    types,
-    channels,
-)
-
-
-def outcome(data: bytes) -> Command | InvalidCommand:
-    """What comes of a client's message."""
-    try:
-        return parse(data)
-    except InvalidCommand as refused:
-        return refused
-
-
-@given(st.binary(max_size=64) | (json_values | requests).map(lambda one: json.dumps(one).encode()))
-def test_whatever_comes_is_a_command_or_can_be_answered(data: bytes) -> None:
-    """Nothing but InvalidCommand is ever raised, and each error makes a message that is bounded."""
-    found = outcome(data)
-    if isinstance(found, InvalidCommand):
-        errors, request_id = [found.error], found.request_id
-    else:
-        errors = [] if isinstance(found, Ping | Auth) else list(found.errors)
-        request_id = found.id
-    for error in errors:
-        sent = message(messages.error(error, request_id))
-        assert sent["code"] in ERRORS
-        assert len(sent["message"]) <= 400
-        assert len(sent.get("channel", "")) <= messages.ECHO
-
-
-# Messages.
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 127, 65_535, 65_536])
@@ -275,10 +29,12 @@ def test_a_text_is_framed_as_the_library_would(size: int) -> None:
     assert list(payloads(framed)) == [payload]
 
 
+LARGEST = 2**63 - 1
 SOL_PRICE = Price(price=1.5, markPrice=1.51, indexPrice=1.49, timestamp=5, slab="SOL")
 BARE_PRICE = Price(price=1.5, timestamp=5, slab="SOL")
 TRADE = Trade(side="long", size="1000000", price=1.5, timestamp=5, slab="SOL")
 FUNDING = Funding(rate="0.0001", timestamp=5, slab="SOL")
+LIQUIDATION = Liquidation(side="short", size="7", price=1.5, timestamp=5, slab="SOL")
 
 
 @pytest.mark.parametrize(
@@ -288,9 +44,18 @@ FUNDING = Funding(rate="0.0001", timestamp=5, slab="SOL")
             messages.connected("e", 7),
             '{"type":"connected","message":"Percolator WebSocket connected","epoch":"e","seq":7}',
         ),
-        (messages.subscribed(["a", "b"], None), '{"type":"subscribed","channels":["a","b"]}'),
-        (messages.subscribed(["a"], 0), '{"type":"subscribed","channels":["a"],"id":0}'),
-        (messages.unsubscribed(["a"], ""), '{"type":"unsubscribed","channels":["a"],"id":""}'),
+        (
+            messages.subscribed([channel("price:A"), channel("trades:B")], None),
+            '{"type":"subscribed","channels":["price:A","trades:B"]}',
+        ),
+        (
+            messages.subscribed([channel("price:A")], 0),
+            '{"type":"subscribed","channels":["price:A"],"id":0}',
+        ),
+        (
+            messages.unsubscribed([channel("price:A")], ""),
+            '{"type":"unsubscribed","channels":["price:A"],"id":""}',
+        ),
         (messages.pong(5, "x"), '{"type":"pong","timestamp":5,"id":"x"}'),
         (messages.authenticated(["*"], None), '{"type":"authenticated","channels":["*"]}'),
         (
@@ -303,11 +68,11 @@ FUNDING = Funding(rate="0.0001", timestamp=5, slab="SOL")
         ),
         (messages.closing(250), '{"type":"closing","reconnectInMs":250}'),
         (
-            messages.gap("trades:SOL", 3, 9),
+            messages.gap(channel("trades:SOL"), 3, 9),
             '{"type":"gap","channel":"trades:SOL","from":3,"to":9}',
         ),
         (
-            messages.gap("trades:SOL", 3, 1, "e"),
+            messages.gap(channel("trades:SOL"), 3, 1, "e"),
             '{"type":"gap","channel":"trades:SOL","from":3,"to":1,"epoch":"e"}',
         ),
         (
@@ -355,21 +120,6 @@ def test_a_price_is_written_without_loss(price: float) -> None:
     """A client that reads it has the same number."""
     event = Price(price=price, timestamp=0, slab="SOL")
     assert message(messages.event_message(event, 1, None))["price"] == price
-
-
-# Close reasons.
-
-
-CLOSES = [name for name in vars(messages) if name.startswith("CLOSE_")]
-
-
-@pytest.mark.parametrize("name", CLOSES)
-def test_a_close_reason_is_words_that_fit_into_the_frame(name: str) -> None:
-    """No figures in it: a limit is the operator's affair."""
-    close = getattr(messages, name)
-    assert close.code in CloseCode
-    assert 0 < len(close.reason.encode()) <= MAX_CLOSE_REASON_BYTES
-    assert not any(character.isdigit() for character in close.reason.replace("UTF-8", ""))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""Channels: the events of one kind of one market, as clients and NATS name them."""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple, Self
+
+from percolator.errors import EventError
+from percolator.model.kinds import KIND_OF_NAME, KIND_OF_PREFIX, KINDS, Kind
+
+SLAB = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What a market's name may be."""
+SLAB_RULE = "letters, digits, _ and -, up to 64"
+
+SUBJECT_PREFIX = "percolator"
+SUBJECTS = {kind: f"{SUBJECT_PREFIX}.{kind}.>" for kind in KINDS}
+"""What the stream takes of each kind.
+
+`>` and not `*`, so that an event on a malformed subject is stored and reported.
+"""
+REJECTED_SUBJECT = f"{SUBJECT_PREFIX}.rejected"
+
+FORMS = [f"{kind.prefix}:SLAB" for kind in KINDS]
+CHANNEL_FORMS = f"{', '.join(FORMS[:-1])} or {FORMS[-1]}"
+"""The forms of a channel, for people."""
+
+
+class Channel(NamedTuple):
+    """The events of one kind of one market."""
+
+    kind: Kind
+    slab: str
+
+    @property
+    def name(self) -> str:
+        """Its name for clients: `trades:SOL`."""
+        return f"{self.kind.prefix}:{self.slab}"
+
+    @property
+    def subject(self) -> str:
+        """Its NATS subject: `percolator.trade.SOL`."""
+        return f"{SUBJECT_PREFIX}.{self.kind}.{self.slab}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read a channel's name; None if it is not one.
+
+        Not cached, as subjects are: clients may send any number of different strings.
+        """
+        prefix, _, slab = text.partition(":")
+        kind = KIND_OF_PREFIX.get(prefix)
+        return cls(kind, slab) if kind and SLAB.fullmatch(slab) else None
+
+    @staticmethod
+    def of_subject(subject: str) -> "Channel | None":
+        """Read a subject; None if it is of a kind that this version does not know.
+
+        Raises EventError, reason `invalid_subject`, if the kind is known and the rest is malformed.
+        """
+        return _of_subject(subject)
+
+
+@lru_cache(maxsize=16_384)
+def _of_subject(subject: str) -> Channel | None:
+    prefix, _, rest = subject.partition(".")
+    name, _, slab = rest.partition(".")
+    kind = KIND_OF_NAME.get(name)
+    if prefix != SUBJECT_PREFIX or kind is None:
+        return None
+    if not SLAB.fullmatch(slab):
+        raise EventError("invalid_subject", f"{subject[:64]!r} does not end in a market's name")
+    return Channel(kind, slab)

@@ -1,0 +1,146 @@
+"""Kinds of events: one table, from which channels, subjects, messages and checks derive.
+
+A new kind is one class of fields and one row of KINDS.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic.dataclasses import dataclass as validated
+from pydantic_core import SchemaValidator
+
+MAX_SIZE = 2**128 - 1
+MAX_TIMESTAMP = 2**53 - 1
+"""The largest integer that a browser reads without loss."""
+
+
+def _check_size(value: object) -> object:
+    digits = isinstance(value, str) and value.isascii() and value.isdigit()
+    if digits and int(str(value)[:64]) > MAX_SIZE:
+        msg = "a size has at most 128 bits"
+        raise ValueError(msg)
+    return value
+
+
+Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Timestamp = Annotated[int, Field(ge=0, le=MAX_TIMESTAMP)]
+Size = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,39}$"), BeforeValidator(_check_size)]
+Rate = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,20}(\.[0-9]{1,20})?$")]
+Slab = Annotated[str, StringConstraints(min_length=1)]
+
+_STRICT = ConfigDict(strict=True)
+
+
+@validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
+class Event:
+    """What every event has: its time in Unix milliseconds, the name of its kind, its market."""
+
+    timestamp: Timestamp
+    type: str
+    slab: Slab = ""
+
+    @property
+    def kind(self) -> "Kind":
+        """Its row of the table."""
+        return KIND_OF_NAME[self.type]
+
+    def values(self) -> dict[str, Any]:
+        """Return the fields of its kind, without time and market."""
+        return {name: getattr(self, name) for name in self.kind.fields}
+
+
+@validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
+class Price(Event):
+    """A market's price and, if the publisher knows them, its mark and index price; in USD."""
+
+    type: Literal["price"] = "price"
+    price: Usd
+    markPrice: Usd | None = None  # noqa: N815 - the given wire name
+    indexPrice: Usd | None = None  # noqa: N815 - the given wire name
+
+
+@validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
+class Trade(Event):
+    """One execution: `size` in base units, a decimal string of up to 128 bits; `price` in USD."""
+
+    type: Literal["trade"] = "trade"
+    side: Literal["long", "short"]
+    size: Size
+    price: Usd
+
+
+@validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
+class Funding(Event):
+    """A funding rate, a signed decimal string."""
+
+    type: Literal["funding"] = "funding"
+    rate: Rate
+
+
+@validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
+class Liquidation(Event):
+    """A position that was closed by force: its side, and size and price as in a trade."""
+
+    type: Literal["liquidation"] = "liquidation"
+    side: Literal["long", "short"]
+    size: Size
+    price: Usd
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Kind:
+    """One kind of event. There is one object per kind, so that kinds compare by identity."""
+
+    event: type[Event]
+    prefix: str
+    """How its channels begin: `trades` in `trades:SOL`."""
+    lossless: bool
+    """True: every event is delivered, with a `prev` chain. False: the latest wins."""
+    snapshot: bool
+    """True if a new subscriber gets the newest event."""
+    conflation: float = 0.0
+    """Seconds in which a client gets at most one event, if the latest wins."""
+    envelope: str | None = None
+    """Name of its E6 envelope, if it is a kind of the server that this one replaces.
+
+    The legacy subscribe means these kinds.
+    """
+
+    @cached_property
+    def name(self) -> str:
+        """Its name in messages and subjects: `trade`."""
+        name: str = self.event.__dataclass_fields__["type"].default
+        return name
+
+    @cached_property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that only this kind has, in the order of the wire."""
+        common = Event.__dataclass_fields__
+        return tuple(name for name in self.event.__dataclass_fields__ if name not in common)
+
+    @cached_property
+    def validator(self) -> SchemaValidator:
+        """Checks a payload, and makes an event of it."""
+        validator = TypeAdapter(self.event).validator
+        assert isinstance(validator, SchemaValidator)
+        return validator
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+PRICE = Kind(
+    Price, "price", lossless=False, snapshot=True, conflation=0.5, envelope="price.updated"
+)
+TRADE = Kind(Trade, "trades", lossless=True, snapshot=False, envelope="trade.executed")
+FUNDING = Kind(Funding, "funding", lossless=True, snapshot=True, envelope="funding.updated")
+LIQUIDATION = Kind(Liquidation, "liquidations", lossless=True, snapshot=False)
+
+KINDS = (PRICE, TRADE, FUNDING, LIQUIDATION)
+
+KIND_OF_NAME = {kind.name: kind for kind in KINDS}
+KIND_OF_PREFIX = {kind.prefix: kind for kind in KINDS}
+FIELDS = tuple(dict.fromkeys([*(name for kind in KINDS for name in kind.fields), "timestamp"]))
+"""Every field that an event of some kind has."""

@@ -1,0 +1,117 @@
+"""Channels: their names for clients and for NATS."""
+
+import weakref
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from percolator.errors import EventError
+from percolator.model.channel import REJECTED_SUBJECT, SUBJECTS, Channel
+from tests.channels import KIND_NAMES, channel_of, subject_of
+
+slabs = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
+
+
+@given(st.sampled_from(KIND_NAMES), slabs)
+def test_subject_and_channel_name_the_same_kind_and_slab(kind: str, slab: str) -> None:
+    """Both names lead back to what they were made of."""
+    channel = channel_of(kind, slab)
+    assert Channel.of_subject(channel.subject) == Channel.parse(channel.name) == channel
+
+
+def test_the_names_are_the_given_ones() -> None:
+    """Singular on NATS, plural on the WebSocket."""
+    assert [subject_of(kind, "SOL") for kind in KIND_NAMES] == [
+        "percolator.price.SOL",
+        "percolator.trade.SOL",
+        "percolator.funding.SOL",
+        "percolator.liquidation.SOL",
+    ]
+    assert [channel_of(kind, "SOL").name for kind in KIND_NAMES] == [
+        "price:SOL",
+        "trades:SOL",
+        "funding:SOL",
+        "liquidations:SOL",
+    ]
+
+
+def test_the_stream_does_not_take_the_rejections_that_are_published() -> None:
+    """A rejection that came back as an event would be rejected again, for ever."""
+    assert not any(
+        REJECTED_SUBJECT.startswith(subject.rstrip(">")) for subject in SUBJECTS.values()
+    )
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "",
+        "percolator",
+        "percolator.",
+        "percolator.prices.SOL",
+        "percolator.trades.SOL",
+        "percolator.candle.SOL",
+        "percolator.candle.S O L",
+        "other.price.SOL",
+    ],
+)
+def test_a_subject_of_an_unknown_kind_has_no_channel(subject: str) -> None:
+    """A newer version may know it; a stream may hold more than our events."""
+    assert Channel.of_subject(subject) is None
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "percolator.price",
+        "percolator.price.",
+        "percolator.price.A.B",
+        "percolator.price.SOL\n",
+        "percolator.price.SÖL",
+        "percolator.price.*",
+        "percolator.price." + "x" * 65,
+    ],
+)
+def test_a_subject_without_a_valid_market_name_is_rejected(subject: str) -> None:
+    """A kind and one market, and nothing else."""
+    with pytest.raises(EventError) as rejected:
+        Channel.of_subject(subject)
+    assert rejected.value.reason == "invalid_subject"
+
+
+@pytest.mark.parametrize(
+    "channel",
+    [
+        "",
+        "price",
+        "price:",
+        ":SOL",
+        "price:SOL:junk",
+        "trade:SOL",
+        "Price:SOL",
+        "price:SOL ",
+        "price:SOL\n",
+        "price:SÖL",
+        "price:" + "x" * 65,
+    ],
+)
+def test_another_channel_is_none(channel: str) -> None:
+    """Exactly one colon, a known kind before it, and a slab after it."""
+    assert Channel.parse(channel) is None
+
+
+class Text(str):
+    """A text that tells when it is gone."""
+
+    __slots__ = ("__weakref__",)
+
+
+@pytest.mark.parametrize("text", ["price:SOL", "x" * 4096])
+def test_a_channel_that_a_client_made_up_is_not_kept(text: str) -> None:
+    """There is no end of such texts, and memory is to be bounded."""
+    channel = Text(text)
+    gone = weakref.ref(channel)
+    Channel.parse(channel)
+    del channel
+    assert gone() is None
