@@ -46,6 +46,7 @@ ENCODED = [
     ("trade", messages.event_message(TRADE, 2, None, snapshot=True)),
     ("funding", messages.event_message(FUNDING, 2, 1, snapshot=True)),
     ("liquidation", messages.event_message(LIQUIDATION, 2, 1)),
+    ("liquidation", messages.event_message(LIQUIDATION, 2, None, snapshot=True)),
     ("funding", messages.event_message(ENVELOPE, 2, None)),
 ]
 CLIENT = [

@@ -1,0 +1,128 @@
+"""What other files say of the kinds, written out of the table: `python -m tests.docs.derived`.
+
+`nats/stream.json` is written whole. In other files, a block stands between a comment `kinds NAME`
+and a comment `end of kinds`; the rest is written by hand.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+
+from percolator.jetstream.stream import definition
+from percolator.model.channel import SUBJECTS, Channel
+from percolator.model.kinds import KINDS, Kind
+from tests.docs.pages import ROOT
+
+BLOCK = re.compile(
+    r"(?P<head>^(?P<indent> *)\W+ kinds (?P<name>\w+).*\n)(?:.*\n)*?(?P<foot> *\W+ end of kinds)",
+    re.MULTILINE,
+)
+USD = '{"$ref": "#/components/schemas/usd"}'
+SCHEMAS = {
+    "side": '{"enum": ["long", "short"]}',
+    "size": '{"$ref": "#/components/schemas/size"}',
+    "rate": '{"$ref": "#/components/schemas/rate"}',
+    **dict.fromkeys(("price", "markPrice", "indexPrice"), USD),
+}
+"""How `docs/asyncapi.yaml` describes each field that some kind has."""
+PREV = '{"type": ["integer", "null"], "minimum": 0}'
+
+
+def subjects(form: str) -> list[str]:
+    """Write a line per subject."""
+    return [form.format(subject) for subject in SUBJECTS.values()]
+
+
+def references(form: str) -> list[str]:
+    """Write a line per kind's message."""
+    return [form.format(kind) for kind in KINDS]
+
+
+def messages() -> list[str]:
+    """Describe each kind's message."""
+    return [line for kind in KINDS for line in _message(kind)]
+
+
+def _message(kind: Kind) -> list[str]:
+    optional = _optional(kind)
+    prev = ["prev"] if kind.lossless else []
+    required = ["type", "slab", *kind.fields, "timestamp", "seq", *prev]
+    summary = f"Each {kind}, once and in order." if kind.lossless else f"The latest {kind}."
+    return [
+        f"{kind}:",
+        f'  summary: "{summary}"',
+        "  payload:",
+        "    type: object",
+        f"    required: {json.dumps([name for name in required if name not in optional])}",
+        "    additionalProperties: false",
+        "    properties:",
+        f'      type: {{"const": "{kind}"}}',
+        '      slab: {"$ref": "#/components/schemas/slab"}',
+        *(f"      {name}: {SCHEMAS[name]}" for name in kind.fields),
+        '      timestamp: {"$ref": "#/components/schemas/timestamp"}',
+        '      seq: {"$ref": "#/components/schemas/seq"}',
+        *(f"      {name}: {PREV}" for name in prev),
+        '      snapshot: {"const": true}',
+    ]
+
+
+def _optional(kind: Kind) -> set[str]:
+    """Return the fields that an event of the kind may lack."""
+    fields = dataclasses.fields(kind.event)
+    return {each.name for each in fields if each.name in kind.fields and each.default is None}
+
+
+def table() -> list[str]:
+    """Describe each kind in a row."""
+    rows = ["| kind | channel | subject | fields | delivery |", "|---|---|---|---|---|"]
+    for kind in KINDS:
+        channel = Channel(kind, "SLAB")
+        optional = _optional(kind)
+        fields = ", ".join(
+            f"`{name}`" + (" (optional)" if name in optional else "") for name in kind.fields
+        )
+        delivery = "lossless" if kind.lossless else "the latest wins"
+        delivery += ", a snapshot at once" if kind.snapshot else ""
+        names = f"| `{kind}` | `{channel.name}` | `{channel.subject}` "
+        rows.append(f"{names}| {fields} | {delivery} |")
+    return rows
+
+
+BLOCKS: dict[str, Callable[[], list[str]]] = {
+    "exports": lambda: subjects('{{ service: "{}", accounts: [PUBLISHERS] }}'),
+    "imports": lambda: subjects('{{ service: {{ account: GATEWAYS, subject: "{}" }} }}'),
+    "subjects": lambda: subjects('"{}"'),
+    "channel": lambda: references('{0}: {{"$ref": "#/components/messages/{0}"}}'),
+    "operation": lambda: references('- {{"$ref": "#/channels/socket/messages/{}"}}'),
+    "messages": messages,
+    "table": table,
+}
+FILES = ("nats/nats-server.conf", "docs/asyncapi.yaml", "docs/protocol.md")
+
+
+def stream() -> str:
+    """Write the stream's definition, without what is left to the server."""
+    fields = definition("PERCOLATOR").as_dict()
+    return json.dumps({name: value for name, value in fields.items() if value}, indent=2) + "\n"
+
+
+def filled(text: str) -> str:
+    """Write every block of a text again."""
+
+    def block(found: re.Match[str]) -> str:
+        lines = [f"{found['indent']}{line}\n" for line in BLOCKS[found["name"]]()]
+        return found["head"] + "".join(lines) + found["foot"]
+
+    return BLOCK.sub(block, text)
+
+
+def derived() -> dict[str, str]:
+    """Return each file, by its path, as it should be."""
+    texts = {name: filled((ROOT / name).read_text()) for name in FILES}
+    return texts | {"nats/stream.json": stream()}
+
+
+if __name__ == "__main__":
+    for name, text in derived().items():
+        (ROOT / name).write_text(text)
