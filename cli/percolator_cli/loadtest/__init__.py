@@ -7,5 +7,5 @@ message by message too. In the end each client is a list of places in the refere
 lost, doubled or out of order is counted from these, against what was published.
 
 `wire`, `reference`, `reader`, `account`, `histogram`, `plan`, `measured` and `report` are pure: no
-I/O and no clock. `crowd` has the sockets, `sending` NATS, and `run` puts it together.
+I/O and no clock. `client_pool` has the sockets, `sending` NATS, and `run` puts it together.
 """

@@ -13,9 +13,7 @@ from typing import Any, NamedTuple
 from websockets.asyncio.client import ClientConnection
 
 from percolator.model.messages import CLOSE_SILENT, CloseCode
-from percolator_cli.loadtest.measured import Refusal
-from percolator_cli.loadtest.plan import own_slabs
-from percolator_cli.loadtest.walk import (
+from percolator_cli.loadtest.limit_probe import (
     LimitProbe,
     ask,
     read_chain,
@@ -23,6 +21,8 @@ from percolator_cli.loadtest.walk import (
     until,
     was_closed_for_policy,
 )
+from percolator_cli.loadtest.measured import Refusal
+from percolator_cli.loadtest.plan import own_slabs
 
 BATCH = 20
 """Channels that are asked for in one message."""

@@ -10,7 +10,7 @@ from percolator.errors import GatewayError
 from percolator.model.events import KINDS
 from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.account import Accountant, expect
-from percolator_cli.loadtest.crowd import ClientPool
+from percolator_cli.loadtest.client_pool import ClientPool
 from percolator_cli.loadtest.measured import Measured, Sample
 from percolator_cli.loadtest.plan import Plan, source_addresses
 from percolator_cli.loadtest.reader import Reader

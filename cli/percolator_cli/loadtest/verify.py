@@ -11,10 +11,10 @@ from percolator.jetstream.connect import connect
 from percolator.model.events import Kind
 from percolator_cli import gateway
 from percolator_cli.gateway import GatewayAddress
+from percolator_cli.loadtest.limit_probe import LimitProbe
 from percolator_cli.loadtest.limits import Limits, Verdict, verify
 from percolator_cli.loadtest.plan import PER_ADDRESS, Plan, is_loopback, source_addresses
 from percolator_cli.loadtest.sending import Sender
-from percolator_cli.loadtest.walk import LimitProbe
 from percolator_cli.publishing import nats_address
 
 FLOOD = 5_000

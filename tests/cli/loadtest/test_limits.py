@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from percolator_cli.gateway import address
+from percolator_cli.loadtest.limit_probe import LimitProbe
 from percolator_cli.loadtest.limits import CHECKS, Limits, Verdict, verify
 from percolator_cli.loadtest.plan import source_addresses
-from percolator_cli.loadtest.walk import LimitProbe
 from tests.cli.program import Program, get
 
 SMALL = {
