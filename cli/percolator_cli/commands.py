@@ -34,7 +34,7 @@ COMMANDS = {
     "loadtest": Entry(
         "loadtest.command",
         "Gateway",
-        "Load a running gateway with clients that check every message.",
+        "Load-test a running gateway and check every message.",
     ),
     "publish": Entry("publish", "Events", "Publish events to JetStream."),
     "tail": Entry("tail", "Events", "Follow channels, as a client would."),
