@@ -16,8 +16,8 @@ from percolator_cli.loadtest.reference import Reference
 
 OPEN_SECONDS = 10.0
 """Seconds from a connection's first packet to the reply to its subscribe."""
-AT_ONCE = 32
-"""Connections that are being opened at the same time."""
+MAX_OPENING = 32
+"""Maximum number of connections that are being opened at the same time."""
 READ_BYTES = 262_144
 """Size of the read buffer that all clients share."""
 
@@ -35,7 +35,7 @@ class ClientPool:
         self._gateway = gateway
         self._token = token
         self._buffer = bytearray(READ_BYTES)
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._room = asyncio.Semaphore(MAX_OPENING)
         self._tls = ssl.create_default_context() if gateway.secure else None
         self._peer: tuple[socket.AddressFamily, str] | None = None
 

@@ -17,8 +17,8 @@ from percolator_cli.loadtest.measured import Refusal
 
 SECONDS = 5.0
 """Seconds to wait for each reply."""
-AT_ONCE = 32
-"""Connections that are being opened at the same time."""
+MAX_OPENING = 32
+"""Maximum number of connections that are being opened at the same time."""
 SMALL_BUFFER = 4_096
 """Bytes of receive buffer of a slow client."""
 
@@ -32,7 +32,7 @@ class LimitProbe:
     sources: Iterator[str | None]
     """Source addresses, each repeated as often as the gateway's limit per address allows."""
     _open: list[ClientConnection] = field(default_factory=list)
-    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_OPENING))
 
     async def __aenter__(self) -> Self:
         return self

@@ -33,16 +33,16 @@ def shown_progress() -> Iterator[OnProgress]:
         disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task("connecting", total=1.0, figures="")
-        drawn, doing = 0.0, ""
+        drawn, phase = 0.0, ""
 
         def on_progress(step: Step) -> None:
-            nonlocal drawn, doing
+            nonlocal drawn, phase
             now = time.monotonic()
-            if now - drawn >= DRAW_SECONDS or step.doing != doing:
-                drawn, doing = now, step.doing
+            if now - drawn >= DRAW_SECONDS or step.phase != phase:
+                drawn, phase = now, step.phase
                 count = f"{figures.count(step.deliveries)} deliveries" if step.deliveries else ""
                 bar.update(
-                    task, description=step.doing, completed=step.share, figures=count, refresh=True
+                    task, description=step.phase, completed=step.share, figures=count, refresh=True
                 )
 
         yield on_progress

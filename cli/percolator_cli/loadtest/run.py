@@ -35,7 +35,7 @@ SPARE_DESCRIPTORS = 64
 class Progress(NamedTuple):
     """How far a load test is: the current phase, and the share of it that is done."""
 
-    doing: str
+    phase: str
     share: float
     deliveries: int = 0
 
@@ -131,7 +131,7 @@ class LoadTest:
         """Send the events at their pace."""
         plan, sender, clock = self.plan, self._sender, time.perf_counter
         total = int(plan.duration * plan.rate)
-        processor, start = time.process_time(), clock()
+        cpu_start, start = time.process_time(), clock()
         due_at = start
         while (now := clock()) < start + plan.duration:
             due = min(int((now - start) * plan.rate) + 1, total) - len(sender.sent)
@@ -145,7 +145,7 @@ class LoadTest:
         if 0 < total - len(sender.sent) <= MAX_BATCH:
             await sender.send(total - len(sender.sent))
         self.measured.publishing = clock() - start
-        self.measured.cpu = (time.process_time() - processor) / self.measured.publishing
+        self.measured.cpu = (time.process_time() - cpu_start) / self.measured.publishing
 
     def _sample(self, elapsed: float, on_progress: OnProgress) -> None:
         if elapsed < self._sampled:

@@ -35,7 +35,7 @@ def line(verdict: Verdict, width: int, *, drawn: bool) -> Table:  # noqa: ARG001
         False: ("✗", "bold red"),
         None: ("-", "dim"),
     }[verdict.held]
-    table = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(min_width=min(NAME_COLUMNS, width // 3))
     table.add_column(justify="right", min_width=6, no_wrap=True)
