@@ -1,8 +1,8 @@
-"""The entry point: as little as possible before Ctrl-C is taken care of.
+"""The entry point: it imports as little as possible before Ctrl-C is handled.
 
-Python makes an exception of Ctrl-C wherever it is, and there are places, many of them in imports,
-where exceptions are swallowed. So while a command is only being loaded, Ctrl-C ends the process
-there and then; from where there is something to put in order, the command asks for the exception.
+Python raises KeyboardInterrupt wherever it happens to be, and some code, much of it in imports,
+swallows exceptions. So Ctrl-C ends the process immediately while a command is being loaded. A
+command that has something to clean up asks for the exception with `interruptible`.
 """
 
 import os
@@ -16,10 +16,10 @@ INTERRUPTED = 130
 
 
 def app() -> int:
-    """Run the command line; give its exit code."""
+    """Run the command line and return its exit code."""
     signal.signal(signal.SIGINT, _end)
     _open_streams()
-    from percolator_cli.commands import run  # noqa: PLC0415 - from here on it may take its time
+    from percolator_cli.commands import run  # noqa: PLC0415 - slow; Ctrl-C is handled now
 
     code = run()
     sys.stdout.flush()
@@ -28,32 +28,32 @@ def app() -> int:
 
 
 def interruptible() -> None:
-    """Let Ctrl-C be an exception from here on."""
+    """Make Ctrl-C raise KeyboardInterrupt from now on."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def complain(sentence: str) -> None:
-    """Say a sentence on standard error; where nobody reads it, the exit code must do."""
+def print_error(sentence: str) -> None:
+    """Print a sentence on standard error. If it is closed, only the exit code remains."""
     try:
         print(f"percolator: {sentence}", file=sys.stderr, flush=True)
     except OSError:
-        say_no_more(sys.stderr)
+        discard_output(sys.stderr)
 
 
-def say_no_more(stream: TextIO) -> None:
-    """Let what is still to be written go nowhere: it would fail again."""
+def discard_output(stream: TextIO) -> None:
+    """Discard everything still buffered in a stream: writing it would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _open_streams() -> None:
-    """Have all three standard streams, and an output that takes every character.
+    """Open any standard stream that is closed, and make standard output accept every character.
 
-    A stream that was closed (`>&-`) is None to Python, and its number would go to the next socket.
-    What the encoding of a terminal or a pipe does not have is written as `?`.
+    Python represents a closed stream (`>&-`) as None, and the next socket would get its file
+    descriptor. Characters that the output's encoding does not have are written as `?`.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor: this one
             setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")

@@ -1,4 +1,4 @@
-"""Progress bars on standard error; where that is no terminal, only what is worth a line."""
+"""Progress bars on standard error. If it is not a terminal, only errors are printed."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,18 +15,19 @@ from rich.progress import (
 )
 
 from percolator_cli import output
-from percolator_cli.app import complain
+from percolator_cli.app import print_error
 from percolator_cli.render import figures
 
 DRAW_SECONDS = 0.1
+"""Minimum seconds between two refreshes of a bar."""
 
-Tell = Callable[[str | None], None]
-"""To be called when something has changed, with a line that is to stay where there is one."""
+Notify = Callable[[str | None], None]
+"""Called on every change. A line passed to it is printed above the bar and stays."""
 
 
 @contextmanager
-def publishing_bar(size: int | None, state: Callable[[], tuple[int, int]]) -> Iterator[Tell]:
-    """Show how much of a file is read; `state` gives the bytes read and the events published."""
+def publishing_bar(size: int | None, state: Callable[[], tuple[int, int]]) -> Iterator[Notify]:
+    """Show how much of a file was read; `state` returns bytes read and events published."""
     bar = BarColumn(30) if size else SpinnerColumn()
     with _progress(bar) as (progress, task):
         progress.update(task, total=size)
@@ -35,12 +36,12 @@ def publishing_bar(size: int | None, state: Callable[[], tuple[int, int]]) -> It
             read, events = state()
             progress.update(task, completed=read, figures=f"{figures.count(events)} events")
 
-        yield _telling(progress, update)
+        yield _throttled(progress, update)
 
 
 @contextmanager
-def demo_bar(published: Callable[[], int]) -> Iterator[Tell]:
-    """Show how many events were published, and for how long that goes on already."""
+def demo_bar(published: Callable[[], int]) -> Iterator[Notify]:
+    """Show how many events were published, their rate and the time elapsed."""
     with _progress(SpinnerColumn(), TimeElapsedColumn()) as (progress, task):
         start = time.monotonic()
 
@@ -49,7 +50,7 @@ def demo_bar(published: Callable[[], int]) -> Iterator[Tell]:
             rate = figures.rate(events / max(time.monotonic() - start, 0.1))
             progress.update(task, figures=f"{figures.count(events)} events, {rate}/s")
 
-        yield _telling(progress, update)
+        yield _throttled(progress, update)
 
 
 @contextmanager
@@ -67,15 +68,15 @@ def _progress(*columns: ProgressColumn) -> Iterator[tuple[Progress, TaskID]]:
         yield progress, progress.add_task("publishing", total=None, figures="")
 
 
-def _telling(progress: Progress, update: Callable[[], None]) -> Tell:
-    """Draw ten times a second at the most, and let lines stay above the bar."""
+def _throttled(progress: Progress, update: Callable[[], None]) -> Notify:
+    """Return a function that refreshes the bar at most ten times per second."""
     drawn = 0.0
 
-    def tell(line: str | None) -> None:
+    def notify(line: str | None) -> None:
         nonlocal drawn
         if line is not None:
             if progress.disable:
-                complain(line)
+                print_error(line)
             else:
                 progress.console.print(f"percolator: {line}", markup=False)
         if not progress.disable and time.monotonic() - drawn >= DRAW_SECONDS:
@@ -83,4 +84,4 @@ def _telling(progress: Progress, update: Callable[[], None]) -> Tell:
             update()
             progress.refresh()
 
-    return tell
+    return notify

@@ -1,6 +1,6 @@
-"""What all commands have in common on the command line: how help looks, and how numbers are read.
+"""What all commands share: the layout of the help, and how negative numbers are parsed.
 
-Nothing here knows what a command does.
+Nothing here depends on what a command does.
 """
 
 import re
@@ -12,32 +12,32 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 Context = Any
 Formatter = Any
-"""Typer's own are of other classes than those that it has its commands called with."""
+"""Typer calls commands with classes other than those it exports."""
 
 MINUS = "\N{MINUS SIGN}"
 _NEGATIVE = re.compile(r"-(\.?[0-9]|inf|nan)")
 
 
 class WrongUsageError(typer.TyperException):
-    """Arguments that cannot be what was meant; the command exits with 2."""
+    """Arguments that are not valid; the command exits with code 2."""
 
     exit_code = 2
     ctx: Context = None
 
 
-class Helpful:
-    """Help that fits a small terminal: options and commands under their headings, then examples.
+class HelpLayout:
+    """Help that fits a small terminal: options and commands under headings, then examples.
 
-    It is the same in a pipe, but for the bold headings.
+    In a pipe it is the same without bold headings.
     """
 
     def collect_usage_pieces(self, ctx: Context) -> list[str]:
-        """Name the arguments without braces."""
+        """Return the arguments without braces."""
         pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc]
         return [re.sub(r"^\{(.*)\}", r"\1", piece) for piece in pieces]
 
     def format_options(self, ctx: Context, formatter: Formatter) -> None:
-        """Write a section for each heading."""
+        """Write one section per heading."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         for heading, name, meaning in parameters(self, ctx):
             sections.setdefault(heading, []).append((name, meaning))
@@ -48,23 +48,23 @@ class Helpful:
                     formatter.write_dl(records)
 
     def format_epilog(self, _ctx: Context, formatter: Formatter) -> None:
-        """Write the examples, a line each."""
+        """Write the examples, one per line."""
         epilog: str | None = self.epilog  # type: ignore[attr-defined]
         if epilog:
             heading, _, lines = epilog.partition("\n")
             formatter.write(f"\n{_bold(heading)}\n{lines}\n")
 
 
-class Command(Helpful, TyperCommand):
-    """A command that takes `-1` as a value.
+class Command(HelpLayout, TyperCommand):
+    """A command that accepts `-1` as a value.
 
-    Typer reads an argument that begins with a hyphen as an option. A number, which for a funding
-    rate is a legal value and for a price deserves a better answer than "no such option: -1", is
-    therefore parsed with another minus sign.
+    Typer reads an argument that begins with a hyphen as an option. A negative number is a valid
+    funding rate, and as a price it deserves a better error than "no such option: -1". Negative
+    numbers are therefore parsed with a different minus sign.
     """
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Parse, with negative numbers taken for arguments."""
+        """Parse the arguments; negative numbers are values, not options."""
         taking = {name for param in self.params if _takes_value(param) for name in param.opts}
         pairs = zip(["", *args], args, strict=False)
         masked = [arg if before in taking else _masked(arg) for before, arg in pairs]
@@ -73,7 +73,7 @@ class Command(Helpful, TyperCommand):
         return rest
 
     def invoke(self, ctx: Context) -> Any:  # noqa: ANN401 - as Typer has it
-        """Run it; where it finds its arguments wrong, say of which command they are."""
+        """Run the command. If it rejects its arguments, the error names this command."""
         try:
             return super().invoke(ctx)
         except WrongUsageError as error:
@@ -81,26 +81,26 @@ class Command(Helpful, TyperCommand):
             raise
 
 
-class Group(Helpful, TyperGroup):
+class Group(HelpLayout, TyperGroup):
     """A group of such commands."""
 
 
 def examples(*lines: str) -> str:
-    """Make the epilog of a command: a line each, as it can be typed."""
+    """Return the epilog of a command: one example per line, ready to be typed."""
     return "\n".join(("Examples:", *(f"  {line}" for line in lines)))
 
 
 def single(
     function: Callable[..., None], epilog: str, cls: type[TyperCommand] = Command
 ) -> typer.Typer:
-    """Make a Typer app of one command, as `commands.load` expects it of a module."""
+    """Return a Typer app with one command, which is what `commands.load` expects of a module."""
     one = typer.Typer(add_completion=False, rich_markup_mode=None)
     one.command(cls=cls, epilog=epilog)(function)
     return one
 
 
 def parameters(command: Any, ctx: Context) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401 - as above
-    """Give heading, name and meaning of each parameter that is not hidden."""
+    """Yield heading, name and help text of each parameter that is not hidden."""
     for param in command.get_params(ctx):
         if isinstance(param, TyperArgument):
             yield "Arguments", str(param.metavar or param.name.upper()), param.help or ""
@@ -111,7 +111,7 @@ def parameters(command: Any, ctx: Context) -> Iterator[tuple[str, str, str]]:  #
 
 
 def _plainly(meaning: str) -> str:
-    """Say `[default: 10.0; x>=0.1]` as the settings say it: `(default: 10)`."""
+    """Rewrite Typer's `[default: 10.0; x>=0.1]` in the style of the settings: `(default: 10)`."""
     text, _, extra = meaning.partition("  [")
     default = re.match(r"default: (.*?)(\.0)?(; |\]$)", extra)
     return f"{text.removesuffix('.')} (default: {default[1]})." if default else text
@@ -140,7 +140,7 @@ def _masked(argument: str) -> str:
     return MINUS + argument[1:] if _NEGATIVE.match(argument) else argument
 
 
-def _unmasked(value: Any) -> Any:  # noqa: ANN401 - whatever a parameter holds
+def _unmasked(value: Any) -> Any:  # noqa: ANN401 - any parameter's value
     if isinstance(value, str):
         return "-" + value[1:] if value.startswith(MINUS) else value
     if isinstance(value, list | tuple):

@@ -1,7 +1,7 @@
-"""Which commands there are, and how each way of failing ends the process.
+"""The table of commands, and the exit code and error message of each kind of failure.
 
-A command's module is imported when that command is asked for, so that `--help` and completion
-stay quick. What a command does stands in its own file.
+A command's module is imported only when that command runs, so that `--help` and completion stay
+fast.
 """
 
 import errno
@@ -14,14 +14,14 @@ from typer.core import TyperCommand, TyperGroup
 
 from percolator import __version__
 from percolator.errors import PercolatorError, SettingsError
-from percolator_cli.app import INTERRUPTED, complain, say_no_more
-from percolator_cli.command import Context, Helpful
+from percolator_cli.app import INTERRUPTED, discard_output, print_error
+from percolator_cli.command import Context, HelpLayout
 
 OK, FAILED, USAGE = 0, 1, 2
 
 
 class Entry(NamedTuple):
-    """One command: the module that holds its Typer app as `command`, and its line in `--help`."""
+    """One command: the module whose `command` is its Typer app, and its line in `--help`."""
 
     module: str
     panel: str
@@ -34,31 +34,25 @@ COMMANDS = {
     "loadtest": Entry(
         "loadtest.command",
         "Gateway",
-        "Load a running gateway with clients that check every message.",
+        "Load-test a running gateway and check every message.",
     ),
     "publish": Entry("publish", "Events", "Publish events to JetStream."),
-    "tail": Entry("tail", "Events", "Follow channels, as a client would."),
-    "doctor": Entry(
-        "doctor.command",
-        "Setting up",
-        "Look at what a person would look at when nothing arrives.",
-    ),
-    "config": Entry(
-        "config", "Setting up", "Show the settings in force, and where each came from."
-    ),
-    "token": Entry("token", "Setting up", "Sign a token for a gateway that has auth switched on."),
+    "tail": Entry("tail", "Events", "Follow channels and print their events."),
+    "doctor": Entry("doctor.command", "Setup", "Diagnose why no data arrives."),
+    "config": Entry("config", "Setup", "Show the current settings and where each one comes from."),
+    "token": Entry("token", "Setup", "Create a signed token for a gateway with auth enabled."),
 }
 
 
-class Commands(Helpful, TyperGroup):
-    """The commands by name; the listing takes their lines, and only the one that runs is loaded."""
+class Commands(HelpLayout, TyperGroup):
+    """The commands by name. The listing uses the table; only the command that runs is loaded."""
 
     def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - Typer's signature
-        """Give the names in the order of the table."""
+        """Return the names in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Context, cmd_name: str) -> Any:  # noqa: ANN401, ARG002
-        """Give what a listing shows of a command."""
+        """Return a stand-in with what a listing shows of a command."""
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
@@ -66,23 +60,24 @@ class Commands(Helpful, TyperGroup):
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Load the command that runs."""
-        self.commands = {name: self.get_command(ctx, name) for name in COMMANDS}  # to suggest from
+        # Typer suggests a similar name from these.
+        self.commands = {name: self.get_command(ctx, name) for name in COMMANDS}
         name, _, rest = super().resolve_command(ctx, args)
         return name, load(name) if name else None, rest
 
     def invoke(self, ctx: Context) -> Any:  # noqa: ANN401 - as Typer has it
-        """Run the command; one whose reader has seen enough (`| head`) is done."""
+        """Run the command. If the reader of its output closes the pipe (`| head`), it is done."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            say_no_more(sys.stdout)
+            discard_output(sys.stdout)
             raise typer.Exit(OK) from None
         return result
 
 
 def load(name: str) -> Any:  # noqa: ANN401 - Typer has no public name for it
-    """Import a command's module and give the command."""
+    """Import a command's module and return the command."""
     module = importlib.import_module(f"percolator_cli.{COMMANDS[name].module}")
     command = typer.main.get_command(module.command)
     command.name = name
@@ -96,7 +91,7 @@ def _show_version(wanted: bool) -> None:
 
 
 def root() -> Any:  # noqa: ANN401 - as above
-    """Build the command that holds all others."""
+    """Return the root command, which holds all others."""
     percolator = typer.Typer(
         cls=Commands,
         no_args_is_help=True,
@@ -117,63 +112,63 @@ def root() -> Any:  # noqa: ANN401 - as above
             ),
         ] = False,
     ) -> None:
-        """Market data from NATS JetStream to WebSocket clients, nothing lost.
+        """Send market data from NATS JetStream to WebSocket clients.
 
-        Start with `percolator serve --demo`; each COMMAND --help has examples.
+        Try it with `percolator serve --demo`. Each command has a --help with examples.
         """
 
     command = typer.main.get_command(percolator)
     install, show = command.params[-2:]
-    install.help, show.hidden = "Install completion for this shell.", True  # type: ignore[attr-defined]
+    install.help, show.hidden = "Install tab completion for this shell.", True  # type: ignore[attr-defined]
     return command
 
 
 def run() -> int:
-    """Run the command line; give its exit code. The one place where an error meets a person."""
+    """Run the command line and return its exit code. Every error is printed here."""
     try:
         code = root().main(prog_name="percolator", standalone_mode=False)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets a sentence
-        return INTERRUPTED if _was_interrupted(error) else _explain(_innermost(error))
+    except Exception as error:  # noqa: BLE001 - users get a sentence, never a traceback
+        return INTERRUPTED if _is_interrupt(error) else _report(_innermost(error))
     return code if isinstance(code, int) else OK
 
 
-def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind an error: a library in C may make one of its own out of it."""
+def _is_interrupt(error: BaseException | None) -> bool:
+    """True if Ctrl-C caused the error: a C library may replace it with an error of its own."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
 def _innermost(error: Exception) -> Exception:
-    """Give the first of a group: where several tasks failed, they did so for one reason."""
+    """Return the first error of a group: if several tasks fail, they fail for the same reason."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
-def _explain(error: Exception) -> int:
-    """Say in a sentence what went wrong, and give the exit code."""
+def _report(error: Exception) -> int:
+    """Print what went wrong in one sentence and return the exit code."""
     match error:
         case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EIO):
-            say_no_more(sys.stdout)
-            complain(
+            discard_output(sys.stdout)
+            print_error(
                 f"the output cannot be written ({(error.strerror or '').lower()}): "
-                "make room, or send it elsewhere"
+                "free some space or redirect it elsewhere"
             )
             return FAILED
         case typer.TyperException():
-            return _wrong_usage(error)
+            return _report_usage(error)
         case PercolatorError():
-            complain(str(error))
+            print_error(str(error))
             return USAGE if isinstance(error, SettingsError) else FAILED
         case _:
-            complain(_internal(error))
+            print_error(_internal(error))
             return FAILED
 
 
-def _wrong_usage(error: typer.TyperException) -> int:
+def _report_usage(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         typer.echo(str(error), err=True)
@@ -181,16 +176,16 @@ def _wrong_usage(error: typer.TyperException) -> int:
     message = " ".join(error.format_message().split()).rstrip(".")
     path = context.command_path if context is not None else "percolator"
     link = " See" if message.endswith("?") else "; see"
-    complain(f"{message[:1].lower()}{message[1:]}{link} `{path} --help`")
+    print_error(f"{message[:1].lower()}{message[1:]}{link} `{path} --help`")
     return error.exit_code
 
 
 def _internal(error: Exception) -> str:
-    import tempfile  # noqa: PLC0415 - for the one case that must not happen
+    import tempfile  # noqa: PLC0415 - needed only for a bug
     import traceback  # noqa: PLC0415
 
     with tempfile.NamedTemporaryFile(
         "w", prefix="percolator-", suffix=".log", delete=False
     ) as file:
         file.write("".join(traceback.format_exception(error)))
-    return f"this should not happen ({type(error).__name__}); please report it with {file.name}"
+    return f"internal error ({type(error).__name__}): please report it and attach {file.name}"

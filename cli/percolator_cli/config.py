@@ -1,4 +1,4 @@
-"""`percolator config`: the settings in force, and where each came from."""
+"""`percolator config`: the current settings and where each one comes from."""
 
 import json
 from functools import partial
@@ -15,11 +15,10 @@ HIDDEN = "***"
 
 
 def config(*, as_json: Json = False) -> None:
-    """Show the settings in force, and where each came from.
+    """Show the current settings and where each one comes from.
 
-    A setting comes from a flag of the command that runs, else from the environment (PERCOLATOR_
-    and its name in capitals), else from percolator.toml in this folder, else it has its default.
-    Secrets are not shown.
+    Flags take precedence over environment variables (PERCOLATOR_ and the name in capitals), which
+    take precedence over percolator.toml in the current folder. Secrets are hidden.
     """
     loaded = load({})
     if as_json:
@@ -37,15 +36,15 @@ command = single(
 
 
 def rows(loaded: Loaded) -> list[Row]:
-    """Give a row for each setting, in their order."""
+    """Return one row per setting, in the order of the table."""
     return [
         Row(name, _raw(name, getattr(loaded.settings, name)), loaded.origins[name], panel_of(name))
         for name in Settings.model_fields
     ]
 
 
-def _raw(name: str, value: Any) -> Any:  # noqa: ANN401 - whatever a setting holds
-    """Give a value as JSON has it; a secret is hidden, also where it is a part of an address."""
+def _raw(name: str, value: Any) -> Any:  # noqa: ANN401 - any setting's value
+    """Return a value for JSON. Secrets are hidden, including those within an address."""
     if value is None:
         return None
     if name in SECRET:

@@ -1,7 +1,7 @@
-"""Options that several commands have: settings as flags, and where the gateway is.
+"""Options that several commands share: settings as flags, and the gateway's address.
 
-The flags are made out of the settings themselves, so that there is one table of names, defaults
-and meanings. What a flag's value may be is for the settings to say: here all are text.
+The flags are derived from the settings, so that there is one table of names, defaults and
+meanings. All values are strings here; the settings validate them.
 """
 
 import inspect
@@ -17,13 +17,13 @@ from percolator.config.settings import Settings
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 NATS = ("nats_url", "nats_creds", "nats_token", "nats_tls_ca", "stream")
-"""The settings that say where events go."""
+"""The settings that say where events are published."""
 
 PANELS = {
     "Gateway": ("host", "port", "data_dir", "drain_seconds"),
     "NATS": (*NATS, "backlog"),
     "Memory": ("log_capacity", "replay_limit", "max_buffered_bytes"),
-    "Limits (0 switches one off)": (
+    "Limits (0 means no limit)": (
         *("max_connections", "max_connections_per_slab", "max_connections_per_ip"),
         *("max_channels_per_client", "max_message_bytes", "messages_per_second", "message_burst"),
         *("attempts_per_second", "attempt_burst", "subscribe_timeout"),
@@ -35,14 +35,13 @@ PANELS = {
     ),
     "Logs": ("log_level", "log_format"),
 }
-"""Under which heading a setting stands in the help; one that is missing goes to the last."""
+"""The heading of each setting in the help; a setting that is not listed goes under the last."""
 
 Url = Annotated[
     str | None,
     typer.Option(
         "--url",
-        help="The gateway: http, https, ws or wss, with or without a path "
-        "(default: where the settings have it).",
+        help="Gateway address: http, https, ws or wss (default: host and port from the settings).",
         metavar="URL",
         rich_help_panel="Gateway",
     ),
@@ -51,24 +50,24 @@ Token = Annotated[
     str | None,
     typer.Option(
         "--token",
-        help="Token to show to a gateway that asks for one.",
+        help="Token, if the gateway requires one.",
         metavar="TOKEN",
         rich_help_panel="Gateway",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 def with_settings(names: Iterable[str] = tuple(Settings.model_fields)) -> Decorator:
-    """Decorate a command: each of the settings becomes an option.
+    """Return a decorator that adds each of the settings to a command as an option.
 
-    The command takes them as one argument `flags`, by name, as `settings.load` wants them.
+    The command gets them as one argument, `flags`: a dict by setting name, for `settings.load`.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         wanted = list(names)
 
-        def command(**given: Any) -> None:  # noqa: ANN401 - what Typer parsed
+        def command(**given: Any) -> None:  # noqa: ANN401 - values parsed by Typer
             flags = {name: given.pop(name) for name in wanted}
             function(**given, flags=flags)
 
@@ -100,7 +99,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
 
 
 def panel_of(name: str) -> str:
-    """Give the heading under which a setting stands."""
+    """Return the heading of a setting."""
     return next((panel for panel, names in PANELS.items() if name in names), list(PANELS)[-1])
 
 
@@ -126,7 +125,7 @@ def _help(field: FieldInfo) -> str:
 
 
 def _shown(field: FieldInfo) -> str:
-    """Give the default for the help, which must read the same on every machine."""
+    """Return the default for the help, which must read the same on every machine."""
     default = field.get_default(call_default_factory=True)
     if default is None or default == ():
         return ""

@@ -1,4 +1,4 @@
-"""The gateway as a command sees it from outside: its address in any form, and its HTTP answers."""
+"""The gateway as a command sees it: its address in any form, and its HTTP responses."""
 
 import http.client
 import json
@@ -12,16 +12,16 @@ from percolator.config.types import is_host
 from percolator.errors import GatewayError, GatewayUnreachableError, SettingsError
 
 SECONDS = 5.0
-"""So long an answer may take."""
+"""Seconds that a response may take."""
 
 _SECURE = {"http": False, "ws": False, "https": True, "wss": True}
 _ROUTES = ("/ws/stats", "/health/live", "/health", "/markets", "/metrics", "/ws", "/")
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what a host may be
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - connected to, not bound
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayAddress:
-    """Where a gateway is. `prefix` is a path before its own, where a proxy has put one."""
+    """The address of a gateway. `prefix` is a path that a proxy puts before the gateway's own."""
 
     host: str
     port: int
@@ -44,8 +44,8 @@ class GatewayAddress:
         return f"{host}:{self.port}"
 
 
-class Answer(NamedTuple):
-    """An HTTP answer; `date` is the header of that name."""
+class Response(NamedTuple):
+    """An HTTP response; `date` is its Date header."""
 
     status: int
     body: bytes
@@ -53,9 +53,9 @@ class Answer(NamedTuple):
 
 
 def address(url: str | None, settings: Settings) -> GatewayAddress:
-    """Read an address in any of its forms; without one, take where the settings have a gateway.
+    """Parse an address in any of its forms. Without one, the settings' host and port are used.
 
-    Raises SettingsError where the text is no address.
+    Raises SettingsError if it is not a valid address.
     """
     if url is None:
         host = _ANYWHERE.get(settings.host, settings.host)
@@ -67,7 +67,7 @@ def address(url: str | None, settings: Settings) -> GatewayAddress:
         parts, port = urlsplit(""), None
     if parts.scheme not in _SECURE or not is_host(parts.hostname or ""):
         raise SettingsError(
-            "--url must be an address like ws://127.0.0.1:3001 (ws, wss, http or https), "
+            "--url must be an address such as ws://127.0.0.1:3001 (ws, wss, http or https), "
             f"not {url!r}"
         )
     secure = _SECURE[parts.scheme]
@@ -80,30 +80,27 @@ def address(url: str | None, settings: Settings) -> GatewayAddress:
 
 def get(gateway: GatewayAddress, path: str, token: str | None = None) -> Any:  # noqa: ANN401 - JSON
     """Fetch a path, parsed as JSON. Raises GatewayError, GatewayUnreachableError."""
-    answer = fetch(gateway, path, token)
-    if answer.status == http.HTTPStatus.UNAUTHORIZED:
+    response = fetch(gateway, path, token)
+    if response.status == http.HTTPStatus.UNAUTHORIZED:
         raise GatewayError(
-            f"the gateway at {gateway.http} asks for its stats token: "
-            "set PERCOLATOR_STATS_TOKEN to the one that it has"
+            f"the gateway at {gateway.http} requires its stats token: "
+            "set PERCOLATOR_STATS_TOKEN to the same value as on the gateway"
         )
     try:
-        return json.loads(answer.body)
+        return json.loads(response.body)
     except ValueError:
-        raise GatewayError(
-            f"what answers at {gateway.http}{path} is no percolator gateway "
-            f"(HTTP {answer.status}): name it with --url"
-        ) from None
+        raise not_a_gateway(gateway, f" (HTTP {response.status} from {path})") from None
 
 
-def fetch(gateway: GatewayAddress, path: str, token: str | None = None) -> Answer:
+def fetch(gateway: GatewayAddress, path: str, token: str | None = None) -> Response:
     """Fetch a path. Raises GatewayUnreachableError."""
     kind = http.client.HTTPSConnection if gateway.secure else http.client.HTTPConnection
     connection = kind(gateway.host, gateway.port, timeout=SECONDS)
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
         connection.request("GET", gateway.prefix + path, headers=headers)
-        answer = connection.getresponse()
-        return Answer(answer.status, answer.read(), answer.getheader("Date"))
+        response = connection.getresponse()
+        return Response(response.status, response.read(), response.getheader("Date"))
     except (OSError, http.client.HTTPException) as error:
         raise unreachable(gateway, error) from None
     finally:
@@ -111,20 +108,28 @@ def fetch(gateway: GatewayAddress, path: str, token: str | None = None) -> Answe
 
 
 def unreachable(gateway: GatewayAddress, error: Exception) -> GatewayUnreachableError:
-    """Say that no gateway answers, and what to do."""
+    """Return an error that says why the gateway does not answer, and what to do."""
     if isinstance(error, TimeoutError):
-        reason = "it does not answer in time"
+        reason = "timed out"
     elif isinstance(error, ssl.SSLCertVerificationError):
-        reason = "its certificate is not trusted here (name its CA in SSL_CERT_FILE)"
+        reason = "its certificate is not trusted (set SSL_CERT_FILE to its CA)"
     elif isinstance(error, ssl.SSLError):
-        reason = "there is no TLS there (say http or ws)"
+        reason = "not a TLS server (use http or ws)"
     elif isinstance(error, http.client.RemoteDisconnected):
-        reason = "it hangs up (if it speaks TLS, say https or wss)"
+        reason = "it closed the connection (if it uses TLS, use https or wss)"
     elif isinstance(error, OSError):
         reason = (error.strerror or str(error)).lower()
     else:
-        reason = "the answer is no HTTP"
+        reason = "not an HTTP server"
     return GatewayUnreachableError(
         f"no gateway answers at {gateway.http}: {reason}; "
-        "start one with `percolator serve`, or name another with --url"
+        "start one with `percolator serve`, or choose another with --url"
+    )
+
+
+def not_a_gateway(gateway: GatewayAddress, detail: str = "") -> GatewayError:
+    """Return an error that says that another program answers at this address."""
+    return GatewayError(
+        f"the server at {gateway.http} is not a percolator gateway{detail}: "
+        "set the gateway's address with --url"
     )

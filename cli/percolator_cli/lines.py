@@ -1,4 +1,4 @@
-"""Lines of a file or of standard input, as they come: also from a pipe that is slow."""
+"""Lines of a file or of standard input, each as soon as it is there, even from a slow pipe."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ STDIN = "-"
 
 
 class Line(NamedTuple):
-    """A line without its end, its number from 1 on, and how many bytes had been read with it."""
+    """A line without its newline, its number (from 1), and the bytes read up to its end."""
 
     number: int
     text: bytes
@@ -23,7 +23,7 @@ class Line(NamedTuple):
 
 
 def size_of(path: str) -> int | None:
-    """Give how many bytes there are, where that is known. Raises PercolatorError."""
+    """Return the size in bytes, or None if it is not known. Raises PercolatorError."""
     try:
         status = os.fstat(sys.stdin.fileno()) if path == STDIN else os.stat(path)  # noqa: PTH116
     except OSError as error:
@@ -32,7 +32,7 @@ def size_of(path: str) -> int | None:
 
 
 async def lines_of(path: str) -> AsyncIterator[Line]:
-    """Give the lines of a file; `-` is standard input. Raises PercolatorError."""
+    """Yield the lines of a file; `-` is standard input. Raises PercolatorError."""
     number = read = 0
     rest = b""
     async for data in _pieces(path):
@@ -40,7 +40,7 @@ async def lines_of(path: str) -> AsyncIterator[Line]:
         if len(rest) > MAX_LINE_BYTES:
             raise PercolatorError(
                 f"line {number + len(whole) + 1} of {_named(path)} is longer than "
-                f"{MAX_LINE_BYTES:,} bytes: it must be JSON lines, each an event"
+                f"{MAX_LINE_BYTES:,} bytes: the file must have one JSON object per line"
             )
         for text in whole:
             number += 1
@@ -53,10 +53,10 @@ async def lines_of(path: str) -> AsyncIterator[Line]:
 async def _pieces(path: str) -> AsyncIterator[bytes]:
     try:
         descriptor = sys.stdin.fileno() if path == STDIN else os.open(path, os.O_RDONLY)
-        if _at_once(descriptor):
+        if _never_blocks(descriptor):
             while data := os.read(descriptor, READ_BYTES):
                 yield data
-                await asyncio.sleep(0)  # a disk is quick, and the sockets want their turn
+                await asyncio.sleep(0)  # a disk is fast: let the sockets run too
         else:
             async for data in _from_pipe(descriptor):
                 yield data
@@ -64,17 +64,17 @@ async def _pieces(path: str) -> AsyncIterator[bytes]:
         raise unreadable(path, error) from None
 
 
-def _at_once(descriptor: int) -> bool:
-    """Whether a read never waits: not so for pipes, sockets and terminals.
+def _never_blocks(descriptor: int) -> bool:
+    """True unless it is a pipe, a socket or a terminal.
 
-    All else, /dev/null too, is nothing that can be waited for.
+    The event loop cannot wait for anything else, such as a file or /dev/null.
     """
     mode = os.fstat(descriptor).st_mode
     return not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor))
 
 
 async def _from_pipe(descriptor: int) -> AsyncIterator[bytes]:
-    """Read a pipe or a terminal without a thread, which Ctrl-C could not end."""
+    """Read a pipe or a terminal without a thread, which Ctrl-C could not stop."""
     blocking = os.get_blocking(descriptor)
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
@@ -87,11 +87,11 @@ async def _from_pipe(descriptor: int) -> AsyncIterator[bytes]:
                 yield data
         finally:
             transport.close()
-            os.set_blocking(descriptor, blocking)  # a terminal is shared with the shell
+            os.set_blocking(descriptor, blocking)  # the shell shares the terminal
 
 
 def unreadable(path: str, error: OSError) -> PercolatorError:
-    """Say that a file cannot be read."""
+    """Return an error that says that a file cannot be read, and why."""
     reason = (error.strerror or str(error)).lower()
     return PercolatorError(f"{_named(path)} cannot be read: {reason}")
 

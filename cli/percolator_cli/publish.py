@@ -1,4 +1,7 @@
-"""`percolator publish`: one event to JetStream, acknowledged. Files and the demo have their own."""
+"""`percolator publish price`, `trade` and `funding`: publish one acknowledged event to JetStream.
+
+The commands that publish many events are in `publish_batch`.
+"""
 
 import asyncio
 import json
@@ -8,14 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
-from percolator.config.settings import load
 from percolator.errors import EventError
 from percolator.model import events
 from percolator.model.channel import Channel
 from percolator.model.kinds import FUNDING, LIQUIDATION, PRICE, TRADE, Kind
 from percolator_cli import flags as given
-from percolator_cli.app import complain, interruptible
+from percolator_cli.app import interruptible
 from percolator_cli.command import Command, Group, WrongUsageError, examples
+from percolator_cli.publish_batch import DEMO_EXAMPLES, FILE_EXAMPLES, demo, file
 
 command = typer.Typer(
     name="publish",
@@ -32,16 +35,14 @@ command = typer.Typer(
 )
 
 Slab = Annotated[
-    str, typer.Argument(help="The market: letters, digits, _ and -, up to 64.", metavar="SLAB")
+    str, typer.Argument(help="Market name: letters, digits, _ and -, up to 64.", metavar="MARKET")
 ]
 Timestamp = Annotated[
     int | None,
-    typer.Option(help="When it happened, in Unix milliseconds (default: now).", metavar="MS"),
+    typer.Option(help="Time of the event in Unix milliseconds (default: now).", metavar="MS"),
 ]
-Price = Annotated[str, typer.Argument(help="The price in USD, more than 0.", metavar="PRICE")]
-Size = Annotated[
-    str, typer.Argument(help="The size in base units, a whole number.", metavar="SIZE")
-]
+Price = Annotated[str, typer.Argument(help="Price in USD, greater than 0.", metavar="PRICE")]
+Size = Annotated[str, typer.Argument(help="Size in base units, a whole number.", metavar="SIZE")]
 Flags = dict[str, Any]
 
 
@@ -64,8 +65,8 @@ def price(
     price: Price,
     *,
     flags: Flags,
-    mark: Annotated[str | None, typer.Option(help="The mark price in USD.", metavar="X")] = None,
-    index: Annotated[str | None, typer.Option(help="The index price in USD.", metavar="X")] = None,
+    mark: Annotated[str | None, typer.Option(help="Mark price in USD.", metavar="X")] = None,
+    index: Annotated[str | None, typer.Option(help="Index price in USD.", metavar="X")] = None,
     timestamp: Timestamp = None,
     as_json: given.Json = False,
 ) -> None:
@@ -81,7 +82,7 @@ def price(
 @given.with_settings(given.NATS)
 def trade(
     slab: Slab,
-    side: Annotated[str, _side("The side of the taker.")],
+    side: Annotated[str, _side("Side of the taker.")],
     size: Size,
     price: Price,
     *,
@@ -100,7 +101,7 @@ def trade(
 @given.with_settings(given.NATS)
 def liquidation(
     slab: Slab,
-    side: Annotated[str, _side("The side of the position that was closed.")],
+    side: Annotated[str, _side("Side of the position that was closed.")],
     size: Size,
     price: Price,
     *,
@@ -122,9 +123,7 @@ def liquidation(
 @given.with_settings(given.NATS)
 def funding(
     slab: Slab,
-    rate: Annotated[
-        str, typer.Argument(help="The funding rate; it may be negative.", metavar="RATE")
-    ],
+    rate: Annotated[str, typer.Argument(help="Funding rate; may be negative.", metavar="RATE")],
     flags: Flags,
     timestamp: Timestamp = None,
     as_json: given.Json = False,
@@ -133,95 +132,8 @@ def funding(
     _publish(FUNDING, slab, {"rate": _decimal(rate)}, timestamp, flags, as_json=as_json)
 
 
-@command.command(
-    cls=Command,
-    epilog=examples(
-        "percolator publish file events.jsonl",
-        "percolator publish file events.jsonl --rate 100",
-        "zcat events.jsonl.gz | percolator publish file -",
-    ),
-)
-@given.with_settings(given.NATS)
-def file(
-    path: Annotated[
-        str, typer.Argument(help="The file; - is standard input.", metavar="PATH", allow_dash=True)
-    ],
-    *,
-    flags: Flags,
-    rate: Annotated[
-        float | None, typer.Option(help="Events a second, at the most.", metavar="N", min=0.001)
-    ] = None,
-    anew: Annotated[
-        bool, typer.Option("--anew", help="Publish all of it, also what was published just before.")
-    ] = False,
-    as_json: given.Json = False,
-) -> None:
-    """Publish a file of events, one JSON object a line.
-
-    Each line has type, slab and what that type needs; a timestamp that is missing is now. A bad
-    line is named and skipped, and the exit code is then 1. The events carry message ids: whoever
-    publishes a file again within two minutes, since it was interrupted, publishes what is missing.
-    """
-    from percolator_cli import publish_file as publishing  # noqa: PLC0415 - brings NATS
-    from percolator_cli.bars import publishing_bar  # noqa: PLC0415
-    from percolator_cli.lines import size_of  # noqa: PLC0415
-
-    settings = load(flags).settings
-    outcome = publishing.Outcome()
-    interruptible()
-    try:
-        with publishing_bar(size_of(path), lambda: (outcome.read, outcome.published)) as tell:
-            asyncio.run(
-                publishing.publish_file(settings, path, outcome, rate=rate, anew=anew, tell=tell)
-            )
-    except KeyboardInterrupt:
-        complain(
-            f"stopped: {publishing.summary(outcome)}; the same command goes on where it stopped, "
-            "for two minutes"
-        )
-        raise
-    typer.echo(publishing.printed(outcome) if as_json else publishing.summary(outcome))
-    if outcome.bad:
-        raise typer.Exit(1)
-
-
-@command.command(
-    cls=Command,
-    epilog=examples(
-        "percolator publish demo",
-        "percolator publish demo --speed 10 --loop --slabs 20",
-    ),
-)
-@given.with_settings(given.NATS)
-def demo(
-    *,
-    flags: Flags,
-    speed: Annotated[
-        float, typer.Option(help="Times its own pace; 0 is as fast as it goes.", metavar="X", min=0)
-    ] = 1.0,
-    loop: Annotated[bool, typer.Option("--loop", help="Again and again, until Ctrl-C.")] = False,
-    slabs: Annotated[
-        int, typer.Option(help="Markets: BTC and ETH, then shifted copies.", metavar="N", min=1)
-    ] = 2,
-) -> None:
-    """Publish a recorded market: six minutes of trades and prices, with their bursts.
-
-    The funding rates in it are made up, one a minute for each market.
-    """
-    from percolator_cli.publish_demo import Demo  # noqa: PLC0415 - brings NATS
-
-    playing = Demo()
-    interruptible()
-    try:
-        asyncio.run(playing.play(load(flags).settings, speed=speed, loop=loop, slabs=slabs))
-    except KeyboardInterrupt:
-        complain(f"stopped: published {playing.published:,} events")
-        raise
-    typer.echo(f"published {playing.published:,} events")
-
-
 def _number(text: str) -> float | str:
-    """Read a number; what is none is left for the validation to name."""
+    """Parse a number; a string that is not a number is left for the validation to reject."""
     try:
         return float(text)
     except ValueError:
@@ -229,7 +141,7 @@ def _number(text: str) -> float | str:
 
 
 def _decimal(text: str) -> str:
-    """Write `-2e-4` as the decimal that goes on the wire; what is none is left as it is."""
+    """Rewrite `-2e-4` as a plain decimal for the wire; other strings are left unchanged."""
     try:
         return format(Decimal(text), "f")
     except InvalidOperation:
@@ -245,7 +157,7 @@ def _publish(
     *,
     as_json: bool,
 ) -> None:
-    from percolator_cli import publishing  # noqa: PLC0415 - brings NATS, which --help need not wait for
+    from percolator_cli import publishing  # noqa: PLC0415 - imports NATS, which --help does not need
 
     stamped = {
         **fields,
@@ -255,9 +167,13 @@ def _publish(
     try:
         event = events.validate(channel, stamped)
     except EventError as error:
-        raise WrongUsageError(publishing.plainly(error, stamped)) from None
+        raise WrongUsageError(publishing.describe(error, stamped)) from None
     subject = channel.subject
     interruptible()
     seq = asyncio.run(publishing.publish_one(flags, subject, publishing.payload_of(event)))
     line = json.dumps({"subject": subject, "seq": seq})
     typer.echo(line if as_json else f"published {subject} seq {seq}")
+
+
+command.command(cls=Command, epilog=FILE_EXAMPLES)(file)
+command.command(cls=Command, epilog=DEMO_EXAMPLES)(demo)

@@ -1,4 +1,4 @@
-"""`percolator publish demo`: the recorded market, through JetStream."""
+"""`percolator publish demo`: publishes the recorded market to JetStream."""
 
 from percolator.app import recording
 from percolator.config.settings import Settings
@@ -7,19 +7,19 @@ from percolator_cli.publishing import publisher
 
 
 class Demo:
-    """Plays it, and counts."""
+    """Publishes the recorded market and counts its events."""
 
     def __init__(self) -> None:
         self.published = 0
 
     async def play(self, settings: Settings, *, speed: float, loop: bool, slabs: int) -> None:
-        """Play it, once or until it is cancelled. Raises NatsError, also in a group."""
+        """Play it once, or until cancelled. Raises NatsError, possibly in an exception group."""
         async with publisher(settings, name="percolator demo", reconnect=True) as to:
-            with demo_bar(lambda: self.published) as tell:
+            with demo_bar(lambda: self.published) as notify:
 
                 async def publish(subject: str, payload: bytes) -> None:
                     await to.publish(subject, payload)
                     self.published += 1
-                    tell(None)
+                    notify(None)
 
                 await recording.play(publish, speed=speed, loop=loop, slabs=slabs)

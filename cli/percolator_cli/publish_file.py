@@ -1,4 +1,4 @@
-"""`percolator publish file`: events from JSON lines, each acknowledged, none of them twice."""
+"""`percolator publish file`: publishes JSON lines, each acknowledged and none of them twice."""
 
 import asyncio
 import hashlib
@@ -19,11 +19,13 @@ from percolator.model import events
 from percolator.model.channel import SLAB, SLAB_RULE, Channel
 from percolator.model.kinds import KINDS, Kind
 from percolator_cli.lines import STDIN, Line, lines_of
-from percolator_cli.publishing import plainly, publisher
+from percolator_cli.publishing import describe, publisher
+from percolator_cli.render import figures
 
 IN_FLIGHT = 512
+"""Maximum number of events without an acknowledgement."""
 
-Tell = Callable[[str | None], None]
+Notify = Callable[[str | None], None]
 
 _KINDS: dict[str, Kind] = {
     name: kind for kind in KINDS for name in (kind.name, kind.envelope) if name is not None
@@ -33,7 +35,7 @@ _NAMES = ", ".join(kind.name for kind in KINDS)
 
 
 class Pending(NamedTuple):
-    """An event on its way: its line, where it goes, what it is, and its message id."""
+    """An event to be published: its line, subject, payload and message id."""
 
     line: Line
     subject: str
@@ -43,129 +45,138 @@ class Pending(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What has become of a file so far."""
+    """What was done with a file so far."""
 
     published: int = 0
     already_there: int = 0
-    """Events that JetStream has had under the same message id."""
+    """Events that JetStream already had under the same message id."""
     bad: list[tuple[int, str]] = field(default_factory=list)
-    """Lines that were skipped: their numbers and what is wrong with them."""
+    """Lines that were skipped: number and error."""
     read: int = 0
-    """Bytes."""
+    """Bytes read."""
 
     def as_json(self) -> dict[str, Any]:
-        """Give it for scripts."""
+        """Return the fields of `--json`."""
         bad = [{"line": number, "error": error} for number, error in self.bad]
         return {"published": self.published, "alreadyThere": self.already_there, "bad": bad}
 
 
 async def publish_file(
-    settings: Settings, path: str, outcome: Outcome, *, rate: float | None, anew: bool, tell: Tell
+    settings: Settings,
+    path: str,
+    outcome: Outcome,
+    *,
+    rate: float | None,
+    dedupe: bool,
+    notify: Notify,
 ) -> None:
-    """Publish a file's events in their order, `rate` a second at the most.
+    """Publish a file's events in order, at most `rate` per second.
 
-    `tell` is called with each line that is skipped, and with nothing whenever else the outcome has
-    changed. Raises NatsError where JetStream does not take the events, and PercolatorError where
-    the file cannot be read; either may come in a group.
+    With `dedupe`, JetStream drops events of the same file that it got within the last two minutes.
+    `notify` gets a message for each line that is skipped, and None whenever else the outcome
+    changes. Raises NatsError if JetStream rejects the events, and PercolatorError if the file
+    cannot be read; either may come in an exception group.
     """
-    name = secrets.token_hex(8) if anew else _name(path)
+    file_id = _file_id(path) if dedupe else secrets.token_hex(8)
     async with (
         publisher(settings, name="percolator publish", reconnect=True) as to,
         asyncio.TaskGroup() as group,
     ):
-        await _publish_lines(path, name, _Way(to, outcome, tell, group), rate)
+        await _publish_lines(path, file_id, _Pipeline(to, outcome, notify, group), rate)
 
 
-async def _publish_lines(path: str, name: str, way: "_Way", rate: float | None) -> None:
+async def _publish_lines(
+    path: str, file_id: str, pipeline: "_Pipeline", rate: float | None
+) -> None:
     start = time.monotonic()
     sent = 0
     async for line in lines_of(path):
-        way.outcome.read = line.read
+        pipeline.outcome.read = line.read
         if not line.text.strip():
             continue
         try:
-            parcel = parcel_of(line, name)
+            pending = parse_line(line, file_id)
         except EventError as error:
-            way.outcome.bad.append((line.number, str(error)))
-            way.tell(f"line {line.number}: {error}")
+            pipeline.outcome.bad.append((line.number, str(error)))
+            pipeline.notify(f"line {line.number}: {error}")
             continue
         if rate is not None:
             await asyncio.sleep(start + sent / rate - time.monotonic())
-        await way.send(parcel)
+        await pipeline.send(pending)
         sent += 1
 
 
-class _Way:
-    """The way to JetStream: so many parcels at once, started in their order."""
+class _Pipeline:
+    """Publishes events concurrently, up to IN_FLIGHT at a time, and starts them in order."""
 
     def __init__(
-        self, to: Publisher, outcome: Outcome, tell: Tell, group: asyncio.TaskGroup
+        self, to: Publisher, outcome: Outcome, notify: Notify, group: asyncio.TaskGroup
     ) -> None:
-        self.tell = tell
+        self.notify = notify
         self.outcome = outcome
         self._to = to
         self._group = group
         self._room = asyncio.Semaphore(IN_FLIGHT)
 
-    async def send(self, parcel: Pending) -> None:
-        """Send one, as soon as there is room for it."""
+    async def send(self, pending: Pending) -> None:
+        """Start to publish an event, as soon as fewer than IN_FLIGHT are pending."""
         await self._room.acquire()
-        self._group.create_task(self._deliver(parcel))
+        self._group.create_task(self._deliver(pending))
 
-    async def _deliver(self, parcel: Pending) -> None:
+    async def _deliver(self, pending: Pending) -> None:
         try:
-            ack = await self._to.store(parcel.subject, parcel.payload, parcel.id)
+            ack = await self._to.store(pending.subject, pending.payload, pending.id)
         finally:
             self._room.release()
         if ack.duplicate:
             self.outcome.already_there += 1
         else:
             self.outcome.published += 1
-        self.tell(None)
+        self.notify(None)
 
 
-def parcel_of(line: Line, name: str) -> Pending:
-    """Make an event ready to go out of a line. Raises EventError, in words for who wrote it."""
+def parse_line(line: Line, file_id: str) -> Pending:
+    """Parse a line as an event. Raises EventError with a message for the file's author."""
     try:
         document = from_json(line.text, allow_inf_nan=False)
     except ValueError:
-        raise EventError("invalid_json", "it is not JSON") from None
+        raise EventError("invalid_json", "not valid JSON") from None
     if not isinstance(document, dict):
-        raise EventError("invalid_json", "it is not a JSON object")
+        raise EventError("invalid_json", "not a JSON object")
     named = document.get("type", document.get("event"))
     kind = _KINDS.get(named) if isinstance(named, str) else None
     if kind is None:
         raise EventError("invalid_event", f"type must be one of {_NAMES}")
     slab = document.get("slab", document.get("slabAddress"))
     if not isinstance(slab, str) or not SLAB.fullmatch(slab):
-        raise EventError("invalid_subject", f"slab must be a market's name ({SLAB_RULE})")
+        raise EventError("invalid_subject", f"slab must be a market name ({SLAB_RULE})")
     stamped = {**document, "timestamp": document.get("timestamp", time.time_ns() // 1_000_000)}
     channel = Channel(kind, slab)
     payload = to_json(stamped)
     try:
         events.decode(channel, payload)
     except EventError as error:
-        raise EventError(error.reason, plainly(error, stamped)) from None
+        raise EventError(error.reason, describe(error, stamped)) from None
     digest = hashlib.sha256(b"%d\n%s" % (line.number, line.text)).hexdigest()[:32]
-    return Pending(line, channel.subject, payload, f"{name}-{digest}")
+    return Pending(line, channel.subject, payload, f"{file_id}-{digest}")
 
 
-def _name(path: str) -> str:
-    """Name a file in message ids: the same one has the same whenever it is published."""
+def _file_id(path: str) -> str:
+    """Return the prefix of a file's message ids, which is the same every time it is published."""
     place = STDIN if path == STDIN else str(Path(path).resolve())
     return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
 def summary(outcome: Outcome) -> str:
-    """Say in a line what has become of the file."""
-    parts = [f"published {outcome.published:,} events"]
+    """Describe the outcome in one line."""
+    parts = [f"published {figures.counted(outcome.published, 'event')}"]
     if outcome.already_there:
-        parts.append(f"{outcome.already_there:,} were there already")
+        parts.append(f"{outcome.already_there:,} already published")
     if outcome.bad:
-        parts.append(f"{len(outcome.bad):,} bad lines skipped")
+        parts.append(f"{figures.counted(len(outcome.bad), 'invalid line')} skipped")
     return ", ".join(parts)
 
 
 def printed(outcome: Outcome) -> str:
-    """Give the same as JSON."""
+    """Return the outcome as JSON."""
     return json.dumps(outcome.as_json())

@@ -1,4 +1,4 @@
-"""What publishing commands share: a publisher as the settings have it, and events on their way."""
+"""What publishing commands share: connecting to NATS, and errors for hand-written events."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,12 +14,12 @@ from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.publisher import Publisher
 from percolator.model.kinds import Event
 
-REMEDY = "start it (`percolator serve` brings one), or name it with --nats-url"
-"""What to do where NATS cannot be reached."""
+REMEDY = "start it (`percolator serve` includes one), or set its address with --nats-url"
+"""What to do if NATS cannot be reached."""
 
 
 def nats_address(settings: Settings) -> NatsAddress:
-    """Give the NATS that the settings name, else where an embedded one would be."""
+    """Return the NATS address from the settings; by default, that of an embedded server."""
     token = settings.nats_token
     return NatsAddress(
         settings.nats_url or DEFAULT_NATS,
@@ -30,7 +30,7 @@ def nats_address(settings: Settings) -> NatsAddress:
 
 
 async def reach(settings: Settings, *, name: str, reconnect: bool) -> Client:
-    """Connect. Raises NatsUnreachableError that says what to do."""
+    """Connect to NATS. Raises NatsUnreachableError, which says what to do."""
     try:
         return await connect(nats_address(settings), name=name, reconnect=reconnect)
     except NatsUnreachableError as error:
@@ -39,7 +39,7 @@ async def reach(settings: Settings, *, name: str, reconnect: bool) -> Client:
 
 @asynccontextmanager
 async def publisher(settings: Settings, *, name: str, reconnect: bool) -> AsyncIterator[Publisher]:
-    """Connect, and leave cleanly. Raises NatsUnreachableError."""
+    """Connect to NATS and yield a publisher. Raises NatsUnreachableError."""
     client = await reach(settings, name=name, reconnect=reconnect)
     try:
         yield Publisher(client, settings.stream)
@@ -48,7 +48,7 @@ async def publisher(settings: Settings, *, name: str, reconnect: bool) -> AsyncI
 
 
 async def publish_one(flags: Mapping[str, Any], subject: str, payload: bytes) -> int:
-    """Publish one event and give its seq. Raises SettingsError, NatsError."""
+    """Publish one event and return its seq. Raises SettingsError, NatsError."""
     settings = load(flags).settings
     async with publisher(settings, name="percolator publish", reconnect=False) as to:
         return await to.publish(subject, payload)
@@ -64,15 +64,15 @@ RULES = {
     "markPrice": "a number of USD greater than 0",
     "indexPrice": "a number of USD greater than 0",
     "side": "long or short",
-    "size": "a whole number of base units, of up to 128 bits",
+    "size": "a whole number of base units, up to 128 bits",
     "rate": "a decimal number such as 0.0001",
-    "timestamp": "Unix milliseconds, a whole number",
+    "timestamp": "a whole number of Unix milliseconds",
 }
-"""What a field of an event must be, for whoever has written one by hand."""
+"""What each field of an event must be, for the author of a hand-written event."""
 
 
-def plainly(error: EventError, fields: Mapping[str, Any]) -> str:
-    """Say what is wrong with an event that a person wrote, with what was written."""
+def describe(error: EventError, fields: Mapping[str, Any]) -> str:
+    """Describe an error for the author of the event: field, rule and the value found."""
     name = str(error).partition(":")[0]
     if name not in RULES:
         return str(error)

@@ -1,4 +1,4 @@
-"""Writes `docs/cli.md` out of the commands' own help: `python -m percolator_cli.reference`."""
+"""Generates `docs/cli.md` from the commands' help: `python -m percolator_cli.reference`."""
 
 import inspect
 import sys
@@ -12,30 +12,30 @@ from percolator_cli.command import parameters
 from percolator_cli.commands import COMMANDS, load, root
 
 HEAD = """\
-# The command line
+# Command line
 
-<!-- Written by `python -m percolator_cli.reference docs/cli.md` out of the commands' own help. -->
+<!-- Generated from the commands' help by `python -m percolator_cli.reference docs/cli.md`. -->
 
-`percolator COMMAND --help` says all of this too. Tables are drawn for a terminal and plain text for
-a pipe; `--json` is for scripts. Errors go to standard error, one sentence each.
+`percolator COMMAND --help` prints the same text. Output is formatted for a terminal and plain text
+in a pipe; use `--json` in scripts. Each error is one sentence on standard error.
 
-Commands find the gateway with `--url` (http, https, ws or wss, with or without a path) and NATS
-with `--nats-url`. Without these they look where the settings `host`, `port` and `nats_url` say, in
-the environment (`PERCOLATOR_PORT`) or in `percolator.toml` of the working directory, and else at
-127.0.0.1:3001 and 127.0.0.1:4222.
+Use `--url` to choose the gateway (http, https, ws or wss, with or without a path) and `--nats-url`
+to choose NATS. Their defaults are the settings `host`, `port` and `nats_url` from the environment
+(for example `PERCOLATOR_PORT`) or from `percolator.toml` in the current folder. If these are not
+set either, the defaults are 127.0.0.1:3001 and 127.0.0.1:4222.
 
 | exit code | meaning |
 |---|---|
-| 0 | done |
-| 1 | failed |
-| 2 | wrong usage, or a setting that cannot be used |
-| 3 | a threshold or a limit of `loadtest` did not hold |
+| 0 | success |
+| 1 | failure |
+| 2 | wrong usage, or an invalid setting |
+| 3 | `loadtest`: a threshold was exceeded, or a limit did not hold |
 | 130 | interrupted with Ctrl-C |
 """
 
 
 def reference() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     context = root().make_context("percolator", ["serve"], resilient_parsing=True)
     parts = [HEAD]
     for name in COMMANDS:

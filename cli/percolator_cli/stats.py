@@ -1,4 +1,4 @@
-"""`percolator stats`: the stats of a running gateway, once or again and again."""
+"""`percolator stats`: the stats of a running gateway, once or continuously."""
 
 import json
 import signal
@@ -15,35 +15,39 @@ from rich.live import Live
 from percolator.config.settings import load
 from percolator.errors import GatewayError
 from percolator_cli import gateway, output
-from percolator_cli.app import complain, interruptible
+from percolator_cli.app import interruptible, print_error
 from percolator_cli.command import WrongUsageError, examples, single
 from percolator_cli.flags import Json, Url
 from percolator_cli.gateway import GatewayAddress
-from percolator_cli.render.stats import Look, nothing_yet, screen
+from percolator_cli.render.stats import Status, nothing_yet, screen
 
-LEAST_INTERVAL = 0.1
+MIN_INTERVAL = 0.1
+"""Seconds."""
 HISTORY = 240
+"""Number of earlier values kept per rate."""
 RATES = ("messagesPerSec", "bytesPerSec", "eventsPerSec")
 TERMINATED = 143
+"""Exit code after SIGTERM."""
 
 
 def stats(
     *,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again and again.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh continuously.")] = False,
     interval: Annotated[
         float | None,
-        typer.Option(help="Seconds between two looks of --watch (default: 1).", metavar="SECONDS"),
+        typer.Option(help="Refresh interval; implies --watch (default: 1).", metavar="SECONDS"),
     ] = None,
     as_json: Json = False,
     url: Url = None,
 ) -> None:
     """Show what a running gateway is doing.
 
-    Rates are over the last minute. With --watch it is a live screen that survives the gateway's
-    restart; Ctrl-C ends it. Where the gateway has a stats token, it is the setting stats_token.
+    Rates are averages over the last minute. With --watch, the screen refreshes until Ctrl-C and
+    survives a restart of the gateway. If the gateway requires a stats token, set
+    PERCOLATOR_STATS_TOKEN.
     """
-    if interval is not None and interval < LEAST_INTERVAL:
-        raise WrongUsageError(f"--interval must be {LEAST_INTERVAL} or more, not {interval:g}")
+    if interval is not None and interval < MIN_INTERVAL:
+        raise WrongUsageError(f"--interval must be {MIN_INTERVAL} or more, not {interval:g}")
     settings = load({}).settings
     token = settings.stats_token.get_secret_value() if settings.stats_token else None
     interruptible()
@@ -51,7 +55,7 @@ def stats(
     if watch or interval is not None:
         watcher.watch(interval or 1.0)
     else:
-        watcher.look_once()
+        watcher.print_once()
 
 
 command = single(
@@ -66,7 +70,7 @@ command = single(
 
 @dataclass
 class _Watcher:
-    """Looks at one gateway, and remembers what it has seen."""
+    """Reads the stats of one gateway and keeps the history of its rates."""
 
     at: GatewayAddress
     token: str | None
@@ -75,17 +79,17 @@ class _Watcher:
         default_factory=lambda: {name: deque(maxlen=HISTORY) for name in RATES}
     )
 
-    def look_once(self) -> None:
-        """Print one look. Raises GatewayError."""
+    def print_once(self) -> None:
+        """Print the stats once. Raises GatewayError."""
         stats = self._stats()
         if self.as_json:
             print(json.dumps(stats))
         else:
-            self._print(self._look(stats))
+            self._print(self._status(stats))
 
     def watch(self, interval: float) -> None:
-        """Look for ever; a gateway that goes away is shown as such."""
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # leaves the screen tidily
+        """Print the stats until interrupted, and say if the gateway stops answering."""
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # restores the screen
         if self.as_json:
             self._stream(interval)
         elif sys.stdout.isatty():
@@ -94,7 +98,7 @@ class _Watcher:
             self._stream(interval)
 
     def _stream(self, interval: float) -> None:
-        """Print a look after the other; what is missing is said on standard error, once."""
+        """Print the stats repeatedly; the first of consecutive errors goes to standard error."""
         well = True
         while True:
             try:
@@ -102,51 +106,49 @@ class _Watcher:
                 if self.as_json:
                     print(json.dumps(stats), flush=True)
                 else:
-                    self._print(self._look(stats))
+                    self._print(self._status(stats))
                     print(flush=True)
                 well = True
             except GatewayError as error:
                 if well:
-                    complain(str(error))
+                    print_error(str(error))
                 well = False
             time.sleep(interval)
 
     def _screen(self, interval: float) -> None:
         console = output.console()
-        look = Look(self.at.http, {}, {}, 0)
+        status = Status(self.at.http, {}, {}, 0)
         gone_since = ""
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
                 try:
-                    look, gone_since = self._look(self._stats()), ""
+                    status, gone_since = self._status(self._stats()), ""
                 except GatewayError as error:
                     gone_since = gone_since or time.strftime("%H:%M:%S")
-                    trouble = f"does not answer since {gone_since}, trying again"
-                    look = replace(look, trouble=trouble if look.stats else str(error))
+                    trouble = f"no answer since {gone_since}, retrying"
+                    status = replace(status, trouble=trouble if status.stats else str(error))
                 width, height = console.size
-                if look.stats:
-                    shown = screen(look, width, rows=height, drawn=True)
+                if status.stats:
+                    shown = screen(status, width, rows=height, drawn=True)
                 else:
-                    shown = nothing_yet(look)
+                    shown = nothing_yet(status)
                 live.update(shown, refresh=True)
                 time.sleep(interval)
 
     def _stats(self) -> dict[str, Any]:
         found = gateway.get(self.at, "/ws/stats", self.token)
         if not isinstance(found, dict) or "totalConnections" not in found:
-            raise GatewayError(
-                f"what answers at {self.at.http} is no percolator gateway: name it with --url"
-            )
+            raise gateway.not_a_gateway(self.at)
         for name, values in self.history.items():
             values.append(found[name])
         return found
 
-    def _look(self, stats: dict[str, Any]) -> Look:
+    def _status(self, stats: dict[str, Any]) -> Status:
         markets = gateway.get(self.at, "/markets").get("markets", {})
         history = {name: list(values) for name, values in self.history.items()}
-        return Look(self.at.http, stats, markets, time.time_ns() // 1_000_000, history=history)
+        return Status(self.at.http, stats, markets, time.time_ns() // 1_000_000, history=history)
 
     @staticmethod
-    def _print(look: Look) -> None:
-        once = replace(look, history={})
+    def _print(status: Status) -> None:
+        once = replace(status, history={})
         output.show(partial(screen, once, rows=None))

@@ -1,8 +1,7 @@
-"""`percolator tail`: follows channels as a client would, reconnecting and resuming."""
+"""`percolator tail`: follows channels and prints their events, reconnecting and resuming."""
 
 import asyncio
 import json
-import sys
 from typing import Annotated
 
 import typer
@@ -10,9 +9,9 @@ import typer
 from percolator.client import Gap, State, follow
 from percolator.config.settings import load
 from percolator.errors import PercolatorError, RequestError
-from percolator.model.channel import CHANNEL_FORMS, Channel
+from percolator.model.channel import CHANNEL_EXAMPLES, Channel
 from percolator_cli import gateway, output
-from percolator_cli.app import interruptible
+from percolator_cli.app import interruptible, print_error
 from percolator_cli.command import WrongUsageError, examples, single
 from percolator_cli.flags import Json, Token, Url
 from percolator_cli.gateway import GatewayAddress
@@ -22,32 +21,36 @@ from percolator_cli.render.tail import fields, line
 def tail(
     channels: Annotated[
         list[str],
-        typer.Argument(help=f"What to follow: {CHANNEL_FORMS}.", metavar="CHANNEL..."),
+        typer.Argument(
+            help=f"Channels to follow, such as {CHANNEL_EXAMPLES}.",
+            metavar="CHANNEL",
+        ),
     ],
     *,
     since: Annotated[
         int | None,
-        typer.Option(help="Begin with what came after this seq.", metavar="SEQ", min=0),
+        typer.Option(help="Start after this seq.", metavar="SEQ", min=0),
     ] = None,
     recent: Annotated[
-        int, typer.Option(help="Begin with the last events of each channel.", metavar="N", min=0)
+        int, typer.Option(help="Start with the last N events per channel.", metavar="N", min=0)
     ] = 0,
     count: Annotated[
-        int | None, typer.Option(help="End after so many events.", metavar="N", min=1)
+        int | None, typer.Option(help="Stop after N events.", metavar="N", min=1)
     ] = None,
     token: Token = None,
     as_json: Json = False,
     url: Url = None,
 ) -> None:
-    """Follow channels, as a client would.
+    """Follow channels and print their events.
 
-    Trades and funding rates come each once and in order; what cannot be had any more is said to be
-    a gap. A gateway that goes away is waited for, and gone on with where it stopped. Ctrl-C ends
-    it.
+    Each trade and funding rate is printed once and in order; missing events are reported as a gap.
+    If the gateway goes away, tail waits for it and resumes. Press Ctrl-C to stop.
     """
     for channel in channels:
         if Channel.parse(channel) is None:
-            raise WrongUsageError(f"{channel[:64]!r} is not a channel: {CHANNEL_FORMS}")
+            raise WrongUsageError(
+                f"{channel[:64]!r} is not a valid channel: use a name such as {CHANNEL_EXAMPLES}"
+            )
     at = gateway.address(url, load({}).settings)
     interruptible()
     asyncio.run(_tail(at, channels, since, recent, count, token, as_json=as_json))
@@ -62,7 +65,7 @@ command = single(
 )
 
 
-async def _tail(  # noqa: PLR0917 - as they were asked for
+async def _tail(  # noqa: PLR0917 - the command's own options
     at: GatewayAddress,
     channels: list[str],
     since: int | None,
@@ -90,29 +93,25 @@ async def _tail(  # noqa: PLR0917 - as they were asked for
                 if not left:
                     return
     except RequestError as error:
-        raise PercolatorError(f"the gateway refuses: {error}") from None
+        raise PercolatorError(f"the gateway rejected the request: {error}") from None
     finally:
         await following.aclose()
 
 
 class _States:
-    """Says on standard error when the connection is lost, and when it is there again."""
+    """Prints on standard error when the connection is lost and when it is restored."""
 
     def __init__(self, at: GatewayAddress) -> None:
         self._at = at
         self._lost = False
 
     def __call__(self, state: State) -> None:
-        """Take note of how the connection stands."""
+        """Handle a change of the connection's state."""
         if state.name == "waiting" and not self._lost:
             self._lost = True
             refused = "Connect call failed" in state.reason
-            reason = "nothing answers there" if refused else state.reason
-            self._say(f"no connection to {self._at.ws}: {reason}; trying again")
+            reason = "connection refused" if refused else state.reason
+            print_error(f"not connected to {self._at.ws}: {reason}; retrying")
         elif state.name == "live" and self._lost:
             self._lost = False
-            self._say("connected again")
-
-    @staticmethod
-    def _say(text: str) -> None:
-        print(f"percolator: {text}", file=sys.stderr, flush=True)
+            print_error(f"connected to {self._at.ws}")

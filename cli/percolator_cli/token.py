@@ -1,4 +1,4 @@
-"""`percolator token`: a signed token for gateways that ask for one."""
+"""`percolator token`: creates a signed token for a gateway with auth enabled."""
 
 import json
 import re
@@ -22,21 +22,29 @@ Patterns = Annotated[
     list[str],
     typer.Option(
         "--channels",
-        help="What it opens: price:SOL, price:*, *:SOL or *, with trades and funding likewise; "
-        "several are divided by commas, or the option repeated.",
+        help="Channels that the token allows: price:SOL, price:*, *:SOL or *, and the same with "
+        "trades or funding. Comma-separated; may be repeated.",
         metavar="PATTERN",
     ),
 ]
-Ttl = Annotated[str, typer.Option(help="How long it lasts: 90s, 15m, 1h or 7d.", metavar="TIME")]
-NotBefore = Annotated[str, typer.Option(help="From when on, counted from now.", metavar="TIME")]
+Ttl = Annotated[
+    str,
+    typer.Option(help="How long the token is valid, such as 90s, 15m, 1h or 7d.", metavar="TIME"),
+]
+NotBefore = Annotated[str, typer.Option(help="Delay before the token is valid.", metavar="TIME")]
 Subject = Annotated[
     str,
-    typer.Option(help="Whose it is, for logs of your own.", metavar="NAME", show_default=False),
+    typer.Option(
+        help="Owner of the token (its sub claim), for your logs.",
+        metavar="NAME",
+        show_default=False,
+    ),
 ]
 PrivateKey = Annotated[
     Path | None,
     typer.Option(
-        help="Sign with this key, RSA or Ed25519 in PEM, instead of the secret.", metavar="FILE"
+        help="Sign with this private key (RSA or Ed25519, PEM) instead of auth_secret.",
+        metavar="FILE",
     ),
 ]
 
@@ -52,16 +60,16 @@ def token(
     private_key: PrivateKey = None,
     as_json: given.Json = False,
 ) -> None:
-    """Sign a token for a gateway that has auth switched on.
+    """Create a signed token for a gateway with auth enabled.
 
-    It is signed with the setting auth_secret (HS256), or with the private key whose public half
-    the gateway has as auth_public_key (RS256, EdDSA). Clients send it in an auth message, as a
-    bearer token or as ?token=.
+    The token is signed with the auth_secret setting (HS256), or with a private key that matches
+    the gateway's auth_public_key (RS256 or EdDSA). Clients send it in an auth message, in the
+    header Authorization: Bearer, or as ?token= in the URL.
     """
-    from percolator.auth import tokens  # noqa: PLC0415 - brings cryptography
+    from percolator.auth import tokens  # noqa: PLC0415 - imports cryptography
 
     now = time.time()
-    seconds = _span("--ttl", ttl)
+    seconds = _seconds("--ttl", ttl)
     patterns = [part.strip() for each in channels for part in each.split(",") if part.strip()]
     key = tokens.private_key(private_key) if private_key else _secret(load(flags).settings)
     signed = tokens.mint(
@@ -70,7 +78,7 @@ def token(
         now=now,
         seconds=seconds,
         subject=subject,
-        wait=_span("--not-before", not_before),
+        wait=_seconds("--not-before", not_before),
     )
     if as_json:
         expires = datetime.fromtimestamp(int(now + seconds), UTC).isoformat()
@@ -83,16 +91,17 @@ command = single(
     token,
     examples(
         "percolator token --channels 'price:*' --ttl 1h",
-        "percolator token --channels 'price:*,*:SOL' --subject alice --private-key key.pem",
+        "percolator token --channels 'price:*,*:SOL' --subject alice",
+        "percolator token --channels '*' --ttl 7d --private-key key.pem",
     ),
 )
 
 
-def _span(option: str, text: str) -> float:
+def _seconds(option: str, text: str) -> float:
     found = _SPAN.fullmatch(text)
     if found is None:
         raise WrongUsageError(
-            f"{option} must be a time such as 90s, 15m, 1h or 7d, not {text[:64]!r}"
+            f"{option} must be a duration such as 90s, 15m, 1h or 7d, not {text[:64]!r}"
         )
     return float(found[1]) * UNITS[found[2]]
 
@@ -100,7 +109,7 @@ def _span(option: str, text: str) -> float:
 def _secret(settings: Settings) -> str:
     if settings.auth_secret is None:
         raise SettingsError(
-            "there is nothing to sign with: set auth_secret (PERCOLATOR_AUTH_SECRET), "
-            "or name a key with --private-key"
+            "there is no key to sign with: set auth_secret (PERCOLATOR_AUTH_SECRET) "
+            "or use --private-key"
         )
     return settings.auth_secret.get_secret_value()

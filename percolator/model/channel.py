@@ -19,9 +19,9 @@ SUBJECTS = {kind: f"{SUBJECT_PREFIX}.{kind}.>" for kind in KINDS}
 """
 REJECTED_SUBJECT = f"{SUBJECT_PREFIX}.rejected"
 
-FORMS = [f"{kind.prefix}:SLAB" for kind in KINDS]
-CHANNEL_FORMS = f"{', '.join(FORMS[:-1])} or {FORMS[-1]}"
-"""The forms of a channel, for people."""
+_EXAMPLES = [f"{kind.prefix}:SOL" for kind in KINDS]
+CHANNEL_EXAMPLES = f"{', '.join(_EXAMPLES[:-1])} or {_EXAMPLES[-1]}"
+"""A channel of each kind, for people."""
 
 
 class Channel(NamedTuple):

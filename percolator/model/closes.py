@@ -3,13 +3,13 @@
 from enum import IntEnum
 from typing import NamedTuple
 
-from percolator.model.channel import CHANNEL_FORMS
+from percolator.model.channel import CHANNEL_EXAMPLES
 
 ERRORS = {
     "invalid_json": "the message is not a JSON object",
     "invalid_message": "a field of the message is missing or has the wrong form",
     "unknown_type": "unknown message type",
-    "invalid_channel": f"not a channel: {CHANNEL_FORMS}",
+    "invalid_channel": f"not a valid channel: use a name such as {CHANNEL_EXAMPLES}",
     "unauthorized": "the token is missing, not valid, or does not cover the channel",
     "slab_limit": "the market's client limit is reached",
     "channel_limit": "the client's channel limit is reached",

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: the program, and a gateway on a stream of its own."""
+"""Fixtures for the command line: the program, and a gateway on the test's own stream."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +16,13 @@ def program(tmp_path: Path) -> Program:
 
 @pytest.fixture
 def percolator(tmp_path: Path, nats_url: str, stream_name: str) -> Program:
-    """The program, configured for a stream of the test's own."""
+    """The program, configured for the test's own stream."""
     return Program(tmp_path, nats_url=nats_url, stream=stream_name)
 
 
 @pytest.fixture
 def serving(percolator: Program) -> Iterator[Serving]:
-    """A gateway on that stream, which the program finds by its settings."""
+    """A gateway on that stream, which `percolator` finds through its settings."""
     with percolator.gateway() as gateway:
         percolator.settings["port"] = gateway.ws.rpartition(":")[2]
         yield gateway

@@ -1,4 +1,4 @@
-"""The installed program as people run it: a process, with an environment of its own."""
+"""The installed program as users run it: a process with its own environment."""
 
 import json
 import os
@@ -29,27 +29,27 @@ READY = re.compile(
 
 @dataclass(frozen=True)
 class Done:
-    """How a run ended. `code` is as a shell shows it."""
+    """The result of a run. `code` is as a shell shows it."""
 
     code: int
     out: str
     err: str
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - whatever it printed
-        """What it printed, read as JSON."""
+    def json(self) -> Any:  # noqa: ANN401 - any JSON
+        """The output, parsed as JSON."""
         return json.loads(self.out)
 
 
 class Program:
-    """Runs the program in a folder of the test's own, with nobody else's settings."""
+    """Runs the program in the test's own folder, with no settings but the test's."""
 
     def __init__(self, folder: Path, **settings: object) -> None:
         self.folder = folder
         self.settings = settings
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Give the environment: no colours, no settings but ours, no folder but ours."""
+        """Return the environment: no colours, and no settings or folders but the test's."""
         own = {f"PERCOLATOR_{name.upper()}": str(value) for name, value in self.settings.items()}
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
         home = str(self.folder)
@@ -73,7 +73,7 @@ class Program:
         return Done(_shell_code(ended.returncode), ended.stdout, ended.stderr)
 
     def shell(self, line: str) -> Done:
-        """Run a line of a shell, in which `$0` is the program."""
+        """Run a shell command in which `$0` is the program."""
         ended = subprocess.run(
             ["sh", "-c", line, PROGRAM],
             stdin=subprocess.DEVNULL,
@@ -87,7 +87,7 @@ class Program:
         return Done(_shell_code(ended.returncode), ended.stdout, ended.stderr)
 
     def call(self, capsys: pytest.CaptureFixture[str], *args: str) -> Done:
-        """Run to the end within this process: the same but quicker, for what needs nobody else."""
+        """Run to the end within this process, which is faster."""
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
             for name, value in self.settings.items():
@@ -99,7 +99,7 @@ class Program:
 
     @contextmanager
     def start(self, *args: str) -> Iterator["Running"]:
-        """Run in the background; what is left at the end is killed."""
+        """Run in the background, and kill it at the end if it is still running."""
         with subprocess.Popen(
             [PROGRAM, *args],
             stdin=subprocess.DEVNULL,
@@ -115,7 +115,7 @@ class Program:
 
     @contextmanager
     def gateway(self, *args: str) -> Iterator["Serving"]:
-        """Run a gateway on a free port, until it is ready; it must stop in good order."""
+        """Run a gateway on a free port and wait until it is ready. It must stop cleanly."""
         with self.start("serve", "--port", "0", "--drain-seconds", "1", *args) as running:
             serving = Serving.when_ready(running)
             yield serving
@@ -126,17 +126,17 @@ class Program:
 
 
 class Running:
-    """A process under way."""
+    """A running process."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the process."""
         self.process.send_signal(number)
 
     def line(self) -> str:
-        """Wait for the next line of its output, which ends with what it has said on errors."""
+        """Wait for the next line of its output."""
         assert self.process.stdout is not None
         found = bytearray()
         deadline = time.monotonic() + PATIENCE
@@ -151,15 +151,15 @@ class Running:
         return found.decode()
 
     def complaint(self, wanted: str) -> str:
-        """Wait for a line on standard error that holds some words."""
+        """Wait for a line on standard error that contains `wanted`."""
         assert self.process.stderr is not None
         for line in self.process.stderr:
             if wanted in line.decode():
                 return line.decode()
-        raise AssertionError(f"it ended without a word of {wanted!r}")
+        raise AssertionError(f"it ended without printing {wanted!r}")
 
     def end(self) -> Done:
-        """Wait for its end; `out` is what was not yet read."""
+        """Wait for its end; `out` is the output that was not read yet."""
         out, err = self.process.communicate(timeout=PATIENCE)
         return Done(_shell_code(self.process.returncode), out.decode(), err.decode())
 
@@ -176,14 +176,14 @@ class Serving:
 
     @classmethod
     def when_ready(cls, running: Running) -> Self:
-        """Read the line that says so."""
+        """Read the line that says that the gateway is ready."""
         line = running.line()
         found = READY.fullmatch(line)
         assert found, line
         return cls(running, *found.groups())
 
 
-def get(url: str) -> Any:  # noqa: ANN401 - whatever JSON is there
+def get(url: str) -> Any:  # noqa: ANN401 - any JSON
     """Fetch JSON."""
     with urllib.request.urlopen(url, timeout=PATIENCE) as answer:  # noqa: S310 - our own gateway
         return json.load(answer)

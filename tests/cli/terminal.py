@@ -1,4 +1,4 @@
-"""A program in a terminal: a pty of a given size, and what is left of the terminal afterwards."""
+"""A program in a terminal: a pty of a given size, and the terminal's state afterwards."""
 
 import fcntl
 import os
@@ -20,7 +20,7 @@ CURSOR_OFF, CURSOR_ON = b"\x1b[?25l", b"\x1b[?25h"
 
 
 class Terminal:
-    """A terminal with one program in it. `shown` is every byte that it was sent."""
+    """A terminal with one program in it. `shown` is every byte that the program printed."""
 
     def __init__(self, master: int, process: subprocess.Popen[bytes], settings: object) -> None:
         self.shown = b""
@@ -29,21 +29,21 @@ class Terminal:
         self._settings = settings
 
     def wait_for(self, pattern: bytes, *, after: int = 0) -> None:
-        """Read until a pattern is there, `after` a place in `shown`."""
+        """Read until a pattern appears `after` a position in `shown`."""
         deadline = time.monotonic() + PATIENCE
         while not re.search(pattern, self.shown[after:]):
             assert self._read(deadline - time.monotonic()), self.shown.decode(errors="replace")
 
     def press_ctrl_c(self) -> None:
-        """Press it: the terminal makes a signal of it."""
+        """Press Ctrl-C, which the terminal turns into a signal."""
         os.write(self._master, b"\x03")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send the program a signal."""
+        """Send a signal to the program."""
         self.process.send_signal(number)
 
     def end(self) -> int:
-        """Read to the end, and give the exit code as a shell shows it."""
+        """Read to the end and return the exit code as a shell shows it."""
         deadline = time.monotonic() + PATIENCE
         while self._read(deadline - time.monotonic()):
             pass
@@ -51,7 +51,7 @@ class Terminal:
         return code if code >= 0 else 128 - code
 
     def is_restored(self) -> bool:
-        """Whether it is as it was: settings, screen and cursor."""
+        """True if the settings, the screen and the cursor are as before."""
         balanced = all(
             self.shown.rfind(on) < self.shown.rfind(off)
             for on, off in ((ALTERNATE_ON, ALTERNATE_OFF), (CURSOR_OFF, CURSOR_ON))
@@ -65,7 +65,7 @@ class Terminal:
             return False
         try:
             got = os.read(self._master, 65_536)
-        except OSError:  # Linux has it so where the other side is closed
+        except OSError:  # on Linux, if the other side is closed
             got = b""
         self.shown += got
         return bool(got)
@@ -73,7 +73,7 @@ class Terminal:
 
 @contextmanager
 def terminal(program: Program, *args: str, columns: int = 80, rows: int = 24) -> Iterator[Terminal]:
-    """Run the program in a terminal; what is left of it at the end is killed."""
+    """Run the program in a terminal, and kill it at the end if it is still running."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     settings = termios.tcgetattr(master)

@@ -1,4 +1,4 @@
-"""What the doctor makes of what it knows."""
+"""The doctor's conclusions from the facts."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.cli.render.test_stats import STATS
 
 
 def facts() -> Facts:
-    """Give those of a gateway with which all is well."""
+    """Return the facts of a gateway without problems."""
     stream = StreamFacts("PERCOLATOR", [], 1_000, 1_234_567, newest_age=2.0, newest_ahead=-0.1)
     nats = NatsFacts("nats://127.0.0.1:4222", "", "2.15.1", "", stream)
     well = {"connectionsPerSlab": {"SOL": 3}, "totalConnections": 3, "clientsBehind": 0}
@@ -24,12 +24,12 @@ def facts() -> Facts:
 
 
 def of(name: str, given: Facts) -> Finding:
-    """Give the last finding on a thing."""
+    """Return the last finding of a name."""
     return [finding for finding in diagnose(given) if finding.name == name][-1]
 
 
-def test_all_is_well_where_nothing_is_wrong() -> None:
-    """Each thing has been looked at."""
+def test_the_doctor_finds_everything_ok_if_nothing_is_wrong() -> None:
+    """Everything was checked."""
     findings = diagnose(facts())
     assert {finding.verdict for finding in findings} == {"ok"}
     assert [finding.name for finding in findings] == [
@@ -44,30 +44,30 @@ def test_all_is_well_where_nothing_is_wrong() -> None:
     [
         ("nats.trouble", "NATS cannot be reached", "NATS", "bad", "cannot be reached"),
         ("nats.jetstream_trouble", "off", "JetStream", "bad", "off"),
-        ("nats.stream", None, "stream", "bad", "not there"),
+        ("nats.stream", None, "stream", "bad", "missing"),
         ("nats.stream.differs", ["discard is new"], "stream", "bad", "discard is new"),
-        ("nats.stream.newest_age", None, "events", "warning", "none has ever"),
+        ("nats.stream.newest_age", None, "events", "warning", "none published yet"),
         ("nats.stream.newest_age", 61.0, "events", "warning", "1 min 1 s old"),
         ("nats.stream.newest_age", -3.0, "events", "ok", "0 s old"),
-        ("nats.stream.newest_fault", "it is not JSON", "events", "warning", "not JSON"),
+        ("nats.stream.newest_fault", "it is not JSON", "events", "warning", "it is not JSON"),
         ("nats.stream.newest_ahead", 30.0, "publisher's clock", "warning", "30 s"),
         ("nats.stream.last_seq", 1_240_000, "same stream", "bad", "1,240,000"),
         ("gateway.trouble", "no gateway answers", "gateway", "bad", "no gateway"),
         ("gateway.socket_trouble", "closed with 1013", "WebSocket", "bad", "1013"),
-        ("gateway.clock_ahead", 90.0, "clocks", "warning", "ahead of ours"),
-        ("gateway.clock_ahead", -90.0, "clocks", "warning", "behind ours"),
+        ("gateway.clock_ahead", 90.0, "clocks", "warning", "ahead of this machine's"),
+        ("gateway.clock_ahead", -90.0, "clocks", "warning", "behind this machine's"),
         ("gateway.stats", None, "stats", "unknown", ""),
         ("descriptors", 1_000, "file descriptors", "bad", "1,128"),
     ],
 )
-def test_what_is_wrong_has_a_verdict(
+def test_the_doctor_has_a_verdict_on_each_problem(
     place: str,
     value: object,
     name: str,
     verdict: str,
     words: str,
 ) -> None:
-    """And says what was seen."""
+    """The finding says what was observed."""
     given = facts()
     *path, last = place.split(".")
     target: Any = given
@@ -91,10 +91,10 @@ def test_what_is_wrong_has_a_verdict(
         ({"nats": {"connected": True, "streamSeq": 1_234_567, "lag": 5_000}}, "lag", "warning"),
     ],
 )
-def test_the_gateways_own_counters_are_judged(
+def test_the_doctor_has_a_verdict_on_the_gateways_counters(
     stats: dict[str, Any], name: str, verdict: str
 ) -> None:
-    """Limits that are near or full, clients that cannot keep up, events that are none."""
+    """Limits that are nearly or fully reached, slow clients and invalid events."""
     given = facts()
     assert given.gateway.stats is not None
     given.gateway.stats = {**given.gateway.stats, **stats}
@@ -103,8 +103,8 @@ def test_the_gateways_own_counters_are_judged(
     assert finding.advice
 
 
-def test_a_stream_that_lacks_kinds_is_a_warning_with_the_command() -> None:
-    """It is served as it is; an operator adds the rest when he likes."""
+def test_the_doctor_shows_the_command_that_adds_missing_kinds_to_a_stream() -> None:
+    """The stream is served as it is, so this is a warning."""
     given = facts()
     assert given.nats.stream is not None
     given.nats.stream.growth = Growth("the stream S takes no liquidation events", "nats stream ...")
@@ -112,16 +112,16 @@ def test_a_stream_that_lacks_kinds_is_a_warning_with_the_command() -> None:
     assert (finding.verdict, finding.advice) == ("warning", "run: nats stream ...")
 
 
-def test_a_gateway_that_is_not_ready_says_why() -> None:
-    """Each check of its health that fails."""
+def test_the_doctor_reports_why_a_gateway_is_not_ready() -> None:
+    """There is one finding per failed health check."""
     given = facts()
     checks = {"nats": {"ok": False, "reason": "not connected to NATS"}}
     given.gateway.health = {"status": "unavailable", "checks": checks}
     assert of("health: nats", given).text == "not connected to NATS"
 
 
-def test_a_gateway_elsewhere_has_its_own_file_descriptors() -> None:
-    """Ours say nothing of it."""
+def test_the_doctor_ignores_this_machines_descriptors_if_the_gateway_is_remote() -> None:
+    """The remote machine has its own limit."""
     given = facts()
     given.is_local = False
     assert "file descriptors" not in [finding.name for finding in diagnose(given)]
@@ -129,10 +129,10 @@ def test_a_gateway_elsewhere_has_its_own_file_descriptors() -> None:
 
 @pytest.mark.parametrize("width", [40, 80])
 def test_the_findings_fit_the_terminal(width: int) -> None:
-    """With what to do below what was seen."""
+    """The advice is on the line below the observation."""
     given = facts()
     given.nats.trouble = "NATS at nats://127.0.0.1:4222 cannot be reached: nothing answers there"
     shown = drawn(table(diagnose(given), width, drawn=True), width)
     assert all(len(line) <= width for line in shown)
-    assert shown[-1] == "1 fault."
+    assert shown[-1] == "1 problem."
     assert shown[0].startswith("✗ NATS")

@@ -13,7 +13,7 @@ from tests.cli.program import Program, Serving, get
 
 
 def stored(nats_url: str, stream: str, seq: int) -> tuple[str, dict[str, Any]]:
-    """Give subject and event that a stream holds at a seq."""
+    """Return subject and event at a seq of a stream."""
 
     async def get() -> tuple[str, dict[str, Any]]:
         client = await nats.connect(nats_url)
@@ -47,10 +47,10 @@ EVENTS: list[tuple[str, str, dict[str, Any]]] = [
 
 
 @pytest.mark.usefixtures("serving")
-def test_an_event_gets_a_seq_and_stands_in_the_stream(
+def test_publish_stores_an_event_and_prints_its_subject_and_seq(
     percolator: Program, nats_url: str, stream_name: str
 ) -> None:
-    """Subject and seq are printed; the event is as it was typed, stamped with now."""
+    """The event is as typed, with the current time as its timestamp."""
     for seq, (args, subject, event) in enumerate(EVENTS, start=1):
         before = time.time_ns() // 1_000_000
         done = percolator.run("publish", *args.split())
@@ -63,8 +63,8 @@ def test_an_event_gets_a_seq_and_stands_in_the_stream(
         assert (f"percolator.{kind}.{slab}", found) == (subject, event)
 
 
-def test_the_gateway_has_what_was_published(percolator: Program, serving: Serving) -> None:
-    """Here by way of the gateway's state."""
+def test_the_gateway_reads_a_published_event(percolator: Program, serving: Serving) -> None:
+    """Its state contains the event."""
     percolator.run("publish", "price", "SOL", "1.5", "--timestamp", "1234567890123")
     markets: dict[str, Any] = {}
     while not markets:
@@ -73,8 +73,8 @@ def test_the_gateway_has_what_was_published(percolator: Program, serving: Servin
 
 
 @pytest.mark.usefixtures("serving")
-def test_json_has_subject_and_seq(percolator: Program) -> None:
-    """For scripts."""
+def test_publish_prints_subject_and_seq_as_json(percolator: Program) -> None:
+    """This is for scripts."""
     done = percolator.run("publish", "price", "SOL", "1.5", "--json")
     assert done.json == {"subject": "percolator.price.SOL", "seq": 1}
 
@@ -88,7 +88,7 @@ def test_json_has_subject_and_seq(percolator: Program) -> None:
         ("price SOL much", "price must be a number of USD greater than 0, not much"),
         ("price SOL 1 --mark -2", "markPrice must be a number of USD greater than 0, not -2"),
         ("price SO.L 1", "'SO.L' is not a valid market name"),
-        ("price SOL 1 --timestamp -5", "timestamp must be Unix milliseconds"),
+        ("price SOL 1 --timestamp -5", "timestamp must be a whole number of Unix milliseconds"),
         ("trade SOL buy 1 1", "side must be long or short, not buy"),
         ("trade SOL long -5 1", "size must be a whole number of base units"),
         ("trade SOL long 1.5 1", "size must be a whole number of base units"),
@@ -96,25 +96,25 @@ def test_json_has_subject_and_seq(percolator: Program) -> None:
         ("funding SOL little", "rate must be a decimal number such as 0.0001, not little"),
     ],
 )
-def test_an_event_that_is_none_is_one_sentence(
+def test_an_invalid_event_is_reported_in_one_sentence(
     program: Program, capsys: pytest.CaptureFixture[str], args: str, sentence: str
 ) -> None:
-    """Nothing is sent, NATS is not even asked for."""
+    """Nothing is sent; it does not even connect to NATS."""
     done = program.call(capsys, "publish", *args.split())
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"percolator: {sentence}")
     assert done.err.count("\n") == 1
 
 
-def test_without_a_stream_it_says_to_start_a_gateway(percolator: Program) -> None:
-    """It makes no stream itself."""
+def test_publish_without_a_stream_says_to_start_a_gateway(percolator: Program) -> None:
+    """It does not create the stream itself."""
     done = percolator.run("publish", "price", "SOL", "1.5")
     assert (done.code, done.out) == (1, "")
     assert "start a gateway once" in done.err
 
 
-def test_without_a_nats_it_says_where_it_looked(program: Program) -> None:
-    """One sentence."""
+def test_publish_without_nats_fails_with_one_sentence(program: Program) -> None:
+    """The error has the address, and the flag to change it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     done = program.run("publish", "price", "SOL", "1.5", "--nats-url", f"nats://127.0.0.1:{port}")

@@ -27,13 +27,13 @@ GOOD = [
 
 
 def trade(number: int) -> str:
-    """Give a line."""
+    """Return a trade as a line of JSON."""
     fields = {"type": "trade", "slab": "SOL", "side": "long", "size": str(number), "price": 1.5}
     return json.dumps(fields | {"timestamp": number})
 
 
 def stored(nats_url: str, stream: str) -> list[tuple[str, dict[str, Any]]]:
-    """Give all that a stream holds, in order."""
+    """Return subject and event of everything in a stream, in order."""
 
     async def read() -> list[tuple[str, dict[str, Any]]]:
         client = await nats.connect(nats_url)
@@ -49,16 +49,16 @@ def stored(nats_url: str, stream: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def write(folder: Path, *lines: str) -> str:
-    """Write a file."""
+    """Write a file of lines and return its path."""
     path = folder / "events.jsonl"
     path.write_text("".join(f"{line}\n" for line in lines))
     return str(path)
 
 
-def test_each_line_is_published_in_order(
+def test_publish_file_publishes_each_line_in_order(
     percolator: Program, tmp_path: Path, nats_url: str, stream_name: str
 ) -> None:
-    """Native form and envelope; blank lines are nothing."""
+    """Native form and envelope are both accepted, and blank lines are ignored."""
     path = write(
         tmp_path, *(json.dumps(event) for event in GOOD[:2]), "", *map(json.dumps, GOOD[2:])
     )
@@ -72,18 +72,18 @@ def test_each_line_is_published_in_order(
     ]
 
 
-def test_a_missing_timestamp_is_now(
+def test_an_event_without_a_timestamp_gets_the_current_time(
     percolator: Program, tmp_path: Path, nats_url: str, stream_name: str
 ) -> None:
-    """As with the other commands."""
+    """The other publish commands do the same."""
     before = time.time_ns() // 1_000_000
     percolator.run("publish", "file", write(tmp_path, '{"type":"price","slab":"SOL","price":2}'))
     ((_, event),) = stored(nats_url, stream_name)
     assert before <= event["timestamp"] <= time.time_ns() // 1_000_000
 
 
-def test_bad_lines_are_named_and_skipped(percolator: Program, tmp_path: Path) -> None:
-    """By their numbers, each with what is wrong, and exit code 1; the others are published."""
+def test_invalid_lines_are_reported_and_skipped(percolator: Program, tmp_path: Path) -> None:
+    """Each error has the line's number, the exit code is 1, and the other lines are published."""
     lines = [
         trade(1),
         "{",
@@ -96,28 +96,30 @@ def test_bad_lines_are_named_and_skipped(percolator: Program, tmp_path: Path) ->
         trade(2),
     ]
     done = percolator.run("publish", "file", write(tmp_path, *lines))
-    assert (done.code, done.out) == (1, "published 2 events, 7 bad lines skipped\n")
+    assert (done.code, done.out) == (1, "published 2 events, 7 invalid lines skipped\n")
     assert done.err.splitlines() == [
-        "percolator: line 2: it is not JSON",
-        "percolator: line 3: it is not a JSON object",
+        "percolator: line 2: not valid JSON",
+        "percolator: line 3: not a JSON object",
         "percolator: line 4: side must be long or short, not buy",
         "percolator: line 5: price must be a number of USD greater than 0, not -1",
-        "percolator: line 6: slab must be a market's name (letters, digits, _ and -, up to 64)",
+        "percolator: line 6: slab must be a market name (letters, digits, _ and -, up to 64)",
         "percolator: line 7: type must be one of price, trade, funding, liquidation",
         "percolator: line 8: price is missing: it must be a number of USD greater than 0",
     ]
 
 
-def test_standard_input_works_too_and_json_is_for_scripts(percolator: Program) -> None:
-    """With a last line that does not end."""
+def test_publish_file_reads_standard_input_and_prints_json(percolator: Program) -> None:
+    """The last line need not end with a newline."""
     done = percolator.run("publish", "file", "-", "--json", stdin=f"{trade(1)}\nx\n{trade(2)}")
     assert done.code == 1
-    bad = [{"line": 2, "error": "it is not JSON"}]
+    bad = [{"line": 2, "error": "not valid JSON"}]
     assert done.json == {"published": 2, "alreadyThere": 0, "bad": bad}
 
 
-def test_a_slow_pipe_is_published_as_it_comes(percolator: Program, serving: Serving) -> None:
-    """A line goes out before the next is there; Ctrl-C ends the wait."""
+def test_each_line_of_a_slow_pipe_is_published_at_once(
+    percolator: Program, serving: Serving
+) -> None:
+    """It does not wait for the next line, and Ctrl-C stops it."""
     with subprocess.Popen(
         [PROGRAM, "publish", "file", "-"],
         stdin=subprocess.PIPE,
@@ -137,43 +139,44 @@ def test_a_slow_pipe_is_published_as_it_comes(percolator: Program, serving: Serv
         process.stdin = None
         done = running.end()
     assert done.code == 130
-    assert done.err.startswith("percolator: stopped: published 2 events;")
+    assert done.err.startswith("percolator: interrupted: published 2 events;")
 
 
-def test_whoever_goes_on_publishes_what_is_missing(percolator: Program, tmp_path: Path) -> None:
-    """Nothing twice, unless that is what is asked for."""
+@pytest.mark.parametrize("flag", ["--no-dedupe", "--anew"])
+def test_publishing_a_file_again_publishes_only_what_is_missing(
+    percolator: Program, tmp_path: Path, flag: str
+) -> None:
+    """With --no-dedupe, formerly --anew, everything is published again."""
     lines = [trade(number) for number in range(20)]
     percolator.run("publish", "file", write(tmp_path, *lines[:8]))
     path = write(tmp_path, *lines)
     done = percolator.run("publish", "file", path)
-    assert done.out == "published 12 events, 8 were there already\n"
-    assert percolator.run("publish", "file", path, "--anew").out == "published 20 events\n"
+    assert done.out == "published 12 events, 8 already published\n"
+    assert percolator.run("publish", "file", path, flag).out == "published 20 events\n"
 
 
-def test_equal_lines_are_events_of_their_own(percolator: Program, tmp_path: Path) -> None:
-    """A message id is that of a line, not of what stands in it."""
+def test_equal_lines_are_published_as_separate_events(percolator: Program, tmp_path: Path) -> None:
+    """The message id includes the line's number."""
     done = percolator.run("publish", "file", write(tmp_path, *[trade(1)] * 3))
     assert done.out == "published 3 events\n"
 
 
-def test_a_file_that_was_interrupted_can_be_gone_on_with(
-    percolator: Program, tmp_path: Path
-) -> None:
-    """It says how far it has come, and in the end every line stands there once."""
+def test_an_interrupted_file_can_be_resumed(percolator: Program, tmp_path: Path) -> None:
+    """It reports how many events it published, and in the end every line is there once."""
     path = write(tmp_path, *(trade(number) for number in range(200)))
     with terminal(percolator, "publish", "file", path, "--rate", "50") as screen:
         screen.wait_for(rb"\d\d events")
         screen.press_ctrl_c()
         assert screen.end() == 130
         assert screen.is_restored()
-        assert b"stopped: published" in screen.shown
+        assert b"interrupted: published" in screen.shown
     done = percolator.run("publish", "file", path, "--json").json
     assert done["alreadyThere"] >= 10
     assert done["published"] + done["alreadyThere"] == 200
 
 
-def test_a_rate_is_kept(percolator: Program, tmp_path: Path) -> None:
-    """At the most so many a second."""
+def test_publish_file_does_not_exceed_the_rate(percolator: Program, tmp_path: Path) -> None:
+    """Eleven events at 20 per second take half a second."""
     path = write(tmp_path, *(trade(number) for number in range(11)))
     start = time.monotonic()
     assert percolator.run("publish", "file", path, "--rate", "20").code == 0
@@ -181,37 +184,37 @@ def test_a_rate_is_kept(percolator: Program, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["nothing.jsonl", "."])
-def test_a_file_that_cannot_be_read_is_one_sentence(percolator: Program, path: str) -> None:
-    """Its name, and why."""
+def test_an_unreadable_file_is_reported_in_one_sentence(percolator: Program, path: str) -> None:
+    """The error has the file's name and the reason."""
     done = percolator.run("publish", "file", path)
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(f"percolator: {path} cannot be read: ")
     assert done.err.count("\n") == 1
 
 
-def test_what_cannot_be_waited_for_is_read(percolator: Program) -> None:
-    """A job that runs without anybody has it as standard input."""
+def test_publish_file_reads_a_device_that_the_event_loop_cannot_watch(percolator: Program) -> None:
+    """Background jobs have /dev/null as standard input."""
     done = percolator.run("publish", "file", "/dev/null")
     assert (done.code, done.out, done.err) == (0, "published 0 events\n", "")
 
 
-def test_a_reader_of_the_complaints_who_leaves_stops_nothing(percolator: Program) -> None:
-    """All that is good is published, and the exit code says that not all was."""
+def test_publish_file_continues_if_standard_error_is_closed(percolator: Program) -> None:
+    """Valid lines are published although their errors cannot be printed."""
     write(percolator.folder, *["no event"] * 3_000, trade(1))
     done = percolator.shell('{ "$0" publish file events.jsonl 2>&1 >&3 | true; } 3>&1')
-    assert done.out == "published 1 events, 3,000 bad lines skipped\n"
+    assert done.out == "published 1 event, 3,000 invalid lines skipped\n"
 
 
-def test_a_line_without_an_end_is_one_sentence(percolator: Program) -> None:
-    """It is no JSON lines at all, and would fill the memory."""
+def test_an_endless_line_is_reported_in_one_sentence(percolator: Program) -> None:
+    """Reading it all would fill the memory."""
     done = percolator.run("publish", "file", "-", stdin="x" * 3_000_000)
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("percolator: line 1 of standard input is longer than 1,000,000")
     assert done.err.count("\n") == 1
 
 
-def test_without_a_stream_it_is_one_sentence(tmp_path: Path, nats_url: str) -> None:
-    """Though many events were on their way."""
+def test_a_missing_stream_is_reported_in_one_sentence(tmp_path: Path, nats_url: str) -> None:
+    """Many events were in flight, but there is only one error."""
     elsewhere = Program(tmp_path, nats_url=nats_url, stream="NOWHERE")
     path = write(tmp_path, *(trade(number) for number in range(50)))
     done = elsewhere.run("publish", "file", path)
@@ -219,21 +222,23 @@ def test_without_a_stream_it_is_one_sentence(tmp_path: Path, nats_url: str) -> N
     assert done.err.count("\n") == 1
 
 
-def test_the_demo_is_played_once_as_fast_as_it_goes(percolator: Program, serving: Serving) -> None:
-    """Shifted copies are markets of their own."""
+def test_publish_demo_publishes_the_recording_once_at_speed_0(
+    percolator: Program, serving: Serving
+) -> None:
+    """The gateway then has the recorded market."""
     done = percolator.run("publish", "demo", "--speed", "0", "--slabs", "1")
     assert (done.code, done.err) == (0, "")
     assert done.out == f"published {len(markets(1)):,} events\n"
     assert "BTC" in get(f"{serving.http}/markets")["markets"]
 
 
-def test_the_demo_goes_round_until_it_is_stopped(percolator: Program) -> None:
-    """With a line that shows how it goes."""
+def test_publish_demo_repeats_until_it_is_interrupted(percolator: Program) -> None:
+    """It shows its progress."""
     args = ("publish", "demo", "--speed", "50", "--loop", "--slabs", "4")
     with terminal(percolator, *args) as screen:
         screen.wait_for(b"events,")
         screen.press_ctrl_c()
         assert screen.end() == 130
         assert screen.is_restored()
-        assert b"stopped: published" in screen.shown
+        assert b"interrupted: published" in screen.shown
         assert b"Traceback" not in screen.shown

@@ -1,4 +1,4 @@
-"""docs/cli.md is what the commands' own help says."""
+"""docs/cli.md matches the commands' help."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
 
 def test_the_page_is_up_to_date() -> None:
-    """Write it anew with: python -m percolator_cli.reference docs/cli.md."""
+    """To update it, run: python -m percolator_cli.reference docs/cli.md."""
     assert PAGE.read_text(encoding="utf-8") == reference()
 
 
-def test_every_command_and_every_flag_stands_in_it() -> None:
-    """Settings included."""
+def test_the_page_documents_every_command_and_every_setting() -> None:
+    """Each setting is documented as a flag."""
     page = PAGE.read_text(encoding="utf-8")
     for name in COMMANDS:
         assert f"\n## percolator {name}\n" in page

@@ -17,8 +17,8 @@ from tests.nats_server import NatsServer
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
-def test_config_shows_each_setting_and_where_it_came_from(program: Program) -> None:
-    """Environment before file, file before default; every setting is there."""
+def test_config_shows_every_setting_and_where_it_comes_from(program: Program) -> None:
+    """The environment takes precedence over the file, and the file over the default."""
     (program.folder / "percolator.toml").write_text("port = 8080\nbacklog = 5\n")
     env = {"PERCOLATOR_PORT": "9090", "PERCOLATOR_TRUSTED_PROXIES": "10.0.0.0/8"}
     done = program.run("config", "--json", env=env)
@@ -30,8 +30,8 @@ def test_config_shows_each_setting_and_where_it_came_from(program: Program) -> N
     assert done.json["trusted_proxies"]["value"] == ["10.0.0.0/8"]
 
 
-def test_config_shows_no_secret(program: Program) -> None:
-    """Neither in the table nor in JSON, nor the one within an address."""
+def test_config_hides_every_secret(program: Program) -> None:
+    """Secrets are hidden in the table, in JSON and within addresses."""
     env = {
         "PERCOLATOR_AUTH_SECRET": SECRET,
         "PERCOLATOR_NATS_TOKEN": "t0k3n-of-nats",
@@ -45,16 +45,16 @@ def test_config_shows_no_secret(program: Program) -> None:
         assert not any(word in out for word in (SECRET, "t0k3n", "passw0rd", "user"))
 
 
-def test_config_with_a_bad_setting_is_wrong_usage(program: Program) -> None:
-    """It says which one."""
+def test_config_rejects_an_unknown_setting_as_wrong_usage(program: Program) -> None:
+    """The error suggests the nearest name."""
     (program.folder / "percolator.toml").write_text("prot = 8080\n")
     done = program.run("config")
     assert (done.code, done.out) == (2, "")
     assert "did you mean port?" in done.err
 
 
-def test_a_token_opens_what_it_was_made_for(program: Program) -> None:
-    """Patterns repeated or divided by commas, for as long as was asked, for whom was said."""
+def test_a_token_allows_the_requested_channels_for_the_requested_time(program: Program) -> None:
+    """Patterns may be comma-separated, and the option may be repeated."""
     env = {"PERCOLATOR_AUTH_SECRET": SECRET}
     args = ("token", "--channels", "price:*,*:SOL", "--channels", "trades:BTC")
     before = time.time()
@@ -66,8 +66,8 @@ def test_a_token_opens_what_it_was_made_for(program: Program) -> None:
     assert before + 90 <= grant.expires <= time.time() + 92
 
 
-def test_a_token_lasts_an_hour_unless_it_is_told(program: Program) -> None:
-    """And begins later where that is asked for."""
+def test_a_token_is_valid_for_an_hour_by_default(program: Program) -> None:
+    """With --not-before, it becomes valid later."""
     env = {"PERCOLATOR_AUTH_SECRET": SECRET}
     done = program.run("token", "--channels", "*", "--not-before", "5m", "--json", env=env)
     claims = jwt.decode(done.json["token"], options={"verify_signature": False})
@@ -77,7 +77,7 @@ def test_a_token_lasts_an_hour_unless_it_is_told(program: Program) -> None:
 
 
 def test_a_token_can_be_signed_with_a_private_key(program: Program, tmp_path: Path) -> None:
-    """The gateway has only the public half."""
+    """The gateway verifies it with the public key."""
     key = ed25519.Ed25519PrivateKey.generate()
     file = tmp_path / "key.pem"
     file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -90,7 +90,7 @@ def test_a_token_can_be_signed_with_a_private_key(program: Program, tmp_path: Pa
     ("args", "words"),
     [
         (("--channels", "price:SO*"), "no channel or pattern"),
-        (("--channels", "*", "--ttl", "soon"), "--ttl must be a time such as 90s"),
+        (("--channels", "*", "--ttl", "soon"), "--ttl must be a duration such as 90s"),
         (("--channels", "*", "--ttl", "0s"), "a time to last"),
         (("--channels", "*", "--private-key", "/nothing.pem"), "/nothing.pem cannot be read"),
         ((), "missing option '--channels'"),
@@ -99,7 +99,7 @@ def test_a_token_can_be_signed_with_a_private_key(program: Program, tmp_path: Pa
 def test_a_token_that_cannot_be_made_is_wrong_usage(
     program: Program, capsys: pytest.CaptureFixture[str], args: tuple[str, ...], words: str
 ) -> None:
-    """One sentence, and no part of the secret in it."""
+    """The error is one sentence and does not contain the secret."""
     program.settings["auth_secret"] = SECRET
     done = program.call(capsys, "token", *args)
     assert (done.code, done.out) == (2, "")
@@ -108,15 +108,15 @@ def test_a_token_that_cannot_be_made_is_wrong_usage(
     assert done.err.count("\n") == 1
 
 
-def test_without_a_key_there_is_no_token(program: Program) -> None:
-    """It says what to set."""
+def test_a_token_without_a_key_is_wrong_usage(program: Program) -> None:
+    """The error says what to set."""
     done = program.run("token", "--channels", "*")
     assert (done.code, done.out) == (2, "")
     assert "PERCOLATOR_AUTH_SECRET" in done.err
 
 
 def verdicts(program: Program, *args: str) -> dict[str, str]:
-    """Run the doctor, and give its verdicts by what was looked at; the exit code must agree."""
+    """Run the doctor and return its verdicts by name. The exit code must agree with them."""
     done = program.run("doctor", "--json", *args)
     found = {finding["name"]: finding["verdict"] for finding in done.json}
     assert done.code == ("bad" in found.values())
@@ -124,28 +124,28 @@ def verdicts(program: Program, *args: str) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("serving")
-def test_the_doctor_finds_all_well_where_it_is(percolator: Program) -> None:
-    """Once there is an event."""
+def test_the_doctor_finds_no_problem_if_there_is_none(percolator: Program) -> None:
+    """It warns until there is an event."""
     assert verdicts(percolator)["events"] == "warning"
     percolator.run("publish", "price", "SOL", "1.5")
     assert set(verdicts(percolator).values()) == {"ok"}
-    assert percolator.run("doctor").out.endswith("\nAll is well.\n")
+    assert percolator.run("doctor").out.endswith("\nNo problems found.\n")
 
 
-def test_the_doctor_finds_that_nothing_is_there(program: Program) -> None:
-    """Each with what to do."""
+def test_the_doctor_finds_that_nothing_is_running(program: Program) -> None:
+    """Each problem comes with advice."""
     done = program.run("doctor", "--nats-url", "nats://127.0.0.1:1", "--url", "127.0.0.1:1")
     assert (done.code, done.err) == (1, "")
     assert "✗ NATS" in done.out
     assert "✗ gateway" in done.out
     assert "percolator serve" in done.out
-    assert done.out.endswith("\n2 faults.\n")
+    assert done.out.endswith("\n2 problems.\n")
 
 
-def test_the_doctor_finds_a_gateway_of_another_nats(
+def test_the_doctor_finds_a_gateway_that_reads_from_another_nats(
     percolator: Program, serving: Serving, nats_process: NatsServer
 ) -> None:
-    """Both answer, but not to each other; and a stream that is not there."""
+    """Before that, it finds that the stream is missing on the other NATS."""
     other = Program(percolator.folder, nats_url=nats_process.url)
     assert verdicts(other, "--url", serving.ws)["stream"] == "bad"
     with other.gateway():
@@ -157,6 +157,8 @@ def test_the_doctor_finds_a_gateway_of_another_nats(
     assert (found["NATS"], found["gateway"], found["same stream"]) == ("ok", "ok", "bad")
 
 
-def test_the_doctor_finds_what_is_no_gateway(percolator: Program, nats_url: str) -> None:
-    """Something answers there."""
+def test_the_doctor_finds_a_server_that_is_not_a_gateway(
+    percolator: Program, nats_url: str
+) -> None:
+    """Here it is a NATS server."""
     assert verdicts(percolator, "--url", nats_url.removeprefix("nats://"))["gateway"] == "bad"

@@ -1,4 +1,4 @@
-"""`percolator stats` as a process: once, live, in a pipe, and over a gateway's restart."""
+"""`percolator stats` as a process: once, live, in a pipe, and across a restart of the gateway."""
 
 import json
 import signal
@@ -11,15 +11,15 @@ from tests.cli.terminal import ALTERNATE_ON, terminal
 
 
 def free_address() -> str:
-    """Give an address at which nobody answers."""
+    """Return an address at which no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return f"127.0.0.1:{free.getsockname()[1]}"
 
 
-def test_any_form_of_the_address_finds_the_stats(
+def test_stats_accepts_the_gateways_address_in_any_form(
     program: Program, capsys: pytest.CaptureFixture[str], serving: Serving
 ) -> None:
-    """Any scheme or none, with or without a path."""
+    """The scheme and the path are optional."""
     bare = serving.http.removeprefix("http://")
     for url in (serving.ws, f"{serving.http}/ws/stats", bare, f"{bare}/", f"{serving.ws}/ws"):
         done = program.call(capsys, "stats", "--json", "--url", url)
@@ -28,8 +28,8 @@ def test_any_form_of_the_address_finds_the_stats(
 
 
 @pytest.mark.usefixtures("serving")
-def test_a_pipe_gets_plain_text(percolator: Program) -> None:
-    """No colours, no bars."""
+def test_stats_prints_plain_text_in_a_pipe(percolator: Program) -> None:
+    """It has no colours and no bars."""
     percolator.run("publish", "price", "SOL", "1.5")
     done = percolator.run("stats")
     assert done.code == 0
@@ -37,8 +37,8 @@ def test_a_pipe_gets_plain_text(percolator: Program) -> None:
     assert "\x1b" not in done.out
 
 
-def test_no_gateway_is_one_sentence(program: Program) -> None:
-    """Where it looked, and how to start one."""
+def test_stats_without_a_gateway_fails_with_one_sentence(program: Program) -> None:
+    """The error has the address, and says how to start a gateway."""
     address = free_address()
     done = program.run("stats", "--url", address)
     assert (done.code, done.out) == (1, "")
@@ -50,36 +50,38 @@ def test_no_gateway_is_one_sentence(program: Program) -> None:
 @pytest.mark.parametrize(
     "url", ["ftp://x", "http://", "http://x:port", "ws://[::1", "a..b", "http://a b:1"]
 )
-def test_an_address_that_is_none_is_wrong_usage(
+def test_an_invalid_address_is_wrong_usage(
     program: Program, capsys: pytest.CaptureFixture[str], url: str
 ) -> None:
-    """With an example of one."""
+    """The error has an example."""
     done = program.call(capsys, "stats", "--url", url)
     assert (done.code, done.out) == (2, "")
     assert "ws://127.0.0.1:3001" in done.err
 
 
-def test_something_else_that_answers_is_one_sentence(program: Program, nats_url: str) -> None:
-    """Here a NATS server, which speaks first."""
+def test_a_server_that_is_not_a_gateway_is_reported_in_one_sentence(
+    program: Program, nats_url: str
+) -> None:
+    """Here it is a NATS server, which sends the first message."""
     done = program.run("stats", "--url", nats_url.removeprefix("nats://"))
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("percolator: no gateway answers at")
 
 
 @pytest.mark.usefixtures("serving")
-def test_the_stats_token_is_a_setting(percolator: Program) -> None:
-    """One that is not asked for does no harm."""
+def test_stats_sends_the_stats_token_from_the_settings(percolator: Program) -> None:
+    """A token that the gateway does not require is ignored."""
     assert percolator.run("stats", "--json", env={"PERCOLATOR_STATS_TOKEN": "t"}).code == 0
 
 
 def next_look(running: Running) -> dict[str, object]:
-    """Read one JSON line."""
+    """Read the next line of JSON."""
     found: dict[str, object] = json.loads(running.line())
     return found
 
 
-def test_watching_survives_a_restart_of_the_gateway(percolator: Program) -> None:
-    """Looks go on where they stopped; in between is one complaint."""
+def test_stats_watch_survives_a_restart_of_the_gateway(percolator: Program) -> None:
+    """Meanwhile it prints one error."""
     with percolator.gateway() as gateway:
         port = gateway.ws.rpartition(":")[2]
         args = ("stats", "--watch", "--json", "--interval", "0.1", "--url", gateway.ws)
@@ -97,10 +99,10 @@ def test_watching_survives_a_restart_of_the_gateway(percolator: Program) -> None
 
 @pytest.mark.usefixtures("serving")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_live_screen_leaves_the_terminal_as_it_was(
+def test_the_live_screen_restores_the_terminal(
     percolator: Program, number: signal.Signals, code: int
 ) -> None:
-    """It is drawn on a screen of its own, which is gone afterwards."""
+    """It uses the terminal's alternate screen."""
     with terminal(percolator, "stats", "--watch", "--interval", "0.1") as screen:
         screen.wait_for(b"NATS")
         screen.wait_for(b"NATS", after=len(screen.shown))
@@ -110,8 +112,8 @@ def test_the_live_screen_leaves_the_terminal_as_it_was(
         assert screen.is_restored()
 
 
-def test_the_live_screen_shows_a_gateway_that_is_gone(percolator: Program) -> None:
-    """And one that is not there yet."""
+def test_the_live_screen_says_if_no_gateway_answers(percolator: Program) -> None:
+    """It waits for one until it is interrupted."""
     address = free_address()
     with terminal(percolator, "stats", "--watch", "--url", address) as screen:
         screen.wait_for(b"no gateway answers")
@@ -121,8 +123,8 @@ def test_the_live_screen_shows_a_gateway_that_is_gone(percolator: Program) -> No
 
 
 @pytest.mark.usefixtures("serving")
-def test_a_reader_that_has_seen_enough_is_no_error(percolator: Program) -> None:
-    """As with `| head -1`."""
+def test_stats_succeeds_if_the_reader_closes_the_pipe(percolator: Program) -> None:
+    """`| head -1` does this."""
     with percolator.start("stats", "--watch", "--json", "--interval", "0.1") as running:
         running.line()
         assert running.process.stdout is not None

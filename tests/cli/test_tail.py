@@ -1,4 +1,4 @@
-"""`percolator tail` as a process: what it shows, where it begins and ends, and how it goes on."""
+"""`percolator tail` as a process: its output, its start and end, and how it resumes."""
 
 import json
 import signal
@@ -13,17 +13,17 @@ def publish(percolator: Program, *sizes: int) -> None:
     """Publish trades."""
     trade = {"type": "trade", "slab": "SOL", "side": "long", "price": 1.5}
     lines = "\n".join(json.dumps(trade | {"size": str(size)}) for size in sizes)
-    assert percolator.run("publish", "file", "-", "--anew", stdin=lines).code == 0
+    assert percolator.run("publish", "file", "-", "--no-dedupe", stdin=lines).code == 0
 
 
 def sizes(running: Running, count: int) -> list[int]:
-    """Read trades, and give their sizes."""
+    """Read trades and return their sizes."""
     return [int(json.loads(running.line())["size"]) for _ in range(count)]
 
 
 @pytest.mark.usefixtures("serving")
-def test_it_begins_after_a_seq_and_ends_after_a_count(percolator: Program) -> None:
-    """And says nothing else."""
+def test_tail_starts_after_a_seq_and_stops_after_a_count(percolator: Program) -> None:
+    """It prints nothing else."""
     publish(percolator, 1, 2, 3, 4)
     done = percolator.run("tail", "trades:SOL", "--since", "1", "--count", "2", "--json")
     assert (done.code, done.err) == (0, "")
@@ -35,8 +35,8 @@ def test_it_begins_after_a_seq_and_ends_after_a_count(percolator: Program) -> No
 
 
 @pytest.mark.usefixtures("serving")
-def test_it_begins_with_the_last_events_where_that_is_asked_for(percolator: Program) -> None:
-    """In a pipe as plain text."""
+def test_tail_starts_with_recent_events_on_request(percolator: Program) -> None:
+    """In a pipe it prints plain text."""
     publish(percolator, 1, 2, 3)
     done = percolator.run("tail", "trades:SOL", "--recent", "2", "--count", "2")
     assert [line.split()[1:] for line in done.out.splitlines()] == [
@@ -45,8 +45,8 @@ def test_it_begins_with_the_last_events_where_that_is_asked_for(percolator: Prog
     ]
 
 
-def test_it_goes_on_where_it_stopped_when_the_gateway_is_back(percolator: Program) -> None:
-    """With what was published meanwhile: nothing lost, nothing twice, and it says so once."""
+def test_tail_resumes_without_loss_when_the_gateway_is_back(percolator: Program) -> None:
+    """Events published meanwhile are printed once, and so is the error."""
     with percolator.gateway() as gateway:
         publish(percolator, 1)
         port = gateway.ws.rpartition(":")[2]
@@ -57,7 +57,7 @@ def test_it_goes_on_where_it_stopped_when_the_gateway_is_back(percolator: Progra
             assert sizes(tailing, 1) == [2]
             gateway.running.signal(signal.SIGKILL)
             gateway.running.end()
-            assert "trying again" in tailing.complaint("no connection to")
+            assert "retrying" in tailing.complaint("not connected to")
             publish(percolator, 3, 4)
             with percolator.gateway("--port", port):
                 assert sizes(tailing, 2) == [3, 4]
@@ -68,8 +68,8 @@ def test_it_goes_on_where_it_stopped_when_the_gateway_is_back(percolator: Progra
 
 
 @pytest.mark.usefixtures("serving")
-def test_ctrl_c_ends_it_and_leaves_the_terminal_as_it_was(percolator: Program) -> None:
-    """While it waits for events."""
+def test_ctrl_c_stops_tail_and_restores_the_terminal(percolator: Program) -> None:
+    """It is waiting for events."""
     publish(percolator, 7)
     with terminal(percolator, "tail", "trades:SOL", "--recent", "1") as screen:
         screen.wait_for(b" 7 at ")
@@ -79,25 +79,28 @@ def test_ctrl_c_ends_it_and_leaves_the_terminal_as_it_was(percolator: Program) -
         assert b"Traceback" not in screen.shown
 
 
-def test_a_channel_that_is_none_is_wrong_usage(program: Program) -> None:
-    """With what one looks like."""
+def test_an_invalid_channel_is_wrong_usage(program: Program) -> None:
+    """The error shows valid channels."""
     done = program.run("tail", "trades:SOL", "trade:SOL")
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("percolator: 'trade:SOL' is not a channel: price:SLAB")
+    assert done.err.startswith("percolator: 'trade:SOL' is not a valid channel: ")
+    assert "trades:SOL" in done.err
 
 
-def test_what_the_gateway_refuses_is_one_sentence(percolator: Program) -> None:
-    """Here a channel too many."""
+def test_a_request_that_the_gateway_rejects_is_reported_in_one_sentence(
+    percolator: Program,
+) -> None:
+    """Here it has one channel too many."""
     with percolator.gateway("--max-channels-per-client", "1") as gateway:
         done = percolator.run("tail", "trades:SOL", "price:SOL", "--url", gateway.ws)
     assert (done.code, done.out) == (1, "")
-    assert done.err.startswith("percolator: the gateway refuses: ")
+    assert done.err.startswith("percolator: the gateway rejected the request: ")
     assert done.err.count("\n") == 1
 
 
 @pytest.mark.usefixtures("serving")
-def test_a_reader_that_has_seen_enough_is_no_error(percolator: Program, serving: Serving) -> None:
-    """As with `| head -1`."""
+def test_tail_succeeds_if_the_reader_closes_the_pipe(percolator: Program, serving: Serving) -> None:
+    """`| head -1` does this."""
     publish(percolator, *range(20))
     with percolator.start("tail", "trades:SOL", "--since", "0", "--url", serving.ws) as running:
         running.line()

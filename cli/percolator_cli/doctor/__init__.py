@@ -1,4 +1,4 @@
-"""`percolator doctor`: looks at what a person would look at when nothing arrives.
+"""`percolator doctor`: diagnoses why no data arrives.
 
-`examine` gathers what can be known, `diagnose` (pure) judges it.
+`examine` gathers the facts and `diagnose`, which is pure, draws conclusions from them.
 """

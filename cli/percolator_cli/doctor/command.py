@@ -1,4 +1,4 @@
-"""`percolator doctor`: examined, diagnosed and shown."""
+"""`percolator doctor`: examines, diagnoses and prints the findings."""
 
 import asyncio
 import json
@@ -22,13 +22,12 @@ def doctor(
     as_json: given.Json = False,
     url: given.Url = None,
 ) -> None:
-    """Look at what a person would look at when nothing arrives.
+    """Diagnose why no data arrives.
 
-    NATS, JetStream, the stream, the age of its events, the gateway, its health, its limits and
-    its clock: each with a verdict, and what to do where something is wrong. The exit code is 1
-    where something is.
+    Checks NATS, JetStream, the stream and the age of its events, and the gateway with its health,
+    limits and clock. Each problem comes with advice. The exit code is 1 if there is a problem.
     """
-    from percolator_cli.doctor.diagnose import diagnose  # noqa: PLC0415 - brings NATS and websockets
+    from percolator_cli.doctor.diagnose import diagnose  # noqa: PLC0415 - imports NATS and websockets
     from percolator_cli.doctor.examine import examine  # noqa: PLC0415
     from percolator_cli.render.doctor import table  # noqa: PLC0415
 

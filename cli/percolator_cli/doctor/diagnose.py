@@ -1,4 +1,4 @@
-"""Judges what is known: each finding with a verdict and, where something is wrong, what to do."""
+"""Draws conclusions from the facts: findings with a verdict and, for a problem, advice."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
@@ -10,14 +10,17 @@ from percolator_cli.render import figures
 Verdict = Literal["ok", "warning", "bad", "unknown"]
 
 OLD_SECONDS = 60.0
-"""An event that is older says that the publishers may have stopped."""
+"""If the newest event is older, the publishers may have stopped."""
 SKEW_SECONDS = 2.0
+"""Seconds by which a clock may be off."""
 NEAR = 0.8
+"""Share of a limit from which it is nearly reached."""
 LAGGING = 1_000
+"""Events by which the gateway may be behind its stream."""
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     verdict: Verdict
@@ -26,7 +29,7 @@ class Finding(NamedTuple):
 
 
 def diagnose(facts: Facts) -> list[Finding]:
-    """Go through everything, in the order in which an event comes."""
+    """Return all findings, in the order of an event's path from NATS to a client."""
     return [
         *_nats(facts.nats),
         *(_stream(facts.nats.stream) if facts.nats.stream else ()),
@@ -45,39 +48,39 @@ def _nats(nats: NatsFacts) -> Iterator[Finding]:
     if nats.jetstream_trouble:
         yield Finding("JetStream", "bad", nats.jetstream_trouble)
     elif nats.stream is None:
-        advice = "start a gateway once, which creates it, or name another with --stream"
-        yield Finding("stream", "bad", "JetStream is on, but the stream is not there", advice)
+        advice = "start a gateway once to create it, or choose another with --stream"
+        yield Finding("stream", "bad", "JetStream is enabled, but the stream is missing", advice)
     else:
-        yield Finding("JetStream", "ok", "is on")
+        yield Finding("JetStream", "ok", "enabled")
 
 
 def _stream(stream: StreamFacts) -> Iterator[Finding]:
     if stream.differs:
-        text = f"{stream.name} is not as defined: {'; '.join(stream.differs)}"
-        yield Finding("stream", "bad", text, "mend it, or choose another name with --stream")
+        text = f"{stream.name} has the wrong configuration: {'; '.join(stream.differs)}"
+        yield Finding("stream", "bad", text, "fix it, or choose another stream with --stream")
     else:
-        text = f"{stream.name} is as defined and holds {figures.count(stream.messages)} events"
-        yield Finding("stream", "ok", text)
+        text = f"{stream.name} is configured correctly"
+        yield Finding("stream", "ok", f"{text}, {figures.counted(stream.messages, 'event')}")
     if stream.growth is not None:
         yield Finding("kinds", "warning", stream.growth.lacks, f"run: {stream.growth.command}")
     age, ahead = stream.newest_age, stream.newest_ahead
     if age is None:
-        advice = "start what publishes, or try `percolator publish price SOL 1.5`"
-        yield Finding("events", "warning", "none has ever been published", advice)
+        advice = "start your publisher, or try `percolator publish price SOL 1.5`"
+        yield Finding("events", "warning", "none published yet", advice)
         return
     text = f"the newest is {figures.span(max(age, 0))} old"
     if age > OLD_SECONDS:
-        advice = "see whether what publishes is still running"
+        advice = "check that your publisher is still running"
         yield Finding("events", "warning", text, advice)
     else:
         yield Finding("events", "ok", text)
     if stream.newest_fault:
         text = f"the newest is not valid: {stream.newest_fault}"
-        advice = "mend what publishes it; docs/protocol.md says what an event looks like"
+        advice = "fix your publisher; docs/protocol.md defines the events"
         yield Finding("events", "warning", text, advice)
     if ahead is not None and ahead > SKEW_SECONDS:
-        text = f"the newest event is dated {figures.span(ahead)} after it came"
-        advice = "set the clock of what publishes: clients would compute negative ages"
+        text = f"the newest event's timestamp is {figures.span(ahead)} later than its arrival"
+        advice = "set the publisher's clock: clients would compute negative ages"
         yield Finding("publisher's clock", "warning", text, advice)
 
 
@@ -88,59 +91,58 @@ def _gateway(gateway: GatewayFacts) -> Iterator[Finding]:
     yield Finding("gateway", "ok", f"answers at {gateway.url}")
     for name, check in (gateway.health or {}).get("checks", {}).items():
         if not check["ok"]:
-            yield Finding(f"health: {name}", "bad", check.get("reason", "it does not say why"))
+            yield Finding(f"health: {name}", "bad", check.get("reason", "no reason given"))
     if gateway.health is not None and gateway.health.get("status") == "ok":
-        yield Finding("health", "ok", "it is ready")
+        yield Finding("health", "ok", "ready")
     if gateway.socket_trouble:
-        advice = "see that what stands between lets WebSockets through"
+        advice = "check that any proxy in between supports WebSockets"
         yield Finding("WebSocket", "bad", gateway.socket_trouble, advice)
     elif gateway.socket_trouble is not None:
-        yield Finding("WebSocket", "ok", "opens, and is greeted")
+        yield Finding("WebSocket", "ok", "connects")
     if gateway.clock_ahead is not None and abs(gateway.clock_ahead) > SKEW_SECONDS:
-        where = "ahead of" if gateway.clock_ahead > 0 else "behind"
-        text = f"the gateway's clock is {figures.span(abs(gateway.clock_ahead))} {where} ours"
-        yield Finding("clocks", "warning", text, "set them both by NTP: tokens depend on it")
+        direction = "ahead of" if gateway.clock_ahead > 0 else "behind"
+        span = figures.span(abs(gateway.clock_ahead))
+        text = f"the gateway's clock is {span} {direction} this machine's"
+        yield Finding("clocks", "warning", text, "use NTP on both machines: tokens depend on it")
     elif gateway.clock_ahead is not None:
-        yield Finding("clocks", "ok", "the gateway's and ours agree")
+        yield Finding("clocks", "ok", "the gateway and this machine agree")
     if gateway.stats is None:
         yield Finding("stats", "unknown", gateway.stats_trouble)
 
 
 def _both(gateway: GatewayFacts, nats: NatsFacts) -> Iterator[Finding]:
-    """See whether the two talk to each other."""
+    """Check whether the gateway reads from this NATS."""
     if gateway.stats is None or nats.stream is None:
         return
     reads, holds = gateway.stats["nats"]["streamSeq"], nats.stream.last_seq
     if abs(holds - reads) > LAGGING:
-        text = f"the stream is at seq {holds:,}, the gateway has heard of {reads:,}"
-        advice = "see that it reads from this NATS (its --nats-url) and this stream"
+        text = f"the stream is at seq {holds:,}, the gateway is at seq {reads:,}"
+        advice = "check that the gateway's --nats-url and --stream are the same as here"
         yield Finding("same stream", "bad", text, advice)
     else:
-        yield Finding("same stream", "ok", f"the gateway reads what this NATS holds, seq {reads:,}")
+        yield Finding("same stream", "ok", f"the gateway reads this stream, at seq {reads:,}")
 
 
 def _counters(stats: Mapping[str, Any]) -> Iterator[Finding]:
     limits = stats["limits"]
-    total, most = stats["totalConnections"], limits["maxGlobalConnections"]
-    yield _limit("connections", total, most, "max_connections")
+    total, limit = stats["totalConnections"], limits["maxGlobalConnections"]
+    yield _limit("connections", total, limit, "max_connections")
     slabs = stats["connectionsPerSlab"]
     if slabs:
         slab = max(slabs, key=slabs.__getitem__)
-        most = limits["maxConnectionsPerSlab"]
-        yield _limit(f"clients on {slab}", slabs[slab], most, "max_connections_per_slab")
+        limit = limits["maxConnectionsPerSlab"]
+        yield _limit(f"clients on {slab}", slabs[slab], limit, "max_connections_per_slab")
     lag = stats["nats"]["lag"]
     if lag > LAGGING:
-        advice = "see how busy its core is; a second gateway takes half of the clients"
+        advice = "check its CPU usage; add a second gateway to share the clients"
         yield Finding("lag", "warning", f"the gateway is {lag:,} events behind", advice)
     if stats["clientsBehind"]:
-        text = f"{stats['clientsBehind']:,} cannot keep up"
-        advice = (
-            "they get the latest prices, and gaps where they missed too much; no harm to others"
-        )
+        text = f"{figures.counted(stats['clientsBehind'], 'client')} cannot keep up"
+        advice = "they get the latest prices, and gaps for what they missed; others are unaffected"
         yield Finding("slow clients", "warning", text, advice)
     if stats["eventsRejected"]:
-        text = f"{stats['eventsRejected']:,} were no valid events"
-        advice = "their seqs and reasons are published on percolator.rejected"
+        text = figures.counted(stats["eventsRejected"], "invalid event")
+        advice = "subscribe to percolator.rejected on NATS for their seqs and reasons"
         yield Finding("rejected", "warning", text, advice)
     refused = sum(stats["rejectedConnections"].values())
     if refused:
@@ -148,23 +150,23 @@ def _counters(stats: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("refused", "warning", text, "see the limits in `percolator stats`")
 
 
-def _limit(name: str, now: int, most: int, setting: str) -> Finding:
-    if not most:
-        return Finding(name, "ok", f"{now:,}, and no limit")
-    text = f"{now:,} of {most:,}"
-    if now >= most:
-        return Finding(name, "bad", text, f"nobody else is let in: raise {setting}")
-    if now >= NEAR * most:
-        return Finding(name, "warning", text, f"raise {setting} before it is full")
+def _limit(name: str, now: int, limit: int, setting: str) -> Finding:
+    if not limit:
+        return Finding(name, "ok", f"{now:,}, no limit")
+    text = f"{now:,} of {limit:,}"
+    if now >= limit:
+        return Finding(name, "bad", text, f"more are refused: raise {setting}")
+    if now >= NEAR * limit:
+        return Finding(name, "warning", text, f"raise {setting} before the limit is reached")
     return Finding(name, "ok", text)
 
 
 def _machine(facts: Facts) -> Iterator[Finding]:
     if not facts.is_local or facts.descriptors is None:
         return
-    text = f"{facts.descriptors:,} for a process"
+    text = f"{facts.descriptors:,} per process"
     if facts.descriptors < facts.descriptors_wanted:
-        text += f", and max_connections needs {facts.descriptors_wanted:,}"
+        text += f", but max_connections needs {facts.descriptors_wanted:,}"
         yield Finding("file descriptors", "bad", text, "raise the limit with ulimit -n")
     else:
         yield Finding("file descriptors", "ok", text)

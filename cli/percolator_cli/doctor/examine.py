@@ -1,4 +1,4 @@
-"""Finds out what can be known of a gateway and its NATS. Nothing that fails ends the search."""
+"""Gathers facts about a gateway and its NATS. Failures are recorded, not raised."""
 
 import asyncio
 import contextlib
@@ -30,10 +30,11 @@ from percolator_cli.loadtest.plan import is_loopback
 from percolator_cli.publishing import nats_address
 
 SECONDS = 5.0
+"""Timeout of each request."""
 
 
 async def examine(settings: Settings, at: GatewayAddress, token: str | None) -> Facts:
-    """Ask both, at the same time."""
+    """Examine the gateway and NATS at the same time."""
     gateway_facts, nats_facts = await asyncio.gather(_gateway(settings, at, token), _nats(settings))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return Facts(
@@ -48,16 +49,16 @@ async def examine(settings: Settings, at: GatewayAddress, token: str | None) -> 
 async def _gateway(settings: Settings, at: GatewayAddress, token: str | None) -> GatewayFacts:
     facts = GatewayFacts(at.http)
     try:
-        answer = await asyncio.to_thread(gateway.fetch, at, "/health")
-        facts.health = json.loads(answer.body)
+        response = await asyncio.to_thread(gateway.fetch, at, "/health")
+        facts.health = json.loads(response.body)
     except GatewayError as error:
         facts.trouble = str(error)
         return facts
     except ValueError:
-        facts.trouble = f"what answers at {at.http} is no percolator gateway: name it with --url"
+        facts.trouble = str(gateway.not_a_gateway(at))
         return facts
-    if answer.date:
-        there = email.utils.parsedate_to_datetime(answer.date).timestamp()
+    if response.date:
+        there = email.utils.parsedate_to_datetime(response.date).timestamp()
         facts.clock_ahead = there + 0.5 - time.time()  # the header has whole seconds
     secret = settings.stats_token.get_secret_value() if settings.stats_token else None
     try:
@@ -69,7 +70,7 @@ async def _gateway(settings: Settings, at: GatewayAddress, token: str | None) ->
 
 
 async def _socket_trouble(at: GatewayAddress, token: str | None) -> str:
-    """Open a WebSocket as a client does; give why that fails, or nothing."""
+    """Open a WebSocket as a client does. Returns why that fails, or an empty string."""
     headers = {"Authorization": f"Bearer {token}"} if token else None
     try:
         async with open_socket(
@@ -77,14 +78,14 @@ async def _socket_trouble(at: GatewayAddress, token: str | None) -> str:
         ) as socket:
             async with asyncio.timeout(SECONDS):
                 greeting = json.loads(await socket.recv())
-            return "" if greeting.get("type") == "connected" else "the greeting is not a gateway's"
+            return "" if greeting.get("type") == "connected" else "the greeting is not valid"
     except ConnectionClosed as closed:
         end = closed.rcvd
-        return f"closed with {end.code} {end.reason}".strip() if end else "cut off without a word"
+        return f"closed with {end.code} {end.reason}".strip() if end else "closed without a reason"
     except TimeoutError:
-        return "it does not open in time"
+        return "timed out"
     except (OSError, InvalidHandshake, ValueError) as error:
-        return f"it does not open: {error}"
+        return f"cannot connect: {error}"
 
 
 async def _nats(settings: Settings) -> NatsFacts:
@@ -113,8 +114,8 @@ async def _jetstream(client: Client, name: str, facts: NatsFacts) -> None:
     except (nats.errors.Error, OSError) as error:
         reason = str(error).removeprefix("nats: ") or type(error).__name__
         facts.jetstream_trouble = (
-            f"it cannot be asked for the stream {name} ({reason}): switch JetStream on (-js), "
-            "or give this user the right to ask"
+            f"cannot look up the stream {name} ({reason}): enable JetStream (-js), "
+            "or give this user access to it"
         )
         return
     stream = StreamFacts(name, differences(info.config, name))
@@ -127,7 +128,7 @@ async def _jetstream(client: Client, name: str, facts: NatsFacts) -> None:
 
 
 async def _newest(context: JetStreamContext, stream: StreamFacts) -> None:
-    """Look at the newest event: when it was stored, and what it says itself."""
+    """Examine the newest event: when it was stored, and whether it is valid."""
     message = await context.get_msg(stream.name, stream.last_seq)
     if message.time is None:
         return

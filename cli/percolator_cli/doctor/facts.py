@@ -1,4 +1,4 @@
-"""What is known of a gateway and its NATS, as plain data. What could not be found out is None."""
+"""Facts about a gateway and its NATS, as plain data. Unknown facts are None."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from percolator.jetstream.subjects import Growth
 
 @dataclass(slots=True)
 class GatewayFacts:
-    """What the gateway says of itself; `trouble` says why it says nothing."""
+    """Facts about the gateway; `trouble` is why it cannot be reached, or an empty string."""
 
     url: str
     trouble: str = ""
@@ -17,14 +17,14 @@ class GatewayFacts:
     stats: Mapping[str, Any] | None = None
     stats_trouble: str = ""
     socket_trouble: str | None = None
-    """Why a WebSocket cannot be opened; empty where it can, None where it was not tried."""
+    """Why a WebSocket cannot be opened; empty if it can, None if it was not tried."""
     clock_ahead: float | None = None
-    """Seconds by which its clock is ahead of ours, to a second or so."""
+    """Seconds by which its clock is ahead of this machine's, accurate to about a second."""
 
 
 @dataclass(slots=True)
 class StreamFacts:
-    """What the stream holds; `differs` says in what it is not as defined."""
+    """Facts about the stream; `differs` lists how its configuration is wrong."""
 
     name: str
     differs: list[str] = field(default_factory=list)
@@ -33,7 +33,7 @@ class StreamFacts:
     newest_age: float | None = None
     """Seconds since its newest event was stored."""
     newest_ahead: float | None = None
-    """Seconds by which that event's own time is ahead of when it was stored."""
+    """Seconds by which that event's timestamp is later than the time it was stored."""
     newest_fault: str = ""
     """Why that event is not valid."""
     growth: Growth | None = None
@@ -42,19 +42,19 @@ class StreamFacts:
 
 @dataclass(slots=True)
 class NatsFacts:
-    """What NATS says; `trouble` says why it says nothing."""
+    """Facts about NATS; `trouble` is why it cannot be reached, or an empty string."""
 
     url: str
     trouble: str = ""
     version: str = ""
     jetstream_trouble: str = ""
     stream: StreamFacts | None = None
-    """None where there is none, or JetStream cannot be asked."""
+    """None if the stream does not exist or JetStream does not answer."""
 
 
 @dataclass(slots=True)
 class Facts:
-    """All of it. `descriptors` is how many this system gives a process; None is without end."""
+    """All facts. `descriptors` is the limit of file descriptors per process, or None."""
 
     gateway: GatewayFacts
     nats: NatsFacts

@@ -1,4 +1,4 @@
-"""The account: what each client lost, got twice or out of order, against what was published."""
+"""The account of each client: events lost, duplicated or out of order, compared with the stream."""
 
 import math
 from array import array
@@ -19,42 +19,42 @@ LOSSLESS = tuple(kind for kind in PUBLISHED if kind.lossless)
 
 @dataclass(slots=True)
 class Account:
-    """Counts over clients; a sum of them is their `+`."""
+    """Counts for one or more clients; accounts are added with `+`."""
 
     lost: int = 0
-    """Events that did not come; for prices only the very last can be lost."""
+    """Events that did not arrive. Of the prices, only the last one can be lost."""
     announced: int = 0
-    """Of these, those within a gap that was announced."""
+    """Lost events that were announced as a gap."""
     duplicated: int = 0
     out_of_order: int = 0
-    """Events that came after one with a higher seq."""
+    """Events that arrived after one with a higher seq."""
     altered: int = 0
-    """Messages with other bytes than everybody else's."""
+    """Messages whose bytes differ from those that other clients got."""
     wrong_prev: int = 0
-    """Messages whose `prev` was not the event before."""
+    """Messages whose `prev` was not the seq of the event before."""
     gaps: int = 0
     """Gaps that were announced."""
     conflated: int = 0
-    """Prices that were overwritten by newer ones before they went out."""
+    """Prices that were replaced by newer ones before they were sent."""
 
     def __add__(self, other: "Account") -> "Account":
         return Account(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     @property
     def faults(self) -> int:
-        """Everything that must not be."""
+        """The number of errors of all kinds."""
         return self.lost + self.duplicated + self.out_of_order + self.altered + self.wrong_prev
 
 
 class Expected(NamedTuple):
-    """What the clients of a market should have received, seqs in rising order."""
+    """What the clients of a market should receive, with seqs in ascending order."""
 
     slab: str
     seqs: Mapping[Kind, "array[int]"]
 
 
 def expect(slab: str, published: Mapping[Kind, Iterable[int]], reference: Reference) -> Expected:
-    """Put together what was published, what anybody has seen, and what a `prev` has named."""
+    """Return the seqs that were published, received by any client, or referred to by a `prev`."""
     seqs: dict[Kind, array[int]] = {}
     for kind, track in reference.tracks.items():
         named = {prev for prev in track.prevs if prev > 0}
@@ -65,20 +65,20 @@ def expect(slab: str, published: Mapping[Kind, Iterable[int]], reference: Refere
 
 
 def wrong_prev(expected: Expected, reference: Reference) -> "array[int]":
-    """Give the indexes of the messages whose `prev` is not the event before, in rising order."""
+    """Return the indexes of messages whose `prev` is not the event before, in ascending order."""
     found = []
     for kind in LOSSLESS:
         seqs, track = expected.seqs[kind], reference.tracks[kind]
         for seq, prev, index in zip(track.seqs, track.prevs, track.indexes, strict=True):
             at = bisect_left(seqs, seq)
-            # What was before the first that we know of is anybody's guess.
+            # The event before the first known one is not known.
             if prev != UNKNOWN and at and prev != seqs[at - 1]:
                 found.append(index)
     return array("q", sorted(found))
 
 
 class Accountant:
-    """Settles the accounts of a market's clients. Clients that received alike are settled once."""
+    """Settles the accounts of a market's clients; equal sequences are compared only once."""
 
     def __init__(self, expected: Expected, reference: Reference) -> None:
         self._expected = expected
@@ -87,7 +87,7 @@ class Accountant:
         self._settled: dict[tuple[Span, ...], tuple[Account, Missing]] = {}
 
     def settle(self, reader: Reader, *, to_the_end: bool) -> Account:
-        """Settle one. A client that did not stay to the end lost nothing after its last message."""
+        """Return a client's account. A client that left early lost nothing after its last event."""
         spans = reader.all_spans()
         if spans not in self._settled:
             self._settled[spans] = self._compare(spans)
@@ -107,7 +107,7 @@ class Accountant:
         return account + own
 
     def _compare(self, spans: tuple[Span, ...]) -> tuple[Account, Missing]:
-        """Give what is the same for all who received these spans, and what they did not."""
+        """Return the counts shared by all clients with these spans, and the seqs they missed."""
         account, missing = Account(), Missing()
         for kind, expected in self._expected.seqs.items():
             received = self._received(spans, kind)
@@ -132,7 +132,7 @@ class Accountant:
 
 
 def _out_of_order(seqs: "array[int]") -> int:
-    """Count those that came after a higher one; one that came twice is not counted here."""
+    """Count seqs that come after a higher one; duplicates are not counted here."""
     found = highest = 0
     seen: set[int] = set()
     for seq in seqs:

@@ -1,4 +1,4 @@
-"""`percolator loadtest`: what is asked for, checked, run and shown."""
+"""`percolator loadtest`: checks the arguments, runs the test and prints the report."""
 
 import asyncio
 import json
@@ -29,6 +29,7 @@ from percolator_cli.loadtest.plan import (
 )
 
 FELL_SHORT = 3
+"""Exit code if a threshold was exceeded or a limit did not hold."""
 
 
 @given.with_settings(given.NATS)
@@ -50,12 +51,12 @@ def loadtest(
     token: given.Token = None,
     url: given.Url = None,
 ) -> None:
-    """Load a running gateway with clients that check every message.
+    """Load-test a running gateway and check every message.
 
-    Opens the connections, publishes events through NATS and reports latencies, rates, and what
-    was lost, doubled or out of order. The events go to markets of the test's own, so that no
-    client of yours sees them. On this machine the clients come from many loopback addresses, so
-    that the gateway's limits hold as in life.
+    Connects clients, publishes events through NATS, and reports latencies, rates, and events that
+    were lost, duplicated or out of order. The events go to newly created markets, so your own
+    clients never see them. If the gateway is on this machine, the clients use many loopback
+    addresses, so its limits per IP address apply as in production.
     """
     settings = load(flags).settings
     plan = _plan(connections, slabs, tuple(slab or ()), duration, rate, ramp)
@@ -67,7 +68,7 @@ def loadtest(
     if verify_limits:
         _verify(at, settings, token, as_json=as_json)
         return
-    from percolator_cli.loadtest.start import start  # noqa: PLC0415 - what --help need not wait for
+    from percolator_cli.loadtest.start import start  # noqa: PLC0415 - not needed for --help
 
     interruptible()
     result = asyncio.run(start(plan, at, settings, token, Thresholds(max_p99_ms, max_lost)))
@@ -87,29 +88,29 @@ command = single(
         "percolator loadtest",
         "percolator loadtest --connections 1000 --slabs 10 --rate 500 --duration 30",
         "percolator loadtest --verify-limits",
-        "percolator loadtest --max-p99-ms 50 --max-lost 0 --json   # for CI: exit code 3",
+        "percolator loadtest --max-p99-ms 50 --max-lost 0 --json   # for CI",
     ),
 )
 
 
 def _verify(at: GatewayAddress, settings: Settings, token: str | None, *, as_json: bool) -> None:
-    """Say of each limit whether it held, as soon as that is known."""
-    from percolator_cli.loadtest.verify import verify_limits  # noqa: PLC0415 - brings websockets
+    """Test the limits and print each verdict as soon as it is known."""
+    from percolator_cli.loadtest.verify import verify_limits  # noqa: PLC0415 - imports websockets
     from percolator_cli.render.limits import line  # noqa: PLC0415
 
-    def tell(verdict: Any) -> None:  # noqa: ANN401 - as above
+    def on_verdict(verdict: Any) -> None:  # noqa: ANN401 - as above
         if not as_json:
             output.show(partial(line, verdict))
 
     interruptible()
-    verdicts = asyncio.run(verify_limits(at, settings, token, tell))
+    verdicts = asyncio.run(verify_limits(at, settings, token, on_verdict))
     if as_json:
         print(json.dumps([verdict._asdict() for verdict in verdicts]))
     if any(verdict.held is False for verdict in verdicts):
         raise typer.Exit(FELL_SHORT)
 
 
-def _plan(  # noqa: PLR0917 - as they were asked for
+def _plan(  # noqa: PLR0917 - the command's own options
     connections: int,
     slabs: int,
     named: tuple[str, ...],
@@ -120,16 +121,17 @@ def _plan(  # noqa: PLR0917 - as they were asked for
     for each in named:
         if not SLAB.fullmatch(each):
             raise WrongUsageError(
-                f"--slab {each[:64]} is no market: [A-Za-z0-9_-], 1 to 64 of them"
+                f"--slab {each[:64]!r} is not a valid market name "
+                "(letters, digits, _ and -, up to 64)"
             )
     if named and slabs > 1:
-        raise WrongUsageError("--slabs makes markets of the test's own: leave it or --slab out")
+        raise WrongUsageError("--slabs creates markets and --slab uses existing ones: use only one")
     return Plan(connections, named or own_slabs(slabs), not named, duration, rate, ramp)
 
 
 def _stay_home(settings: Settings) -> None:
-    """Keep made-up events from the clients of a market that is not on this machine alone."""
-    from percolator_cli.publishing import nats_address  # noqa: PLC0415 - brings NATS
+    """Keep made-up events from real clients, who may use a NATS that is not on this machine."""
+    from percolator_cli.publishing import nats_address  # noqa: PLC0415 - imports NATS
 
     address = nats_address(settings)
     hosts = [
@@ -137,26 +139,26 @@ def _stay_home(settings: Settings) -> None:
     ]
     if not all(host and is_loopback(host) for host in hosts):
         raise WrongUsageError(
-            f"every client of the market would see the made-up events on {address.shown}: "
-            "leave --slab out, or say --force"
+            f"all clients of the market on {address.shown} would get made-up events: "
+            "remove --slab, or add --force"
         )
 
 
 def _show(result: Mapping[str, Any]) -> None:
-    from percolator_cli.render.loadtest import shown  # noqa: PLC0415 - brings rich
+    from percolator_cli.render.loadtest import shown  # noqa: PLC0415 - imports rich
 
     output.show(partial(shown, result))
 
 
 def _check_writable(path: Path) -> None:
-    """Find out before the test, not after it, that there is no place for its report."""
+    """Raise PercolatorError before the test, not after it, if the report cannot be written."""
     if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
         raise PercolatorError(f"the report cannot be written to {path}: choose another --report")
 
 
 def _write(path: Path, result: Mapping[str, Any]) -> None:
-    """Write the page. Raises PercolatorError."""
-    from percolator_cli.render.page import page  # noqa: PLC0415 - for those who ask for it
+    """Write the HTML page. Raises PercolatorError."""
+    from percolator_cli.render.page import page  # noqa: PLC0415 - needed only for --report
 
     try:
         path.write_text(page(result, time.strftime("%d %B %Y, %H:%M")), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a load test measures: plain data between those who measure and those who report."""
+"""What a load test measures: plain data, from the run to the report."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ from percolator_cli.loadtest.plan import Plan
 
 
 class Refusal(NamedTuple):
-    """Why a connection did not come to be, or ended: a close code or the like, and words."""
+    """Why a connection was refused or ended: a code (close code or HTTP status) and a reason."""
 
     code: str
     reason: str
 
 
 class Sample(NamedTuple):
-    """Where the counters stood, `at` seconds after the first event."""
+    """The counters `at` seconds after the first event."""
 
     at: float
     published: int
@@ -26,26 +26,26 @@ class Sample(NamedTuple):
 
 @dataclass
 class Measured:
-    """What a load test has measured. Times are in seconds."""
+    """The measurements of one load test. Times are in seconds."""
 
     plan: Plan
     opened: int = 0
     handshakes: Histogram = field(default_factory=Histogram)
     refusals: Counter[Refusal] = field(default_factory=Counter)
     ended: Counter[Refusal] = field(default_factory=Counter)
-    """Connections that did not stay to the end."""
+    """Connections that ended before the test did."""
     one_address: bool = False
     published: Counter[str] = field(default_factory=Counter)
-    """Events that JetStream has acknowledged, by kind."""
+    """Events acknowledged by JetStream, by kind."""
     unacknowledged: int = 0
     publishing: float = 0.0
-    """How long publishing took."""
+    """Duration of publishing."""
     send_lag: Histogram = field(default_factory=Histogram)
-    """How late the load test itself was in sending, for each of its ticks."""
+    """How late the load test sent each batch of events."""
     cpu: float = 0.0
-    """The share of a core that it took while it published."""
+    """Share of a core that the load test used while publishing."""
     latency: Histogram = field(default_factory=Histogram)
-    """From sending a trade or a funding rate to its arrival, for each delivery of one."""
+    """Time from sending a trade or funding rate to its arrival, per delivery."""
     deliveries: int = 0
     bytes: int = 0
     account: Account = field(default_factory=Account)

@@ -1,4 +1,4 @@
-"""The options of `percolator loadtest`: what each is called and means."""
+"""The options of `percolator loadtest`: names and help."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,56 +6,54 @@ from typing import Annotated
 import typer
 
 Connections = Annotated[
-    int, typer.Option(help="Clients, spread over the markets.", metavar="N", min=1)
+    int, typer.Option(help="Number of clients, spread over the markets.", metavar="N", min=1)
 ]
 Duration = Annotated[
-    float, typer.Option(help="How long events are published.", metavar="SECONDS", min=0.1)
+    float, typer.Option(help="How long to publish events.", metavar="SECONDS", min=0.1)
 ]
 Rate = Annotated[
-    float, typer.Option(help="Events a second, over all markets.", metavar="N", min=0.1)
+    float, typer.Option(help="Events per second, over all markets.", metavar="N", min=0.1)
 ]
 Ramp = Annotated[
-    float, typer.Option(help="Time over which the clients come in.", metavar="SECONDS", min=0)
+    float, typer.Option(help="Time over which the clients connect.", metavar="SECONDS", min=0)
 ]
 Slabs = Annotated[
     int,
-    typer.Option(
-        help="Markets of the test's own, whose names begin with loadtest-.", metavar="N", min=1
-    ),
+    typer.Option(help="Number of markets to create, named loadtest-....", metavar="N", min=1),
 ]
 Slab = Annotated[
     list[str] | None,
-    typer.Option(help="A market to use instead; may be repeated.", metavar="SLAB"),
+    typer.Option(help="Use this existing market instead; may be repeated.", metavar="MARKET"),
 ]
 Force = Annotated[
     bool,
     typer.Option(
-        "--force", help="Send made-up events to a --slab on a NATS that is not on loopback."
+        "--force", help="Allow --slab with a NATS on another machine, where real clients may be."
     ),
 ]
 MaxP99 = Annotated[
     float | None,
     typer.Option(
-        "--max-p99-ms", help="Exit with 3 where the p99 latency is longer.", metavar="MS", min=0
+        "--max-p99-ms", help="Exit with code 3 if the p99 latency is higher.", metavar="MS", min=0
     ),
 ]
 MaxLost = Annotated[
     int | None,
     typer.Option(
-        help="Exit with 3 where more events were lost, doubled, out of order or altered.",
+        help="Exit with code 3 if more events are lost, duplicated, out of order or altered.",
         metavar="N",
         min=0,
     ),
 ]
 Report = Annotated[
     Path | None,
-    typer.Option(help="Write the report as a page to look at.", metavar="FILE", dir_okay=False),
+    typer.Option(help="Also write the report as an HTML page.", metavar="FILE", dir_okay=False),
 ]
 VerifyLimits = Annotated[
     bool,
     typer.Option(
         "--verify-limits",
-        help="Instead of a load, walk up to each limit of the gateway and one past it: takes a "
-        "minute, and keeps others out for some seconds.",
+        help="Instead, test each limit by exceeding it by one; takes a minute and blocks other "
+        "clients for a few seconds.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""The plan of a load test: who connects from where to follow what, and which event is sent when."""
+"""The plan of a load test: each client's source address and channels, and each event to send."""
 
 import random
 import secrets
@@ -12,7 +12,7 @@ from percolator.model.kinds import FUNDING, PRICE, TRADE, Kind
 
 SLAB_PREFIX = "loadtest-"
 PER_ADDRESS = 4
-"""Connections from one loopback address, where the gateway's own limit is not lower."""
+"""Connections from one loopback address, unless the gateway's limit is lower."""
 LOOPBACK_FIRST, LOOPBACK_LAST = int(IPv4Address("127.1.0.1")), int(IPv4Address("127.254.255.254"))
 
 PATTERN: tuple[Kind, ...] = (
@@ -20,7 +20,7 @@ PATTERN: tuple[Kind, ...] = (
     *(PRICE, TRADE, TRADE, TRADE, TRADE, TRADE, TRADE),
     *(PRICE, FUNDING, TRADE, TRADE, TRADE, TRADE),
 )
-"""The kinds of a market's events, over and over: four trades in five, as in life or nearly so."""
+"""The kinds of a market's events, repeated: mostly trades, as in a real market."""
 
 PUBLISHED = (PRICE, TRADE, FUNDING)
 """The kinds that a load test publishes and follows."""
@@ -28,7 +28,7 @@ PUBLISHED = (PRICE, TRADE, FUNDING)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done. `own` says that the slabs are the test's, and nobody else's."""
+    """What to run. `own` is true if the test creates its own markets."""
 
     connections: int
     slabs: tuple[str, ...]
@@ -38,16 +38,16 @@ class Plan:
     ramp: float
 
     def slab_of(self, client: int) -> str:
-        """Which market a client follows."""
+        """Return the market that a client follows."""
         return self.slabs[client % len(self.slabs)]
 
     def channels(self, slab: str) -> list[str]:
-        """What it subscribes to."""
+        """Return the channels that a client of this market subscribes to."""
         return [Channel(kind, slab).name for kind in PUBLISHED]
 
 
 class Thresholds(NamedTuple):
-    """What a run must not exceed; None is not asked for."""
+    """What a run must not exceed; None means no threshold."""
 
     p99_ms: float | None = None
     lost: int | None = None
@@ -55,15 +55,15 @@ class Thresholds(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Writes the number of an event into it, and reads it out again; nobody else's has one.
+    """Writes an event's number into the event and reads it back; other events have none.
 
-    Trades carry it in their size, fundings in their rate, both behind figures of this run.
+    The number is in a trade's size or a funding's rate, after digits that identify this run.
     """
 
     salt: int = field(default_factory=lambda: secrets.randbelow(10**6))
 
     def event(self, number: int, kind: Kind) -> dict[str, Any]:
-        """Make the fields of an event, without its time."""
+        """Return the fields of an event, without its timestamp."""
         price = 100 + (number * 7 % 1_000) / 1_000
         if kind is PRICE:
             return {"price": price, "markPrice": round(price + 0.01, 3)}
@@ -73,41 +73,41 @@ class Numbers:
         return {"side": side, "size": f"{self.salt + 1}{number:012}", "price": price}
 
     def of_size(self, size: str) -> int | None:
-        """Read a trade's number; None where it is not ours."""
+        """Return a trade's number, or None if this run did not publish it."""
         return int(size[-12:]) if size[:-12] == str(self.salt + 1) else None
 
     def of_rate(self, rate: str) -> int | None:
-        """Read a funding's number; None where it is not ours."""
+        """Return a funding's number, or None if this run did not publish it."""
         return int(rate[-10:]) if rate[:-10] == f"0.0000{self.salt:06}" else None
 
 
 def own_slabs(count: int) -> tuple[str, ...]:
-    """Name markets that nobody else has."""
+    """Return names for new markets, unique to this run."""
     run = secrets.token_hex(3)
     numbers = (f"-{number}" for number in range(1, count + 1)) if count > 1 else ("",)
     return tuple(f"{SLAB_PREFIX}{run}{number}" for number in numbers)
 
 
 def channel_of(plan: Plan, number: int) -> Channel:
-    """Return the channel of an event: markets take turns."""
+    """Return the channel of an event; the markets alternate."""
     turn, slab = divmod(number, len(plan.slabs))
     return Channel(PATTERN[turn % len(PATTERN)], plan.slabs[slab])
 
 
 def subject(plan: Plan, number: int) -> str:
-    """Give where an event is published."""
+    """Return the subject of an event."""
     return channel_of(plan, number).subject
 
 
 def source_addresses(host: str, per_address: int = PER_ADDRESS) -> Iterator[str | None]:
-    """Give the address that each connection comes from: a block of loopback's own, else any.
+    """Yield the source address of each connection: a loopback address, or None for any address.
 
-    Where the block begins is left to chance, so that two load tests at once do not share it.
+    The first address is random, so that two load tests at the same time do not share addresses.
     """
     if not is_loopback(host) or ":" in host:
         while True:
             yield None
-    address = random.randint(LOOPBACK_FIRST, LOOPBACK_LAST - 2**20)  # noqa: S311 - no secret
+    address = random.randint(LOOPBACK_FIRST, LOOPBACK_LAST - 2**20)  # noqa: S311 - not a secret
     while True:
         address += 1
         if address & 0xFF not in (0, 0xFF):
@@ -116,7 +116,7 @@ def source_addresses(host: str, per_address: int = PER_ADDRESS) -> Iterator[str 
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is of this machine alone."""
+    """True if a host is a loopback address."""
     if host == "localhost":
         return True
     try:

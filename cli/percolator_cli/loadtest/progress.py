@@ -1,4 +1,4 @@
-"""How far a load test is, as a bar on standard error; nothing where that is no terminal."""
+"""Progress of a load test, as a bar on standard error; nothing if that is not a terminal."""
 
 import time
 from collections.abc import Iterator
@@ -7,16 +7,17 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, Progress, TextColumn
 
 from percolator_cli import output
+from percolator_cli.loadtest.run import OnProgress
 from percolator_cli.loadtest.run import Progress as Step
-from percolator_cli.loadtest.run import Tell
 from percolator_cli.render import figures
 
 DRAW_SECONDS = 0.1
+"""Minimum seconds between two refreshes of the bar."""
 
 
 @contextmanager
-def shown_progress() -> Iterator[Tell]:
-    """Give what is to be called at every step; it draws each new doing, and else every 0.1 s."""
+def shown_progress() -> Iterator[OnProgress]:
+    """Yield a function to call with each step; it draws new phases, and otherwise every 0.1 s."""
     console = output.console(stderr=True)
     columns = (
         TextColumn("{task.description:22}"),
@@ -32,16 +33,16 @@ def shown_progress() -> Iterator[Tell]:
         disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task("connecting", total=1.0, figures="")
-        drawn, doing = 0.0, ""
+        drawn, phase = 0.0, ""
 
-        def tell(step: Step) -> None:
-            nonlocal drawn, doing
+        def on_progress(step: Step) -> None:
+            nonlocal drawn, phase
             now = time.monotonic()
-            if now - drawn >= DRAW_SECONDS or step.doing != doing:
-                drawn, doing = now, step.doing
+            if now - drawn >= DRAW_SECONDS or step.phase != phase:
+                drawn, phase = now, step.phase
                 count = f"{figures.count(step.deliveries)} deliveries" if step.deliveries else ""
                 bar.update(
-                    task, description=step.doing, completed=step.share, figures=count, refresh=True
+                    task, description=step.phase, completed=step.share, figures=count, refresh=True
                 )
 
-        yield tell
+        yield on_progress

@@ -1,7 +1,7 @@
-"""A reader: what one client has received, as places in the reference of its market.
+"""What one client has received, as positions in its market's reference.
 
-Most reads are compared with the reference as a whole. A reader that differs reads message by
-message until it stands in the reference again.
+Most reads are compared with the reference as a whole. If the bytes differ, they are parsed message
+by message until they agree with the reference again.
 """
 
 import json
@@ -14,10 +14,10 @@ from percolator_cli.loadtest.reference import Event, Reference, read_event
 
 
 class Span(NamedTuple):
-    """Messages that were received in a row: the indexes from `start` up to `end`.
+    """Consecutive messages received: the indexes from `start` up to, not including, `end`.
 
-    A message that is not in the reference, since a newer one of its kind came first, is a span of
-    its own with its `stray`.
+    A message is not in the reference if a newer one of its kind came first. It is then a separate
+    span, with its kind and seq as `stray`.
     """
 
     start: int
@@ -26,10 +26,10 @@ class Span(NamedTuple):
 
 
 class Reader:
-    """Takes the bytes of one connection after its upgrade.
+    """Reads the bytes of one connection after its upgrade.
 
-    `on_message` is called with each message that is no live event, as JSON, and `on_control` with
-    first byte and payload of each control frame.
+    `on_message` is called with each message that is not a live event, parsed from JSON, and
+    `on_control` with the first byte and the payload of each control frame.
     """
 
     __slots__ = (
@@ -45,40 +45,40 @@ class Reader:
     ) -> None:
         self.reference = reference
         self.since: int | None = 0
-        """It is to have every event after this seq; None: from where it is greeted on."""
+        """The client must get every event after this seq; None: after the greeting's seq."""
         self.bytes = 0
         self.spans: list[Span] = []
-        """What was received, but for the span that is still growing."""
+        """What was received, without the current span."""
         self.altered = 0
-        """Messages whose bytes were not those that others got under the same seq."""
+        """Messages whose bytes differ from those that others got with the same seq."""
         self.gaps: list[tuple[str, int, int]] = []
         """Gaps that were announced: channel, from, to."""
         self._on_message = on_message
         self._on_control = on_control
         self._place = reference.end
-        """How far its bytes agree with the reference; also within a message."""
+        """Byte position up to which the client agrees with the reference; may be in a message."""
         self._index = self._span_start = reference.count
-        """The message that it expects next, and where the span began that is growing."""
+        """The next message expected, and the start of the current span."""
         self._rest = b""
-        """The beginning of a message that is not in the reference."""
+        """The beginning of an incomplete message that is not in the reference."""
 
     @property
     def index(self) -> int:
-        """The message that it expects next."""
+        """The index of the next message expected."""
         return self._index
 
     @property
     def needed(self) -> int:
-        """From which place on it may still need the reference."""
+        """The byte position from which the reader still needs the reference."""
         return self.reference.ends[self._index]
 
     def all_spans(self) -> tuple[Span, ...]:
-        """Give all that was received, in order."""
+        """Return everything received, in order."""
         growing = (Span(self._span_start, self._index),) if self._index > self._span_start else ()
         return (*self.spans, *growing)
 
     def feed(self, data: memoryview, now: float) -> None:
-        """Take what was read, at the time of the histogram's clock."""
+        """Process bytes that were read at the time `now`."""
         self.bytes += len(data)
         reference = self.reference
         if not self._rest and reference.holds(data, self._place):
@@ -87,7 +87,7 @@ class Reader:
             self._differ(bytes(data), now)
 
     def _agree(self, place: int, now: float) -> None:
-        """Go on to a place up to which the bytes are as in the reference."""
+        """Advance to a byte position up to which the client agrees with the reference."""
         self._place = place
         if place >= self.reference.ends[self._index + 1]:
             index = self.reference.index_at(place)
@@ -95,7 +95,7 @@ class Reader:
             self._index = index
 
     def _differ(self, data: bytes, now: float) -> None:
-        """Read message by message what is not, or not yet, in the reference."""
+        """Parse, message by message, bytes that are not in the reference, or not yet."""
         reference = self.reference
         if self._rest:
             data, self._rest = self._rest + data, b""
@@ -107,7 +107,7 @@ class Reader:
             self._agree(reference.end, now)
             data = data[known:]
         elif self._place > self.needed:
-            # The beginning of a message is the same in many: take it back.
+            # Many messages begin alike: parse this one from its start.
             data = reference.slice(self.needed, self._place) + data
             self._place = self.needed
         at = 0
@@ -121,7 +121,7 @@ class Reader:
             self._rest = rest
 
     def _frame(self, frame: bytes, now: float) -> None:
-        """Take one whole frame. The reader stands before a message, not within one."""
+        """Process one complete frame. The reader is between two messages of the reference."""
         if self._index < self.reference.count and frame == self.reference.frame(self._index):
             self._agree(self._place + len(frame), now)
         elif frame[0] != wire.TEXT:
@@ -153,7 +153,7 @@ class Reader:
         self.reference.delivered(index, self._index, now)
 
     def _break(self) -> None:
-        """End the span that is growing."""
+        """End the current span."""
         if self._index > self._span_start:
             self.spans.append(Span(self._span_start, self._index))
         self._span_start = self._index

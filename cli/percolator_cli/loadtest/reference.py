@@ -1,7 +1,7 @@
-"""The reference: the messages of one market in the order in which they first came, as bytes.
+"""The reference: the messages of one market as bytes, in the order in which they first arrived.
 
-A message has an index, its place in the reference. What is asked here is where bytes end, what
-stands at an index, and at which index a seq stands.
+Each message has an index. The reference maps byte positions to indexes, indexes to bytes, and seqs
+to indexes.
 """
 
 import re
@@ -15,10 +15,10 @@ from percolator_cli.loadtest.histogram import Histogram
 from percolator_cli.loadtest.plan import PUBLISHED
 
 TRIM_BYTES = 4_000_000
-"""So much may be behind everybody before it is dropped."""
+"""Bytes that no reader needs any more are dropped once there are this many."""
 
 UNKNOWN = -1
-"""Stands for a `prev` of null."""
+"""Represents a `prev` that is null or missing."""
 
 _KINDS = {name.encode(): kind for name, kind in KIND_OF_NAME.items()}
 _EVENT = re.compile(
@@ -29,7 +29,7 @@ _NUMBERED = re.compile(rb'"(size|rate)":"([0-9.]+)"')
 
 
 class Event(NamedTuple):
-    """What is read of an event's message. `prev` is UNKNOWN where it is null or not there."""
+    """The fields of an event's message that are checked. `prev` may be UNKNOWN."""
 
     kind: Kind
     seq: int
@@ -38,7 +38,7 @@ class Event(NamedTuple):
 
 
 def read_event(payload: bytes) -> Event | None:
-    """Read a message; None where it is no event."""
+    """Parse a message; returns None if it is not an event."""
     found = _EVENT.fullmatch(payload)
     if found is None:
         return None
@@ -48,7 +48,7 @@ def read_event(payload: bytes) -> Event | None:
 
 
 class Track:
-    """The events of one kind: their seqs in rising order, each with its prev and its index."""
+    """The events of one kind: seqs in ascending order, each with its prev and its index."""
 
     def __init__(self) -> None:
         self.seqs = array("q")
@@ -56,82 +56,87 @@ class Track:
         self.indexes = array("q")
 
     def add(self, event: Event, index: int) -> None:
-        """Add the newest."""
+        """Append the newest event."""
         self.seqs.append(event.seq)
         self.prevs.append(event.prev)
         self.indexes.append(index)
 
     def index_of(self, seq: int) -> int | None:
-        """Find a seq."""
+        """Return the index of a seq, or None if it is not there."""
         at = bisect_left(self.seqs, seq)
         return self.indexes[at] if at < len(self.seqs) and self.seqs[at] == seq else None
 
     def between(self, start: int, end: int) -> "array[int]":
-        """Give the seqs that stand from index `start` up to `end`."""
+        """Return the seqs at the indexes from `start` up to, not including, `end`."""
         return self.seqs[bisect_left(self.indexes, start) : bisect_left(self.indexes, end)]
 
     @property
     def last(self) -> int:
-        """The newest seq; 0 where there is none."""
+        """The newest seq, or 0 if there is none."""
         return self.seqs[-1] if self.seqs else 0
 
 
 class Reference:
-    """One market. `sent_at` tells by its text when a numbered event was sent, None for others'."""
+    """The reference of one market.
+
+    `sent_at` returns when an event was sent, given the field that holds its number and the field's
+    value. It returns None for events that the load test did not send.
+    """
 
     def __init__(
         self, slab: str, latency: Histogram, sent_at: Callable[[str, str], float | None]
     ) -> None:
         self.slab = slab
         self.data = bytearray()
-        """The newest of the bytes: what was before `base` is dropped."""
+        """The bytes from the position `base` on; earlier bytes were dropped."""
         self.base = 0
         self.ends = array("q", [0])
-        """Where each message begins, and where the last one ends."""
+        """Byte positions: the start of each message, and the end of the last one."""
         self.tracks = {kind: Track() for kind in PUBLISHED}
         self.deliveries = 0
-        """Messages that clients were given, over all of them."""
+        """Messages delivered, over all clients."""
         self._latency = latency
         self._sent_at = sent_at
         self._timed = array("q", [0])
-        """How many messages before each have a time of sending."""
+        """Per index: the number of earlier messages whose sending time is known."""
         self._run_starts = array("q", [0])
-        """Indexes at which a run begins of messages that were sent at one time, and that time."""
+        """Indexes at which a run of messages sent at the same time starts."""
         self._run_times = array("d", [0.0])
+        """The sending time of each run."""
 
     @property
     def count(self) -> int:
-        """How many messages it has."""
+        """Number of messages."""
         return len(self.ends) - 1
 
     @property
     def end(self) -> int:
-        """Where its bytes end."""
+        """The byte position after the last message."""
         return self.ends[-1]
 
     def holds(self, data: bytes | memoryview, at: int) -> bool:
-        """Whether these bytes stand at a place."""
+        """True if the reference has these bytes at a position."""
         return self.data.startswith(data, at - self.base)
 
     def slice(self, start: int, end: int) -> bytes:
-        """Give the bytes between two places."""
+        """Return the bytes between two positions."""
         return bytes(self.data[start - self.base : end - self.base])
 
     def frame(self, index: int) -> bytes:
-        """Give the message at an index, as it was framed; nothing where it was dropped."""
+        """Return the frame of the message at an index; empty if it was dropped."""
         start = self.ends[index]
         return self.slice(start, self.ends[index + 1]) if start >= self.base else b""
 
     def index_at(self, place: int) -> int:
-        """Give the message that a place lies in, or begins at."""
+        """Return the index of the message that contains or begins at a byte position."""
         return bisect_right(self.ends, place) - 1
 
     def index_of(self, event: Event) -> int | None:
-        """Find an event."""
+        """Return the index of an event, or None if it is not there."""
         return self.tracks[event.kind].index_of(event.seq)
 
     def add(self, event: Event, frame: bytes) -> int | None:
-        """Lay down a message; None where it is older than the newest of its kind."""
+        """Append a message and return its index; None if a newer one of its kind is there."""
         track = self.tracks[event.kind]
         if event.seq <= track.last:
             return None
@@ -147,7 +152,7 @@ class Reference:
         return index
 
     def delivered(self, start: int, end: int, now: float) -> None:
-        """Take note that a client was given the messages from one index up to another."""
+        """Record that a client received the messages from index `start` up to `end`."""
         self.deliveries += end - start
         run = bisect_right(self._run_starts, start) - 1
         while start < end:
@@ -160,7 +165,7 @@ class Reference:
             start = stop
 
     def trim(self, needed: int) -> None:
-        """Drop what stands before a place, where that is much."""
+        """Drop the bytes before a position, if there are more than TRIM_BYTES."""
         if needed - self.base > TRIM_BYTES:
             del self.data[: needed - self.base]
             self.base = needed

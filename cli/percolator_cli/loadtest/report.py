@@ -1,4 +1,4 @@
-"""The report: what was measured as plain data, with a verdict on each thing that was asked for."""
+"""The report: the measurements as plain data, with a verdict on each requirement."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,14 +15,15 @@ Data = dict[str, Any]
 BOUNDS_MS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 """Upper bounds of the latency histogram."""
 BUSY = 0.9
-"""From this share of a core on, the load test itself may be what is slow."""
+"""Share of a core from which the load test itself may be the bottleneck."""
 SEND_LAG_MS = 50
+"""Above this p99 the load test sent its events too late."""
 SHORT = 0.95
-"""Below this share of the rate that was asked for, it was not reached."""
+"""Below this share of the requested rate, the rate was not reached."""
 
 
 def report(measured: Measured, url: str, limits: Mapping[str, int], thresholds: Thresholds) -> Data:
-    """Put it all together. `limits` are those of the gateway, as its stats have them."""
+    """Return the report. `limits` are the gateway's limits, as in its stats."""
     data: Data = {
         "gateway": url,
         "plan": _plan(measured.plan),
@@ -91,7 +92,7 @@ def _checked(account: Account) -> Data:
 def _times(times: Histogram) -> Data:
     shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
     found = {name: _ms(times.percentile(share)) for name, share in shares.items()}
-    return {"count": times.count, **found, "max": _ms(times.most)}
+    return {"count": times.count, **found, "max": _ms(times.max)}
 
 
 def _ms(seconds: float) -> float:
@@ -99,7 +100,7 @@ def _ms(seconds: float) -> float:
 
 
 def _histogram(times: Histogram) -> list[Data]:
-    """Give the counts up to each bound, without the empty ones at both ends."""
+    """Return the counts up to each bound, without empty bars at both ends."""
     counts = times.bars([bound / 1_000 for bound in BOUNDS_MS])
     bars: list[Data] = [
         {"upToMs": bound, "count": count}
@@ -110,7 +111,7 @@ def _histogram(times: Histogram) -> list[Data]:
 
 
 def _over_time(measured: Measured) -> Iterator[Data]:
-    """Give the rates between the samples."""
+    """Yield the rates between the samples."""
     for one, other in zip(measured.samples, measured.samples[1:], strict=False):
         seconds = other.at - one.at
         yield {
@@ -131,7 +132,7 @@ def _refused(counts: Counter[Refusal], limits: Mapping[str, int]) -> Iterator[Da
 
 
 def _why(refusal: Refusal, limits: Mapping[str, int]) -> str:
-    """Say which limit it was, and what to do."""
+    """Return which limit was exceeded and what to do about it."""
     per_slab, per_ip = limits.get("maxConnectionsPerSlab"), limits.get("maxConnectionsPerIp")
     reasons = {
         closes.CLOSE_SLAB.reason: f"max_connections_per_slab is {per_slab}: "
@@ -143,25 +144,25 @@ def _why(refusal: Refusal, limits: Mapping[str, int]) -> str:
     }
     codes = {
         "HTTP 429": "attempts_per_second is exceeded: spread the connections with --ramp",
-        "HTTP 401": "the gateway asks for a token: give one with --token",
-        "unauthorized": "the token does not cover the channels, or none was given with --token",
-        str(closes.CloseCode.TRY_LATER.value): "the gateway was not ready: see its /health",
-        "TCP": "the system, not the gateway, refused it",
+        "HTTP 401": "the gateway requires a token: set one with --token",
+        "unauthorized": "the token does not allow these channels, or --token is missing",
+        str(closes.CloseCode.TRY_LATER.value): "the gateway was not ready: check its /health",
+        "TCP": "refused by the operating system, not by the gateway",
     }
     return reasons.get(refusal.reason) or codes.get(refusal.code, "")
 
 
 def _itself(measured: Measured) -> Data:
-    """Say how busy the load test was, and whether that was too much."""
+    """Return how busy the load test itself was, and whether it was the bottleneck."""
     send_lag = _ms(measured.send_lag.percentile(0.99))
     reached = measured.published.total() / (measured.plan.rate * measured.plan.duration)
     why = ""
     if measured.cpu >= BUSY:
-        why = f"the load test took {measured.cpu:.0%} of a core"
+        why = f"the load test used {measured.cpu:.0%} of a core"
     elif send_lag > SEND_LAG_MS:
-        why = f"the load test was late in sending, by {send_lag:.0f} ms in the slowest hundredth"
+        why = f"the load test sent its events late, by up to {send_lag:.0f} ms (p99)"
     elif reached < SHORT:
-        why = f"only {reached:.0%} of the events that were asked for could be published"
+        why = f"only {reached:.0%} of the requested events could be published"
     return {
         "cpuShare": round(measured.cpu, 3),
         "lateMs": send_lag,
@@ -174,7 +175,7 @@ def _verdicts(data: Data, faults: int, thresholds: Thresholds) -> Iterator[Data]
     checked = data["checked"]
     wrong = {
         "lost": checked["lost"],
-        "doubled": checked["doubled"],
+        "duplicated": checked["doubled"],
         "out of order": checked["outOfOrder"],
         "altered": checked["altered"],
         "with a wrong prev": checked["wrongPrev"],
@@ -182,14 +183,13 @@ def _verdicts(data: Data, faults: int, thresholds: Thresholds) -> Iterator[Data]
     named = ", ".join(f"{count:,} {name}" for name, count in wrong.items() if count)
     if thresholds.lost is None:
         right = f"{data['deliveries']['messages']:,} deliveries, every event once and in order"
-        text = f"deliveries went wrong: {named}" if faults else right
+        text = f"faulty deliveries: {named}" if faults else right
         yield {"passed": not faults, "threshold": False, "text": text}
     else:
-        allowed = f"{thresholds.lost:,} may be" if thresholds.lost else "none may be"
-        text = f"{named or 'none lost, doubled or out of order'}; {allowed}"
+        text = f"{named or 'none lost, duplicated or out of order'} (allowed: {thresholds.lost:,})"
         yield {"passed": faults <= thresholds.lost, "threshold": True, "text": text}
     if thresholds.p99_ms is not None:
         p99 = data["latencyMs"]["p99"]
         within = data["latencyMs"]["count"] > 0 and p99 <= thresholds.p99_ms
-        text = f"p99 latency is {p99:g} ms; {thresholds.p99_ms:g} ms is allowed"
+        text = f"p99 latency {p99:g} ms (allowed: {thresholds.p99_ms:g} ms)"
         yield {"passed": within, "threshold": True, "text": text}

@@ -1,4 +1,4 @@
-"""A load test from its plan to what was measured: a crowd, events, and the accounts."""
+"""Runs a load test: connects the clients, publishes the events and settles the accounts."""
 
 import asyncio
 import resource
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from percolator.errors import GatewayError
 from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.account import Accountant, expect
-from percolator_cli.loadtest.crowd import ClientPool
+from percolator_cli.loadtest.client_pool import ClientPool
 from percolator_cli.loadtest.measured import Measured, Sample
 from percolator_cli.loadtest.plan import PUBLISHED, Plan, source_addresses
 from percolator_cli.loadtest.reader import Reader
@@ -18,25 +18,28 @@ from percolator_cli.loadtest.sending import Sender
 
 TICK_SECONDS = 0.005
 """Events that are due within this time are sent together."""
-MOST_AT_ONCE = 500
+MAX_BATCH = 500
+"""Maximum number of events sent together."""
 FIRST_SECONDS = 5.0
-"""For the first event to reach a client."""
+"""Seconds for the first event to reach a client."""
 QUIET_SECONDS = 2.0
-"""When nothing has come for so long, what is missing will not come any more."""
+"""Seconds without any delivery after which missing events count as lost."""
 DRAIN_SECONDS = 30.0
+"""Maximum seconds to wait for deliveries after the last event."""
 SAMPLE_SECONDS = 0.25
 SPARE_DESCRIPTORS = 64
+"""File descriptors needed for anything but clients."""
 
 
 class Progress(NamedTuple):
-    """How far a load test is: what it does, and the share of it that is done."""
+    """How far a load test is: the current phase, and the share of it that is done."""
 
-    doing: str
+    phase: str
     share: float
     deliveries: int = 0
 
 
-Tell = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]
 
 
 class LoadTest:
@@ -49,34 +52,34 @@ class LoadTest:
         self.measured = Measured(plan)
         self._gateway = gateway
         self._sender = sender
-        self._crowd = ClientPool(gateway, token)
+        self._pool = ClientPool(gateway, token)
         self._references = {
             slab: Reference(slab, self.measured.latency, sender.sent_at) for slab in plan.slabs
         }
         self._sampled = 0.0
 
-    async def run(self, per_address: int, tell: Tell) -> Measured:
-        """Do all of it, and keep saying how far it is. Raises GatewayError, NatsError."""
+    async def run(self, per_address: int, on_progress: OnProgress) -> Measured:
+        """Run the whole test and report progress. Raises GatewayError, NatsError."""
         _raise_descriptor_limit(self.plan.connections)
-        await self._crowd.find()
+        await self._pool.resolve()
         await self._sender.start()
         try:
-            await self._come_in(per_address, tell)
+            await self._connect(per_address, on_progress)
             await self._first_event()
-            await self._publish(tell)
-            await self._drain(tell)
-            tell(Progress("checking", 1.0, self._deliveries))
+            await self._publish(on_progress)
+            await self._drain(on_progress)
+            on_progress(Progress("checking", 1.0, self._deliveries))
             self._settle()
         finally:
-            self._crowd.leave()
+            self._pool.close()
         return self.measured
 
     @property
     def _deliveries(self) -> int:
         return sum(reference.deliveries for reference in self._references.values())
 
-    async def _come_in(self, per_address: int, tell: Tell) -> None:
-        """Bring the crowd in, spread over the ramp."""
+    async def _connect(self, per_address: int, on_progress: OnProgress) -> None:
+        """Connect the clients, spread over the ramp."""
         wanted = self.plan.connections
         sources = source_addresses(self._gateway.host, per_address)
         done = 0
@@ -84,107 +87,107 @@ class LoadTest:
         def settled(_task: asyncio.Task[None]) -> None:
             nonlocal done
             done += 1
-            tell(Progress("connecting", done / wanted))
+            on_progress(Progress("connecting", done / wanted))
 
         async with asyncio.TaskGroup() as group:
             for number in range(wanted):
                 slab = self.plan.slab_of(number)
                 since = 0 if self.plan.own else None
-                visit = self._crowd.enter(
+                connecting = self._pool.add(
                     self.plan.channels(slab), next(sources), self._references[slab], since
                 )
-                group.create_task(visit).add_done_callback(settled)
+                group.create_task(connecting).add_done_callback(settled)
                 if self.plan.ramp:
                     await asyncio.sleep(self.plan.ramp / wanted)
-        if not self._crowd.open:
-            refusal = self._crowd.refusals.most_common(1)[0][0]
+        if not self._pool.open:
+            refusal = self._pool.refusals.most_common(1)[0][0]
             raise GatewayError(
-                f"the gateway at {self._gateway.http} lets nobody in: "
+                f"the gateway at {self._gateway.http} refuses every connection: "
                 f"{refusal.code}, {refusal.reason or 'no reason given'}"
             )
 
     async def _first_event(self) -> None:
-        """Send one event, and see it arrive: the gateway may read from another NATS."""
+        """Send one event and wait until it arrives: the gateway may read from another NATS."""
         await self._sender.send(1)
         until = time.perf_counter() + FIRST_SECONDS
         while not self._deliveries:
             if self._sender.failure is not None:
                 raise self._sender.failure
-            if not self._crowd.present:
-                why = self._crowd.ends.most_common(1)[0][0]
+            if not self._pool.connected:
+                why = self._pool.ends.most_common(1)[0][0]
                 raise GatewayError(
-                    f"the clients of the gateway at {self._gateway.http} all lost their connection "
+                    f"all clients of the gateway at {self._gateway.http} were disconnected "
                     f"before the first event: {why.code}, {why.reason}"
                 )
             if time.perf_counter() > until:
                 raise GatewayError(
-                    f"what is published does not reach the gateway at {self._gateway.http}: "
-                    "name the NATS that it reads from with --nats-url"
+                    f"published events do not reach the gateway at {self._gateway.http}: "
+                    "set --nats-url to the NATS that the gateway reads from"
                 )
             await asyncio.sleep(TICK_SECONDS)
 
-    async def _publish(self, tell: Tell) -> None:
+    async def _publish(self, on_progress: OnProgress) -> None:
         """Send the events at their pace."""
         plan, sender, clock = self.plan, self._sender, time.perf_counter
         total = int(plan.duration * plan.rate)
-        processor, start = time.process_time(), clock()
+        cpu_start, start = time.process_time(), clock()
         due_at = start
         while (now := clock()) < start + plan.duration:
             due = min(int((now - start) * plan.rate) + 1, total) - len(sender.sent)
             if due > 0:
                 self.measured.send_lag.add(max(now - due_at, 0))
-                await sender.send(min(due, MOST_AT_ONCE))
-            self._sample(now - start, tell)
+                await sender.send(min(due, MAX_BATCH))
+            self._sample(now - start, on_progress)
             next_one = start + len(sender.sent) / plan.rate
             due_at = min(max(next_one, now + TICK_SECONDS), start + plan.duration)
             await asyncio.sleep(max(due_at - clock(), 0))
-        if 0 < total - len(sender.sent) <= MOST_AT_ONCE:
+        if 0 < total - len(sender.sent) <= MAX_BATCH:
             await sender.send(total - len(sender.sent))
         self.measured.publishing = clock() - start
-        self.measured.cpu = (time.process_time() - processor) / self.measured.publishing
+        self.measured.cpu = (time.process_time() - cpu_start) / self.measured.publishing
 
-    def _sample(self, elapsed: float, tell: Tell) -> None:
+    def _sample(self, elapsed: float, on_progress: OnProgress) -> None:
         if elapsed < self._sampled:
             return
         self._sampled = elapsed + SAMPLE_SECONDS
         deliveries = self._deliveries
         self.measured.samples.append(Sample(elapsed, len(self._sender.sent), deliveries))
-        tell(Progress("publishing", elapsed / self.plan.duration, deliveries))
+        on_progress(Progress("publishing", elapsed / self.plan.duration, deliveries))
         for slab, reference in self._references.items():
             readers = [
-                each.reader for each in self._crowd.present if each.reader.reference.slab == slab
+                each.reader for each in self._pool.connected if each.reader.reference.slab == slab
             ]
             reference.trim(min((reader.needed for reader in readers), default=reference.end))
 
-    async def _drain(self, tell: Tell) -> None:
-        """Wait for what is under way: until all is there, or nothing comes any more."""
+    async def _drain(self, on_progress: OnProgress) -> None:
+        """Wait until every client has everything, or nothing arrives any more."""
         await self._sender.wait_for_acks(len(self._sender.sent))
-        start = heard = time.perf_counter()
+        start = last_arrival = time.perf_counter()
         deliveries = 0
         while (now := time.perf_counter()) < start + DRAIN_SECONDS:
             if deliveries != self._deliveries:
-                deliveries, heard = self._deliveries, now
-            if now - heard > QUIET_SECONDS:
+                deliveries, last_arrival = self._deliveries, now
+            if now - last_arrival > QUIET_SECONDS:
                 return
-            if all(self._is_complete(visitor.reader) for visitor in self._crowd.present):
+            if all(self._is_complete(client.reader) for client in self._pool.connected):
                 return
-            tell(Progress("waiting for the last", 1.0, deliveries))
+            on_progress(Progress("waiting for events", 1.0, deliveries))
             await asyncio.sleep(TICK_SECONDS)
 
     def _is_complete(self, reader: Reader) -> bool:
-        """Whether a client stands at the end, and that is the end of what was published."""
+        """True if a client has every message, and these include the last event published."""
         return reader.index == reader.reference.count and all(
             track.last >= max(self._sender.seqs[reader.reference.slab, kind], default=0)
             for kind, track in reader.reference.tracks.items()
         )
 
     def _settle(self) -> None:
-        """Put together what was measured."""
-        measured, crowd, sender = self.measured, self._crowd, self._sender
-        measured.opened = len(crowd.open)
-        measured.handshakes, measured.refusals = crowd.handshakes, crowd.refusals
-        measured.one_address = crowd.one_address
-        measured.ended = crowd.ends
+        """Collect the measurements and settle every client's account."""
+        measured, pool, sender = self.measured, self._pool, self._sender
+        measured.opened = len(pool.open)
+        measured.handshakes, measured.refusals = pool.handshakes, pool.refusals
+        measured.one_address = pool.one_address
+        measured.ended = pool.ends
         measured.deliveries = self._deliveries
         for (_, kind), seqs in sender.seqs.items():
             measured.published[kind.name] += len(seqs)
@@ -193,20 +196,20 @@ class LoadTest:
         for slab, reference in self._references.items():
             published = {kind: sender.seqs[slab, kind] for kind in PUBLISHED}
             accountants[slab] = Accountant(expect(slab, published, reference), reference)
-        for visitor in crowd.open:
-            reader = visitor.reader
+        for client in pool.open:
+            reader = client.reader
             measured.bytes += reader.bytes
             measured.account += accountants[reader.reference.slab].settle(
-                reader, to_the_end=visitor.ended is None
+                reader, to_the_end=client.ended is None
             )
 
 
 def _raise_descriptor_limit(connections: int) -> None:
-    """Take as many descriptors as the system gives. Raises GatewayError where that is too few."""
+    """Raise the file descriptor limit to its maximum. Raises GatewayError if that is too low."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard < connections + SPARE_DESCRIPTORS:
         raise GatewayError(
-            f"{connections} connections need more than the {hard} file descriptors that this "
-            "process may have: raise its limit with ulimit -n, or lower --connections"
+            f"{connections} connections need more file descriptors than the limit of {hard}: "
+            "raise it with ulimit -n, or lower --connections"
         )

@@ -1,4 +1,4 @@
-"""The events of a load test on their way to JetStream, with many acknowledgements in flight."""
+"""Publishes the events of a load test to JetStream, with many acknowledgements in flight."""
 
 import asyncio
 import json
@@ -15,23 +15,25 @@ from percolator.model.kinds import Kind
 from percolator_cli.loadtest.plan import PUBLISHED, Numbers, Plan, channel_of, subject
 
 IN_FLIGHT = 20_000
+"""Maximum number of events without an acknowledgement."""
 ACK_SECONDS = 5.0
+"""Maximum seconds between two acknowledgements."""
 _SEQ = re.compile(rb'"seq": ?(\d+)')
 
 
 class Sender:
-    """Publishes the events of a plan by their numbers, and notes when each went out and its seq."""
+    """Publishes a plan's events by their numbers and records when each was sent, and its seq."""
 
     def __init__(self, client: Client, plan: Plan) -> None:
         self.sent = array("d")
-        """When each event was sent, by the performance counter."""
+        """When each event was sent, by `time.perf_counter`."""
         self.seqs: dict[tuple[str, Kind], array[int]] = {
             (slab, kind): array("q") for slab in plan.slabs for kind in PUBLISHED
         }
-        """Those that were acknowledged, by market and kind, in the order of their acks."""
+        """Seqs of the acknowledged events, by market and kind, in the order of their acks."""
         self.acknowledged = 0
         self.failure: NatsError | None = None
-        """Why JetStream does not take them."""
+        """Why JetStream rejects the events."""
         self._client = client
         self._plan = plan
         self._numbers = Numbers()
@@ -39,11 +41,11 @@ class Sender:
         self._acked = asyncio.Event()
 
     async def start(self) -> None:
-        """Listen for acknowledgements."""
+        """Subscribe to the acknowledgements."""
         await self._client.subscribe(f"{self._inbox}.*", cb=self._on_ack)
 
     async def send(self, count: int) -> None:
-        """Send the next `count` events. Raises NatsError where JetStream has refused one."""
+        """Send the next `count` events. Raises NatsError if JetStream has rejected one."""
         if self.failure is not None:
             raise self.failure
         while len(self.sent) - self.acknowledged > IN_FLIGHT:
@@ -65,7 +67,7 @@ class Sender:
                 raise NatsUnreachableError("the connection to NATS was lost") from None
 
     async def wait_for_acks(self, wanted: int) -> bool:
-        """Wait until so many are acknowledged. False where none comes for some seconds."""
+        """Wait for this number of acks. Returns False if none arrives for ACK_SECONDS."""
         while self.acknowledged < wanted and self.failure is None:
             self._acked.clear()
             try:
@@ -75,7 +77,7 @@ class Sender:
         return self.failure is None
 
     def sent_at(self, field: str, text: str) -> float | None:
-        """Tell when an event was sent, by what stands in its `size` or `rate`."""
+        """Return when an event was sent, by the number in its `size` or `rate`."""
         numbers = self._numbers
         number = numbers.of_size(text) if field == "size" else numbers.of_rate(text)
         return self.sent[number] if number is not None and number < len(self.sent) else None
@@ -92,12 +94,12 @@ class Sender:
         self._acked.set()
 
     def _silence(self) -> NatsError:
-        return self.failure or NatsUnreachableError("JetStream acknowledges nothing more")
+        return self.failure or NatsUnreachableError("JetStream stopped acknowledging events")
 
     def _refused(self, message: Msg) -> NatsError:
         if not message.data:
             return NatsUnfitError(
-                f"no stream takes {subject(self._plan, 0)}: start a gateway once, which creates it"
+                f"no stream accepts {subject(self._plan, 0)}: start a gateway once to create it"
             )
         reason = json.loads(message.data).get("error", {}).get("description", "no reason given")
-        return NatsUnfitError(f"JetStream refuses an event: {reason}")
+        return NatsUnfitError(f"JetStream rejected an event: {reason}")

@@ -1,4 +1,4 @@
-"""Brings a plan, a running gateway and its NATS together, and gives the report."""
+"""Runs a load test against a running gateway and its NATS, and returns the report."""
 
 import asyncio
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ async def start(
     try:
         test = LoadTest(plan, at, Sender(client, plan), token)
         per_address = min(PER_ADDRESS, limits["maxConnectionsPerIp"] or PER_ADDRESS)
-        with shown_progress() as tell:
-            measured = await test.run(per_address, tell)
+        with shown_progress() as on_progress:
+            measured = await test.run(per_address, on_progress)
     finally:
         await client.close()
     return report(measured, at.http, limits, thresholds)

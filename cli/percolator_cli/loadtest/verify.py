@@ -1,4 +1,4 @@
-"""`percolator loadtest --verify-limits`: brings the checks and a running gateway together."""
+"""`percolator loadtest --verify-limits`: runs the checks against a running gateway."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,20 +11,21 @@ from percolator.jetstream.connect import connect
 from percolator.model.kinds import TRADE
 from percolator_cli import gateway
 from percolator_cli.gateway import GatewayAddress
-from percolator_cli.loadtest.limits import Limits, Verdict, verify
+from percolator_cli.loadtest.limit_checks import LimitChecks
+from percolator_cli.loadtest.limit_probe import LimitProbe
+from percolator_cli.loadtest.limits import Verdict, verify
 from percolator_cli.loadtest.plan import PER_ADDRESS, Plan, is_loopback, source_addresses
 from percolator_cli.loadtest.sending import Sender
-from percolator_cli.loadtest.walk import LimitProbe
 from percolator_cli.publishing import nats_address
 
 FLOOD = 5_000
-"""Events that are published to fill the buffers of a client that does not read."""
+"""Events published to fill the buffers of a client that does not read."""
 
 
 async def verify_limits(
-    at: GatewayAddress, settings: Settings, token: str | None, tell: Callable[[Verdict], None]
+    at: GatewayAddress, settings: Settings, token: str | None, on_verdict: Callable[[Verdict], None]
 ) -> list[Verdict]:
-    """Check the limits of a gateway. Raises GatewayError."""
+    """Test the limits of a gateway. Raises GatewayError."""
     secret = settings.stats_token.get_secret_value() if settings.stats_token else None
 
     async def stats() -> Mapping[str, Any]:
@@ -36,17 +37,17 @@ async def verify_limits(
     async with AsyncExitStack() as stack:
         flood = await _flood(settings, stack)
 
-        def make_limits() -> Limits:
-            walker = LimitProbe(at, token, source_addresses(at.host, per_address))
-            return Limits(walker, limits, stats, flood)
+        def make_checks() -> LimitChecks:
+            probe = LimitProbe(at, token, source_addresses(at.host, per_address))
+            return LimitChecks(probe, limits, stats, flood)
 
-        return await verify(make_limits, tell, from_anywhere=is_loopback(at.host))
+        return await verify(make_checks, on_verdict, many_addresses=is_loopback(at.host))
 
 
 async def _flood(
     settings: Settings, stack: AsyncExitStack
 ) -> Callable[[str], Awaitable[int]] | None:
-    """Give what publishes many events of a market; None where no NATS answers."""
+    """Return a function that publishes many events of a market, or None if NATS does not answer."""
     try:
         client = await connect(nats_address(settings), name="percolator loadtest", reconnect=True)
     except NatsError:

@@ -1,4 +1,4 @@
-"""The client's side of the wire, as bytes: the upgrade, frames out, and where frames in end."""
+"""The client's side of WebSocket, as bytes: the upgrade, outgoing frames, and frame boundaries."""
 
 import base64
 import hashlib
@@ -10,18 +10,18 @@ from typing import Any
 from websockets.frames import Frame, Opcode
 
 TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A
-"""First bytes of the whole frames that a gateway sends."""
+"""First bytes of the frames that a gateway sends, none of which is fragmented."""
 
 HEAD_END = b"\r\n\r\n"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SHORT, _MIDDLE, _LONG = 2, 4, 10
-"""Bytes of a frame's head, by the size of its payload."""
+"""Sizes of a frame's header in bytes, by the size of its payload."""
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ?([^\r]*)\r\n")
 _ACCEPT = re.compile(rb"\r\nsec-websocket-accept:[ \t]*([^\r \t]+)", re.IGNORECASE)
 
 
 def upgrade(host: str, path: str, token: str | None = None) -> tuple[bytes, bytes]:
-    """Give the request for an upgrade, and the accept value that answers it."""
+    """Return an upgrade request and the accept value expected in the response."""
     key = base64.b64encode(os.urandom(16))
     lines = [
         f"GET {path} HTTP/1.1",
@@ -32,15 +32,15 @@ def upgrade(host: str, path: str, token: str | None = None) -> tuple[bytes, byte
         f"Sec-WebSocket-Key: {key.decode()}",
         *([f"Authorization: Bearer {token}"] if token else []),
     ]
-    accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())  # noqa: S324 - RFC 6455 has it so
+    accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())  # noqa: S324 - required by RFC 6455
     return "\r\n".join(lines).encode() + HEAD_END, accept
 
 
 def refusal(head: bytes, accept: bytes) -> str | None:
-    """Say why an answer to an upgrade is none: its HTTP status; None where it is."""
+    """Return why the response refuses the upgrade, or None if it accepts it."""
     status = _STATUS.match(head)
     if status is None:
-        return "no HTTP"
+        return "not HTTP"
     if status[1] != b"101":
         return f"HTTP {status[1].decode()}"
     found = _ACCEPT.search(head)
@@ -48,22 +48,22 @@ def refusal(head: bytes, accept: bytes) -> str | None:
 
 
 def message(fields: dict[str, Any]) -> bytes:
-    """Frame a message to the gateway."""
+    """Return the frame of a message to the gateway."""
     return Frame(Opcode.TEXT, json.dumps(fields).encode()).serialize(mask=True)
 
 
 def pong(payload: bytes) -> bytes:
-    """Frame the answer to a ping."""
+    """Return the frame that answers a ping."""
     return Frame(Opcode.PONG, payload).serialize(mask=True)
 
 
 def closing() -> bytes:
-    """Frame a close, code 1000."""
+    """Return a close frame with code 1000."""
     return Frame(Opcode.CLOSE, (1000).to_bytes(2)).serialize(mask=True)
 
 
 def frame_end(data: bytes, at: int) -> int:
-    """Give where the frame ends that begins at `at`; -1 where it is not all there."""
+    """Return the end of the frame that begins at `at`, or -1 if it is incomplete."""
     there = len(data) - at
     if there < _SHORT:
         return -1
@@ -78,7 +78,7 @@ def frame_end(data: bytes, at: int) -> int:
 
 
 def payload_of(frame: bytes) -> bytes:
-    """Give what a whole frame carries."""
+    """Return the payload of a complete frame."""
     length = frame[1]
     head = _SHORT if length < 126 else _MIDDLE if length == 126 else _LONG  # noqa: PLR2004
     return frame[head:]

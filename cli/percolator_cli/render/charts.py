@@ -1,4 +1,4 @@
-"""Charts as SVG: bars for a histogram, a curve over time."""
+"""SVG charts: a histogram with bars, and a curve over time."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,14 +12,14 @@ LEFT, BOTTOM, TOP = 60, 28, 18
 
 
 def histogram(bars: Sequence[Data]) -> str:
-    """Draw counts up to each bound, in milliseconds, each bar with its count."""
+    """Return a histogram: one bar per upper bound, in milliseconds, labelled with its count."""
     if not bars:
-        return "<p>No event was delivered.</p>"
-    most = max(bar["count"] for bar in bars)
+        return "<p>No events were delivered.</p>"
+    highest = max(bar["count"] for bar in bars)
     step = (WIDTH - LEFT) / len(bars)
     parts = []
     for number, bar in enumerate(bars):
-        height = bar["count"] / most * (HEIGHT - BOTTOM - TOP)
+        height = bar["count"] / highest * (HEIGHT - BOTTOM - TOP)
         left, top = LEFT + number * step, HEIGHT - BOTTOM - height
         bound = bar["upToMs"]
         label = "more" if bound is None else f"≤ {bound:g} ms"
@@ -30,28 +30,28 @@ def histogram(bars: Sequence[Data]) -> str:
             _text(middle, top - 4, figures.count(bar["count"])),
             _text(middle, HEIGHT - BOTTOM + 16, label),
         ]
-    return _svg("Histogram of the latency", [*parts, _axis()])
+    return _svg("Latency histogram", [*parts, _axis()])
 
 
 def curve(points: Sequence[Data], name: str) -> str:
-    """Draw the values of a name over the seconds `at`."""
+    """Return a curve of the values `name` over the times `at`, in seconds."""
     if not points:
         return "<p>The test was too short for a curve.</p>"
-    most = max(1, *(point[name] for point in points))
+    highest = max(1, *(point[name] for point in points))
     last = max(points[-1]["at"], 0.001)
     places = [
         (
             LEFT + point["at"] / last * (WIDTH - LEFT - 10),
-            HEIGHT - BOTTOM - point[name] / most * (HEIGHT - BOTTOM - TOP),
+            HEIGHT - BOTTOM - point[name] / highest * (HEIGHT - BOTTOM - TOP),
         )
         for point in points
     ]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     return _svg(
-        "Deliveries a second over time",
+        "Deliveries per second over time",
         [
             f'<polyline class="curve" points="{line}"/>',
-            _text(LEFT - 6, TOP + 4, figures.count(most), "end"),
+            _text(LEFT - 6, TOP + 4, figures.count(highest), "end"),
             _text(LEFT - 6, HEIGHT - BOTTOM, "0", "end"),
             _text(WIDTH - 10, HEIGHT - BOTTOM + 16, f"{last:.0f} s", "end"),
             _axis(),

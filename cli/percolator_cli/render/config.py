@@ -1,4 +1,4 @@
-"""The settings in force as a table, under their headings."""
+"""The current settings as a table, under headings."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ DEFAULT = "default"
 
 
 class Row(NamedTuple):
-    """A setting: its value as JSON has it, where it came from, and its heading."""
+    """A setting: its value as in JSON, where it comes from, and its heading."""
 
     name: str
     raw: Any
@@ -19,7 +19,7 @@ class Row(NamedTuple):
 
 
 def table(rows: Sequence[Row], width: int, *, drawn: bool) -> Table:
-    """Give the table; what is not a default stands out."""
+    """Return the table; values other than defaults are highlighted."""
     grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     grid.add_column(min_width=24, no_wrap=True)
     grid.add_column(max_width=max(width - 50, 12), overflow="fold")
@@ -35,7 +35,7 @@ def table(rows: Sequence[Row], width: int, *, drawn: bool) -> Table:
     return grid
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401 - as JSON has it
+def _shown(value: Any) -> str:  # noqa: ANN401 - any JSON value
     if value is None:
         return "none"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Findings as a list: a mark, what was looked at, what was seen, and what to do."""
+"""The doctor's findings as a list: a mark, what was checked, the result, and what to do."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from percolator_cli.doctor.diagnose import Finding, Verdict
+from percolator_cli.render import figures
 
 NAME_COLUMNS = 18
 MARKS: dict[Verdict, tuple[str, str]] = {
@@ -18,7 +19,7 @@ MARKS: dict[Verdict, tuple[str, str]] = {
 
 
 def table(findings: Sequence[Finding], width: int, *, drawn: bool) -> RenderableType:  # noqa: ARG001 - nothing to draw
-    """Give a line for each finding, and one for the sum of them."""
+    """Return one line per finding, and a summary."""
     grid = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
     grid.add_column(no_wrap=True)
     grid.add_column(min_width=min(NAME_COLUMNS, width // 3))
@@ -35,10 +36,10 @@ def _sum(findings: Sequence[Finding]) -> Text:
     bad = sum(finding.verdict == "bad" for finding in findings)
     warnings = sum(finding.verdict == "warning" for finding in findings)
     if not bad and not warnings:
-        return Text("All is well.", "bold green")
+        return Text("No problems found.", "bold green")
     counts = [
-        f"{number} {name}{'s' if number > 1 else ''}"
-        for number, name in ((bad, "fault"), (warnings, "warning"))
+        figures.counted(number, name)
+        for number, name in ((bad, "problem"), (warnings, "warning"))
         if number
     ]
     return Text(f"{' and '.join(counts)}.", "bold red" if bad else "bold yellow")

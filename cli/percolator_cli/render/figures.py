@@ -1,4 +1,4 @@
-"""Figures as people read them, bars and sparklines: text out of numbers."""
+"""Numbers as text for people: counts, sizes, times, bars and sparklines."""
 
 from collections.abc import Sequence
 
@@ -15,16 +15,21 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 event` or `12,345 events`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def rate(number: float) -> str:
-    """`12,345`, `123.4` or `1.25`: three digits or more of it."""
-    digits = 2 if number < 10 else 1 if number < 1_000 else 0  # noqa: PLR2004 - as the docstring has it
+    """`12,345`, `123.4` or `1.25`: at least three digits."""
+    digits = 2 if number < 10 else 1 if number < 1_000 else 0  # noqa: PLR2004 - see the docstring
     return f"{number:,.{digits}f}"
 
 
 def size(number: float) -> str:
     """`1.4 MB`, in powers of 1,000."""
     power = 0
-    while number >= 999.5 and power < len(_SIZES) - 1:  # noqa: PLR2004 - what would read "1000"
+    while number >= 999.5 and power < len(_SIZES) - 1:  # noqa: PLR2004 - would be shown as "1000"
         number /= 1_000
         power += 1
     return f"{number:.{1 if power and number < 99.95 else 0}f} {_SIZES[power]}"  # noqa: PLR2004
@@ -43,7 +48,7 @@ def span(seconds: float) -> str:
 
 
 def millis(seconds: float) -> str:
-    """`12.3 ms`, or `1.25 s` from a second on."""
+    """`12.3 ms`, or `1.25 s` from one second up."""
     if seconds >= 1:
         return f"{seconds:.2f} s"
     thousandths = seconds * 1_000
@@ -51,18 +56,18 @@ def millis(seconds: float) -> str:
 
 
 def number(value: float) -> str:
-    """A price or the like, with no digits but its own."""
+    """`61,807.95`: a price without trailing zeros or an exponent."""
     whole, point, rest = f"{value:,.10f}".rstrip("0").partition(".")
     return f"{whole}{point}{rest}" if rest else whole
 
 
 def share(part: float, whole: float) -> str:
-    """`34 %`; nothing where there is no whole."""
+    """`34 %`, or an empty string if `whole` is 0."""
     return f"{part / whole:.0%}".replace("%", " %") if whole else ""
 
 
 def bar(part: float, whole: float, width: int) -> str:
-    """Give a bar of `width` columns, filled by the share; a share that is not nought shows."""
+    """Return a bar of `width` columns, filled by the share; any share above 0 is visible."""
     if not whole or width <= 0:
         return " " * max(width, 0)
     eighths = round(min(part / whole, 1) * width * 8)
@@ -72,7 +77,7 @@ def bar(part: float, whole: float, width: int) -> str:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """Give the last `width` values as a line, from nought up to the largest of them."""
+    """Return the last `width` values as a line, scaled from 0 to the largest of them."""
     shown = values[-width:] if width > 0 else []
     top = max(shown, default=0)
     if not top:

@@ -1,4 +1,4 @@
-"""What was seen of a gateway's limit, as a line."""
+"""The verdict on one limit of a gateway, as a line."""
 
 from typing import Protocol
 
@@ -9,33 +9,33 @@ NAME_COLUMNS = 30
 
 
 class Verdict(Protocol):
-    """What is shown. `held` is None where it could not be seen."""
+    """What is shown of a limit."""
 
     @property
     def name(self) -> str:
-        """Which limit."""
+        """The limit's name."""
 
     @property
     def limit(self) -> float:
-        """How much it is."""
+        """The limit's value."""
 
     @property
     def held(self) -> bool | None:
-        """Whether it held."""
+        """True if it held; None if it could not be tested."""
 
     @property
     def seen(self) -> str:
-        """What was seen, in words."""
+        """What was observed."""
 
 
 def line(verdict: Verdict, width: int, *, drawn: bool) -> Table:  # noqa: ARG001 - nothing to draw
-    """Give one line, or more where it is long."""
+    """Return one line, which is folded if it is long."""
     mark, style = {
         True: ("✓", "bold green"),
         False: ("✗", "bold red"),
         None: ("-", "dim"),
     }[verdict.held]
-    table = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(min_width=min(NAME_COLUMNS, width // 3))
     table.add_column(justify="right", min_width=6, no_wrap=True)

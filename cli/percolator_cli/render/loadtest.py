@@ -1,4 +1,4 @@
-"""The report of a load test for a terminal: figures, a histogram, and the verdicts."""
+"""A load test's report for the terminal: figures, a histogram and the verdicts."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ BAR_COLUMNS = 44
 
 
 def shown(report: Data, width: int, *, drawn: bool) -> RenderableType:
-    """Give the whole; without `drawn` there are no bars."""
+    """Return the whole report; without `drawn` it has no bars."""
     table = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column(min_width=TITLE_COLUMNS, no_wrap=True, style="bold")
     table.add_column(overflow="fold")
@@ -59,7 +59,10 @@ def _lines(report: Data) -> Iterator[tuple[str, str | Text]]:
     sizes = figures.size(deliveries["bytes"]), figures.size(deliveries["bytesPerSec"])
     counts = f"{deliveries['messages']:,}, {deliveries['perSec']:,.0f}/s"
     yield "deliveries", f"{counts}, {sizes[0]}, {sizes[1]}/s"
-    yield "conflated", f"{report['pricesConflated']:,} prices, overwritten before they went out"
+    yield (
+        "conflated",
+        f"{report['pricesConflated']:,} prices, replaced by newer ones",
+    )
     yield "latency", _times(latency)
     yield "load test", _itself(report["loadTest"])
 
@@ -74,16 +77,16 @@ def _times(times: Data) -> str:
 def _itself(load: Data) -> Text:
     text = Text(f"{load['cpuShare']:.0%} of a core".replace("%", " %"))
     if load["bottleneck"]:
-        text.append(f"; it was the bottleneck: {load['why']}", "yellow")
+        text.append(f"; it was the bottleneck ({load['why']})", "yellow")
     return text
 
 
 def _histogram(bars: list[Data], width: int) -> Iterator[Text]:
-    most = max((bar["count"] for bar in bars), default=0)
+    highest = max((bar["count"] for bar in bars), default=0)
     for bar in bars:
         upto = bar["upToMs"]
         bound = f"up to {upto:g} ms" if upto is not None else "longer"
-        line = figures.bar(bar["count"], most, width)
+        line = figures.bar(bar["count"], highest, width)
         yield Text.assemble(f"{bound:>{TITLE_COLUMNS}} ", (line, "cyan"), f"{bar['count']:>12,}")
 
 

@@ -1,4 +1,4 @@
-"""The report of a load test as one self-contained page: no script, nothing fetched."""
+"""A load test's report as one self-contained HTML page, without scripts or external resources."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -35,12 +35,12 @@ pre { overflow: auto; font-size: 12px; }
 
 
 def page(report: Data, now: str) -> str:
-    """Give the page; `now` says when the test was, in words."""
+    """Return the page; `now` is the date and time of the test."""
     plan = report["plan"]
     slabs = ", ".join(plan["slabs"][:5]) + (" ..." if len(plan["slabs"]) > 5 else "")  # noqa: PLR2004
     what = (
         f"{report['gateway']}, {plan['connections']:,} clients on {slabs}, "
-        f"{plan['eventsPerSec']:,g} events a second for {plan['seconds']:g} s, {now}"
+        f"{plan['eventsPerSec']:,g} events per second for {plan['seconds']:g} s, {now}"
     )
     return "\n".join(
         [
@@ -54,10 +54,10 @@ def page(report: Data, now: str) -> str:
             _tiles(report),
             "<h2>Latency of trades and funding rates</h2>",
             charts.histogram(report["latencyMs"]["histogram"]),
-            "<h2>Deliveries a second</h2>",
+            "<h2>Deliveries per second</h2>",
             charts.curve(report["deliveries"]["overTime"], "deliveriesPerSec"),
             _details(report),
-            "<h2>All of it</h2><details><summary>The report as JSON</summary>",
+            "<h2>Raw data</h2><details><summary>The report as JSON</summary>",
             f"<pre>{escape(json.dumps(report, indent=2))}</pre></details>",
             "</body></html>\n",
         ]
@@ -79,8 +79,8 @@ def _tiles(report: Data) -> str:
     tiles = {
         "connections": f"{connections['opened']:,} of {report['plan']['connections']:,}",
         "deliveries": figures.count(deliveries["messages"]),
-        "deliveries a second": figures.count(deliveries["perSec"]),
-        "bytes a second": figures.size(deliveries["bytesPerSec"]),
+        "deliveries per second": figures.count(deliveries["perSec"]),
+        "bytes per second": figures.size(deliveries["bytesPerSec"]),
         "latency p50": _ms(latency["p50"]),
         "latency p99": _ms(latency["p99"]),
         "latency max": _ms(latency["max"]),
@@ -95,7 +95,7 @@ def _details(report: Data) -> str:
     handshake = report["handshakeMs"]
     rows = [
         ("handshake", ", ".join(f"{n} {_ms(handshake[n])}" for n in ("p50", "p90", "p99", "max"))),
-        ("published", f"{published['events']:,} events, {published['perSec']:,g} a second"),
+        ("published", f"{published['events']:,} events, {published['perSec']:,g} per second"),
         ("checked", ", ".join(f"{_words(name)}: {count:,}" for name, count in checked.items())),
         ("conflated", f"{report['pricesConflated']:,} prices"),
         ("load test", f"{load['cpuShare']:.0%} of a core{'; ' * bool(load['why'])}{load['why']}"),

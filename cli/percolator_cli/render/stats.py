@@ -1,4 +1,4 @@
-"""The stats of a gateway as a screen: totals, rates, limits, and a row for each market."""
+"""A gateway's stats as a screen: totals, rates, limits and one row per market."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,58 +11,59 @@ from rich.text import Text
 from percolator_cli.render import figures
 
 NEAR, FULL = 0.8, 1.0
-"""From these shares on, a limit is shown as near and as full."""
+"""Shares of a limit from which it is shown in yellow and in red."""
 LAGGING = 1_000
-"""Events by which a gateway may lag behind its stream before that is worth a colour."""
+"""Events behind the stream from which the lag is shown in yellow."""
 NAME_COLUMNS = 20
 ROWS_ABOVE = 16
-"""What stands above the markets, with their heading."""
+"""Rows above the first market, including the heading."""
 BAR_COLUMNS = 26
 RATE_COLUMNS = 49
-"""What the rates take, without their history."""
+"""Width of the rates without their history."""
 RATE_DIGITS = 9
+"""Maximum length of a funding rate."""
 NARROW = 72
-"""Below so many columns, what is only nice to have is left out."""
+"""Columns below which less important columns are left out."""
 
 Data = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What is known of a gateway. `trouble` says since when and why it does not answer."""
+class Status:
+    """What is known of a gateway. `trouble` says why, or since when, it does not answer."""
 
     url: str
     stats: Data
     markets: Data
     now_ms: int
-    """When the answer came, in Unix milliseconds."""
+    """Time of the response, in Unix milliseconds."""
     trouble: str = ""
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Earlier values of the rates, by their names in the stats."""
 
 
-def screen(look: Look, width: int, *, rows: int | None, drawn: bool) -> RenderableType:
-    """Give the whole; `rows` bounds its height, and without `drawn` there are no bars."""
+def screen(status: Status, width: int, *, rows: int | None, drawn: bool) -> RenderableType:
+    """Return the screen, at most `rows` high; without `drawn` it has no bars."""
     parts = [
-        *(_head(look), Text(), _rates(look, width, drawn=drawn), Text()),
-        *(_limits(look.stats, drawn=drawn and width >= NARROW), _counts(look.stats), Text()),
-        _markets(look, width, None if rows is None else max(rows - ROWS_ABOVE, 1)),
+        *(_head(status), Text(), _rates(status, width, drawn=drawn), Text()),
+        *(_limits(status.stats, drawn=drawn and width >= NARROW), _counts(status.stats), Text()),
+        _markets(status, width, None if rows is None else max(rows - ROWS_ABOVE, 1)),
     ]
     return Group(*parts)
 
 
-def nothing_yet(look: Look) -> RenderableType:
-    """Give what is shown before the first answer."""
-    return Group(Text.assemble(("percolator  ", "bold"), look.url), Text(look.trouble, "red"))
+def nothing_yet(status: Status) -> RenderableType:
+    """Return what is shown before the first response."""
+    return Group(Text.assemble(("percolator  ", "bold"), status.url), Text(status.trouble, "red"))
 
 
-def _head(look: Look) -> RenderableType:
-    stats, nats = look.stats, look.stats["nats"]
+def _head(status: Status) -> RenderableType:
+    stats, nats = status.stats, status.stats["nats"]
     state = ("connected", "green") if nats["connected"] else ("not connected", "bold red")
     lag = ("", "yellow")[nats["lag"] > LAGGING]
-    first = Text.assemble(("percolator  ", "bold"), look.url)
-    if look.trouble:
-        first.append(f"  {look.trouble}", "bold red")
+    first = Text.assemble(("percolator  ", "bold"), status.url)
+    if status.trouble:
+        first.append(f"  {status.trouble}", "bold red")
     else:
         first.append(f"  up {figures.span(stats['uptimeSeconds'])}", "dim")
     second = Text.assemble(
@@ -74,17 +75,17 @@ def _head(look: Look) -> RenderableType:
     return Group(*(_one_line(line) for line in (first, second)))
 
 
-def _rates(look: Look, width: int, *, drawn: bool) -> Table:
-    """Rates over the last minute, with how they have been."""
-    stats = look.stats
+def _rates(status: Status, width: int, *, drawn: bool) -> Table:
+    """The rates over the last minute, with their history."""
+    stats = status.stats
     table = _grid()
     table.add_column(min_width=10, no_wrap=True)
     for _ in range(3):
         table.add_column(justify="right", min_width=10, no_wrap=True)
-    with_history = drawn and bool(look.history) and width >= NARROW
+    with_history = drawn and bool(status.history) and width >= NARROW
     if with_history:
         table.add_column()
-    titles = ("a second", "all", "sent", "received")
+    titles = ("per second", "total", "sent", "received")
     table.add_row(*(Text(title, "dim") for title in titles))
     rows = (
         (
@@ -101,14 +102,14 @@ def _rates(look: Look, width: int, *, drawn: bool) -> Table:
         cells: list[str | Text] = [title, Text(shown(stats[name]), "bold")]
         cells += [shown(stats[part]) for part in parts] or ["", ""]
         if with_history:
-            line = figures.sparkline(look.history.get(name, ()), width - RATE_COLUMNS)
+            line = figures.sparkline(status.history.get(name, ()), width - RATE_COLUMNS)
             cells.append(Text(line, "cyan"))
         table.add_row(*cells)
     return table
 
 
 def _limits(stats: Data, *, drawn: bool) -> Table:
-    """How full the limits are, and what went wrong."""
+    """How full the limits are, and the counts of problems."""
     limits = stats["limits"]
     slabs = stats["connectionsPerSlab"]
     busiest = max(slabs, key=slabs.__getitem__, default="")
@@ -117,58 +118,59 @@ def _limits(stats: Data, *, drawn: bool) -> Table:
     for _ in range(3):
         table.add_column(justify="right", min_width=6, no_wrap=True)
     table.add_column(no_wrap=True)
-    for title, now, most in (
+    for title, now, limit in (
         ("connections", stats["totalConnections"], limits["maxGlobalConnections"]),
         (f"on {busiest or 'a market'}", slabs.get(busiest, 0), limits["maxConnectionsPerSlab"]),
     ):
-        style = _fullness(now, most)
-        line = figures.bar(now, most, BAR_COLUMNS) if drawn else ""
-        of = f"of {figures.count(most)}" if most else "no limit"
-        cells = (figures.count(now), of, figures.share(now, most), line)
+        style = _fullness(now, limit)
+        line = figures.bar(now, limit, BAR_COLUMNS) if drawn else ""
+        of = f"of {figures.count(limit)}" if limit else "no limit"
+        cells = (figures.count(now), of, figures.share(now, limit), line)
         table.add_row(title, *(Text(cell, style) for cell in cells))
-    for title, name in (("clients behind", "clientsBehind"), ("events rejected", "eventsRejected")):
+    for title, name in (("slow clients", "clientsBehind"), ("events rejected", "eventsRejected")):
         number = stats[name]
         table.add_row(title, Text(figures.count(number), "yellow" if number else ""))
     return table
 
 
 def _counts(stats: Data) -> Table:
-    """Connections that did not come to be, and those that ended."""
+    """The counts of refused and closed connections, by reason and by code."""
     table = _grid()
     table.add_column(min_width=NAME_COLUMNS, no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis")
     for title, name in (("refused", "rejectedConnections"), ("closed", "closed")):
         counts = sorted(stats[name].items(), key=lambda item: -item[1])
         shown = ", ".join(f"{reason}: {figures.count(number)}" for reason, number in counts)
-        table.add_row(title, Text(shown or "nothing", "" if shown else "dim"))
+        table.add_row(title, Text(shown or "none", "" if shown else "dim"))
     return table
 
 
-def _markets(look: Look, width: int, rows: int | None) -> RenderableType:
-    """The markets, those with the most clients first."""
-    slabs: Mapping[str, int] = look.stats["connectionsPerSlab"]
-    names = sorted({*slabs, *look.markets}, key=lambda name: (-slabs.get(name, 0), name))
+def _markets(status: Status, width: int, rows: int | None) -> RenderableType:
+    """The markets, sorted by their number of clients."""
+    slabs: Mapping[str, int] = status.stats["connectionsPerSlab"]
+    names = sorted({*slabs, *status.markets}, key=lambda name: (-slabs.get(name, 0), name))
     if not names:
         return Text("no markets yet", "dim")
-    most = look.stats["limits"]["maxConnectionsPerSlab"]
+    limit = status.stats["limits"]["maxConnectionsPerSlab"]
     table = _grid()
     narrow = width < NARROW
     columns = NAME_COLUMNS // 2 if narrow else NAME_COLUMNS
     table.add_column(min_width=columns, max_width=columns, no_wrap=True)
     titles = ["clients", "price", *([] if narrow else ["mark", "funding"]), "last event"]
     for title in titles:
-        least = 11 if title == "price" else 7
-        table.add_column(justify="right", min_width=least, no_wrap=True)
+        columns = 11 if title == "price" else 7
+        table.add_column(justify="right", min_width=columns, no_wrap=True)
     table.add_row(Text("market", "dim"), *(Text(title, "dim") for title in titles))
     shown = names if rows is None or len(names) <= rows else names[: max(rows - 1, 0)]
     for name in shown:
-        cells = _market(look.markets.get(name, {}), look.now_ms)
+        cells = _market(status.markets.get(name, {}), status.now_ms)
         clients = slabs.get(name, 0)
-        cells["clients"] = Text(figures.count(clients), _fullness(clients, most))
+        cells["clients"] = Text(figures.count(clients), _fullness(clients, limit))
         table.add_row(Text(name), *(cells[title] for title in titles))
     if len(shown) == len(names):
         return table
-    return Group(table, Text(f"and {len(names) - len(shown)} markets more", "dim"))
+    hidden = figures.counted(len(names) - len(shown), "more market")
+    return Group(table, Text(f"and {hidden}", "dim"))
 
 
 def _market(market: Data, now_ms: int) -> dict[str, str | Text]:
@@ -189,8 +191,8 @@ def _grid() -> Table:
     return Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
 
 
-def _fullness(now: int, most: int) -> str:
-    part = now / most if most else 0
+def _fullness(now: int, limit: int) -> str:
+    part = now / limit if limit else 0
     return "bold red" if part >= FULL else "yellow" if part >= NEAR else ""
 
 

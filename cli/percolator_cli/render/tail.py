@@ -1,4 +1,4 @@
-"""Events and gaps as lines: time, channel, seq, and what happened."""
+"""Events and gaps as lines: time, channel, seq and content."""
 
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ SIDES = {"long": "green", "short": "red"}
 
 
 def line(message: Message) -> Text:
-    """Give a line for people."""
+    """Return a line for people."""
     if isinstance(message, Gap):
         return _gap(message)
     at = datetime.fromtimestamp(message.event.timestamp / 1_000).astimezone()
@@ -25,12 +25,12 @@ def line(message: Message) -> Text:
         _event(message.event),
     )
     if message.snapshot:
-        text.append(" (as it was)", "dim")
+        text.append(" (snapshot)", "dim")
     return text
 
 
 def fields(message: Message) -> dict[str, Any]:
-    """Give the same for scripts."""
+    """Return the fields of the JSON object for scripts."""
     if isinstance(message, Gap):
         gap: dict[str, Any] = {"type": "gap", "channel": message.channel}
         gap |= {"from": message.after, "to": message.before}
@@ -46,9 +46,9 @@ def fields(message: Message) -> dict[str, Any]:
 
 
 def _gap(gap: Gap) -> Text:
-    text = f"gap: what {gap.channel} had after seq {gap.after} and before {gap.before} is lost"
+    text = f"gap: missing {gap.channel} events between seq {gap.after} and {gap.before}"
     if gap.epoch is not None:
-        text += "; the stream is a new one"
+        text += "; the stream was recreated"
     return Text(text, "bold yellow")
 
 

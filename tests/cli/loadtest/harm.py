@@ -1,4 +1,4 @@
-"""A proxy that harms a gateway's stream, and knows exactly what it did."""
+"""A proxy that damages a gateway's stream and counts exactly what it did."""
 
 import asyncio
 import contextlib
@@ -11,21 +11,21 @@ from percolator_cli.loadtest import wire
 
 
 class HarmfulProxy:
-    """Passes everything on, but for some trades, which it drops, doubles or swaps.
+    """Forwards everything except some trades, which it drops, duplicates or swaps.
 
-    Clients reach the gateway from the addresses that they come from, so that its limits hold.
+    It connects to the gateway from each client's own address, so that the limits apply.
     """
 
     def __init__(self, gateway_port: int, share: float, seed: int) -> None:
         self.done: Counter[str] = Counter()
-        """What was done, over all clients."""
+        """What was done, over all clients, by the report's names."""
         self._gateway_port = gateway_port
         self._share = share
-        self._random = random.Random(seed)  # noqa: S311 - what happens is to happen again
+        self._random = random.Random(seed)  # noqa: S311 - must be reproducible
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
-        """Give the port."""
+        """Listen, and yield the port."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         async with server:
             yield server.sockets[0].getsockname()[1]
@@ -41,7 +41,7 @@ class HarmfulProxy:
             each.close()
 
     async def _harm(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass the gateway's frames on, harmed."""
+        """Forward the gateway's frames, and damage some of them."""
         head = await reader.readuntil(wire.HEAD_END)
         writer.write(head)
         if not head.startswith(b"HTTP/1.1 101"):
@@ -57,12 +57,12 @@ class HarmfulProxy:
                 writer.write(out)
             rest = rest[at:]
             await writer.drain()
-        if held:  # nothing came after it: it was not swapped, but withheld
+        if held:  # no trade followed it: it was not swapped but lost
             self.done["outOfOrder"] -= 1
             self.done["lost"] += 1
 
     def _frame(self, frame: bytes, held: bytes) -> tuple[bytes, bytes]:
-        """Give what goes out for a frame, and what is held back for the next of its kind."""
+        """Return what to send for a frame, and what to hold back until the next trade."""
         if b'"type":"trade"' not in frame:
             return frame, held
         if held:

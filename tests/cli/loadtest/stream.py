@@ -1,4 +1,4 @@
-"""A market's stream for the tests: events as frames, and what is done to them on the way."""
+"""A market's stream for the tests: events as frames, and a client that reads them."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from percolator_cli.loadtest.reference import Reference
 
 @dataclass
 class Market:
-    """Publishes events; each is a frame as a gateway sends it."""
+    """Publishes events, each as a frame of the gateway."""
 
     slab: str = "loadtest-x"
     seqs: dict[str, list[int]] = field(
@@ -26,7 +26,7 @@ class Market:
         return {KIND_OF_NAME[name]: seqs for name, seqs in self.seqs.items()}
 
     def event(self, kind: str, *, snapshot: bool = False, size: str = "1000000") -> bytes:
-        """Publish the next event."""
+        """Publish the next event and return its frame."""
         self.seq += 1
         prev = self.seqs[kind][-1] if self.seqs[kind] else 0
         self.seqs[kind].append(self.seq)
@@ -42,7 +42,7 @@ class Market:
 
 
 class Client:
-    """A reader, and what it was told besides events."""
+    """A reader, with its messages and control frames."""
 
     def __init__(self, reference: Reference) -> None:
         self.messages: list[dict[str, Any]] = []
@@ -54,7 +54,7 @@ class Client:
         )
 
     def feed(self, *frames: bytes, chunk: int | None = None, now: float = 0.0) -> None:
-        """Give it frames, in reads of so many bytes."""
+        """Feed frames to the reader, `chunk` bytes at a time."""
         data = memoryview(b"".join(frames))
         size = chunk or max(len(data), 1)
         for start in range(0, len(data), size):
@@ -62,7 +62,7 @@ class Client:
 
 
 def reference(latency: Histogram | None = None, sent: dict[str, float] | None = None) -> Reference:
-    """Make one; `sent` tells by a trade's size when it was sent."""
+    """Return a reference; `sent` has the time of sending by a trade's size."""
     return Reference(
         "loadtest-x", latency or Histogram(), lambda _field, text: (sent or {}).get(text)
     )

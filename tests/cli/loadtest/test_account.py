@@ -1,4 +1,4 @@
-"""What the load test says was lost, doubled or out of order is exactly what was done."""
+"""The account: it counts exactly what was lost, duplicated or reordered."""
 
 import itertools
 
@@ -19,13 +19,13 @@ PING = bytes([0x89, 2]) + b"hi"
 def settle(
     market: Market, shared: Reference, client: Client, *, to_the_end: bool = True
 ) -> Account:
-    """Settle one client's account."""
+    """Return one client's account."""
     accountant = Accountant(expect(market.slab, market.published, shared), shared)
     return accountant.settle(client.reader, to_the_end=to_the_end)
 
 
 def trades(market: Market, count: int) -> list[bytes]:
-    """Publish trades."""
+    """Publish trades and return their frames."""
     return [market.event("trade") for _ in range(count)]
 
 
@@ -48,10 +48,10 @@ def trades(market: Market, count: int) -> list[bytes]:
         ([0, 2, 1, 1, 4, 5], Account(lost=1, duplicated=1, out_of_order=1)),
     ],
 )
-def test_a_clients_account_is_what_was_done_to_it(
+def test_a_clients_account_counts_what_was_done_to_its_stream(
     received: list[int], account: Account, chunk: int | None, order: tuple[int, int]
 ) -> None:
-    """Whether it reads before or after one to whom nothing was done, and in whatever pieces."""
+    """It may read before or after an unharmed client, and in any chunks."""
     market, shared = Market(), reference()
     whole, harmed = Client(shared), Client(shared)
     frames = trades(market, 6)
@@ -63,8 +63,8 @@ def test_a_clients_account_is_what_was_done_to_it(
     assert settle(market, shared, harmed) == account
 
 
-def test_what_nobody_got_is_lost_to_everybody() -> None:
-    """What was published counts, not what anybody has seen."""
+def test_an_event_that_no_client_got_is_lost_for_every_client() -> None:
+    """The account compares with what was published, not with what others received."""
     market, shared = Market(), reference()
     frames = trades(market, 5)
     clients = [Client(shared), Client(shared)]
@@ -73,8 +73,8 @@ def test_what_nobody_got_is_lost_to_everybody() -> None:
         assert settle(market, shared, client) == Account(lost=1)
 
 
-def test_an_event_of_somebody_elses_that_nobody_got_is_known_by_the_next() -> None:
-    """Its seq is the `prev` of the one after it."""
+def test_a_lost_event_of_another_publisher_is_known_from_the_next_event() -> None:
+    """The next event's `prev` is its seq."""
     market, shared = Market(), reference()
     frames = trades(market, 3)
     client = Client(shared)
@@ -83,8 +83,8 @@ def test_an_event_of_somebody_elses_that_nobody_got_is_known_by_the_next() -> No
     assert settle(market, shared, client) == Account(lost=1)
 
 
-def test_a_wrong_prev_is_found() -> None:
-    """The chain is checked against what was published."""
+def test_the_account_counts_a_wrong_prev() -> None:
+    """Each `prev` is compared with what was published."""
     market, shared = Market(), reference()
     first, second = trades(market, 2)
     market.seqs["trade"].append(market.seq + 1)
@@ -95,8 +95,8 @@ def test_a_wrong_prev_is_found() -> None:
     assert settle(market, shared, client) == Account(lost=1, wrong_prev=1)
 
 
-def test_a_message_with_other_bytes_than_everybody_elses_is_found() -> None:
-    """Also where its seq is right."""
+def test_the_account_counts_a_message_whose_bytes_differ_from_other_clients() -> None:
+    """Its seq is right."""
     market, shared = Market(), reference()
     frames = trades(market, 3)
     Client(shared).feed(*frames)
@@ -105,8 +105,8 @@ def test_a_message_with_other_bytes_than_everybody_elses_is_found() -> None:
     assert settle(market, shared, client) == Account(altered=1)
 
 
-def test_prices_are_conflated_and_only_the_last_can_be_lost() -> None:
-    """A client gets those that were shown; each is newer than the one before."""
+def test_missing_prices_are_conflated_unless_the_last_one_is_missing() -> None:
+    """Duplicated and reordered prices are still counted."""
     market, shared = Market(), reference()
     prices = [market.event("price") for _ in range(10)]
     one, other, third = Client(shared), Client(shared), Client(shared)
@@ -118,8 +118,8 @@ def test_prices_are_conflated_and_only_the_last_can_be_lost() -> None:
     assert settle(market, shared, third) == Account(conflated=7, lost=1)
 
 
-def test_what_a_gap_has_announced_is_lost_but_announced() -> None:
-    """The two are told apart."""
+def test_the_account_counts_lost_events_that_a_gap_announced() -> None:
+    """Lost events outside the gap are lost, but not announced."""
     market, shared = Market(), reference()
     frames = trades(market, 6)
     client = Client(shared)
@@ -128,8 +128,8 @@ def test_what_a_gap_has_announced_is_lost_but_announced() -> None:
     assert settle(market, shared, client) == Account(lost=3, announced=2, gaps=1)
 
 
-def test_a_client_that_left_early_has_lost_nothing_after_its_last_message() -> None:
-    """What it missed before is still counted."""
+def test_a_client_that_left_early_lost_nothing_after_its_last_message() -> None:
+    """What it missed before is counted."""
     market, shared = Market(), reference()
     frames = trades(market, 6)
     client = Client(shared)
@@ -137,8 +137,8 @@ def test_a_client_that_left_early_has_lost_nothing_after_its_last_message() -> N
     assert settle(market, shared, client, to_the_end=False) == Account(lost=1)
 
 
-def test_a_client_is_owed_nothing_from_before_its_since() -> None:
-    """On a market that others use too."""
+def test_a_client_does_not_lose_events_from_before_its_since() -> None:
+    """This happens on markets that have earlier events."""
     market, shared = Market(), reference()
     frames = trades(market, 6)
     Client(shared).feed(*frames)
@@ -148,8 +148,8 @@ def test_a_client_is_owed_nothing_from_before_its_since() -> None:
     assert settle(market, shared, client) == Account()
 
 
-def test_snapshots_and_control_frames_are_no_events() -> None:
-    """Wherever they stand between the bytes."""
+def test_snapshots_and_control_frames_do_not_count_as_events() -> None:
+    """They may come between any two events."""
     market, shared = Market(), reference()
     first, second = trades(market, 2)
     funding = Funding(rate="0.1", timestamp=1, slab=market.slab)
@@ -167,7 +167,7 @@ kinds: st.SearchStrategy[str] = st.sampled_from(["trade", "trade", "price", "fun
 
 @st.composite
 def harm(draw: st.DrawFn, count: int) -> list[int]:
-    """Give the places of the messages that a client gets, in the order in which it gets them."""
+    """Return the indexes of the messages that a client gets, in order of arrival."""
     places = list(range(count))
     for _ in range(draw(st.integers(0, 4))):
         if not places:
@@ -186,7 +186,7 @@ def harm(draw: st.DrawFn, count: int) -> list[int]:
 
 
 def naive(market: Market, received: list[tuple[str, int]]) -> Account:
-    """Settle an account in the plainest way."""
+    """Settle an account in the simplest way."""
     account = Account()
     for kind, published in market.seqs.items():
         seqs = [seq for named, seq in received if named == kind]
@@ -206,8 +206,8 @@ def naive(market: Market, received: list[tuple[str, int]]) -> Account:
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_the_account_of_any_crowd_is_that_of_a_naive_count(data: st.DataObject) -> None:
-    """Any harm, any pieces, any order of reading."""
+def test_the_accounts_of_any_clients_equal_a_naive_count(data: st.DataObject) -> None:
+    """Damage, chunks and the order of reading are random."""
     market, shared = Market(), reference()
     events: list[str] = data.draw(st.lists(kinds, min_size=1, max_size=20))
     frames = [market.event(kind) for kind in events]

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from percolator_cli.gateway import address
-from percolator_cli.loadtest.limits import CHECKS, Limits, Verdict, verify
+from percolator_cli.loadtest.limit_checks import LimitChecks
+from percolator_cli.loadtest.limit_probe import LimitProbe
+from percolator_cli.loadtest.limits import CHECKS, Verdict, verify
 from percolator_cli.loadtest.plan import source_addresses
-from percolator_cli.loadtest.walk import LimitProbe
 from tests.cli.program import Program, get
 
 SMALL = {
@@ -27,8 +28,8 @@ SMALL = {
 FLAGS = [part for flag, value in SMALL.items() for part in (flag, str(value))]
 
 
-def test_each_limit_of_a_gateway_is_walked_up_to_and_past(percolator: Program) -> None:
-    """One line each, in JSON one object each; all of them hold."""
+def test_verify_limits_tests_every_limit_of_a_gateway(percolator: Program) -> None:
+    """All of them hold, and JSON has one object per limit."""
     with percolator.gateway(*FLAGS) as gateway:
         done = percolator.run("loadtest", "--verify-limits", "--url", gateway.ws, "--json")
         assert (done.code, done.err) == (0, "")
@@ -36,33 +37,33 @@ def test_each_limit_of_a_gateway_is_walked_up_to_and_past(percolator: Program) -
         assert {each["name"] for each in done.json if not each["held"]} == set(), done.json
 
 
-def test_a_limit_that_is_switched_off_is_not_tried(percolator: Program) -> None:
-    """And none of them fails for it; what is printed is for people."""
+def test_verify_limits_skips_limits_that_are_disabled(percolator: Program) -> None:
+    """A skipped limit is not a failure, and each one has a line for people."""
     flags = {*SMALL, "--max-buffered-bytes"} - {"--message-burst", "--attempt-burst"}
     off = [part for flag in flags for part in (flag, "0")]
     with percolator.gateway(*off) as gateway:
         done = percolator.run("loadtest", "--verify-limits", "--url", gateway.ws)
     assert done.code == 0
-    assert done.out.count("switched off") == len(done.out.splitlines()) == len(CHECKS)
+    assert done.out.count("disabled") == len(done.out.splitlines()) == len(CHECKS)
 
 
 def claimed(url: str, limits: Mapping[str, float]) -> list[Verdict]:
-    """Verify limits of which somebody only claims that a gateway has them."""
-    at = address(url, None)  # type: ignore[arg-type] # with a URL, the settings are not asked
+    """Test limits that a gateway only claims to have."""
+    at = address(url, None)  # type: ignore[arg-type] # with a URL, the settings are not used
 
     async def stats() -> Mapping[str, Any]:
         found: Mapping[str, Any] = await asyncio.to_thread(get, f"{at.http}/ws/stats")
         return found
 
-    def make_limits() -> Limits:
-        return Limits(LimitProbe(at, None, source_addresses(at.host, 3)), limits, stats, None)
+    def make_checks() -> LimitChecks:
+        return LimitChecks(LimitProbe(at, None, source_addresses(at.host, 3)), limits, stats, None)
 
-    return asyncio.run(verify(make_limits, lambda _verdict: None, from_anywhere=True))
+    return asyncio.run(verify(make_checks, lambda _verdict: None, many_addresses=True))
 
 
 @pytest.mark.parametrize("more", [1, -1])
-def test_a_limit_that_does_not_hold_is_found(percolator: Program, more: int) -> None:
-    """Neither one that lets too many through, nor one that lets too few."""
+def test_verify_limits_finds_limits_that_do_not_hold(percolator: Program, more: int) -> None:
+    """A limit may accept too many or too few."""
     with percolator.gateway(*FLAGS) as gateway:
         limits = {
             **dict.fromkeys(("messagesPerSec", "attemptsPerSec"), 1),
@@ -76,8 +77,8 @@ def test_a_limit_that_does_not_hold_is_found(percolator: Program, more: int) -> 
             "attemptBurst": 8 + 20 * more if more > 0 else 1,
         }
         verdicts = {each.name: each.held for each in claimed(gateway.ws, limits)}
-    assert verdicts.pop("bytes that wait for a client") is None
+    assert verdicts.pop("buffered bytes per client") is None
     if more < 0:
-        assert verdicts.pop("time for the first message")
+        assert verdicts.pop("time to first message, s")
     assert verdicts.keys() < CHECKS.keys()
     assert set(verdicts.values()) == {False}, verdicts

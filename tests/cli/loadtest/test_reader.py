@@ -1,4 +1,4 @@
-"""A reader's own doings: what is counted when, what it costs, and what may be dropped."""
+"""The reader: latencies, memory and speed."""
 
 import time
 
@@ -7,11 +7,11 @@ from percolator_cli.loadtest.reference import TRIM_BYTES
 from tests.cli.loadtest.stream import Client, Market, reference
 
 BATCH = 4
-"""Events that come together, as from a gateway under load."""
+"""Events per read, as from a gateway under load."""
 
 
-def test_the_latency_of_each_delivery_is_counted() -> None:
-    """From when the event was sent to when it was read, for each client; prices have none."""
+def test_readers_count_the_latency_of_each_delivery() -> None:
+    """It is the time from sending to reading, per client; prices are not counted."""
     latency = Histogram()
     sent = {"1": 10.0, "2": 10.0, "3": 11.0}
     market, shared = Market(), reference(latency, sent)
@@ -21,20 +21,20 @@ def test_the_latency_of_each_delivery_is_counted() -> None:
     one.feed(frames[2], now=11.5)
     other.feed(*frames, now=12.0)
     assert latency.count == 6
-    assert latency.most == 2.0
+    assert latency.max == 2.0
     assert [count for _, count in latency.buckets()] == [3, 1, 2]
 
 
-def test_somebody_elses_events_have_no_latency() -> None:
-    """Nobody knows when they were sent."""
+def test_readers_count_no_latency_for_events_of_other_publishers() -> None:
+    """It is not known when they were sent."""
     latency = Histogram()
     market, shared = Market(), reference(latency)
     Client(shared).feed(market.event("trade"), market.event("funding"), now=1.0)
     assert (latency.count, shared.deliveries) == (0, 2)
 
 
-def test_what_is_behind_everybody_is_dropped() -> None:
-    """Memory stays bounded, and what comes later is still compared."""
+def test_the_reference_drops_messages_that_every_reader_has_passed() -> None:
+    """Memory stays bounded, and later messages are still compared."""
     market, shared = Market(), reference()
     one, other = Client(shared), Client(shared)
     frame_bytes = 0
@@ -53,8 +53,8 @@ def test_what_is_behind_everybody_is_dropped() -> None:
     assert len(other.reader.all_spans()) == 2
 
 
-def test_a_core_checks_200_000_deliveries_a_second_with_time_to_spare() -> None:
-    """500 clients on one market: half of a core's second is left to sockets and events."""
+def test_a_core_checks_200_000_deliveries_in_half_a_second() -> None:
+    """With 500 clients on one market, the other half is left for sockets and events."""
     market, shared = Market(), reference()
     clients = [Client(shared) for _ in range(500)]
     reads = [memoryview(b"".join(market.event("trade") for _ in range(BATCH))) for _ in range(100)]

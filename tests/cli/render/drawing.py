@@ -4,7 +4,7 @@ from rich.console import Console, RenderableType
 
 
 def drawn(shown: RenderableType, width: int = 80) -> list[str]:
-    """Give the lines, without colours and trailing blanks."""
+    """Return the lines, without colours and trailing blanks."""
     console = Console(width=width, color_system=None, force_terminal=True, highlight=False)
     with console.capture() as capture:
         console.print(shown)

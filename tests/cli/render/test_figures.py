@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Numbers as text for people."""
 
 import pytest
 
@@ -18,8 +18,8 @@ from percolator_cli.render import figures
         (90_000, "1 d 1 h"),
     ],
 )
-def test_a_span_has_its_two_largest_units(seconds: float, text: str) -> None:
-    """Smaller ones are left out."""
+def test_span_shows_the_two_largest_units(seconds: float, text: str) -> None:
+    """Smaller units are left out."""
     assert figures.span(seconds) == text
 
 
@@ -27,32 +27,32 @@ def test_a_span_has_its_two_largest_units(seconds: float, text: str) -> None:
     ("number", "text"),
     [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (123_456, "123 kB"), (1_449_999, "1.4 MB")],
 )
-def test_a_size_has_two_or_three_digits(number: float, text: str) -> None:
-    """In powers of a thousand."""
+def test_size_shows_two_or_three_digits(number: float, text: str) -> None:
+    """The units are powers of a thousand."""
     assert figures.size(number) == text
 
 
 @pytest.mark.parametrize(
     ("number", "text"), [(0, "0.00"), (9.876, "9.88"), (65.25, "65.2"), (12_345.6, "12,346")]
 )
-def test_a_rate_has_three_digits_or_more(number: float, text: str) -> None:
-    """The larger, the fewer after the point."""
+def test_rate_shows_at_least_three_digits(number: float, text: str) -> None:
+    """Larger rates have fewer decimals."""
     assert figures.rate(number) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(1.5, "1.5"), (61_807.95, "61,807.95"), (2, "2"), (0.0000001, "0.0000001")]
 )
-def test_a_price_has_no_digits_but_its_own(value: float, text: str) -> None:
-    """No zeros at its end, no exponent."""
+def test_number_shows_a_price_without_trailing_zeros(value: float, text: str) -> None:
+    """It never has an exponent."""
     assert figures.number(value) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.00012, "0.12 ms"), (0.0123, "12.3 ms"), (1.254, "1.25 s")]
 )
-def test_a_latency_is_in_milliseconds_up_to_a_second(seconds: float, text: str) -> None:
-    """And in seconds from there on."""
+def test_millis_shows_milliseconds_up_to_a_second(seconds: float, text: str) -> None:
+    """Longer times are in seconds."""
     assert figures.millis(seconds) == text
 
 
@@ -60,18 +60,26 @@ def test_a_latency_is_in_milliseconds_up_to_a_second(seconds: float, text: str) 
     ("part", "text"),
     [(0, "        "), (50, "████    "), (100, "████████"), (200, "████████"), (0.001, "▏       ")],
 )
-def test_a_bar_is_filled_by_its_share(part: float, text: str) -> None:
-    """A little shows, and more than all is all."""
+def test_bar_is_filled_by_the_share(part: float, text: str) -> None:
+    """Any share above 0 is visible, and more than the whole fills the bar."""
     assert figures.bar(part, 100, 8) == text
 
 
-def test_a_bar_of_nothing_is_blank() -> None:
-    """A limit that is switched off has no share."""
+def test_bar_is_blank_without_a_whole() -> None:
+    """This is the case for a disabled limit."""
     assert figures.bar(5, 0, 4) == "    "
 
 
-def test_a_sparkline_goes_up_to_its_largest_value() -> None:
-    """And shows the newest values where there is no room for all."""
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 events"), (1, "1 event"), (1_234, "1,234 events")]
+)
+def test_counted_adds_a_plural_s_unless_there_is_one(number: int, text: str) -> None:
+    """Zero is plural in English."""
+    assert figures.counted(number, "event") == text
+
+
+def test_sparkline_is_scaled_to_its_largest_value() -> None:
+    """If there is no room for all values, it shows the newest ones."""
     assert figures.sparkline([9, 9, 0, 3.5, 7], 3) == "▁▅█"
     assert figures.sparkline([0, 0], 3) == "▁▁"
     assert figures.sparkline([], 3) == ""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from percolator_cli.render.stats import Look, nothing_yet, screen
+from percolator_cli.render.stats import Status, nothing_yet, screen
 from tests.cli.render.drawing import drawn
 
 STATS: dict[str, Any] = {
@@ -43,32 +43,32 @@ URL = "http://127.0.0.1:3001"
 HISTORY = {name: [1.0, 2.0, 4.0] for name in ("messagesPerSec", "bytesPerSec", "eventsPerSec")}
 
 
-def look(**changes: Any) -> Look:  # noqa: ANN401 - fields of the stats
-    """Give a look at the recorded gateway, with some of its stats changed."""
-    return Look(URL, STATS | changes, MARKETS, NOW, history=HISTORY)
+def status(**changes: Any) -> Status:  # noqa: ANN401 - fields of the stats
+    """Return the status of the recorded gateway, with some of its stats changed."""
+    return Status(URL, STATS | changes, MARKETS, NOW, history=HISTORY)
 
 
-def lines(given: Look, *, width: int = 80, rows: int | None = 24) -> list[str]:
-    """Draw it."""
+def lines(given: Status, *, width: int = 80, rows: int | None = 24) -> list[str]:
+    """Return the lines of the screen."""
     return drawn(screen(given, width, rows=rows, drawn=True), width)
 
 
 def line_of(name: str, given: list[str]) -> list[str]:
-    """Find a line by its first words, and give its cells."""
+    """Find a line by its first words and return its other words."""
     (found,) = [line for line in given if line.startswith(name)]
     return found.removeprefix(name).split()
 
 
-def test_the_totals_are_there() -> None:
-    """Uptime, NATS, rates with a history, limits with how full they are, what went wrong."""
-    shown = lines(look())
+def test_the_screen_shows_the_totals() -> None:
+    """It has uptime, NATS, rates with their history, limits and counts of problems."""
+    shown = lines(status())
     assert shown[0] == f"percolator  {URL}  up 2 h 13 min"
     assert shown[1] == "NATS        connected  seq 1,234,567  lag 12"
     assert line_of("messages", shown) == ["12,346", "12,300", "45.7", "▃▅█"]
     assert line_of("bytes", shown) == ["1.4", "MB", "1.4", "MB", "3.0", "kB", "▃▅█"]
     assert line_of("connections  ", shown)[:5] == ["345", "of", "1,000", "34", "%"]
     assert line_of("on SOL", shown) == ["160", "of", "160", "100", "%", "█" * 26]
-    assert line_of("clients behind", shown) == ["2"]
+    assert line_of("slow clients", shown) == ["2"]
     assert line_of("refused", shown) == [
         "too",
         "many",
@@ -80,9 +80,9 @@ def test_the_totals_are_there() -> None:
     assert line_of("closed", shown) == ["1006:", "212,", "1000:", "34,", "1008:", "3"]
 
 
-def test_markets_are_sorted_by_their_clients() -> None:
-    """Those that nobody follows come last; what is not known is left blank."""
-    shown = lines(look())
+def test_the_screen_sorts_markets_by_their_clients() -> None:
+    """Unknown values are blank."""
+    shown = lines(status())
     heading = next(number for number, line in enumerate(shown) if line.startswith("market"))
     rows = [line.split() for line in shown[heading + 1 :]]
     assert rows == [
@@ -95,41 +95,41 @@ def test_markets_are_sorted_by_their_clients() -> None:
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 @pytest.mark.parametrize("markets", [0, 1, 8, 9, 500])
-def test_it_fits_the_terminal(width: int, markets: int) -> None:
-    """Whatever there is to show; what has no room is counted."""
+def test_the_screen_fits_the_terminal(width: int, markets: int) -> None:
+    """Markets without room are counted."""
     slabs = {f"{number}{'x' * 60}": number for number in range(markets)}
-    given = Look(URL, STATS | {"connectionsPerSlab": slabs}, {}, NOW, history=HISTORY)
+    given = Status(URL, STATS | {"connectionsPerSlab": slabs}, {}, NOW, history=HISTORY)
     shown = lines(given, width=width)
     assert len(shown) <= 24
     assert all(len(line) <= width for line in shown)
     if markets == 500:
-        assert shown[-1] == "and 493 markets more"
+        assert shown[-1] == "and 493 more markets"
 
 
-def test_without_bounds_every_market_is_shown() -> None:
-    """As a pipe has it."""
+def test_the_screen_shows_every_market_if_its_height_is_not_limited() -> None:
+    """This is the output in a pipe, which has no bars either."""
     slabs = {f"S{number}": 1 for number in range(500)}
-    given = Look(URL, STATS | {"connectionsPerSlab": slabs}, {}, NOW)
+    given = Status(URL, STATS | {"connectionsPerSlab": slabs}, {}, NOW)
     shown = drawn(screen(given, 200, rows=None, drawn=False), 200)
     assert sum(line.startswith("S") for line in shown) == 500
     assert not any(mark in line for line in shown for mark in "▁█▏")
 
 
-def test_a_limit_that_is_switched_off_has_no_share() -> None:
-    """It says so."""
+def test_the_screen_shows_no_share_for_a_disabled_limit() -> None:
+    """It shows "no limit" instead."""
     limits = {"maxGlobalConnections": 0, "maxConnectionsPerSlab": 0, "maxConnectionsPerIp": 0}
-    shown = lines(look(limits=limits))
+    shown = lines(status(limits=limits))
     assert line_of("connections  ", shown) == ["345", "no", "limit"]
 
 
-def test_trouble_takes_the_place_of_the_uptime() -> None:
-    """What was known before stays in sight."""
-    given = Look(URL, STATS, MARKETS, NOW, trouble="does not answer since 12:34:56")
-    assert lines(given)[0] == f"percolator  {URL}  does not answer since 12:34:56"
-    assert drawn(nothing_yet(given)) == [f"percolator  {URL}", "does not answer since 12:34:56"]
+def test_the_screen_shows_trouble_instead_of_the_uptime() -> None:
+    """Everything else that was known remains visible."""
+    given = Status(URL, STATS, MARKETS, NOW, trouble="no answer since 12:34:56")
+    assert lines(given)[0] == f"percolator  {URL}  no answer since 12:34:56"
+    assert drawn(nothing_yet(given)) == [f"percolator  {URL}", "no answer since 12:34:56"]
 
 
-def test_nats_that_is_away_is_said() -> None:
-    """In words, not only by a colour."""
-    shown = lines(look(nats={"connected": False, "streamSeq": 7, "lag": 0}))
+def test_the_screen_says_if_nats_is_not_connected() -> None:
+    """It says so in words, not only with a colour."""
+    shown = lines(status(nats={"connected": False, "streamSeq": 7, "lag": 0}))
     assert shown[1].startswith("NATS        not connected")

@@ -13,7 +13,7 @@ AT = int(datetime(2024, 8, 8, 12, 34, 56, 789_000).astimezone().timestamp() * 1_
 
 
 def update(event: Price | Trade | Funding, prev: int | None, *, snapshot: bool = False) -> Update:
-    """Give an event as the client does."""
+    """Return an event as the client yields it."""
     channel = {"price": "price", "trade": "trades", "funding": "funding"}[event.type]
     return Update(f"{channel}:SOL", 123, prev, event, snapshot)
 
@@ -29,16 +29,16 @@ GAP = Gap("trades:SOL", 5, 9)
     [
         (PRICE, "12:34:56.789 price:SOL               123 61,807.95  mark 61,800"),
         (TRADE, "12:34:56.789 trades:SOL              123 long  1000000 at 1.5"),
-        (FUNDING, "12:34:56.789 funding:SOL             123 rate -0.0001 (as it was)"),
-        (GAP, "gap: what trades:SOL had after seq 5 and before 9 is lost"),
+        (FUNDING, "12:34:56.789 funding:SOL             123 rate -0.0001 (snapshot)"),
+        (GAP, "gap: missing trades:SOL events between seq 5 and 9"),
         (
             Gap("trades:SOL", 5, 1, "abc"),
-            "gap: what trades:SOL had after seq 5 and before 1 is lost; the stream is a new one",
+            "gap: missing trades:SOL events between seq 5 and 1; the stream was recreated",
         ),
     ],
 )
-def test_each_is_a_line(message: Message, text: str) -> None:
-    """With time, channel and seq."""
+def test_line_shows_each_message_as_one_line(message: Message, text: str) -> None:
+    """An event's line has its time, channel and seq."""
     assert line(message).plain == text
 
 
@@ -54,7 +54,9 @@ def test_each_is_a_line(message: Message, text: str) -> None:
         (GAP, {"type": "gap", "channel": "trades:SOL", "from": 5, "to": 9}),
     ],
 )  # fmt: skip
-def test_each_is_an_object_for_scripts(message: Message, expected: dict[str, Any]) -> None:
-    """As on the wire, and the channel."""
+def test_fields_returns_each_message_as_one_object(
+    message: Message, expected: dict[str, Any]
+) -> None:
+    """The fields are those of the wire format, and the channel."""
     assert fields(message) == expected
     assert next(iter(fields(message))) == "type"

@@ -1,4 +1,4 @@
-"""One walker up to a gateway's limits: opens connections, asks, and says how each one ended."""
+"""Opens connections to test a gateway's limits, sends requests and reports how each one ended."""
 
 import asyncio
 import json
@@ -16,21 +16,23 @@ from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.measured import Refusal
 
 SECONDS = 5.0
-"""For each answer."""
-AT_ONCE = 32
+"""Seconds to wait for each reply."""
+MAX_OPENING = 32
+"""Maximum number of connections that are being opened at the same time."""
 SMALL_BUFFER = 4_096
+"""Bytes of receive buffer of a slow client."""
 
 
 @dataclass
 class LimitProbe:
-    """Opens connections to one gateway, each from the address that it is told."""
+    """Opens connections to one gateway, each from a given source address."""
 
     gateway: GatewayAddress
     token: str | None
     sources: Iterator[str | None]
-    """Addresses to come from, as many times each as the gateway takes."""
+    """Source addresses, each repeated as often as the gateway's limit per address allows."""
     _open: list[ClientConnection] = field(default_factory=list)
-    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_OPENING))
 
     async def __aenter__(self) -> Self:
         return self
@@ -41,12 +43,12 @@ class LimitProbe:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        await self.leave()
+        await self.close_all()
 
-    async def enter(self, source: str | None, *, slow: bool = False) -> ClientConnection | Refusal:
-        """Open a connection, up to its greeting, or say why it was refused.
+    async def open(self, source: str | None, *, slow: bool = False) -> ClientConnection | Refusal:
+        """Open a connection and wait for its greeting, or return why it was refused.
 
-        A `slow` one takes little that it was not asked for.
+        A `slow` one buffers little that has not been read.
         """
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else None
         try:
@@ -72,14 +74,14 @@ class LimitProbe:
         self._open.append(client)
         return client
 
-    async def enter_many(self, count: int) -> tuple[list[ClientConnection], list[Refusal]]:
-        """Open several, each from the next address."""
-        came = await asyncio.gather(*(self.enter(next(self.sources)) for _ in range(count)))
-        refusals = [each for each in came if isinstance(each, Refusal)]
-        return [each for each in came if not isinstance(each, Refusal)], refusals
+    async def open_many(self, count: int) -> tuple[list[ClientConnection], list[Refusal]]:
+        """Open several connections, each from the next source address."""
+        results = await asyncio.gather(*(self.open(next(self.sources)) for _ in range(count)))
+        refusals = [each for each in results if isinstance(each, Refusal)]
+        return [each for each in results if not isinstance(each, Refusal)], refusals
 
     async def _dial(self, source: str | None, *, slow: bool) -> socket.socket:
-        """Connect a socket from an address; a slow one has a small buffer."""
+        """Connect a socket from a source address; a slow one has a small buffer."""
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(
             self.gateway.host, self.gateway.port, type=socket.SOCK_STREAM
@@ -87,7 +89,7 @@ class LimitProbe:
         family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
         dialled = socket.socket(family, socket.SOCK_STREAM)
         try:
-            dialled.setblocking(False)  # noqa: FBT003 - as the socket module has it
+            dialled.setblocking(False)  # noqa: FBT003 - the socket module's signature
             if slow:
                 dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
             if source:
@@ -99,18 +101,18 @@ class LimitProbe:
             raise
         return dialled
 
-    async def leave(self) -> None:
-        """Close all that are open."""
-        leaving, self._open = self._open, []
-        await asyncio.gather(*(client.close() for client in leaving))
+    async def close_all(self) -> None:
+        """Close all open connections."""
+        closing, self._open = self._open, []
+        await asyncio.gather(*(client.close() for client in closing))
 
-    async def leave_one(self) -> None:
-        """Close one of them, and wait until the gateway has."""
+    async def close_one(self) -> None:
+        """Close one connection and wait until the gateway has closed it too."""
         await self._open.pop().close()
 
 
 async def until(client: ClientConnection, *types: str) -> dict[str, Any] | Refusal:
-    """Read up to a message of one of some types, or to the end of the connection."""
+    """Read until a message of one of these types, or until the connection ends."""
     try:
         async with asyncio.timeout(SECONDS):
             async for text in client:
@@ -120,12 +122,12 @@ async def until(client: ClientConnection, *types: str) -> dict[str, Any] | Refus
     except TimeoutError:
         return Refusal("none", f"no answer in {SECONDS:g} s")
     except ConnectionClosed:
-        pass  # the code says it
+        pass  # the close code says why
     return Refusal(str(client.close_code), client.close_reason or "")
 
 
 async def ask(client: ClientConnection, message: dict[str, Any] | str) -> dict[str, Any] | Refusal:
-    """Send a request and give its final reply, an error included."""
+    """Send a request and return its final reply, which may be an error."""
     text = message if isinstance(message, str) else json.dumps(message)
     try:
         await client.send(text)
@@ -135,17 +137,17 @@ async def ask(client: ClientConnection, message: dict[str, Any] | str) -> dict[s
 
 
 async def subscribe(client: ClientConnection, channels: Sequence[str]) -> dict[str, Any] | Refusal:
-    """Subscribe, and give the final reply."""
+    """Subscribe and return the final reply."""
     return await ask(client, {"type": "subscribe", "channels": list(channels)})
 
 
-def was_closed_for_policy(came: object) -> bool:
-    """Whether an end is the one that a limit has."""
-    return isinstance(came, Refusal) and came.code == str(CloseCode.POLICY.value)
+def was_closed_for_policy(result: object) -> bool:
+    """True if the connection was closed with the code that exceeded limits use."""
+    return isinstance(result, Refusal) and result.code == str(CloseCode.POLICY.value)
 
 
 async def read_chain(client: ClientConnection, last_seq: int) -> tuple[int, int, int]:
-    """Read a channel up to a seq: how many events came, breaks without a gap, and gaps."""
+    """Read a channel up to a seq. Returns the numbers of events, unannounced gaps and gaps."""
     got = broken = gaps = 0
     before = 0
     try:
