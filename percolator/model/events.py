@@ -56,7 +56,7 @@ def validate(channel: Channel, fields: dict[str, Any]) -> Event:
     except PydanticSerializationError:
         raise EventError("invalid_json", "a field cannot be written as JSON") from None
     except ValidationError as error:
-        raise _rejection(error) from None
+        raise _rejection(channel, error) from None
     return event
 
 
@@ -67,16 +67,17 @@ def _unwrapped(channel: Channel, payload: bytes, error: ValidationError) -> dict
     except ValueError:
         raise EventError("invalid_json", "the payload is not JSON") from None
     if not isinstance(document, dict) or "event" not in document:
-        raise _rejection(error) from None
+        raise _rejection(channel, error) from None
     return envelope.unwrap(channel, document)
 
 
-def _rejection(error: ValidationError) -> EventError:
+def _rejection(channel: Channel, error: ValidationError) -> EventError:
+    """Turn the first fault, in the order of the kind's fields, into an error."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     if faults[0]["type"] == "json_invalid":
         return EventError("invalid_json", "the payload is not JSON")
     named = {str(fault["loc"][0]) if fault["loc"] else "": fault for fault in reversed(faults)}
-    name = next((field for field in FIELDS if field in named), next(iter(named)))
+    name = next((field for field in channel.kind.fields if field in named), next(iter(named)))
     first = named[name]
     if name in ("type", "slab"):
         return EventError("mismatch", f"{name} does not match the subject")

@@ -154,7 +154,7 @@ async def test_a_client_without_a_place_on_its_only_market_is_closed(
     assert error == {
         "type": "error",
         "code": "slab_limit",
-        "message": "the market has as many clients as one may have",
+        "message": "the market's client limit is reached",
         "channel": "trades:SOL",
         "id": 5,
     }

@@ -24,6 +24,7 @@ ADDED: Message = {
     "eventsPerSec": float,
     "clientsBehind": int,
     "eventsRejected": int,
+    "eventsUnknown": int,
     "rejectedConnections": dict,
     "closed": dict,
     "uptimeSeconds": float,
