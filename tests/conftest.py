@@ -1,6 +1,8 @@
 """What every tier of the tests shares: a real NATS, and an environment without surprises."""
 
+import contextlib
 import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
@@ -48,11 +50,11 @@ def nats_url(
 
 
 def _print_line(config: pytest.Config, text: str) -> None:
-    """Print a line on the terminal, whatever is captured."""
-    terminal = config.pluginmanager.get_plugin("terminalreporter")
-    if terminal is not None:
-        terminal.ensure_newline()
-        terminal.write_line(text)
+    """Print a line on the terminal, past what captures the output of tests."""
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+        sys.stdout.write(f"\n{text}\n")
+        sys.stdout.flush()
 
 
 @pytest.fixture
