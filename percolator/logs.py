@@ -7,17 +7,17 @@ like a token gets through, whoever logs it.
 
 import json
 import logging
-import re
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TextIO
 
+from percolator.redaction import redact_tokens
+
 LINES_PER_SECOND = 0.1
 LINE_BURST = 10
 """What each place in the code may log at once, and a second in the long run."""
-TOKEN = re.compile(r"\beyJ[\w-]+\.[\w-]*\.[\w-]*|(?<=[?&]token=)[^&\s\"']+|(?i:(?<=bearer )\S+)")
 CHATTY = ("asyncio", "nats", "websockets")
 """Libraries of whose doings only warnings are of interest."""
 
@@ -68,7 +68,7 @@ class TextLines(logging.Formatter):
         line = f"{stamp} {record.levelname.lower():7} {_on_one_line(record.getMessage())}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        return _without_tokens(line)
+        return redact_tokens(line)
 
 
 class JsonLines(logging.Formatter):
@@ -80,15 +80,11 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _without_tokens(record.getMessage()),
+            "message": redact_tokens(record.getMessage()),
         }
         if record.exc_info:
-            fields["error"] = _without_tokens(self.formatException(record.exc_info))
+            fields["error"] = redact_tokens(self.formatException(record.exc_info))
         return json.dumps(fields)
-
-
-def _without_tokens(text: str) -> str:
-    return TOKEN.sub("(token)", text)
 
 
 def _on_one_line(text: str) -> str:

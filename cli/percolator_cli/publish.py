@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from percolator.config.settings import load
+from percolator.config.sources import load
 from percolator.errors import EventError
 from percolator.model import events
 from percolator.model.events import Kind

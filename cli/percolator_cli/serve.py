@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from percolator import logs
-from percolator.config.settings import Settings, load
+from percolator.config.settings import Settings
+from percolator.config.sources import load
 from percolator_cli import gateway
 from percolator_cli.app import interruptible
 from percolator_cli.command import examples, single

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from percolator.config.settings import Settings, load
+from percolator.config.settings import Settings
+from percolator.config.sources import load
 from percolator.errors import SettingsError
 from percolator_cli import flags as given
 from percolator_cli.command import WrongUsageError, examples, single

@@ -15,6 +15,7 @@ from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavaila
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
 from percolator.model.events import SUBJECTS
+from percolator.redaction import redact_logins
 
 DAY_SECONDS = 86_400
 MIN_SERVER = (2, 11)
@@ -148,7 +149,7 @@ def _check_server(client: Client) -> None:
 
 def _address(client: Client) -> str:
     url = client.connected_url
-    return url.netloc.rpartition("@")[2] if url else "its address"
+    return redact_logins(url.netloc) if url else "its address"
 
 
 def _without_jetstream(client: Client) -> str:
