@@ -59,12 +59,12 @@ def token(
     the gateway has as auth_public_key (RS256, EdDSA). Clients send it in an auth message, as a
     bearer token or as ?token=.
     """
-    from percolator.auth import tokens  # noqa: PLC0415 - brings cryptography
+    from percolator.auth import keys, tokens  # noqa: PLC0415 - brings cryptography
 
     now = time.time()
     seconds = _span("--ttl", ttl)
     patterns = [part.strip() for each in channels for part in each.split(",") if part.strip()]
-    key = tokens.private_key(private_key) if private_key else _secret(load(flags).settings)
+    key = keys.private_key(private_key) if private_key else _secret(load(flags).settings)
     signed = tokens.mint(
         key,
         patterns,
