@@ -12,7 +12,7 @@ from typing import Any
 
 from websockets.http11 import Response
 
-from percolator import histogram
+from percolator import histogram, logs
 from percolator.app import descriptors, metrics, recording, routes
 from percolator.app.intake import Intake
 from percolator.app.metrics import Metrics, Sources
@@ -20,6 +20,7 @@ from percolator.app.nats_source import NatsSource
 from percolator.app.rejections import Rejections
 from percolator.app.replayer import Replayer
 from percolator.app.routes import Access, Query, Route, Routes
+from percolator.app.summary import summary
 from percolator.app.views import Data, health_view, market_view, markets_view, stats_view
 from percolator.auth import tokens
 from percolator.config.settings import Settings
@@ -176,6 +177,12 @@ class Service:
         if self._certificate is not None:
             self._certificate.reload()
 
+    def log_summary(self) -> None:
+        """Log what the gateway is doing, in several lines."""
+        connections = self.gateway.connections
+        for line in summary(self.hub, self.feed, self.replayer, connections):
+            logger.info(line, extra=logs.UNLIMITED)
+
     # The parts.
 
     def _make_gateway(self) -> Server:
@@ -265,10 +272,19 @@ class Service:
 
     def _flush(self) -> bool:
         stats = self.stats
-        began, sent = self._clock(), stats.bytes_sent
+        began, messages, sent = self._clock(), stats.messages_sent, stats.bytes_sent
         more = self.hub.flush()
-        self.flush_seconds.add(self._clock() - began)
+        seconds = self._clock() - began
+        self.flush_seconds.add(seconds)
         self.flush_bytes.add(stats.bytes_sent - sent)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug(
+                "flush: %d messages, %d bytes, %d clients connected, %.2f ms",
+                stats.messages_sent - messages,
+                stats.bytes_sent - sent,
+                self.admission.places.total,
+                seconds * 1_000,
+            )
         return more
 
     def _spawn(self, work: Coroutine[object, object, object]) -> None:

@@ -38,6 +38,21 @@ class Resumed(NamedTuple):
     replaying: LosslessLog | None = None
 
 
+class GroupSummary(NamedTuple):
+    """The channels that the clients of a group follow, and how many clients there are."""
+
+    channels: list[str]
+    size: int
+
+
+class HubSummary(NamedTuple):
+    """What the hub's clients are doing: how many are paused, how many stand alone, the groups."""
+
+    paused: int
+    alone: int
+    groups: list[GroupSummary]
+
+
 class Hub(Book):
     """The book, the cursors and groups that follow its logs, and the flush."""
 
@@ -276,6 +291,20 @@ class Hub(Book):
         if group is not None and not group.members:
             group.unfollow()
             del self._groups[frozenset(group.positions)]
+
+    def summary(self) -> HubSummary:
+        """Return what the clients are doing."""
+        alone = {
+            follower
+            for log in self.logs.values()
+            for follower in log.followers
+            if isinstance(follower, Cursor)
+        }
+        groups = [
+            GroupSummary([log.channel for log in group.positions], len(group.members))
+            for group in self._groups.values()
+        ]
+        return HubSummary(self.paused, len(alone), groups)
 
 
 def _is_ahead(log: ChannelLog, position: Position, seq: int) -> bool:

@@ -130,9 +130,9 @@ def test_each_place_has_its_allowance_and_says_what_it_left_out() -> None:
     assert [shown(1) for _ in range(LINE_BURST + 1_500)].count(None) == 1_500
     assert shown(2) == "line 2"
     now = 1 / LINES_PER_SECOND
-    assert shown(1) == "line 1 (1,500 more like this left out)"
+    assert shown(1) == "line 1 (1,500 similar messages suppressed)"
     assert shown(1) is None
     now = 1_000.0
-    assert shown(1) == "line 1 (1 more like this left out)"
+    assert shown(1) == "line 1 (1 similar messages suppressed)"
     assert [shown(1) for _ in range(LINE_BURST - 1)] == ["line 1"] * (LINE_BURST - 1)
     assert shown(1) is None
