@@ -1,14 +1,22 @@
-"""`percolator serve` as a process: what it prints, and how each way of ending it ends."""
+"""`percolator serve` as a process: what it prints and logs, and how it ends."""
 
+import contextlib
 import json
 import signal
 import socket
+import time
+import urllib.error
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
+from percolator.auth.tokens import mint
+from percolator.logs import LINE_BURST
 from tests.cli.program import Program, Serving, get
 from tests.nats_server import NatsServer
+
+SECRET = "a secret of thirty-two bytes or more"
 
 
 def test_one_line_says_that_it_is_ready_and_where_everything_is(
@@ -117,3 +125,80 @@ def test_every_setting_is_a_flag_with_its_meaning_and_default(program: Program) 
     assert "--port PORT Port to listen on; 0 picks a free one (default: 3001)." in text
     assert "--auth / --no-auth Require a signed token (default: off)." in text
     assert "--price-interval SECONDS" in text
+
+
+def test_sigusr1_logs_a_complete_summary(percolator: Program) -> None:
+    """Every group has its line, however many lines that makes."""
+    markets = [f"M{number}" for number in range(LINE_BURST + 5)]
+    with (
+        percolator.gateway("--max-connections-per-ip", "0") as gateway,
+        contextlib.ExitStack() as clients,
+    ):
+        for market in markets:
+            client = clients.enter_context(connect(f"{gateway.ws}/ws"))
+            client.send(json.dumps({"type": "subscribe", "channels": [f"trades:{market}"]}))
+        lines = summary_of(gateway)
+        while f"groups: {len(markets)}" not in lines:  # the last may not have joined its group yet
+            lines = summary_of(gateway)
+        assert {f"group of 1: trades:{market}" for market in markets} <= set(lines)
+        assert lines[0] == f"connections: {len(markets)} open"
+        assert lines[1] == "clients: 0 paused, 0 not in a group, 0 replays running"
+        assert lines[-1] == "feed: connected, seq 0, lag 0, 0 restarts, trouble: none"
+
+
+def summary_of(gateway: Serving) -> list[str]:
+    """Ask for a summary, and return its lines."""
+    gateway.running.signal(signal.SIGUSR1)
+    lines: list[str] = []
+    while not lines or not lines[-1].startswith("feed: "):
+        line = gateway.running.complaint("summary: ")
+        assert " info " in line
+        lines.append(line.partition("summary: ")[2].rstrip())
+    return lines
+
+
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_the_debug_level_shows_every_phase_of_a_connection_and_no_token(
+    percolator: Program, level: str
+) -> None:
+    """At the info level, connections leave no line."""
+    percolator.settings.update(auth="true", auth_secret=SECRET)
+    token = mint(SECRET, ["*"], now=time.time(), seconds=60, subject="hunter2")
+    with percolator.gateway("--log-level", level) as gateway:
+        with connect(f"{gateway.ws}/ws?token={token}") as client:
+            secrets = [
+                json.dumps({"type": "auth", "token": token}),
+                '{"type": "auth", "token": "hunter2"}',
+                '{"type": "auth", "t\\u006fken": "hunter2"}',
+            ]
+            for message in (*secrets, '{"type": "ping", "id": 17}'):
+                client.send(message)
+            while '"pong"' not in client.recv():
+                pass
+            client.close(4000, "bye")
+        with pytest.raises(urllib.error.HTTPError):
+            get(f"{gateway.http}/markets?token=hunter2")
+        gateway.running.signal(signal.SIGTERM)
+        done = gateway.running.end()
+    assert "hunter2" not in done.err
+    assert not any(part in done.err for part in token.split("."))
+    debug = [line.partition(" debug ")[2].strip() for line in done.err.splitlines()]
+    if level == "info":
+        assert not any(debug)
+        return
+    first, second = ([line for line in debug if f"conn {number}: " in line] for number in (1, 2))
+    assert [line.removeprefix("conn 1: ") for line in first] == [
+        "accepted from 127.0.0.1",
+        "request GET /ws",
+        "upgraded",
+        *[f"received {len(message):,} bytes that may hold a token" for message in secrets],
+        'received \'{"type": "ping", "id": 17}\'',
+        "closing with 4000 (private use) bye",
+        "gone, close code 4000 (closed)",
+    ]
+    assert [line.removeprefix("conn 2: ") for line in second] == [
+        "accepted from 127.0.0.1",
+        "request GET /markets",
+        "answered 401",
+        "gone, close code 1006 (closed)",
+    ]
