@@ -7,28 +7,25 @@ import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
-from websockets.http11 import Response
-
 from percolator import histogram, logs
-from percolator.app import descriptors, metrics, recording, routes
+from percolator.app import descriptors, recording
 from percolator.app.intake import Intake
 from percolator.app.metrics import Metrics, Sources
 from percolator.app.nats_source import NatsSource
+from percolator.app.pages import Pages, wall_ms
 from percolator.app.rejections import Rejections
 from percolator.app.replayer import Replayer
-from percolator.app.routes import Access, Query, Route, Routes
+from percolator.app.routes import Routes
 from percolator.app.summary import summary
-from percolator.app.views import Data, health_view, market_view, markets_view, stats_view
 from percolator.auth import tokens
 from percolator.config.settings import Settings
 from percolator.errors import NatsError
 from percolator.fanout.hub import Hub
 from percolator.fanout.session import ClientSession, SessionContext
 from percolator.fanout.slab_limits import SlabLimits
-from percolator.gateway import responses, tls
+from percolator.gateway import tls
 from percolator.gateway.admission import Admission
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
@@ -108,7 +105,7 @@ class Service:
         verifier = tokens.verifier(settings, time.time)
         self.admission = Admission(settings, self.stats, clock, verifier)
         self.heartbeat = Heartbeat(clock, settings.ping_interval, settings.pong_timeout)
-        self.routes = Routes(self._route_table(), self.admission, settings.stats_token)
+        self.routes = Routes(self._pages().table(), self.admission, settings.stats_token)
         self.gateway = self._make_gateway()
         self._metrics = Metrics(self._sources())
 
@@ -191,7 +188,7 @@ class Service:
             hub=self.hub,
             stats=self.stats,
             clock=self._clock,
-            wall=_wall_ms,
+            wall=wall_ms,
             messages_per_second=settings.messages_per_second,
             message_burst=settings.message_burst,
             replay_limit=settings.replay_limit,
@@ -221,38 +218,17 @@ class Service:
             ready=lambda: self.feed.loaded,
         )
 
-    def _route_table(self) -> tuple[Route, ...]:
-        json, hub = routes.json, self.hub
-        return (
-            Route("/health", Access.OPEN, self._health),
-            Route("/health/live", Access.OPEN, lambda _: json({"status": "ok"})),
-            Route("/ws/stats", Access.COUNTERS, lambda _: json(self.stats_view())),
-            Route("/metrics", Access.COUNTERS, self._render_metrics),
-            Route("/markets", Access.MARKETS, lambda query: json(markets_view(hub, query.covers))),
-            Route("/markets/SLAB", Access.MARKETS, self._market),
-        )
-
-    def _health(self, _query: Query) -> Response:
-        healthy, data = health_view(self.feed, _wall_ms(), draining=self.gateway.draining)
-        return routes.json(data, HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE)
-
-    def _render_metrics(self, _query: Query) -> Response:
-        return responses.answer(HTTPStatus.OK, self._metrics.render(), metrics.CONTENT_TYPE)
-
-    def _market(self, query: Query) -> Response | None:
-        found = market_view(self.hub, query.slab, query.covers)
-        return None if found is None else routes.json(found)
-
-    def stats_view(self) -> Data:
-        """Return what `/ws/stats` shows."""
-        return stats_view(
+    def _pages(self) -> Pages:
+        return Pages(
             settings=self.settings,
             stats=self.stats,
             hub=self.hub,
-            admission=self.admission.places,
+            places=self.admission.places,
             slabs=self.slab_limits,
             feed=self.feed,
-            now=self._clock(),
+            clock=self._clock,
+            metrics=lambda: self._metrics.render(),  # noqa: PLW0108 - made after the gateway
+            draining=lambda: self.gateway.draining,
         )
 
     def _sources(self) -> Sources:
@@ -297,7 +273,3 @@ class Service:
                 self.failed.set_result(error)
 
         task.add_done_callback(ended)
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

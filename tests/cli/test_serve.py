@@ -19,10 +19,10 @@ from tests.nats_server import NatsServer
 SECRET = "a secret of thirty-two bytes or more"
 
 
-def test_one_line_says_that_it_is_ready_and_where_everything_is(
+def test_one_line_says_that_the_gateway_is_ready_and_where(
     percolator: Program, nats_url: str
 ) -> None:
-    """And it is true: the addresses answer."""
+    """The addresses in it answer."""
     with percolator.gateway() as gateway:
         assert gateway.nats == nats_url
         assert gateway.data_dir is None
@@ -30,18 +30,18 @@ def test_one_line_says_that_it_is_ready_and_where_everything_is(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_a_signal_ends_it_in_good_order(
+def test_a_signal_stops_the_gateway_gracefully(
     serving: Serving, number: signal.Signals, code: int
 ) -> None:
-    """Nothing more is printed, and nothing is complained of."""
+    """It prints nothing more, and logs no warning."""
     serving.running.signal(number)
     done = serving.running.end()
     assert (done.code, done.out) == (code, "")
     assert all(" info " in line for line in done.err.splitlines())
 
 
-def test_a_second_signal_ends_it_at_once(percolator: Program) -> None:
-    """Also while it waits for a client that does not answer its close frame."""
+def test_a_second_signal_stops_the_gateway_at_once(percolator: Program) -> None:
+    """Even while it waits for a client that does not answer its close frame."""
     with percolator.start("serve", "--port", "0", "--drain-seconds", "3600") as running:
         gateway = Serving.when_ready(running)
         port = int(gateway.ws.rpartition(":")[2])
@@ -59,8 +59,8 @@ def test_a_second_signal_ends_it_at_once(percolator: Program) -> None:
             assert running.end().code == 0
 
 
-def test_a_port_in_use_is_one_sentence(percolator: Program) -> None:
-    """With what to do about it."""
+def test_a_port_in_use_is_reported_in_one_sentence(percolator: Program) -> None:
+    """The sentence says what to do about it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = percolator.run("serve", "--port", str(port))
@@ -71,8 +71,8 @@ def test_a_port_in_use_is_one_sentence(percolator: Program) -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "fe80::1%nowhere"])
-def test_an_address_that_is_not_ours_is_one_sentence(percolator: Program, host: str) -> None:
-    """Another port would not help."""
+def test_a_foreign_address_is_reported_in_one_sentence(percolator: Program, host: str) -> None:
+    """It suggests another host: another port would not help."""
     done = percolator.run("serve", "--host", host, "--port", "0")
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(f"percolator: the gateway cannot listen on {host}:0 (")
@@ -80,8 +80,8 @@ def test_an_address_that_is_not_ours_is_one_sentence(percolator: Program, host: 
     assert done.err.endswith("): choose another with --host\n")
 
 
-def test_a_named_nats_that_does_not_answer_is_waited_for(program: Program) -> None:
-    """It may come later; meanwhile the log says what is missing, and it can be stopped."""
+def test_the_gateway_waits_for_a_configured_nats_that_does_not_answer(program: Program) -> None:
+    """It logs what is missing, and can be stopped."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"nats://127.0.0.1:{free.getsockname()[1]}"
     with program.start("serve", "--port", "0", "--nats-url", url) as running:
@@ -90,8 +90,10 @@ def test_a_named_nats_that_does_not_answer_is_waited_for(program: Program) -> No
         assert running.end().code == 0
 
 
-def test_a_nats_without_jetstream_is_one_sentence(program: Program, tmp_path: Path) -> None:
-    """What it lacks, and how to give it."""
+def test_a_nats_without_jetstream_is_reported_in_one_sentence(
+    program: Program, tmp_path: Path
+) -> None:
+    """The sentence says what is missing and how to enable it."""
     config = tmp_path / "no-jetstream.conf"
     config.write_text("accounts { A { users = [ { user: a, password: b } ] } }\nno_auth_user: a\n")
     with NatsServer(tmp_path / "nats", "--config", str(config)) as server:
@@ -101,8 +103,8 @@ def test_a_nats_without_jetstream_is_one_sentence(program: Program, tmp_path: Pa
     assert done.err.count("\n") == 1
 
 
-def test_log_lines_are_json_where_that_is_asked_for(percolator: Program) -> None:
-    """One object a line, on standard error."""
+def test_log_lines_are_json_if_the_format_is_json(percolator: Program) -> None:
+    """One object per line, on standard error."""
     with percolator.gateway("--log-format", "json") as gateway:
         gateway.running.signal(signal.SIGTERM)
         lines = gateway.running.end().err.splitlines()
@@ -112,7 +114,7 @@ def test_log_lines_are_json_where_that_is_asked_for(percolator: Program) -> None
 
 
 def test_the_demo_plays_a_market(percolator: Program) -> None:
-    """Events flow as soon as it is ready."""
+    """Events flow as soon as the gateway is ready."""
     with percolator.gateway("--demo") as gateway:
         markets: dict[str, object] = {}
         while not {"BTC", "ETH"} <= markets.keys():
@@ -120,7 +122,7 @@ def test_the_demo_plays_a_market(percolator: Program) -> None:
 
 
 def test_every_setting_is_a_flag_with_its_meaning_and_default(program: Program) -> None:
-    """The flags are made out of the settings; here is what a person sees of it."""
+    """The flags are made from the settings; this is their help."""
     text = " ".join(program.run("serve", "--help", env={"COLUMNS": "200"}).out.split())
     assert "--port PORT Port to listen on; 0 picks a free one (default: 3001)." in text
     assert "--auth / --no-auth Require a signed token (default: off)." in text

@@ -77,7 +77,7 @@ def test_a_refusal_names_the_setting_its_origin_the_rule_and_the_value(
 
 @pytest.mark.parametrize("name", sorted(SECRET))
 def test_an_empty_secret_is_refused_and_no_secret_is_shown(name: str) -> None:
-    """An empty key would sign valid tokens, and an empty token would let everybody in."""
+    """An empty key would sign valid tokens, and an empty token would admit every client."""
     assert refusal({name: ""}).endswith(f"it must be {rule(name)}")
     assert refusal({name: ["hunter2"]}).endswith(f"it must be {rule(name)}")
     assert SECRET_TEXT not in repr(load({"auth_secret": SECRET_TEXT}).settings)
@@ -91,7 +91,7 @@ def test_a_refused_nats_address_is_shown_without_its_login() -> None:
 
 
 def test_nats_addresses_may_omit_the_scheme() -> None:
-    """Whoever connects gets the complete form."""
+    """The scheme is added."""
     settings = load({"nats_url": "nats://me:hunter2@a:1, b:2"}).settings
     assert settings.nats_url == "nats://me:hunter2@a:1,nats://b:2"
 
