@@ -27,7 +27,8 @@ def address_key(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Netwo
             address = behind
             if not _is_trusted(address, trusted):
                 break
-    return _key(address) if address is not None else peer
+    key = _key(address) if address is not None else peer
+    return peer if key == peer else key  # a connection keeps both: better one string than two
 
 
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
