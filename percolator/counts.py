@@ -1,4 +1,4 @@
-"""Counts by key that leave no trace at zero: what counts places and clients."""
+"""Counts by key; a key whose count is zero is removed."""
 
 Counts = dict[str, int]
 
@@ -9,7 +9,7 @@ def count_up(counts: Counts, key: str) -> None:
 
 
 def count_down(counts: Counts, key: str) -> None:
-    """Take one away; KeyError if there is none."""
+    """Subtract one. Raises KeyError if the count is zero."""
     left = counts[key] - 1
     if left:
         counts[key] = left

@@ -1,35 +1,35 @@
 """Every exception that percolator raises on purpose.
 
     PercolatorError
-    ├── SettingsError              a setting that cannot be used
-    ├── EventError                 an event on NATS that does not validate
-    ├── RequestError               a client's message that cannot be carried out
-    ├── NatsError                  what NATS does not give us
-    │   ├── NatsUnreachableError   nobody answers, or it refuses us
-    │   ├── NatsUnfitError         it answers, but lacks what we need (JetStream, a recent version)
+    ├── SettingsError              an invalid or unknown setting
+    ├── EventError                 an invalid event on NATS
+    ├── RequestError               a client's request that cannot be fulfilled
+    ├── NatsError                  NATS cannot be used
+    │   ├── NatsUnreachableError   it does not answer, or refuses the connection
+    │   ├── NatsUnfitError         it lacks what is needed (JetStream, a recent version)
     │   ├── StreamConflictError    the stream exists with another definition
-    │   └── EmbeddedNatsError      our own nats-server cannot be started
-    └── GatewayError               the gateway's side
-        ├── GatewayUnreachableError  a command finds no gateway there
-        └── PortInUseError           the gateway's own address is taken
+    │   └── EmbeddedNatsError      the embedded server cannot be started
+    └── GatewayError               a gateway cannot be used
+        ├── GatewayUnreachableError  no gateway answers a command
+        └── PortInUseError           the gateway cannot listen on its address
 
-The text of each is one sentence for a person: what is wrong and what to do. Nothing in it
-is secret, so that it may be printed as it stands.
+The text of each is one sentence: what is wrong, and what to do. It contains no secret, so that it
+can be printed unchanged.
 """
 
 
 class PercolatorError(Exception):
-    """The root: everything that a command prints as one sentence, with exit code 1."""
+    """The root: a command prints it as one sentence and exits with 1."""
 
 
 class SettingsError(PercolatorError):
-    """A setting that does not parse, is out of range or is unknown; a command exits with 2."""
+    """A setting does not parse, is out of range or is unknown; a command exits with 2."""
 
 
 class EventError(PercolatorError):
-    """An event that does not validate.
+    """An event is invalid.
 
-    `reason` is a short code out of `events.REASONS`, for counting; the text is for people.
+    `reason` is a short code from `events.REASONS`, for counting; the text is for people.
     """
 
     def __init__(self, reason: str, text: str) -> None:
@@ -38,9 +38,9 @@ class EventError(PercolatorError):
 
 
 class RequestError(PercolatorError):
-    """A client's message, or one channel of it, that cannot be carried out.
+    """A client's request, or one channel of it, cannot be fulfilled.
 
-    `code` is an error code of the protocol; `channel` names the one at fault, where one is.
+    `code` is an error code of the protocol; `channel` is the channel at fault, if there is one.
     """
 
     def __init__(self, code: str, text: str, channel: str | None = None) -> None:
@@ -50,32 +50,32 @@ class RequestError(PercolatorError):
 
 
 class NatsError(PercolatorError):
-    """NATS does not give us what we need."""
+    """NATS cannot be used."""
 
 
 class NatsUnreachableError(NatsError):
-    """Nobody answers at the address, or it refuses the connection."""
+    """NATS does not answer at the address, or refuses the connection."""
 
 
 class NatsUnfitError(NatsError):
-    """NATS answers, but JetStream is off, or its version is too old."""
+    """NATS answers, but JetStream is disabled or the version is too old."""
 
 
 class StreamConflictError(NatsError):
-    """The stream is there with a definition that ours does not agree with."""
+    """The stream exists with a definition that conflicts with ours."""
 
 
 class EmbeddedNatsError(NatsError):
-    """Our own nats-server cannot be started: binary, port or data folder."""
+    """The embedded server cannot be started: its binary, port or data folder is unusable."""
 
 
 class GatewayError(PercolatorError):
-    """The gateway's side of things."""
+    """A gateway cannot be used."""
 
 
 class GatewayUnreachableError(GatewayError):
-    """No gateway answers at the address that a command was given."""
+    """No gateway answers at the address given to a command."""
 
 
 class PortInUseError(GatewayError):
-    """The gateway's own address cannot be bound."""
+    """The gateway cannot listen on its address."""

@@ -1,25 +1,27 @@
-"""How log lines look, on standard error, and how many there may be.
+"""Log lines: their two formats, and how many there may be. Written to standard error.
 
-One line an event. What a client can cause is bounded here once for all: each place in the code that
-logs has its own allowance, and says with its next line how many were left out. Nothing that looks
-like a token gets through, whoever logs it.
+One line per event. Clients can cause log lines, so each place in the code that logs is rate
+limited, and its next line says how many were suppressed. Tokens are removed from every line.
 """
 
 import json
 import logging
-import re
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TextIO
 
+from percolator.redaction import redact_tokens
+
 LINES_PER_SECOND = 0.1
+"""Lines per second that each place in the code may log on average."""
 LINE_BURST = 10
-"""What each place in the code may log at once, and a second in the long run."""
-TOKEN = re.compile(r"\beyJ[\w-]+\.[\w-]*\.[\w-]*|(?<=[?&]token=)[^&\s\"']+|(?i:(?<=bearer )\S+)")
+"""Lines that each place in the code may log at once."""
+UNLIMITED = {"unlimited": True}
+"""`extra` of a line that an operator has asked for: it is not rate limited."""
 CHATTY = ("asyncio", "nats", "websockets")
-"""Libraries of whose doings only warnings are of interest."""
+"""Libraries of which only warnings and errors are logged."""
 
 
 def configure(level: str, form: str, stream: TextIO | None = None) -> None:
@@ -29,31 +31,33 @@ def configure(level: str, form: str, stream: TextIO | None = None) -> None:
     handler.addFilter(RateLimitFilter(time.monotonic))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
-    least = max(logging.WARNING, logging.getLevelName(level.upper()))
+    minimum = max(logging.WARNING, logging.getLevelName(level.upper()))
     for chatty in CHATTY:
-        logging.getLogger(chatty).setLevel(least)
+        logging.getLogger(chatty).setLevel(minimum)
 
 
 class RateLimitFilter(logging.Filter):
-    """Lets through as many lines of each place in the code as it may log."""
+    """Limits the lines of each place in the code. Debug lines and UNLIMITED ones always pass."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
         self._places: dict[tuple[str, int], tuple[float, float, int]] = {}
-        """For each: the time, what was left of its allowance, and how many lines were left out."""
+        """For each place: when it last logged, its remaining lines, and the suppressed ones."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether a line goes out, with the number of those that did not."""
+        """Return whether to log a line; add the number of lines suppressed before it."""
+        if record.levelno <= logging.DEBUG or getattr(record, "unlimited", False):
+            return True
         place, now = (record.pathname, record.lineno), self._clock()
-        at, left, omitted = self._places.get(place, (now, float(LINE_BURST), 0))
+        at, left, suppressed = self._places.get(place, (now, float(LINE_BURST), 0))
         left = min(LINE_BURST, left + (now - at) * LINES_PER_SECOND)
         if left < 1:
-            self._places[place] = (now, left, omitted + 1)
+            self._places[place] = (now, left, suppressed + 1)
             return False
         self._places[place] = (now, left - 1, 0)
-        if omitted:
-            record.msg = f"{record.getMessage()} ({omitted:,} more like this left out)"
+        if suppressed:
+            record.msg = f"{record.getMessage()} ({suppressed:,} similar messages suppressed)"
             record.args = ()
         return True
 
@@ -62,35 +66,31 @@ class TextLines(logging.Formatter):
     """`2024-08-08 12:34:56.789 warning the stream has dropped events after seq 5`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give one line, and below it the trace of an error of ours."""
+        """Return one line, followed by the traceback of an internal error."""
         at = datetime.fromtimestamp(record.created).astimezone()
         stamp = at.isoformat(sep=" ", timespec="milliseconds")[:23]
-        line = f"{stamp} {record.levelname.lower():7} {_on_one_line(record.getMessage())}"
+        line = f"{stamp} {record.levelname.lower():7} {_printable(record.getMessage())}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        return _without_tokens(line)
+        return redact_tokens(line)
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message, and error where there is one."""
+    """One JSON object per line: time (UTC), level, logger, message, and error if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give one line."""
+        """Return one line."""
         fields = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _without_tokens(record.getMessage()),
+            "message": redact_tokens(record.getMessage()),
         }
         if record.exc_info:
-            fields["error"] = _without_tokens(self.formatException(record.exc_info))
+            fields["error"] = redact_tokens(self.formatException(record.exc_info))
         return json.dumps(fields)
 
 
-def _without_tokens(text: str) -> str:
-    return TOKEN.sub("(token)", text)
-
-
-def _on_one_line(text: str) -> str:
-    """Keep what a client may have had a hand in from making a line of its own, or colours."""
+def _printable(text: str) -> str:
+    """Escape what is not printable: text from a client must not start a line or set a colour."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

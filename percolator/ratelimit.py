@@ -1,8 +1,8 @@
-"""Rate limits: how often something may happen. No clock: the caller gives the time."""
+"""Rate limits: how often something may happen. No clock: the caller passes the time."""
 
 
 class TokenBucket:
-    """At most `burst` at once, and `rate` a second in the long run; a rate of 0 never refuses."""
+    """Allows `burst` at once, and `rate` per second on average; a rate of 0 allows everything."""
 
     __slots__ = ("_at", "_burst", "_rate", "_tokens")
 
@@ -13,7 +13,7 @@ class TokenBucket:
         self._at = now
 
     def take(self, now: float) -> bool:
-        """Take one token, if there is one."""
+        """Take one token; return whether there was one."""
         if not self._rate:
             return True
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
@@ -24,9 +24,9 @@ class TokenBucket:
         return True
 
     def empty(self, now: float) -> bool:
-        """True where there is no token to take."""
+        """Return whether there is no token to take."""
         return bool(self._rate) and self._tokens + (now - self._at) * self._rate < 1
 
     def full(self, now: float) -> bool:
-        """True where it is as good as a new one."""
+        """Return whether the bucket is in the same state as a new one."""
         return self._tokens + (now - self._at) * self._rate >= self._burst

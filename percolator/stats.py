@@ -1,7 +1,7 @@
 """Counters and sliding rates: the numbers behind `/ws/stats`.
 
-On the hot path a counter is a plain integer that is added to. Once a second `tick` notes where
-they stand; a rate is the difference over the last minute, or since the start where that is shorter.
+On the hot path, a counter is a plain integer. Once per second `tick` records them all; a rate is
+the difference over the last minute, or since the start if that is shorter.
 """
 
 from collections import Counter, deque
@@ -11,7 +11,7 @@ WINDOW_SECONDS = 60.0
 
 
 class Totals(NamedTuple):
-    """Where the counters that have rates stood at a time."""
+    """The counters that have rates, at one time."""
 
     at: float
     messages_sent: int
@@ -22,7 +22,7 @@ class Totals(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """What went by in a second, on average over the window."""
+    """Averages per second over the window."""
 
     messages_sent: float
     messages_received: float
@@ -32,7 +32,7 @@ class Rates(NamedTuple):
 
 
 class Stats:
-    """All counters of a gateway. Anybody may add to them."""
+    """All counters of a gateway; the parts that count add to them directly."""
 
     def __init__(self, now: float) -> None:
         self.started = now
@@ -41,23 +41,23 @@ class Stats:
         self.bytes_sent = 0
         self.bytes_received = 0
         self.events: Counter[str] = Counter()
-        """Events taken from the stream, by kind."""
+        """Valid events read from the stream, by kind."""
         self.rejected: Counter[str] = Counter()
-        """Events that did not validate, by reason."""
+        """Invalid events, by reason."""
         self.unknown_subjects = 0
         """Messages on subjects of kinds that this version does not know."""
         self.refused: Counter[str] = Counter()
-        """Connections that were not let in, by reason."""
+        """Refused connections, by reason."""
         self.closed: Counter[int] = Counter()
-        """Connections that ended, by close code; 1006 where no close frame was seen."""
+        """Closed connections, by close code; 1006 if there was no close frame."""
         self.authentications: Counter[str] = Counter()
-        """Tokens that were `accepted` and `refused`."""
+        """Verified tokens: `accepted` or `refused`."""
         self.resumed = 0
-        """Channels that were resumed from memory."""
+        """Channels resumed from memory."""
         self.catch_ups = 0
-        """Clients that were behind, and have drained."""
+        """Times that a paused client has drained."""
         self.gaps = 0
-        """Gaps that were announced."""
+        """Gaps sent to clients."""
         self._past: deque[Totals] = deque([self._totals(now)])
 
     def _totals(self, now: float) -> Totals:
@@ -71,13 +71,13 @@ class Stats:
         )
 
     def tick(self, now: float) -> None:
-        """Note where the counters stand; to be called about once a second."""
+        """Record the counters; called about once per second."""
         self._past.append(self._totals(now))
         while len(self._past) > 1 and self._past[1].at <= now - WINDOW_SECONDS:
             self._past.popleft()
 
     def rates(self, now: float) -> Rates:
-        """Give the rates over the last minute, or since the start where that is shorter."""
-        then, here = self._past[0], self._totals(now)
+        """Return the rates over the last minute, or since the start if that is shorter."""
+        then, totals = self._past[0], self._totals(now)
         seconds = max(now - then.at, 1.0)
-        return Rates(*((b - a) / seconds for a, b in zip(then[1:], here[1:], strict=True)))
+        return Rates(*((b - a) / seconds for a, b in zip(then[1:], totals[1:], strict=True)))

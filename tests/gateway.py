@@ -156,7 +156,7 @@ def what_is_held(service: Service) -> dict[str, Any]:
         "behind": hub.paused,
         "followers": [log.channel for log in hub.book.logs.values() if log.followers],
         "empty logs": [log.channel for log in hub.book.logs.values() if log.is_blank],
-        "pongs owed": len(heartbeat._owed),
+        "pongs awaited": len(heartbeat._waiting),
         "replays": service.replayer.running,
     }
     return {name: what for name, what in held.items() if what}

@@ -5,7 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from percolator.config.settings import SECRET, Loaded, Settings, load
+from percolator.config.settings import SECRET, Settings
+from percolator.config.sources import Loaded, load
+from percolator.redaction import redact_logins
 from percolator_cli import output
 from percolator_cli.command import examples, single
 from percolator_cli.flags import Json, panel_of
@@ -50,13 +52,7 @@ def _raw(name: str, value: Any) -> Any:  # noqa: ANN401 - any setting's value
     if name in SECRET:
         return HIDDEN
     if name == "nats_url":
-        return ",".join(_without_login(part) for part in value.split(","))
+        return redact_logins(value, mark=f"{HIDDEN}@")
     if isinstance(value, tuple):
         return [str(each) for each in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def _without_login(url: str) -> str:
-    scheme, slashes, rest = url.strip().rpartition("://")
-    login, at, host = rest.rpartition("@")
-    return f"{scheme}{slashes}{HIDDEN if login else ''}{at}{host}"

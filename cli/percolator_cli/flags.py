@@ -13,6 +13,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from percolator.config.settings import Settings
+from percolator.config.types import rule_of
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -61,7 +62,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 def with_settings(names: Iterable[str] = tuple(Settings.model_fields)) -> Decorator:
     """Return a decorator that adds each of the settings to a command as an option.
 
-    The command gets them as one argument, `flags`: a dict by setting name, for `settings.load`.
+    The command takes them as one argument `flags`, by name, as `sources.load` takes them.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -108,7 +109,7 @@ def _metavar(name: str, field: FieldInfo) -> str:
     if Path in kinds:
         return "DIR" if name.endswith("dir") else "FILE"
     if float in kinds:
-        return "SECONDS" if field.description and field.description.endswith(", s") else "N"
+        return "SECONDS" if "seconds" in rule_of(field) else "N"
     return "N" if int in kinds and name != "port" else name.rpartition("_")[2].upper()
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from percolator.config.settings import load
+from percolator.config.sources import load
 from percolator_cli import flags as given
 from percolator_cli.app import interruptible, print_error
 from percolator_cli.command import examples

@@ -8,7 +8,8 @@ from nats.aio.client import Client
 from pydantic_core import to_json
 
 from percolator.app.nats_source import DEFAULT_NATS
-from percolator.config.settings import Settings, load
+from percolator.config.settings import Settings
+from percolator.config.sources import load
 from percolator.errors import EventError, NatsUnreachableError
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.publisher import Publisher

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from percolator import logs
-from percolator.config.settings import Settings, load
+from percolator.config.settings import Settings
+from percolator.config.sources import load
 from percolator_cli import gateway
 from percolator_cli.app import interruptible
 from percolator_cli.command import examples, single
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from percolator.app.service import Addresses, Service
 
 EXIT_CODES = {signal.SIGTERM: 0, signal.SIGINT: 130}
-"""What stops the gateway, and how the process then ends."""
+"""The signals that stop the gateway, and the exit code for each."""
 
 
 @with_settings()
@@ -28,20 +29,21 @@ def serve(
     flags: dict[str, Any],
     demo: Annotated[
         bool,
-        typer.Option(
-            "--demo", help="Also play a recorded market, so that there is something to see."
-        ),
+        typer.Option("--demo", help="Also play a recorded market in a loop."),
     ] = False,
 ) -> None:
     """Run the gateway.
 
-    Without --nats-url it uses the NATS at 127.0.0.1:4222, and where none answers there it starts
-    one of its own. Each setting may also stand in the environment (PERCOLATOR_PORT=8080) or in
-    percolator.toml (port = 8080).
+    Without --nats-url it uses the NATS server at 127.0.0.1:4222, or starts an embedded one if none
+    answers there. Each setting can also be an environment variable (PERCOLATOR_PORT=8080) or a line
+    in percolator.toml (port = 8080).
+
+    SIGUSR1 logs a summary: connections, groups, replays and the feed. SIGHUP reloads the TLS
+    certificate.
     """
     settings = load(flags).settings
     logs.configure(settings.log_level, settings.log_format)
-    from percolator.app.service import Service  # noqa: PLC0415 - all of the service, for this alone
+    from percolator.app.service import Service  # noqa: PLC0415 - slow to import, only needed here
 
     interruptible()
     raise typer.Exit(asyncio.run(_serve(Service, settings, demo=demo)))
@@ -57,17 +59,20 @@ command = single(
 
 
 async def _serve(make: "type[Service]", settings: Settings, *, demo: bool) -> int:
-    """Run until a signal comes, and give its exit code. Raises what the service fails of."""
+    """Run until a signal comes; return its exit code. Raises what the service fails with."""
+    loop = asyncio.get_running_loop()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     for number in EXIT_CODES:
-        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
+        loop.add_signal_handler(number, signals.put_nowait, number)
     service = make(settings)
     if settings.tls_cert is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.reload_certificate)
+        loop.add_signal_handler(signal.SIGHUP, service.reload_certificate)
+    if hasattr(signal, "SIGUSR1"):  # not on Windows
+        loop.add_signal_handler(signal.SIGUSR1, service.log_summary)
     running = asyncio.create_task(_run(service, demo=demo))
     first = asyncio.create_task(signals.get())
     await asyncio.wait({running, first}, return_when=asyncio.FIRST_COMPLETED)
-    again = asyncio.create_task(_stop_at_once(signals))
+    again = asyncio.create_task(_exit_on_second(signals))
     running.cancel()
     failure = (await asyncio.gather(running, return_exceptions=True))[0]
     await service.stop()
@@ -80,7 +85,7 @@ async def _serve(make: "type[Service]", settings: Settings, *, demo: bool) -> in
 
 
 async def _run(service: "Service", *, demo: bool) -> None:
-    """Start, say so, and go on until the service fails."""
+    """Start, print the ready line, and run until the service fails."""
     addresses = await service.start()
     await service.ready()
     if demo:
@@ -90,7 +95,7 @@ async def _run(service: "Service", *, demo: bool) -> None:
 
 
 def ready_line(addresses: "Addresses", settings: Settings) -> str:
-    """Say where everything is."""
+    """Return the line that says where everything is."""
     bound = replace(
         gateway.address(None, settings.model_copy(update={"host": addresses.host})),
         port=addresses.port,
@@ -101,8 +106,8 @@ def ready_line(addresses: "Addresses", settings: Settings) -> str:
     return f"percolator is ready: WebSocket {bound.ws}, dashboard {bound.http}/, {nats}"
 
 
-async def _stop_at_once(signals: "asyncio.Queue[signal.Signals]") -> None:
-    """Wait for the second signal. What we have started notices our end by itself."""
+async def _exit_on_second(signals: "asyncio.Queue[signal.Signals]") -> None:
+    """Exit at once on a second signal. The embedded server notices and stops by itself."""
     number = await signals.get()
     sys.stderr.flush()
     os._exit(EXIT_CODES[number])

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.live import Live
 
-from percolator.config.settings import load
+from percolator.config.sources import load
 from percolator.errors import GatewayError
 from percolator_cli import gateway, output
 from percolator_cli.app import interruptible, print_error

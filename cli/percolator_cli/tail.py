@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from percolator.client import Gap, State, follow
-from percolator.config.settings import load
+from percolator.config.sources import load
 from percolator.errors import PercolatorError, RequestError
 from percolator.model.channel import CHANNEL_EXAMPLES, Channel
 from percolator_cli import gateway, output

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from percolator.config.settings import Settings, load
+from percolator.config.settings import Settings
+from percolator.config.sources import load
 from percolator.errors import SettingsError
 from percolator_cli import flags as given
 from percolator_cli.command import WrongUsageError, examples, single
@@ -66,12 +67,12 @@ def token(
     the gateway's auth_public_key (RS256 or EdDSA). Clients send it in an auth message, in the
     header Authorization: Bearer, or as ?token= in the URL.
     """
-    from percolator.auth import tokens  # noqa: PLC0415 - imports cryptography
+    from percolator.auth import keys, tokens  # noqa: PLC0415 - brings cryptography
 
     now = time.time()
     seconds = _seconds("--ttl", ttl)
     patterns = [part.strip() for each in channels for part in each.split(",") if part.strip()]
-    key = tokens.private_key(private_key) if private_key else _secret(load(flags).settings)
+    key = keys.private_key(private_key) if private_key else _secret(load(flags).settings)
     signed = tokens.mint(
         key,
         patterns,

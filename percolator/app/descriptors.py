@@ -1,31 +1,31 @@
-"""File descriptors: as many as the system gives, and what is kept free of them."""
+"""File descriptors: raises the limit of this process, and keeps some of them free."""
 
 import contextlib
 import logging
 import resource
 
 SPARE = 128
-"""Left free for NATS, files, and sockets that are on their way in or out."""
+"""Descriptors kept free for NATS, files, and sockets that are being accepted or refused."""
 
 logger = logging.getLogger(__name__)
 
 
-def take(wanted: int) -> int:
-    """Take as many descriptors as the system gives; give how many sockets these are good for.
+def raise_limit(sockets: int) -> int:
+    """Raise the soft limit to the hard limit; return how many sockets it allows.
 
-    Where that is less than `wanted`, the log says so.
+    Logs a warning if that is less than `sockets`.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS says unlimited, and means less
+    with contextlib.suppress(ValueError, OSError):  # macOS reports unlimited but has a maximum
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
     if soft == resource.RLIM_INFINITY:
-        return wanted + SPARE
-    if soft < wanted + SPARE:
+        return sockets + SPARE
+    if soft < sockets + SPARE:
         logger.warning(
-            "max_connections is %d, but the system gives this process %d file descriptors: "
+            "max_connections is %d, but this process may open only %d file descriptors: "
             "raise its limit (ulimit -n) or lower the setting",
-            wanted,
+            sockets,
             soft,
         )
     return max(soft - SPARE, 1)

@@ -26,7 +26,7 @@ from percolator.app.views import FeedState
 from percolator.config.settings import Settings
 from percolator.fanout.hub import Hub
 from percolator.fanout.slab_limits import SlabLimits
-from percolator.gateway.heartbeat import PONG_BUCKETS, Heartbeat
+from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.places import Places
 from percolator.histogram import Histogram
 from percolator.model.kinds import KINDS
@@ -97,10 +97,7 @@ class Metrics(Collector):
         text = "Tokens that were accepted and refused."
         results = {each: stats.authentications[each] for each in ("accepted", "refused")}
         yield _counters("authentications", text, "result", results)
-        beat = here.heartbeat
-        pongs = Histogram(PONG_BUCKETS)
-        pongs.counts, pongs.total = beat.pongs, beat.pong_seconds
-        yield _histogram("pong_seconds", "Time from a ping to its pong.", pongs)
+        yield _histogram("pong_seconds", "Time from a ping to its pong.", here.heartbeat.pongs)
 
     def _traffic(self) -> Iterator[Metric]:
         here, stats = self._from, self._from.stats

@@ -1,4 +1,4 @@
-"""Which NATS: the one that is named, else the one that answers here, else one of our own."""
+"""Which NATS to use: the configured one, else one on this machine, else an embedded one."""
 
 import asyncio
 import contextlib
@@ -15,37 +15,37 @@ Spawn = Callable[[Coroutine[object, object, object]], None]
 
 
 class NatsSource:
-    """Finds NATS, and keeps the server that it has started."""
+    """Locates NATS, and owns the embedded server if it started one."""
 
     def __init__(self, settings: Settings, spawn: Spawn) -> None:
-        """`spawn` runs what watches our own server; it raises where that ends."""
+        """`spawn` runs the watch over the embedded server, which raises when the server exits."""
         self._settings = settings
         self._spawn = spawn
-        self._own: embedded.EmbeddedNats | None = None
+        self._embedded: embedded.EmbeddedNats | None = None
 
     @property
     def data_dir(self) -> str | None:
-        """Where our own server keeps its data; None where NATS is somebody else's."""
-        return str(self._own.data_dir) if self._own else None
+        """The data folder of the embedded server; None if NATS is external."""
+        return str(self._embedded.data_dir) if self._embedded else None
 
     async def find(self) -> NatsAddress:
-        """Give the address, and start a server where there is none. Raises EmbeddedNatsError."""
+        """Return the address; start a server if there is none. Raises EmbeddedNatsError."""
         settings = self._settings
-        if self._own is None and settings.nats_url is None:
+        if self._embedded is None and settings.nats_url is None:
             if await embedded.answers(DEFAULT_NATS):
                 return self._address(DEFAULT_NATS)
-            self._own = await embedded.start(settings.data_dir)
-            self._spawn(self._watch(self._own))
-        if self._own is not None:
-            return NatsAddress(self._own.url)  # it asks for nothing
+            self._embedded = await embedded.start(settings.data_dir)
+            self._spawn(self._watch(self._embedded))
+        if self._embedded is not None:
+            return NatsAddress(self._embedded.url)  # it needs no credentials
         assert settings.nats_url is not None
         return self._address(settings.nats_url)
 
     async def stop(self, seconds: float) -> None:
-        """End our own server, if there is one; where that takes longer, its watchdog does it."""
-        if self._own is not None:
+        """Stop the embedded server, if any; if that takes too long, its watchdog stops it."""
+        if self._embedded is not None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._own.stop(), seconds)
+                await asyncio.wait_for(self._embedded.stop(), seconds)
 
     def _address(self, url: str) -> NatsAddress:
         settings, token = self._settings, self._settings.nats_token
@@ -54,4 +54,4 @@ class NatsSource:
 
     async def _watch(self, server: embedded.EmbeddedNats) -> None:
         code = await server.wait()
-        raise NatsUnreachableError(f"the embedded nats-server has ended, with exit code {code}")
+        raise NatsUnreachableError(f"the embedded nats-server exited with code {code}")

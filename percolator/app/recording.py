@@ -1,7 +1,7 @@
-"""The recorded market: 344 s of two perpetuals, with its bursts, played as if it were now.
+"""The recorded market: 344 s of two perpetuals, with bursts, played as if it were now.
 
-The trades and prices are a recording (see `data/README.md`); the funding rates are made up, one a
-minute for each market, since the recording has none.
+Trades and prices are a recording (see `data/README.md`). Funding rates are made up, one per minute
+and market, since the recording has none.
 """
 
 import asyncio
@@ -17,11 +17,12 @@ from percolator.model.channel import Channel
 from percolator.model.kinds import FUNDING, KIND_OF_NAME, Kind
 
 FUNDING_SECONDS = 60.0
+MAX_IN_FLIGHT = 256
 SLABS = ("BTC", "ETH")
 
 
-class Taped(NamedTuple):
-    """One event, `at` seconds after the start; `fields` has no slab and no timestamp."""
+class RecordedEvent(NamedTuple):
+    """One event, `at` seconds after the start; `fields` lacks slab and timestamp."""
 
     at: float
     kind: Kind
@@ -30,35 +31,35 @@ class Taped(NamedTuple):
 
 
 @cache
-def recording() -> tuple[Taped, ...]:
-    """Read the recording, in the order of its times."""
+def recording() -> tuple[RecordedEvent, ...]:
+    """Return the recording, in order of time."""
     packed = files("percolator").joinpath("data/tape.jsonl.gz").read_bytes()
-    return tuple(_taped(json.loads(line)) for line in gzip.decompress(packed).splitlines())
+    return tuple(_event(json.loads(line)) for line in gzip.decompress(packed).splitlines())
 
 
-def _taped(line: dict[str, Any]) -> Taped:
+def _event(line: dict[str, Any]) -> RecordedEvent:
     at = line.pop("atMs") / 1000
     kind, slab = KIND_OF_NAME[line.pop("type")], line.pop("slab")
     del line["timestamp"]
-    return Taped(at, kind, slab, line)
+    return RecordedEvent(at, kind, slab, line)
 
 
-def with_funding(events: tuple[Taped, ...]) -> Iterator[Taped]:
-    """Put a made-up funding rate a minute for each market between the events."""
+def with_funding(events: tuple[RecordedEvent, ...]) -> Iterator[RecordedEvent]:
+    """Insert a made-up funding rate per minute and market between the events."""
     due = 0.0
     for event in events:
         while event.at >= due:
             for index, slab in enumerate(SLABS):
                 rate = f"{((int(due) // 60 * 7 + index * 3) % 21 - 10) / 100_000:.5f}"
-                yield Taped(due, FUNDING, slab, {"rate": rate})
+                yield RecordedEvent(due, FUNDING, slab, {"rate": rate})
             due += FUNDING_SECONDS
         yield event
 
 
-def markets(slabs: int) -> list[Taped]:
-    """Give so many markets: the two recorded ones, then copies of them under names of their own.
+def markets(slabs: int) -> list[RecordedEvent]:
+    """Return the events of a number of markets: the two recorded ones, then renamed copies.
 
-    Each pair of copies is shifted in time, so that their bursts do not come together.
+    Each pair of copies is shifted in time, so that their bursts do not coincide.
     """
     events = tuple(with_funding(recording()))
     length = events[-1].at
@@ -83,16 +84,17 @@ async def play(
     loop: bool = False,
     slabs: int = len(SLABS),
 ) -> int:
-    """Publish `slabs` markets at `speed` times their pace (0: as fast as it goes), stamped now.
+    """Publish a number of markets, with the current time as timestamp.
 
-    `publish` takes a subject and a payload; up to some hundred calls are under way at once, started
-    in order. Gives the number of events published; with `loop` it plays until cancelled.
+    `speed` is a factor of real time; 0 is as fast as possible. `publish` takes a subject and a
+    payload; up to MAX_IN_FLIGHT calls run at once, started in order. Returns the number of events
+    published; with `loop`, plays until cancelled.
     """
     events = markets(slabs)
     clock = asyncio.get_running_loop().time
     count = 0
     async with asyncio.TaskGroup() as group:
-        room = asyncio.Semaphore(256)
+        room = asyncio.Semaphore(MAX_IN_FLIGHT)
 
         async def send(subject: str, payload: bytes) -> None:
             try:
@@ -104,7 +106,7 @@ async def play(
             start = clock()
             for event in events:
                 wait = start + event.at / speed - clock() if speed else 0
-                if wait > 0.001:  # noqa: PLR2004 - a timer's own grain
+                if wait > 0.001:  # noqa: PLR2004 - the resolution of a timer
                     await asyncio.sleep(wait)
                 await room.acquire()
                 body = {**event.fields, "timestamp": time.time_ns() // 1_000_000}

@@ -1,4 +1,4 @@
-"""Rejections: tells whoever listens on NATS which events did not validate, and why."""
+"""Rejections: publishes on NATS which events did not validate, and why."""
 
 import asyncio
 import contextlib
@@ -10,23 +10,26 @@ from nats.aio.client import Client
 
 from percolator.model.channel import REJECTED_SUBJECT
 
-IN_FLIGHT = 1_000
-SHOWN = 256
+MAX_IN_FLIGHT = 1_000
+"""Rejections being published at once; more are dropped."""
+MAX_SUBJECT_CHARS = 256
 
 
 class Rejections:
-    """Publishes rejections over the connection that `client` gives, where there is one."""
+    """Publishes rejections over the connection that `client` returns, if there is one."""
 
     def __init__(self, client: Callable[[], Client | None]) -> None:
         self._client = client
         self._tasks: set[asyncio.Task[None]] = set()
 
     def report(self, seq: int, subject: str, reason: str) -> None:
-        """Publish a rejection, if NATS takes it: it is news, and not worth waiting for."""
+        """Publish a rejection in the background; failures are ignored."""
         client = self._client()
-        if client is None or len(self._tasks) >= IN_FLIGHT:
+        if client is None or len(self._tasks) >= MAX_IN_FLIGHT:
             return
-        body = json.dumps({"seq": seq, "subject": subject[:SHOWN], "reason": reason}).encode()
+        body = json.dumps(
+            {"seq": seq, "subject": subject[:MAX_SUBJECT_CHARS], "reason": reason}
+        ).encode()
 
         async def publish() -> None:
             with contextlib.suppress(nats.errors.Error, OSError):
@@ -37,5 +40,5 @@ class Rejections:
         task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
-        """Wait for what is on its way."""
+        """Wait for the rejections that are being published."""
         await asyncio.gather(*self._tasks, return_exceptions=True)

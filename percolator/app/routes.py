@@ -1,91 +1,118 @@
-"""The HTTP routes: which path shows which view, and to whom; other paths may be files for browsers.
+"""The HTTP routes: for each path who may read it, and what it shows.
 
-The counters are for whoever has the stats token, where there is one; the markets are for whoever
-has a token that covers them, where authentication is on.
+Everybody may read an open route. The counters need the stats token, if one is set. The markets need
+a token that covers them, if auth is on. Any other path may be a file for browsers.
 """
 
 import hmac
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from http import HTTPStatus
+from typing import NamedTuple
 
 from pydantic import SecretStr
 from pydantic_core import to_json
 from websockets.http11 import Request, Response
 
-from percolator.app import metrics
 from percolator.app.views import Covers, Data
 from percolator.gateway import responses, static
 from percolator.gateway.admission import Admission
 from percolator.model.channel import Channel
 
-View = Callable[[], tuple[HTTPStatus, Data]]
+PARAMETER = "SLAB"
+"""The last part of a route's path, if it stands for a market's name."""
 
 
-@dataclass(frozen=True, slots=True)
+class Access(Enum):
+    """Who may read a route."""
+
+    OPEN = auto()
+    COUNTERS = auto()
+    MARKETS = auto()
+
+
+class Query(NamedTuple):
+    """What a handler may show: the channels that the client may read, and the market it named."""
+
+    covers: Covers
+    slab: str
+
+
+Handler = Callable[[Query], Response | None]
+"""Returns the response, None if there is no such market."""
+
+
+class Route(NamedTuple):
+    """One row of the table."""
+
+    path: str
+    access: Access
+    handler: Handler
+
+
 class Routes:
-    """The GET routes.
+    """Answers GET requests from a table of routes."""
 
-    `open_views` and `counters` are by path and give a status and what to show as JSON; `metrics` is
-    text. `markets` shows all of what a token covers, `market` one slab, or None.
-    """
-
-    open_views: dict[str, View]
-    counters: dict[str, View]
-    metrics: Callable[[], bytes]
-    markets: Callable[[Covers], Data]
-    market: Callable[[str, Covers], Data | None]
-    admission: Admission
-    stats_token: SecretStr | None
+    def __init__(
+        self, table: Sequence[Route], admission: Admission, stats_token: SecretStr | None
+    ) -> None:
+        """`stats_token` protects the counters, if it is set."""
+        self.table = tuple(table)
+        self._by_path = {route.path: route for route in table}
+        self._admission = admission
+        self._stats_token = stats_token
 
     def __call__(self, request: Request, path: str, address: str) -> Response | None:
-        """Answer a GET from an address; None where there is no such path."""
-        if path in self.open_views:
-            return _json(*self.open_views[path]())
-        if path in self.counters or path == "/metrics":
-            return self._counters(request, path, address)
-        if path == "/markets" or path.rpartition("/")[0] == "/markets":
-            return self._markets(request, path, address)
-        return static.find(request, path)
+        """Return the response to a GET from an address, None if there is no such path."""
+        parent, _, name = path.rpartition("/")
+        route = self._by_path.get(path) or self._by_path.get(f"{parent}/{PARAMETER}")
+        if route is None:
+            return static.find(request, path)
+        covers = self._check(route.access, request, address)
+        return covers if isinstance(covers, Response) else route.handler(Query(covers, name))
 
-    def _counters(self, request: Request, path: str, address: str) -> Response:
-        if self.stats_token is not None:
-            if self.admission.is_throttled(address):
-                return responses.too_many_attempts()
-            token = responses.bearer(request)
-            if not _same(token, self.stats_token.get_secret_value()):
-                if token:
-                    self.admission.failed(address)
-                return responses.unauthorized()
-        if path == "/metrics":
-            return responses.answer(HTTPStatus.OK, self.metrics(), metrics.CONTENT_TYPE)
-        return _json(*self.counters[path]())
+    def _check(self, access: Access, request: Request, address: str) -> Covers | Response:
+        """Return what the client may read, or the response that refuses it."""
+        match access:
+            case Access.OPEN:
+                return _everything
+            case Access.COUNTERS:
+                return self._check_stats_token(request, address)
+            case Access.MARKETS:
+                return self._check_token(request, address)
 
-    def _markets(self, request: Request, path: str, address: str) -> Response | None:
-        covers: Covers = _everything
-        if self.admission.auth_required:
-            if self.admission.is_throttled(address):
-                return responses.too_many_attempts()
-            token = responses.token_of(request)
-            grant = self.admission.verify(address, token) if token else None
-            if grant is None:
-                return responses.unauthorized()
-            covers = grant.covers
-        if path == "/markets":
-            return _json(HTTPStatus.OK, self.markets(covers))
-        found = self.market(path.rpartition("/")[2], covers)
-        return None if found is None else _json(HTTPStatus.OK, found)
+    def _check_stats_token(self, request: Request, address: str) -> Covers | Response:
+        if self._stats_token is None:
+            return _everything
+        if self._admission.is_throttled(address):
+            return responses.too_many_attempts()
+        token = responses.bearer(request)
+        if _same(token, self._stats_token.get_secret_value()):
+            return _everything
+        if token:
+            self._admission.failed(address)
+        return responses.unauthorized()
+
+    def _check_token(self, request: Request, address: str) -> Covers | Response:
+        if not self._admission.auth_required:
+            return _everything
+        if self._admission.is_throttled(address):
+            return responses.too_many_attempts()
+        token = responses.token_of(request)
+        grant = self._admission.verify(address, token) if token else None
+        return responses.unauthorized() if grant is None else grant.covers
+
+
+def json(data: Data, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """Return a JSON response."""
+    return responses.answer(status, to_json(data) + b"\n", responses.JSON)
 
 
 def _everything(_channel: Channel) -> bool:
     return True
 
 
-def _same(given: str | None, wanted: str) -> bool:
-    """Compare in a time that depends on neither."""
+def _same(given: str | None, expected: str) -> bool:
+    """Compare two strings in constant time."""
     text = (given or "").encode("utf-8", "surrogateescape")
-    return hmac.compare_digest(text, wanted.encode("utf-8", "surrogateescape"))
-
-
-def _json(status: HTTPStatus, data: Data) -> Response:
-    return responses.answer(status, to_json(data) + b"\n", responses.JSON)
+    return hmac.compare_digest(text, expected.encode("utf-8", "surrogateescape"))

@@ -1,1 +1,1 @@
-"""auth."""
+"""Access tokens: the keys that sign them, and what they allow."""

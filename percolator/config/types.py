@@ -1,6 +1,6 @@
-"""What the value of a setting may be: types that check it, and say what is allowed.
+"""Types of setting values: each checks a value and says what is allowed.
 
-Which settings there are, and where their values come from, is in `settings`.
+The settings themselves are in `settings`, the sources of their values in `sources`.
 """
 
 from collections.abc import Callable
@@ -14,123 +14,120 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
 MIN_SECRET_BYTES = 32
-"""What HS256 needs: as many bytes as its hash has."""
+"""Minimum size of an HS256 secret: the size of its hash."""
 MIN_BUFFER_BYTES = 1_024
-"""Less would not hold one reply, and every client would be cut off."""
+"""Minimum buffer per client. A smaller one would not hold one reply, and cut off every client."""
 
 Network = IPv4Network | IPv6Network
 
 
 class Rule(NamedTuple):
-    """Says in an annotation what is allowed, to go on from "it must be"."""
+    """What an annotated type allows, in words that complete the sentence "it must be"."""
 
     text: str
 
 
-def allowed(field: FieldInfo) -> str:
-    """Give what is allowed for a setting."""
+def rule_of(field: FieldInfo) -> str:
+    """Return what a setting allows, in words that complete the sentence "it must be"."""
     return next(each.text for each in field.metadata if isinstance(each, Rule))
 
 
-def hide_password(url: str) -> str:
-    """Give NATS addresses without what stands before their hosts: user and password, or a token."""
-    return ", ".join(
-        part.partition("://")[0].strip() + "://" + part.partition("://")[2].rpartition("@")[2]
-        for part in url.split(",")
-    )
-
-
 def is_host(text: str) -> bool:
-    """Whether a text may be an address or a name; else looking it up fails in ways of its own."""
+    """Return whether a string can be an address or a hostname.
+
+    A lookup of any other string fails with an error that says less.
+    """
     try:
         text.encode("idna")
-    except UnicodeError:  # two dots side by side, or 64 characters between two
+    except UnicodeError:  # an empty label, or one of 64 characters or more
         return False
     return bool(text) and text.isprintable() and " " not in text
 
 
 def _host(text: str) -> str:
     if not is_host(text):
-        raise ValueError("an address")
+        raise ValueError("not a host")
     return text
 
 
-def _no_switch(value: object) -> object:
+def _not_bool(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("a number")  # noqa: TRY004 - pydantic takes a ValueError
+        raise ValueError("not a number")  # noqa: TRY004 - pydantic catches ValueError only
     return value
 
 
 def _path(value: object) -> object:
     if isinstance(value, str):
         if not value:
-            raise ValueError("a path")
+            raise ValueError("not a path")
         try:
             return Path(value).expanduser()
-        except RuntimeError:  # ~somebody, and there is no somebody
-            raise ValueError("a path") from None
+        except RuntimeError:  # ~name, and there is no such user
+            raise ValueError("not a path") from None
     return value
 
 
-def _listed(value: object) -> tuple[object, ...]:
+def _items(value: object) -> tuple[object, ...]:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     if isinstance(value, list | tuple):
         return tuple(value)
-    raise ValueError("a list, or one text divided by commas")
+    raise ValueError("not a list")
 
 
 def _networks(value: object) -> object:
-    return tuple(ip_network(str(item), strict=False) for item in _listed(value))
+    return tuple(ip_network(str(item), strict=False) for item in _items(value))
 
 
 def _origins(value: object) -> object:
-    return tuple(_origin(item) for item in _listed(value))
+    return tuple(_origin(item) for item in _items(value))
 
 
 def _origin(value: object) -> str:
-    """Check an origin and write it as browsers do."""
+    """Return an origin as browsers write it."""
     parts = urlsplit(str(value).lower())
     rest = parts.path or parts.query or parts.fragment or parts.username
     if parts.scheme not in ("http", "https") or not parts.hostname or rest:
-        raise ValueError("an origin")
+        raise ValueError("not an origin")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    usual = {"http": 80, "https": 443}[parts.scheme]
-    port = "" if parts.port in (None, usual) else f":{parts.port}"
+    default = {"http": 80, "https": 443}[parts.scheme]
+    port = "" if parts.port in (None, default) else f":{parts.port}"
     return f"{parts.scheme}://{host}{port}"
 
 
-def _nats_url(value: str) -> str:
-    return ",".join(_nats_address(part.strip()) for part in value.split(","))
+def _nats_urls(value: str) -> str:
+    return ",".join(_nats_url(part.strip()) for part in value.split(","))
 
 
-def _nats_address(address: str) -> str:
-    address = address if "://" in address else f"nats://{address}"
-    parts = urlsplit(address)
+def _nats_url(address: str) -> str:
+    url = address if "://" in address else f"nats://{address}"
+    parts = urlsplit(url)
     if parts.scheme not in ("nats", "tls") or not parts.hostname or parts.port == 0:
-        raise ValueError("an address of NATS")
-    return address
+        raise ValueError("not a NATS address")
+    return url
 
 
-def _at_least(least: int) -> Callable[[int], int]:
+def _zero_or_at_least(minimum: int) -> Callable[[int], int]:
     def check(value: int) -> int:
-        if 0 < value < least:
+        if 0 < value < minimum:
             raise ValueError("too small")
         return value
 
     return check
 
 
-def _strong(value: SecretStr | None) -> SecretStr | None:
+def _long_enough(value: SecretStr | None) -> SecretStr | None:
     if value is not None and len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
         raise ValueError("too short")
     return value
 
 
-_NUMBER = BeforeValidator(_no_switch)
-_MOST = 10_000_000
+_NUMBER = BeforeValidator(_not_bool)
+_MAX_COUNT = 10_000_000
 
-Count = Annotated[int, _NUMBER, Field(ge=0, le=_MOST), Rule(f"a whole number from 0 to {_MOST:,}")]
+Count = Annotated[
+    int, _NUMBER, Field(ge=0, le=_MAX_COUNT), Rule(f"a whole number from 0 to {_MAX_COUNT:,}")
+]
 Port = Annotated[int, _NUMBER, Field(ge=0, le=65_535), Rule("a whole number from 0 to 65,535")]
 Capacity = Annotated[
     int, _NUMBER, Field(ge=1, le=1_000_000), Rule("a whole number from 1 to 1,000,000")
@@ -138,9 +135,9 @@ Capacity = Annotated[
 Buffer = Annotated[
     int,
     _NUMBER,
-    Field(ge=0, le=_MOST),
-    AfterValidator(_at_least(MIN_BUFFER_BYTES)),
-    Rule(f"0, or a whole number from {MIN_BUFFER_BYTES:,} to {_MOST:,}"),
+    Field(ge=0, le=_MAX_COUNT),
+    AfterValidator(_zero_or_at_least(MIN_BUFFER_BYTES)),
+    Rule(f"0, or a whole number from {MIN_BUFFER_BYTES:,} to {_MAX_COUNT:,}"),
 ]
 Seconds = Annotated[
     float,
@@ -155,39 +152,37 @@ Rate = Annotated[
     Rule("a number from 0 to 1,000,000"),
 ]
 Bool = Annotated[bool, Rule("true or false")]
-Host = Annotated[str, AfterValidator(_host), Rule("an address or a name")]
+Host = Annotated[str, AfterValidator(_host), Rule("an IP address or a hostname")]
 StreamName = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9_-]{1,64}$"),
-    Rule("1 to 64 of the characters A-Z, a-z, 0-9, _ and -"),
+    Rule("1 to 64 letters, digits, _ or -"),
 ]
 NatsUrl = Annotated[
-    Annotated[str, AfterValidator(_nats_url)] | None,
-    Rule("one or more addresses such as nats://127.0.0.1:4222, divided by commas"),
+    Annotated[str, AfterValidator(_nats_urls)] | None,
+    Rule("one or more addresses such as nats://127.0.0.1:4222, comma-separated"),
 ]
 Folder = Annotated[Path, BeforeValidator(_path), Rule("the path of a folder")]
 File = Annotated[
-    Annotated[FilePath, BeforeValidator(_path)] | None, Rule("the path of a file that is there")
+    Annotated[FilePath, BeforeValidator(_path)] | None, Rule("the path of an existing file")
 ]
-Secret = Annotated[
-    Annotated[SecretStr, Field(min_length=1)] | None, Rule("a text that is not empty")
-]
+Secret = Annotated[Annotated[SecretStr, Field(min_length=1)] | None, Rule("a non-empty string")]
 SigningSecret = Annotated[
     SecretStr | None,
-    AfterValidator(_strong),
-    Rule(f"a text of {MIN_SECRET_BYTES} bytes or more"),
+    AfterValidator(_long_enough),
+    Rule(f"a string of at least {MIN_SECRET_BYTES} bytes"),
 ]
 Networks = Annotated[
     tuple[Network, ...],
     NoDecode,
     BeforeValidator(_networks),
-    Rule("networks such as 10.0.0.0/8, divided by commas"),
+    Rule("networks such as 10.0.0.0/8, comma-separated"),
 ]
 Origins = Annotated[
     tuple[str, ...],
     NoDecode,
     BeforeValidator(_origins),
-    Rule("origins such as https://example.com, divided by commas"),
+    Rule("origins such as https://example.com, comma-separated"),
 ]
 Level = Annotated[
     Literal["debug", "info", "warning", "error"], Rule("debug, info, warning or error")

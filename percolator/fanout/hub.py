@@ -48,6 +48,21 @@ class Resumed(NamedTuple):
     """The log, if it does not reach back far enough."""
 
 
+class GroupSummary(NamedTuple):
+    """The channels that the clients of a group follow, and how many clients there are."""
+
+    channels: list[str]
+    size: int
+
+
+class HubSummary(NamedTuple):
+    """What the hub's clients are doing: how many are paused, how many stand alone, the groups."""
+
+    paused: int
+    alone: int
+    groups: list[GroupSummary]
+
+
 class Hub:
     """The cursors and groups that follow the book's logs, and the flush."""
 
@@ -285,3 +300,17 @@ class Hub:
         if group is not None and not group.members:
             group.unfollow()
             del self._groups[frozenset(group.positions)]
+
+    def summary(self) -> HubSummary:
+        """Return what the clients are doing."""
+        alone = {
+            follower
+            for log in self.book.logs.values()
+            for follower in log.followers
+            if isinstance(follower, Cursor)
+        }
+        groups = [
+            GroupSummary([log.channel.name for log in group.positions], len(group.members))
+            for group in self._groups.values()
+        ]
+        return HubSummary(self.paused, len(alone), groups)

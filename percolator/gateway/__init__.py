@@ -1,1 +1,1 @@
-"""The socket side: connections, heartbeat, HTTP. Knows nothing of NATS."""
+"""The socket side: connections, admission, heartbeat, HTTP. Knows neither NATS nor the hub."""

@@ -1,8 +1,8 @@
-"""Addresses: whom a connection is counted for.
+"""Addresses: the key that a connection is counted under.
 
-Behind a trusted proxy that is the rightmost address of X-Forwarded-For that is not itself a
-trusted proxy; the left end is whatever the client wrote there. IPv4-mapped IPv6 counts as IPv4,
-and IPv6 by /64, since a client owns all of its /64.
+Behind a trusted proxy, it is the rightmost address of X-Forwarded-For that is not itself a trusted
+proxy; clients can forge what is left of it. IPv4-mapped IPv6 counts as IPv4, and IPv6 by /64, since
+a client usually has all of its /64.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ Network = IPv4Network | IPv6Network
 
 
 def address_key(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
-    """Give the key that a connection is counted under.
+    """Return the key that a connection is counted under.
 
-    `peer` is the address of the socket's other end; `forwarded_for` are the values of the
-    X-Forwarded-For headers, in order. An address that does not parse counts as itself.
+    `peer` is the remote address of the socket; `forwarded_for` are the values of the
+    X-Forwarded-For headers, in order. An address that does not parse is its own key.
     """
     address = _parse(peer)
     if address is not None and _is_trusted(address, trusted):
@@ -23,11 +23,12 @@ def address_key(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Netwo
         for hop in reversed(hops):
             behind = _parse(hop)
             if behind is None:
-                break  # what a proxy of ours writes parses; anything further left is hearsay
+                break  # a trusted proxy writes valid addresses; anything further left may be forged
             address = behind
             if not _is_trusted(address, trusted):
                 break
-    return _key(address) if address is not None else peer
+    key = _key(address) if address is not None else peer
+    return peer if key == peer else key  # a connection keeps both: better one string than two
 
 
 def _parse(text: str) -> IPv4Address | IPv6Address | None:

@@ -1,4 +1,4 @@
-"""The guard at the gateway's door: limits, origins and tokens, as the gateway asks for them."""
+"""Admission: which connections are accepted, by limits, origins and tokens."""
 
 import logging
 from collections import Counter
@@ -13,17 +13,17 @@ from percolator.stats import Stats
 
 FAILURES_PER_SECOND = 1.0
 FAILURE_BURST = 10
-"""Tokens of one address that may be wrong; past that it is not listened to for a while."""
+"""Invalid tokens accepted from an address at once; past that, none of its tokens is verified."""
 FREE_CODES = 3_000
-"""Close codes from here on mean what applications like; to count each would be to keep each."""
+"""Close codes from here on are chosen by applications; counting each would use memory for each."""
 LOG_SECONDS = 10.0
-"""Refusals are logged together, so often at the most: clients cause them."""
+"""Minimum seconds between two log lines about refusals: clients cause them."""
 
 logger = logging.getLogger(__name__)
 
 
 class Admission:
-    """Who may come in, as the gateway asks it; counted in the core's limits."""
+    """Decides which connections and tokens are accepted, and counts refusals."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Admission:
         clock: Callable[[], float],
         verifier: Verifier | None = None,
     ) -> None:
-        """Without a verifier, everybody may read everything."""
+        """Without a verifier, every client may read everything."""
         self.places = Places(
             connections=settings.max_connections, per_address=settings.max_connections_per_ip
         )
@@ -49,33 +49,33 @@ class Admission:
         self._log_at = clock()
 
     def address_key(self, peer: str, forwarded_for: Sequence[str]) -> str:
-        """Whom a connection is counted for."""
+        """Return the key that a connection is counted under."""
         return address_key(peer, forwarded_for, self._trusted)
 
     def attempt(self, address: str) -> bool:
-        """Count an attempt to connect; False where it is one too many, or tokens were wrong."""
+        """Count an attempt to connect; return False after too many of them, or of bad tokens."""
         now = self._clock()
-        return self.attempts.take(address, now) and not self.is_throttled(address)
+        return self.attempts.allow(address, now) and not self.is_throttled(address)
 
     def origin_allowed(self, origins: Sequence[str]) -> bool:
-        """Whether a page may connect; who names no origin is no browser, and may."""
+        """Return whether a page may connect; without an Origin, the client is not a browser."""
         return not self._origins or all(each.lower() in self._origins for each in origins)
 
     @property
     def auth_required(self) -> bool:
-        """True where authentication is on."""
+        """True if auth is enabled."""
         return self._verifier is not None
 
     def is_throttled(self, address: str) -> bool:
-        """True while an address has sent too many wrong tokens: none of its tokens is verified."""
+        """Return whether an address has sent too many bad tokens to have any verified."""
         return self.failures.exhausted(address, self._clock())
 
     def failed(self, address: str) -> None:
-        """Count a token that was wrong."""
-        self.failures.take(address, self._clock())
+        """Count a bad token."""
+        self.failures.allow(address, self._clock())
 
     def verify(self, address: str, token: str) -> Grant | None:
-        """Give what a token allows; None where it does not, or too many of that address did not."""
+        """Return what a token allows; None if it is invalid or its address is throttled."""
         assert self._verifier is not None
         grant = None if self.is_throttled(address) else self._verifier.verify(token)
         if grant is None:
@@ -84,15 +84,15 @@ class Admission:
         return grant
 
     def refused(self, reason: str) -> None:
-        """Count a connection that was not let in."""
+        """Count a refused connection."""
         self._stats.refused[reason] += 1
 
     def closed(self, code: int) -> None:
-        """Count a connection that ended; codes that clients may choose freely, by the thousand."""
+        """Count a closed connection; codes that clients choose freely count by the thousand."""
         self._stats.closed[code if code < FREE_CODES else code // 1_000 * 1_000] += 1
 
     def sweep(self) -> None:
-        """Fold the counters, and forget addresses that are quiet again."""
+        """Update the rates, forget addresses that are quiet again, and log refusals."""
         now = self._clock()
         self._stats.tick(now)
         self.attempts.forget(now)
@@ -102,11 +102,11 @@ class Admission:
             self._log_refusals()
 
     def _log_refusals(self) -> None:
-        """Say in one line what was refused since the last."""
+        """Log in one line what was refused since the last line."""
         stats = self._stats
-        so_far = stats.refused + Counter({"wrong tokens": stats.authentications["refused"]})
-        news = so_far - self._logged
-        if news:
-            self._logged = so_far
-            text = ", ".join(f"{count:,} ({reason})" for reason, count in news.most_common())
+        total = stats.refused + Counter({"bad tokens": stats.authentications["refused"]})
+        new = total - self._logged
+        if new:
+            self._logged = total
+            text = ", ".join(f"{count:,} ({reason})" for reason, count in new.most_common())
             logger.warning("refused: %s", text)

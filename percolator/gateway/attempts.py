@@ -1,18 +1,18 @@
-"""How often an address may try something."""
+"""Attempts: how often each address may try something."""
 
 from percolator.ratelimit import TokenBucket
 
 
 class Attempts:
-    """How often each address may try to connect. An address that is quiet again is forgotten."""
+    """A rate limit per address. An address whose limit has recovered uses no memory."""
 
     def __init__(self, rate: float, burst: int) -> None:
         self._rate = rate
         self._burst = burst
         self._buckets: dict[str, TokenBucket] = {}
 
-    def take(self, address: str, now: float) -> bool:
-        """Count an attempt; False where it is one too many."""
+    def allow(self, address: str, now: float) -> bool:
+        """Count an attempt; return False if it exceeds the limit."""
         if not self._rate:
             return True
         bucket = self._buckets.get(address)
@@ -21,12 +21,12 @@ class Attempts:
         return bucket.take(now)
 
     def exhausted(self, address: str, now: float) -> bool:
-        """True where the next attempt would be one too many; counts nothing."""
+        """Return whether the next attempt would exceed the limit, without counting one."""
         bucket = self._buckets.get(address)
         return bucket is not None and bucket.empty(now)
 
     def forget(self, now: float) -> None:
-        """Drop the addresses that have been quiet for long enough."""
+        """Drop the addresses whose limit has recovered."""
         for address in [key for key, bucket in self._buckets.items() if bucket.full(now)]:
             del self._buckets[address]
 

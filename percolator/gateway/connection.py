@@ -1,9 +1,9 @@
-"""One client: asyncio.Protocol on one side, its session on the other, websockets' Sans-I/O between.
+"""One client's socket: `asyncio.Protocol` on one side, its session on the other.
 
-No task, no queue and no timer a connection: deadlines are looked at by the gateway's sweep. A
-frame that was made elsewhere goes straight to the transport, round the protocol object, which is
-right only while the connection is open, has no extension and has sent no close frame. Where nothing
-waits in the transport's buffer, it goes round the transport too, right to the socket.
+No task, queue or timer per connection: the gateway's sweep checks deadlines. Frames from the
+session bypass the protocol object, which is correct only while the connection is open, has no
+extension and has sent no close frame. While the transport's buffer is empty, they bypass the
+transport too and go to the socket directly.
 """
 
 import asyncio
@@ -14,37 +14,29 @@ from enum import Enum, auto
 from typing import cast
 
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request, Response
-from websockets.protocol import OPEN
-from websockets.server import ServerProtocol
+from websockets.http11 import Response
 
-from percolator.gateway import responses
-from percolator.gateway.messages import Messages
+from percolator.gateway import handshake, responses
 from percolator.gateway.ports import ConnectionHost, Session
+from percolator.gateway.websocket import ABNORMAL, WebSocket
 from percolator.model import closes
 
-MAX_HEAD_BYTES = 8_192
 HEAD_SECONDS = 10.0
+"""Seconds a client has to send its request head."""
 CLOSE_SECONDS = 5.0
-"""For the other side to answer a close, or to take the rest of an HTTP answer."""
-SLICE = 1_024
-"""So much is parsed before limits are looked at again: a read may hold thousands of tiny frames."""
+"""Seconds a client has to answer our close frame, or to read an HTTP response."""
+SLICE_BYTES = 1_024
+"""Bytes parsed before limits are checked again: one read may hold thousands of tiny frames."""
 NOTSENT_LOWAT = 16_384
-"""Bytes not yet sent that the kernel takes: more would hide a slow client for megabytes."""
-HEAD_END = b"\r\n\r\n"
-MAX_IGNORED_BYTES = 65_536
-"""So much may still come in after our close frame: a client that goes on and on is cut off."""
-ABNORMAL = 1006
-"""What a close is counted as where no close frame was seen."""
-
+"""Unsent bytes that the kernel accepts: more would hide a slow client for megabytes."""
+MAX_LOGGED_BYTES = 256
+"""Bytes of a client's message that a debug line shows."""
 
 logger = logging.getLogger(__name__)
-_LOGGER = logging.getLogger("percolator.websockets")
-_LOGGER.setLevel(logging.ERROR)  # websockets reports each handshake at INFO
 
 
 class State(Enum):
-    """Where a connection stands; it only ever moves down this list."""
+    """The state of a connection; it only moves down this list."""
 
     HEAD = auto()
     OPEN = auto()
@@ -53,21 +45,20 @@ class State(Enum):
 
 
 class Connection(asyncio.Protocol):
-    """One socket, from accept to the end."""
+    """One socket, from accept to close."""
 
     __slots__ = (
         "_ending",
         "_ends_at",
         "_head",
         "_host",
-        "_ignored",
-        "_messages",
-        "_protocol",
         "_raw",
         "_session",
+        "_ws",
         "address",
         "admitted",
         "deadline",
+        "id",
         "peer",
         "state",
         "token",
@@ -78,29 +69,29 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, host: ConnectionHost) -> None:
+    def __init__(self, host: "ConnectionHost[Connection]") -> None:
         self._host = host
-        self._protocol: ServerProtocol | None = None
+        self._ws: WebSocket | None = None
         self._session: Session | None = None
         self._head = b""
-        self._messages = Messages()
-        self._ignored = 0
+        self.id = next(host.ids)
+        """Identifies the connection in log lines."""
         self.state = State.HEAD
         self.upgraded = False
         self.peer = ""
         self.address = ""
-        """Whom it is counted for, once it has asked."""
+        """The key that it is counted under, once its request is known."""
         self.admitted = False
         """True while it holds a place."""
         self.token: str | None = None
-        """What the request said who it is, until the session has taken it."""
+        """The token of the request, until the session takes it."""
         self.deadline: float | None = host.clock() + HEAD_SECONDS
-        """For what it has to do next: ask, speak, close."""
+        """When its next step is due: the request head, the first message, or the end."""
         self._ends_at: float | None = None
         self._ending = closes.CLOSE_SILENT
         self._raw: Callable[[bytes], int] | None = None
         self.try_send: Callable[[bytes], int] | None = None
-        """The socket's own `send`, for as long as nothing waits in the transport's buffer."""
+        """The socket's own `send`, while the transport's buffer is empty."""
 
     @property
     def is_open(self) -> bool:
@@ -109,119 +100,122 @@ class Connection(asyncio.Protocol):
 
     @property
     def close_code(self) -> int:
-        """The code of the close frame that began the end; 1006 where there was none."""
-        ws = self._protocol
-        if ws is None:
-            return ABNORMAL
-        begun = ws.close_rcvd if ws.close_rcvd_then_sent else (ws.close_sent or ws.close_rcvd)
-        return int(begun.code) if begun else ABNORMAL
+        """The code of the close frame that began the end; 1006 if there was none."""
+        return ABNORMAL if self._ws is None else self._ws.close_code
 
-    # What asyncio tells.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the socket, if the gateway has room."""
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's do not say that they are
+        """Set up the socket, if the gateway has room."""
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are not subclasses
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
         if not self._host.connection_made(self):
+            logger.debug("conn %d: refused from %s: no free socket", self.id, self.peer)
             self.transport.abort()
             return
+        logger.debug("conn %d: accepted from %s", self.id, self.peer)
         sock = transport.get_extra_info("socket")
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
         if not transport.get_extra_info("sslcontext"):
             self._raw = getattr(getattr(sock, "_sock", None), "send", None)
-        most = self._host.max_buffered_bytes
-        if most is not None:
+        limit = self._host.max_buffered_bytes
+        if limit is not None:
             # One write is at most half of the limit, so that the two together never exceed it.
-            self.transport.set_write_buffer_limits(high=most // 2, low=most // 8)
+            self.transport.set_write_buffer_limits(high=limit // 2, low=limit // 8)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came in. A fault of ours ends this connection, and no other."""
-        self._host.traffic.bytes_received += len(data)
+        """Handle bytes from the client. An error of ours closes only this connection."""
+        self._host.stats.bytes_received += len(data)
         try:
-            self._take(data)
+            self._handle(data)
         except Exception:
-            logger.exception("a connection is closed for a fault of ours")
+            logger.exception("conn %d: closed because of an internal error", self.id)
             if self.state is State.HEAD:
                 self._answer(responses.internal_error())
             else:
                 self.close(closes.CLOSE_INTERNAL)
 
-    def _take(self, data: bytes) -> None:
-        """Parse, a slice at a time, for as long as the connection is wanted."""
+    def _handle(self, data: bytes) -> None:
+        """Parse slice by slice, until the connection ends."""
         if self.state is State.HEAD:
             data = self._read_head(data)
-        for start in range(0, len(data), SLICE):
-            if self._protocol is None or self.state is State.GONE:
+        for start in range(0, len(data), SLICE_BYTES):
+            if self._ws is None or self.state is State.GONE:
                 return
-            self._receive(data[start : start + SLICE])
+            self._receive(self._ws, data[start : start + SLICE_BYTES])
 
     def eof_received(self) -> None:
-        """Let the transport close: a client that has closed its side wants nothing more."""
+        """Let the transport close: a client that has closed its side expects nothing more."""
 
     def pause_writing(self) -> None:
-        """Pass it on: the client is slow."""
+        """Pause the session: the client is slow."""
+        logger.debug("conn %d: paused, its buffer is full", self.id)
         if self._session is not None:
             self._session.paused()
 
     def resume_writing(self) -> None:
-        """Pass it on: the client has caught up with its buffer."""
+        """Resume the session: the buffer has drained."""
+        logger.debug("conn %d: resumed", self.id)
         if self._session is not None:
             self._session.resumed()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Give everything back, once."""
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Release everything, once."""
         if self.state is not State.GONE:
+            logger.debug(
+                "conn %d: gone, close code %d (%s)", self.id, self.close_code, exc or "closed"
+            )
             self._end_session()
             self.state = State.GONE
             self._host.connection_lost(self)
-            self._protocol = None
+            self._ws = None
 
-    # What the gateway and the session ask for.
+    # Called by the gateway and the session.
 
     def send(self, data: bytes) -> None:
-        """Write frames, as they are."""
+        """Write encoded frames."""
         self.transport.write(data)
         self.try_send = None if self.transport.get_write_buffer_size() else self._raw
 
     def reply(self, data: bytes) -> None:
-        """Write an answer; a client that asks and does not read is cut off."""
+        """Write a reply; a client that sends requests without reading is cut off."""
         if self.transport.is_closing():
-            return  # cut off before all of its questions in one read were answered
-        most = self._host.max_buffered_bytes
-        if most is not None and self.transport.get_write_buffer_size() + len(data) > most:
+            return  # it was cut off by an earlier request in the same read
+        limit = self._host.max_buffered_bytes
+        if limit is not None and self.transport.get_write_buffer_size() + len(data) > limit:
             self.terminate()
         else:
             self.send(data)
 
     def close(self, close: closes.Close) -> None:
-        """Say why and wait, for a bounded time, until the other side has closed too."""
-        if self.state is State.OPEN and self._protocol is not None:
-            if self._protocol.state is OPEN:  # else something later in the same read has ended it
-                self._protocol.send_close(close.code, close.reason)
-            self._begin_closing()
+        """Send a close frame, and wait up to CLOSE_SECONDS for the client's."""
+        if self.state is State.OPEN and self._ws is not None:
+            self._ws.send_close(close)
+            self._begin_closing(self._ws)
             self._transmit()
 
     def terminate(self) -> None:
-        """Abort the TCP connection: no close frame, no waiting."""
+        """Abort the TCP connection, without a close frame."""
         if self.state is not State.GONE:
-            self.state = State.CLOSING  # what is still being parsed finds no session any more
+            logger.debug("conn %d: aborted", self.id)
+            self.state = State.CLOSING  # the rest of the current read finds no session
         self._end_session()
         self.transport.abort()
 
     def end_at(self, time: float, close: closes.Close) -> None:
-        """Close at a time on the gateway's clock, instead of any that was set before."""
+        """Close at a time on the gateway's clock; replaces an earlier time."""
         self._ends_at, self._ending = time, close
 
     def past_deadline(self, now: float) -> bool:
-        """True where the sweep is to call `expired`."""
+        """Return whether the sweep must call `expired`."""
         return (self.deadline is not None and self.deadline <= now) or (
             self._ends_at is not None and self._ends_at <= now
         )
 
     def expired(self) -> None:
-        """End what has taken too long, or was to end now."""
+        """End a connection that is past its deadline or its end."""
         ends_at, self._ends_at, self.deadline = self._ends_at, None, None
         if self.state is State.OPEN:
             due = ends_at is not None and ends_at <= self._host.clock()
@@ -229,41 +223,41 @@ class Connection(asyncio.Protocol):
         else:
             self.terminate()
 
-    # The upgrade.
+    # The handshake.
 
     def _read_head(self, data: bytes) -> bytes:
-        """Gather the request head and act on it; give what follows it."""
-        head = self._head + data
-        end = head.find(HEAD_END)
-        if end < 0 and len(head) <= MAX_HEAD_BYTES:
-            self._head = head
-            return b""
-        self._head = b""
-        end += len(HEAD_END)
-        if not len(HEAD_END) <= end <= MAX_HEAD_BYTES:
+        """Collect the request head and handle it; return the bytes after it."""
+        data = self._head + data
+        try:
+            length = handshake.head_length(data)
+        except handshake.HeadTooLargeError:
             self._answer(responses.too_large())
             return b""
-        self._upgrade(head[:end])
-        return head[end:]
+        if length is None:
+            self._head = data
+            return b""
+        self._head = b""
+        self._upgrade(data[:length])
+        return data[length:]
 
     def _upgrade(self, head: bytes) -> None:
-        size = self._host.max_message_bytes
-        ws = ServerProtocol(max_size=size, logger=_LOGGER)
-        ws.receive_data(head)
-        requests = ws.events_received()
-        if not requests or not isinstance(requests[0], Request):
+        parsed = handshake.parse(head, self._host.max_message_bytes)
+        if parsed is None:
             self._answer(responses.malformed(head))
             return
-        request = requests[0]
-        response = self._host.process_request(self, request) or ws.accept(request)
+        protocol, request = parsed
+        path = request.path.partition("?")[0]  # the query may hold a token
+        logger.debug("conn %d: request %s %.80s", self.id, request.method, path)
+        response = self._host.process_request(self, request) or protocol.accept(request)
         if response.status_code != responses.SWITCHING:
             self._answer(response)
             return
         session = self._host.admit(self)
-        ws.send_response(response)
-        self._protocol = ws
+        protocol.send_response(response)
+        self._ws = WebSocket(protocol)
         self.state = State.OPEN
         self.upgraded = True
+        logger.debug("conn %d: upgraded", self.id)
         self._transmit()
         if isinstance(session, closes.Close):
             self.close(session)
@@ -272,38 +266,35 @@ class Connection(asyncio.Protocol):
             session.opened()
 
     def _answer(self, response: Response) -> None:
+        logger.debug("conn %d: answered %d", self.id, response.status_code)
         self.send(response.serialize())
         self._finish()
 
     # Frames.
 
-    def _receive(self, data: bytes) -> None:
-        ws = self._protocol
-        assert ws is not None
-        ws.receive_data(data)
-        frames = ws.events_received()
+    def _receive(self, ws: WebSocket, data: bytes) -> None:
+        frames = ws.receive(data)
         if self.state is State.CLOSING:
-            self._ignore(ws, len(data))
+            self._ignore(ws, data)
             return
-        if ws.state is OPEN:
-            self._transmit()  # a pong does not wait for the answer to what came after the ping
+        if ws.is_open:
+            self._transmit()  # the pong goes before the reply to what came after the ping
         for frame in frames:
-            if isinstance(frame, Frame) and self.state is State.OPEN:
-                self._frame(frame)
-        if ws.state is not OPEN:
             if self.state is State.OPEN:
-                self._begin_closing()
+                self._frame(ws, frame)
+        if not ws.is_open:
+            if self.state is State.OPEN:
+                self._begin_closing(ws)
             self._transmit()  # a close frame is the last
 
-    def _ignore(self, ws: ServerProtocol, size: int) -> None:
-        """Answer nothing any more, not even a ping; the other side's close frame ends it."""
-        self._ignored += size
-        if b"" in ws.data_to_send():
+    def _ignore(self, ws: WebSocket, data: bytes) -> None:
+        """Discard what arrives after our close frame, even pings; the client's close ends it."""
+        if b"" in ws.output():
             self._finish()
-        elif self._ignored > MAX_IGNORED_BYTES:
+        elif ws.ignore(data):
             self.terminate()
 
-    def _frame(self, frame: Frame) -> None:
+    def _frame(self, ws: WebSocket, frame: Frame) -> None:
         assert self._session is not None
         match frame.opcode:
             case Opcode.PONG:
@@ -311,32 +302,30 @@ class Connection(asyncio.Protocol):
             case Opcode.PING:
                 self._session.charge_frame()
             case Opcode.TEXT | Opcode.BINARY | Opcode.CONT:
-                self._data(frame)
+                self._data(ws, frame)
 
-    def _data(self, frame: Frame) -> None:
+    def _data(self, ws: WebSocket, frame: Frame) -> None:
         assert self._session is not None
         try:
-            message = self._messages.add(frame)
+            message = ws.message(frame)
         except UnicodeDecodeError:
-            self._fail(closes.CLOSE_NOT_UTF8)
+            ws.fail(closes.CLOSE_NOT_UTF8)
+            self._begin_closing(ws)
             return
         if message is None:
             self._session.charge_frame()
             return
-        self._host.traffic.messages_received += 1
-        self.deadline = None  # it has spoken in time
-        self._session.received(message, text=self._messages.text)
-
-    def _fail(self, close: closes.Close) -> None:
-        assert self._protocol is not None
-        self._protocol.fail(close.code, close.reason)
-        self._begin_closing()
+        self._host.stats.messages_received += 1
+        self.deadline = None  # the first message came in time
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("conn %d: received %s", self.id, _loggable(message))
+        self._session.received(message, text=ws.text)
 
     def _transmit(self) -> None:
-        """Write what the protocol object has to say."""
-        if self._protocol is None:
+        """Write what the protocol object has to send."""
+        if self._ws is None:
             return
-        for data in self._protocol.data_to_send():
+        for data in self._ws.output():
             if data:
                 self.reply(data)
             else:
@@ -344,14 +333,17 @@ class Connection(asyncio.Protocol):
 
     # The end.
 
-    def _begin_closing(self) -> None:
+    def _begin_closing(self, ws: WebSocket) -> None:
+        if logger.isEnabledFor(logging.DEBUG):
+            frame = ws.close_frame
+            logger.debug("conn %d: closing with %s", self.id, frame or ABNORMAL)
         self.state = State.CLOSING
         self.deadline = self._host.clock() + CLOSE_SECONDS
         self._ends_at = None
         self._end_session()
 
     def _finish(self) -> None:
-        """Send what is left, then the end of our side; the other side's is waited for, bounded."""
+        """Close our side once everything is written; the client has CLOSE_SECONDS for its own."""
         self.state = State.CLOSING
         self.deadline = self._host.clock() + CLOSE_SECONDS
         try:
@@ -359,12 +351,19 @@ class Connection(asyncio.Protocol):
                 self.transport.write_eof()
             else:
                 self.transport.close()
-        except OSError:  # the other side did not wait for an answer
+        except OSError:  # the client did not wait for a response
             self.terminate()
 
     def _end_session(self) -> None:
-        """Take the client out of the hub: what goes round the protocol would come too late."""
+        """Remove the client from the hub: frames from there must not follow a close frame."""
         session, self._session = self._session, None
         if session is not None:
             session.closed()
             self._host.heartbeat.forget(self)
+
+
+def _loggable(message: bytes) -> str:
+    """Return a message for a log line, only its size if it may hold a token."""
+    if b"token" in message.lower() or b"\\" in message:  # an escape could spell "token"
+        return f"{len(message):,} bytes that may hold a token"
+    return repr(message[:MAX_LOGGED_BYTES])[1:]

@@ -1,7 +1,7 @@
-"""The heartbeat: one sweep for all connections, no timer and no task for any of them.
+"""The heartbeat: pings all connections in turn, without a timer or a task per connection.
 
-Each tick pings the few whose turn it is, so that in the course of one interval each is pinged
-once and a thousand pings never leave together. Whoever has not answered in time is terminated.
+Each tick pings its share of the connections, so that each is pinged once per interval and pings
+never leave all together. A connection that does not answer in time is terminated.
 """
 
 import struct
@@ -11,11 +11,13 @@ from typing import Protocol
 
 from websockets.frames import Frame, Opcode
 
+from percolator.histogram import ROUND_TRIP_SECONDS, Histogram
+
 TICK_SECONDS = 0.1
-PONG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds, in seconds, of the histogram of the time to pong; one more is past the last."""
+"""Seconds between two ticks."""
 
 _STAMP = struct.Struct("!d")
+"""The payload of a ping: the time when it was sent."""
 
 
 class Pingable(Protocol):
@@ -26,62 +28,64 @@ class Pingable(Protocol):
         """True from the upgrade until either side closes."""
 
     def send(self, data: bytes) -> None:
-        """Write frames, as they are."""
+        """Write encoded frames."""
 
     def terminate(self) -> None:
         """Abort the TCP connection."""
 
 
 class Heartbeat:
-    """Who is to be pinged when, and who still owes a pong. An interval of 0 pings nobody."""
+    """Decides which connection is pinged when, and which has not answered in time.
+
+    An interval of 0 sends no pings; a timeout of 0 waits for no pongs.
+    """
 
     def __init__(self, clock: Callable[[], float], interval: float, timeout: float) -> None:
-        self.pongs = [0] * (len(PONG_BUCKETS) + 1)
-        self.pong_seconds = 0.0
+        self.pongs = Histogram(ROUND_TRIP_SECONDS)
+        """Seconds from a ping to its pong."""
         self._clock = clock
         self._interval = interval
         self._timeout = timeout
         self._turns: deque[Pingable] = deque()
-        self._owed: dict[Pingable, float] = {}
-        self._overdue: deque[tuple[float, Pingable]] = deque()
+        self._waiting: dict[Pingable, float] = {}
+        """When the ping was sent that a connection has not answered yet."""
+        self._sent: deque[tuple[float, Pingable]] = deque()
+        """All pings of the last `timeout` seconds, oldest first."""
         self._share = 0.0
         self._at = clock()
 
     def add(self, connection: Pingable) -> None:
-        """Ping this one too, for as long as it is open."""
+        """Ping a connection from now on, for as long as it is open."""
         if self._interval:
             self._turns.append(connection)
 
     def pong(self, connection: Pingable, payload: bytes) -> None:
-        """Take a pong; one that answers no ping of ours says nothing."""
-        sent = self._owed.get(connection)
+        """Count a pong; one that does not answer our ping is ignored."""
+        sent = self._waiting.get(connection)
         if sent is None or payload != _STAMP.pack(sent):
             return
-        del self._owed[connection]
-        took = self._clock() - sent
-        self.pong_seconds += took
-        bucket = next((i for i, most in enumerate(PONG_BUCKETS) if took <= most), len(PONG_BUCKETS))
-        self.pongs[bucket] += 1
+        del self._waiting[connection]
+        self.pongs.add(self._clock() - sent)
 
     def forget(self, connection: Pingable) -> None:
-        """Expect nothing more of one that is gone."""
-        self._owed.pop(connection, None)
+        """Stop waiting for a pong from a connection that is gone."""
+        self._waiting.pop(connection, None)
 
     def tick(self) -> None:
-        """Terminate whoever is overdue, then ping those whose turn has come."""
+        """Terminate connections that are overdue, then ping the next ones."""
         now = self._clock()
-        while self._overdue and self._overdue[0][0] + self._timeout <= now:
-            sent, connection = self._overdue.popleft()
-            if self._owed.get(connection) == sent:
+        while self._sent and self._sent[0][0] + self._timeout <= now:
+            sent, connection = self._sent.popleft()
+            if self._waiting.get(connection) == sent:
                 self.forget(connection)
                 connection.terminate()
         if self._interval:
             self._share += len(self._turns) * min((now - self._at) / self._interval, 1.0)
             self._at = now
-            self._take_turns(now)
+            self._ping_share(now)
 
-    def _take_turns(self, now: float) -> None:
-        """Ping as many as the share allows; those that are gone cost nothing of it."""
+    def _ping_share(self, now: float) -> None:
+        """Ping as many connections as the share allows; closed ones are dropped for free."""
         frame = Frame(Opcode.PING, _STAMP.pack(now)).serialize(mask=False)
         for _ in range(len(self._turns)):
             if self._share < 1:
@@ -94,9 +98,9 @@ class Heartbeat:
         self._share %= 1
 
     def _ping(self, connection: Pingable, now: float, frame: bytes) -> None:
-        if connection in self._owed:
-            return  # it may answer the last ping only, and it is the first that we wait for
+        if connection in self._waiting:
+            return  # a client may answer only the last ping, and we wait for the first
         connection.send(frame)
         if self._timeout:
-            self._owed[connection] = now
-            self._overdue.append((now, connection))
+            self._waiting[connection] = now
+            self._sent.append((now, connection))

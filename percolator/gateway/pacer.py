@@ -1,26 +1,28 @@
-"""The pacer: when the hub is flushed.
+"""The pacer: decides when the hub is flushed.
 
-The first event of a loop iteration schedules one flush. After a flush that took d seconds the
-next waits d: so flushing takes half of the loop at the most, handshakes, pongs and the feed get
-their turn, and under load events gather by themselves while they wait.
+The first event of a loop iteration schedules one flush. After a flush that took d seconds, the next
+waits d: flushing takes at most half of the loop's time, handshakes, pongs and the feed get their
+turn, and under load events accumulate while they wait.
 
-Where a flush takes long, the first event after a quiet spell waits a little too, for the rest of
-its burst: else all clients would be written the first few events, and then all of them once more.
+If flushes take long, the first event after a quiet period waits a little for the rest of its burst.
+Otherwise all clients would be sent the first few events, and then all of them the rest.
 """
 
 import asyncio
 from collections.abc import Callable
 
 LONG_SECONDS = 0.002
+"""A flush that takes longer makes the next burst wait."""
 GATHER_SHARE = 1 / 8
-"""Of the time that the last flush took, where it was a long one: so much more is hardly felt."""
-MOST_GATHER_SECONDS = 0.002
+"""How long a burst waits, as a share of the last flush: an unnoticeable delay."""
+MAX_GATHER_SECONDS = 0.002
+"""How long a burst waits at most."""
 
 
 class Pacer:
-    """Schedules `flush`, which says whether it left something; `due` is a time it wants besides.
+    """Schedules `flush`, which returns whether work is left; `due` returns when more is due.
 
-    A wake from inside a flush counts for nothing: the flush says itself what it left.
+    Waking it during a flush has no effect: the flush itself returns whether work is left.
     """
 
     def __init__(
@@ -30,9 +32,11 @@ class Pacer:
         due: Callable[[], float | None],
     ) -> None:
         self.flushes = 0
+        """Flushes so far."""
         self.seconds = 0.0
-        """Time spent in flushes."""
+        """Seconds spent in flushes."""
         self.longest = 0.0
+        """Seconds of the longest flush."""
         self._loop = loop
         self._flush = flush
         self._due = due
@@ -43,7 +47,7 @@ class Pacer:
         self._stopped = False
 
     def wake(self) -> None:
-        """See to it that a flush comes, as soon as the pace allows."""
+        """Schedule a flush as soon as the pace allows, unless one is scheduled."""
         if self._soon is None and not self._stopped:
             now = self._loop.time()
             start = max(self._not_before, now + self._gather)
@@ -53,7 +57,7 @@ class Pacer:
                 self._soon = self._loop.call_at(start, self._run)
 
     def stop(self) -> None:
-        """Flush no more."""
+        """Cancel all flushes."""
         self._stopped = True
         for handle in (self._soon, self._later):
             if handle is not None:
@@ -61,7 +65,7 @@ class Pacer:
 
     def _run(self) -> None:
         start = self._loop.time()
-        more = True  # a flush that fails leaves the rest of its queue
+        more = True  # a flush that raises leaves the rest of its queue
         try:
             more = self._flush()
         finally:
@@ -72,13 +76,13 @@ class Pacer:
             self._set_timer()
 
     def _count(self, start: float, end: float) -> None:
-        took = end - start
+        seconds = end - start
         self.flushes += 1
-        self.seconds += took
-        self.longest = max(self.longest, took)
-        self._not_before = end + took
-        long = took > LONG_SECONDS
-        self._gather = min(took * GATHER_SHARE, MOST_GATHER_SECONDS) if long else 0.0
+        self.seconds += seconds
+        self.longest = max(self.longest, seconds)
+        self._not_before = end + seconds
+        long = seconds > LONG_SECONDS
+        self._gather = min(seconds * GATHER_SHARE, MAX_GATHER_SECONDS) if long else 0.0
 
     def _set_timer(self) -> None:
         if self._later is not None:

@@ -1,6 +1,6 @@
-"""Places: how many connections there may be, in all and per address.
+"""Places: limits the number of connections, in total and per address.
 
-Every check and every release is O(1). A limit of 0 is switched off.
+Every check and every release is O(1). 0 switches a limit off.
 """
 
 from percolator.counts import Counts, count_down, count_up
@@ -8,7 +8,7 @@ from percolator.model import closes
 
 
 class Places:
-    """How many connections there are, in all and from each address."""
+    """Counts connections, in total and per address."""
 
     def __init__(self, *, connections: int, per_address: int) -> None:
         self.total = 0
@@ -17,7 +17,7 @@ class Places:
         self._per_address = per_address
 
     def admit(self, address: str) -> closes.Close | None:
-        """Reserve a place, which must be released once; where there is none, say why."""
+        """Reserve a place, to be released once; return the reason to close if there is none."""
         if self._connections and self.total >= self._connections:
             return closes.CLOSE_CONNECTIONS
         if self._per_address and self.by_address.get(address, 0) >= self._per_address:
@@ -27,6 +27,6 @@ class Places:
         return None
 
     def release(self, address: str) -> None:
-        """Give a place back."""
+        """Release a place. Raises KeyError if the address has none."""
         count_down(self.by_address, address)
         self.total -= 1

@@ -1,63 +1,61 @@
-"""What a connection talks to: its session on one side, its gateway on the other."""
+"""What a connection talks to: its session on one side, its gateway on the other.
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+These protocols keep `connection` from importing the hub's sessions and `server`, which imports it.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
 
 from websockets.http11 import Request, Response
 
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.model import closes
+from percolator.stats import Stats
 
-if TYPE_CHECKING:
-    from percolator.gateway.connection import Connection
+C_contra = TypeVar("C_contra", contravariant=True)
+"""The type of the connections of a host."""
 
 
 class Session(Protocol):
-    """What a connection talks to. The hub's client is one, an echo is another."""
+    """One client's session, for example with the hub."""
 
     def opened(self) -> None:
-        """The upgrade is done."""
+        """Start: the upgrade is done."""
 
     def received(self, data: bytes, *, text: bool) -> None:
-        """One whole message; a text is valid UTF-8."""
+        """Handle one whole message; if it is text, it is valid UTF-8."""
 
     def charge_frame(self) -> None:
-        """A frame that is no message, but costs as much: a ping, a fragment."""
+        """Count a frame that completes no message but costs as much: a ping, a fragment."""
 
     def paused(self) -> None:
-        """The buffer is full."""
+        """Stop sending: the buffer is full."""
 
     def resumed(self) -> None:
-        """The buffer has room again."""
+        """Continue: the buffer has drained."""
 
     def closed(self) -> None:
-        """It is over: give everything back."""
+        """Release everything: the connection has ended."""
 
 
-class Traffic(Protocol):
-    """Counters of what comes in."""
-
-    messages_received: int
-    bytes_received: int
-
-
-class ConnectionHost(Protocol):
+class ConnectionHost(Protocol[C_contra]):
     """What a connection needs of its gateway."""
 
-    traffic: Traffic
+    ids: Iterator[int]
+    stats: Stats
     heartbeat: Heartbeat
     clock: Callable[[], float]
     max_message_bytes: int | None
     max_buffered_bytes: int | None
 
-    def connection_made(self, connection: "Connection") -> bool:
-        """Take a new socket in; False where there is no room for it."""
+    def connection_made(self, connection: C_contra) -> bool:
+        """Register a new socket; return False if there is no room for it."""
 
-    def process_request(self, connection: "Connection", request: Request) -> Response | None:
-        """Answer a plain request, or refuse an upgrade; None lets the upgrade go on."""
+    def process_request(self, connection: C_contra, request: Request) -> Response | None:
+        """Return the response to a plain request or a refused upgrade, None to upgrade."""
 
-    def admit(self, connection: "Connection") -> Session | closes.Close:
-        """Reserve a place and give the session to talk to, or say why there is none."""
+    def admit(self, connection: C_contra) -> Session | closes.Close:
+        """Reserve a place and return the session, or the reason to close."""
 
-    def connection_lost(self, connection: "Connection") -> None:
-        """Give back everything that the connection held."""
+    def connection_lost(self, connection: C_contra) -> None:
+        """Release everything that the connection held."""

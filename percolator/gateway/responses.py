@@ -1,4 +1,4 @@
-"""The HTTP side: answers to plain requests. Routes are given; here is what an answer looks like."""
+"""HTTP responses: their form, the standard refusals, and the headers that requests are read for."""
 
 import email.utils
 import re
@@ -18,7 +18,7 @@ _REQUEST_LINE = re.compile(rb"([A-Z]+) \S+ HTTP/1\.[01]\r\n")
 def answer(
     status: HTTPStatus, body: bytes, content_type: str = TEXT, extra: dict[str, str] | None = None
 ) -> Response:
-    """Build an answer after which the connection closes."""
+    """Return a response after which the connection closes."""
     headers = Headers(
         {
             "Date": email.utils.formatdate(usegmt=True),
@@ -34,18 +34,18 @@ def answer(
 
 
 def sentence(status: HTTPStatus, text: str, extra: dict[str, str] | None = None) -> Response:
-    """Build an answer of one sentence for a person."""
+    """Return a response of one sentence, as plain text."""
     return answer(status, text.encode() + b"\n", TEXT, extra)
 
 
 def not_found() -> Response:
-    """There is no such path."""
+    """The path does not exist."""
     return sentence(HTTPStatus.NOT_FOUND, "There is nothing at this path.")
 
 
 def wrong_method() -> Response:
-    """Only GET is served."""
-    return sentence(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET is served here.", {"Allow": "GET"})
+    """The method is not GET."""
+    return sentence(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET is supported here.", {"Allow": "GET"})
 
 
 def too_large() -> Response:
@@ -56,7 +56,7 @@ def too_large() -> Response:
 
 
 def too_many_attempts() -> Response:
-    """An address knocks too often."""
+    """The address has made too many attempts."""
     return sentence(
         HTTPStatus.TOO_MANY_REQUESTS,
         "Too many connection attempts from this address; wait a second.",
@@ -65,17 +65,17 @@ def too_many_attempts() -> Response:
 
 
 def internal_error() -> Response:
-    """A fault of ours; what it is stands in the log, and nowhere else."""
-    return sentence(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here; try again.")
+    """An internal error; the reason is only in the log."""
+    return sentence(HTTPStatus.INTERNAL_SERVER_ERROR, "An internal error occurred; try again.")
 
 
 def foreign_origin() -> Response:
-    """A page of an origin that may not connect."""
-    return sentence(HTTPStatus.FORBIDDEN, "Pages of this origin may not connect here.")
+    """The page's origin may not connect."""
+    return sentence(HTTPStatus.FORBIDDEN, "Pages from this origin may not connect here.")
 
 
 def unauthorized() -> Response:
-    """The request needs a token, and has none that is good for it."""
+    """The request needs a valid token."""
     return sentence(
         HTTPStatus.UNAUTHORIZED,
         "This needs a valid token: Authorization: Bearer TOKEN.",
@@ -84,7 +84,7 @@ def unauthorized() -> Response:
 
 
 def malformed(head: bytes) -> Response:
-    """Say what is wrong with a head that did not parse."""
+    """The head did not parse: the method is not GET, or it is not HTTP."""
     line = _REQUEST_LINE.match(head)
     if line and line[1] != b"GET":
         return wrong_method()
@@ -92,18 +92,18 @@ def malformed(head: bytes) -> Response:
 
 
 def bearer(request: Request) -> str | None:
-    """Give the bearer token of the one Authorization header."""
+    """Return the bearer token, if there is exactly one Authorization header."""
     given = request.headers.get_all("Authorization")
     kind, _, token = given[0].strip().partition(" ") if len(given) == 1 else ("", "", "")
     return token.strip() if kind.lower() == "bearer" else None
 
 
 def token_of(request: Request) -> str | None:
-    """Give the token that a request brings: as a bearer, else as `?token=`, for browsers."""
+    """Return the token of a request: a bearer token, else `?token=`, which browsers need."""
     query = request.path.partition("?")[2]
     return bearer(request) or next(iter(parse_qs(query).get("token", ())), None)
 
 
 def is_upgrade(request: Request) -> bool:
-    """Tell whether a request asks for a WebSocket; whether it does so well is seen later."""
+    """Return whether a request asks for a WebSocket; the handshake checks the rest."""
     return any("websocket" in value.lower() for value in request.headers.get_all("Upgrade"))

@@ -1,17 +1,18 @@
-"""The gateway: listens, lets connections in, sweeps them, and lets them go.
+"""The server: listens, admits connections, sweeps them, and closes them.
 
-What is counted and what is served is given to it; it knows neither hub nor NATS.
+Counters, routes and sessions are passed in; it knows neither the hub nor NATS.
 """
 
 import asyncio
 import contextlib
 import errno
+import itertools
 import logging
 import os
 import random
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -22,46 +23,49 @@ from percolator.gateway import responses
 from percolator.gateway.admission import Admission
 from percolator.gateway.connection import CLOSE_SECONDS, HEAD_SECONDS, Connection
 from percolator.gateway.heartbeat import TICK_SECONDS, Heartbeat
-from percolator.gateway.ports import Session, Traffic
+from percolator.gateway.ports import Session
 from percolator.histogram import SECONDS, Histogram
 from percolator.model import closes, messages
+from percolator.stats import Stats
 
 UPGRADE_PATHS = ("/", "/ws")
 LISTEN_BACKLOG = 4_096
-"""Clients that the kernel lets wait: all of them may come back at once."""
+"""Connections that the kernel queues: all clients may come back at once."""
 ACCEPTS_AT_ONCE = 32
-"""So many are taken in one turn of the loop. It takes three turns to refuse one, and meanwhile it
-has a descriptor: with more of them, none would be left."""
+"""Sockets accepted per turn of the loop. Refusing one takes three turns, and meanwhile it has a
+descriptor: with more of them, none would be left."""
 SWEEP_SECONDS = 1.0
-BATCHES = 20
+"""Seconds between two checks of all deadlines."""
+CLOSE_BATCHES = 20
+"""Batches in which a shutdown closes all clients."""
 BATCH_SECONDS = 0.05
-"""All clients are closed in so many batches, so far apart at the most."""
-SPREAD_SECONDS_EACH = 0.005
-LONGEST_SPREAD_SECONDS = 5.0
-"""They are asked to come back over so much time: what their handshakes take, several times over."""
+"""Maximum seconds between two batches."""
+SPREAD_SECONDS_PER_CLIENT = 0.005
+"""Seconds per client over which a shutdown spreads their return: several times a handshake."""
+MAX_SPREAD_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The gateway's own limits; None is switched off."""
+    """The gateway's own limits; None switches one off."""
 
     max_message_bytes: int | None
     max_buffered_bytes: int | None
     first_message_seconds: float | None
     max_sockets: int
-    """All sockets together; past that the one that has been longest about its request head goes."""
+    """Sockets in total. Past that, the slowest one without a complete request is closed."""
 
 
 class Server:
-    """All connections of one listening socket. The gateway is what they call their doors."""
+    """All connections of one listening socket; the `ConnectionHost` of each."""
 
     def __init__(
         self,
         *,
         admission: Admission,
-        traffic: Traffic,
+        stats: Stats,
         heartbeat: Heartbeat,
         limits: Limits,
         clock: Callable[[], float],
@@ -69,37 +73,38 @@ class Server:
         routes: Callable[[Request, str, str], Response | None],
         ready: Callable[[], bool],
     ) -> None:
-        """`routes` answers a GET of a path from an address, or None.
+        """`routes` returns the response to a GET, given its path and the client's address.
 
-        Until `ready`, upgrades get 1013.
+        Until `ready` returns True, clients are closed with 1013.
         """
-        self.traffic = traffic
+        self.ids: Iterator[int] = itertools.count(1)
+        self.stats = stats
         self.heartbeat = heartbeat
         self.clock = clock
         self.max_message_bytes = limits.max_message_bytes
         self.max_buffered_bytes = limits.max_buffered_bytes
         self.connections: dict[Connection, None] = {}
-        self._asking: dict[Connection, None] = {}
-        """Those whose request is not there yet, the slowest first."""
         self.loop_lag = Histogram(SECONDS)
-        """How late the sweeps were."""
+        """Seconds by which ticks were late."""
+        self.draining = False
+        """True once the shutdown has begun: no client is admitted any more."""
+        self._without_request: dict[Connection, None] = {}
+        """Connections whose request head is incomplete, the slowest first."""
         self._limits = limits
         self._admission = admission
         self._open_session = open_session
         self._routes = routes
         self._ready = ready
         self._full = False
-        """True from the first socket that was refused until half of them are free again."""
+        """True from the first refused socket until half of the sockets are free again."""
         self._server: asyncio.Server | None = None
         self._sweeps: asyncio.Task[None] | None = None
-        self.draining = False
-        """True once it is to end: nobody is let in any more."""
-        self._left = asyncio.Event()
+        self._connection_lost = asyncio.Event()
 
     async def start(
         self, host: str, port: int, tls: ssl.SSLContext | None = None
     ) -> tuple[str, int]:
-        """Listen; give the address that it got. Raises PortInUseError."""
+        """Listen; return the bound host and port. Raises PortInUseError."""
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
@@ -122,28 +127,29 @@ class Server:
         return address[0], address[1]
 
     async def stop(self, drain_seconds: float) -> None:
-        """Announce the end, close all in batches with 1001, and wait for them, bounded.
+        """Announce the shutdown, close all clients in batches with 1001, and wait for them.
 
-        Meanwhile plain requests are answered, so that whoever balances the load sees that this
-        gateway takes nobody in any more; at the end nothing listens and nobody is connected.
+        Meanwhile plain requests are answered, so that a load balancer sees that this gateway admits
+        no more clients. Afterwards nothing listens and no client is connected.
         """
         self.draining = True
         until = self.clock() + drain_seconds
         clients = [each for each in self.connections if each.is_open]
-        spread = int(min(LONGEST_SPREAD_SECONDS, len(clients) * SPREAD_SECONDS_EACH) * 1_000)
+        spread = min(MAX_SPREAD_SECONDS, len(clients) * SPREAD_SECONDS_PER_CLIENT)
         for client in clients:
-            client.reply(messages.closing(random.randint(0, spread)))  # noqa: S311 - no secret
-        batch = len(clients) // BATCHES + 1
-        for start in range(0, len(clients), batch):
-            for client in clients[start : start + batch]:
+            delay_ms = random.randint(0, int(spread * 1_000))  # noqa: S311 - not a secret
+            client.reply(messages.closing(delay_ms))
+        size = len(clients) // CLOSE_BATCHES + 1
+        for start in range(0, len(clients), size):
+            for client in clients[start : start + size]:
                 client.close(closes.CLOSE_SHUTDOWN)
-            await asyncio.sleep(min(BATCH_SECONDS, drain_seconds / BATCHES / 2))
-        await self._until_gone(until)
+            await asyncio.sleep(min(BATCH_SECONDS, drain_seconds / CLOSE_BATCHES / 2))
+        await self._until_clients_gone(until)
         if self._server is not None:
             self._server.close()
         left = sum(each.upgraded for each in self.connections)
         if left:
-            logger.info("%d clients have not closed in time and are cut off", left)
+            logger.info("%d clients did not close in time and are cut off", left)
         for connection in list(self.connections):
             connection.terminate()
         if self._sweeps is not None:
@@ -151,41 +157,41 @@ class Server:
             await asyncio.gather(self._sweeps, return_exceptions=True)
         await asyncio.sleep(0)
 
-    async def _until_gone(self, until: float) -> None:
-        """Wait until all clients have gone, or it is time; plain requests are not waited for."""
+    async def _until_clients_gone(self, until: float) -> None:
+        """Wait for all clients to disconnect; plain requests are not waited for."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(until - self.clock(), 0)):
                 while any(each.upgraded for each in self.connections):
-                    self._left.clear()
-                    await self._left.wait()
+                    self._connection_lost.clear()
+                    await self._connection_lost.wait()
 
-    def _say_full(self) -> None:
+    # Called by connections.
+
+    def connection_made(self, connection: Connection) -> bool:
+        """Register a new socket; if all are taken, the slowest without a request makes room."""
+        if len(self.connections) >= self._limits.max_sockets:
+            self._admission.refused("sockets")
+            self._warn_full()
+            slowest = next(iter(self._without_request), None)
+            if slowest is None:
+                return False
+            self._without_request.pop(slowest)
+            slowest.terminate()
+        self.connections[connection] = self._without_request[connection] = None
+        return True
+
+    def _warn_full(self) -> None:
         if not self._full:
             self._full = True
             logger.warning(
-                "all %d sockets that the file descriptors allow are taken, and new ones are "
+                "all %d sockets that the file descriptor limit allows are in use; new ones are "
                 "refused: raise the limit (ulimit -n) or lower max_connections",
                 len(self.connections),
             )
 
-    # What connections ask of it.
-
-    def connection_made(self, connection: Connection) -> bool:
-        """Take a new socket in; where all places are taken, the slowest to ask loses its own."""
-        if len(self.connections) >= self._limits.max_sockets:
-            self._admission.refused("sockets")
-            self._say_full()
-            slowest = next(iter(self._asking), None)
-            if slowest is None:
-                return False
-            self._asking.pop(slowest)
-            slowest.terminate()
-        self.connections[connection] = self._asking[connection] = None
-        return True
-
     def process_request(self, connection: Connection, request: Request) -> Response | None:
-        """Answer a plain request, or refuse an upgrade; None lets the upgrade go on."""
-        self._asking.pop(connection, None)
+        """Return the response to a plain request or a refused upgrade, None to upgrade."""
+        self._without_request.pop(connection, None)
         path = request.path.partition("?")[0]
         if request.method != "GET":
             return responses.wrong_method()
@@ -207,7 +213,7 @@ class Server:
         return None
 
     def admit(self, connection: Connection) -> Session | closes.Close:
-        """Reserve a place and give the session to talk to, or say why there is none."""
+        """Reserve a place and return the session, or the reason to close."""
         if not self._ready():
             self._admission.refused("not ready")
             return closes.CLOSE_NOT_READY
@@ -222,17 +228,19 @@ class Server:
         return self._open_session(connection)
 
     def connection_lost(self, connection: Connection) -> None:
-        """Give back everything that the connection held."""
+        """Release everything that the connection held."""
         self.connections.pop(connection, None)
-        self._asking.pop(connection, None)
-        self._left.set()
+        self._without_request.pop(connection, None)
+        self._connection_lost.set()
         if connection.admitted:
             self._admission.release(connection.address)
         if connection.upgraded:
             self._admission.closed(connection.close_code)
 
+    # The sweep.
+
     async def _sweep(self) -> None:
-        """Heartbeats ten times a second, deadlines once."""
+        """Run the heartbeat ten times per second, and check deadlines once."""
         loop = asyncio.get_running_loop()
         due = sweep_at = loop.time()
         while True:
@@ -248,26 +256,26 @@ class Server:
     def _expire(self) -> None:
         now = self.clock()
         self._full = self._full and len(self.connections) > self._limits.max_sockets // 2
-        late = [each for each in self.connections if each.past_deadline(now)]
-        for connection in late:
+        expired = [each for each in self.connections if each.past_deadline(now)]
+        for connection in expired:
             connection.expired()
 
 
 def _plain(error: OSError) -> str:
-    """Say what the system said, without what asyncio puts around it."""
-    if isinstance(error, socket.gaierror):  # its numbers are not the system's
+    """Return the system's own words, without what asyncio adds to them."""
+    if isinstance(error, socket.gaierror):  # its numbers are not errnos
         return str(error.strerror)
     return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _remedy(error: OSError) -> str:
-    """Say what to do: it is the port where that is taken or reserved, else the address."""
+    """Return what to do: change the port if it is taken or reserved, else the address."""
     if error.errno == errno.EADDRINUSE:
-        return "stop what is there, or choose another with --port"
+        return "stop what is listening there, or choose another port with --port"
     return f"choose another with {'--port' if error.errno == errno.EACCES else '--host'}"
 
 
 def _lengthen_queue(listening: socket.socket) -> None:
-    """Let more clients wait than are taken at once; for asyncio the two are one number."""
+    """Queue more connections than are accepted at once; asyncio has one number for both."""
     with socket.fromfd(listening.fileno(), listening.family, listening.type) as same:
         same.listen(LISTEN_BACKLOG)

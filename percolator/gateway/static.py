@@ -1,7 +1,6 @@
 """The files for browsers: the dashboard at `/`, the client at `/percolator.js`, and what they load.
 
-They are read once, out of the package, and served as they are. What is dynamic is no business of
-this room: pages ask the other routes.
+They are read once from the package and served unchanged; pages get dynamic data from other routes.
 """
 
 import hashlib
@@ -22,20 +21,20 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".ts": responses.TEXT,
 }
-"""What is served, by the end of its name; a file of another kind is not."""
+"""Content types by suffix; files with other suffixes are not served."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; "  # a socket to the page's own origin is 'self' too
+    "connect-src 'self'; "  # includes WebSockets to the same origin
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'"  # no text can become markup
+    "require-trusted-types-for 'script'; trusted-types 'none'"  # text cannot become markup
 )
 CLIENT = "/percolator"
-"""What pages of other origins may load too: the client and its parts."""
+"""Prefix of the files that pages of other origins may load: the client and its parts."""
 
 
 class File(NamedTuple):
-    """One file, ready to be served."""
+    """One file, ready to serve."""
 
     body: bytes
     headers: dict[str, str]
@@ -43,7 +42,7 @@ class File(NamedTuple):
 
 
 def find(request: Request, path: str) -> Response | None:
-    """Answer with the file at a path, or with 304 where the browser has it; None: no such file."""
+    """Return the file at a path, or 304 if the browser has it; None if there is no such file."""
     file = served().get(path)
     if file is None:
         return None
@@ -56,26 +55,26 @@ def find(request: Request, path: str) -> Response | None:
 
 @cache
 def served() -> dict[str, File]:
-    """Give every file by its path; the dashboard stands at `/`."""
+    """Return all files by path; the dashboard is at `/`."""
     found: dict[str, File] = {}
-    _gather(files("percolator.gateway").joinpath("web"), "", found)
+    _collect(files("percolator.gateway").joinpath("web"), "", found)
     found["/"] = found.pop("/index.html")
     return found
 
 
-def _gather(folder: Traversable, path: str, found: dict[str, File]) -> None:
+def _collect(folder: Traversable, path: str, found: dict[str, File]) -> None:
     for entry in folder.iterdir():
-        here = f"{path}/{entry.name}"
+        at = f"{path}/{entry.name}"
         _, dot, suffix = entry.name.rpartition(".")
         if entry.is_dir():
-            _gather(entry, here, found)
+            _collect(entry, at, found)
         elif dot + suffix in TYPES:
             body = entry.read_bytes()
-            found[here] = File(body, _headers(here, body), TYPES[dot + suffix])
+            found[at] = File(body, _headers(at, body), TYPES[dot + suffix])
 
 
 def _headers(path: str, body: bytes) -> dict[str, str]:
-    """A browser keeps the file, and asks each time whether it is still the same."""
+    """Return headers that make a browser keep the file and revalidate it each time."""
     headers = {
         "Cache-Control": "no-cache",
         "ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"',

@@ -1,4 +1,4 @@
-"""TLS of the gateway's own port: the certificate's files, read at the start and again on demand."""
+"""TLS of the gateway's port: the certificate files, read at startup and again on request."""
 
 import logging
 import ssl
@@ -10,26 +10,26 @@ logger = logging.getLogger(__name__)
 
 
 class Certificate:
-    """A certificate chain and its key, both PEM; `context` is what the gateway listens with."""
+    """A certificate chain and its key in PEM; the gateway listens with `context`."""
 
     def __init__(self, cert: Path, key: Path) -> None:
-        """Raises SettingsError where the two cannot be used."""
+        """Raises SettingsError if the files are unusable."""
         self._cert = cert
         self._key = key
         self.context = self._load()
 
     def reload(self) -> None:
-        """Read the files again, for connections to come; those that are open go on as they are.
+        """Read the files again for new connections; open connections are not affected.
 
-        Files that cannot be used change nothing, and are complained of in the log.
+        Unusable files change nothing, and are logged.
         """
         try:
-            self._load()  # a pair that does not fit would leave half of itself in the context
+            self._load()  # test the pair first: a mismatch would leave the context with half of it
         except SettingsError as error:
-            logger.error("the TLS certificate stays as it is: %s", error)  # noqa: TRY400 - it says why
+            logger.error("the TLS certificate was not reloaded: %s", error)  # noqa: TRY400 - no traceback
             return
         self._load_into(self.context)
-        logger.info("the TLS certificate was read again from %s", self._cert)
+        logger.info("the TLS certificate was reloaded from %s", self._cert)
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -40,7 +40,7 @@ class Certificate:
 
     def _load_into(self, context: ssl.SSLContext) -> None:
         try:
-            # An empty password: a key that needs one is refused, and nobody is asked for it.
+            # With an empty password, a protected key is refused; otherwise OpenSSL would prompt.
             context.load_cert_chain(self._cert, self._key, password="")
         except ssl.SSLError as error:
             raise SettingsError(f"settings tls_cert and tls_key: {self._why(error)}") from None
@@ -52,7 +52,7 @@ class Certificate:
 
     def _why(self, error: ssl.SSLError) -> str:
         if error.reason == "KEY_VALUES_MISMATCH":
-            return f"the key in {self._key} is not that of the certificate in {self._cert}"
+            return f"the key in {self._key} does not match the certificate in {self._cert}"
         return (
             f"{self._cert} and {self._key} must hold a certificate chain and its key in PEM, "
             "the key without a password"
@@ -60,5 +60,5 @@ class Certificate:
 
 
 def certificate(cert: Path | None, key: Path | None) -> Certificate | None:
-    """Give the certificate, if there is to be one. Raises SettingsError."""
+    """Return the certificate, None if no files are configured. Raises SettingsError."""
     return None if cert is None or key is None else Certificate(cert, key)

@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from percolator import openssl
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream import credentials
+from percolator.redaction import redact_logins
 
 CONNECT_SECONDS = 2
 CLOSE_SECONDS = 0.5
@@ -46,10 +47,7 @@ class NatsAddress:
     @property
     def shown(self) -> str:
         """The address for people: without user and password."""
-        return ", ".join(
-            part.partition("://")[0] + "://" + part.partition("://")[2].rpartition("@")[2]
-            for part in self.url.split(",")
-        )
+        return redact_logins(", ".join(self.servers))
 
     def login_to(self, found: ParseResult) -> str:
         """Name a server that a cluster has told of, with the user of the first that was named."""

@@ -16,6 +16,7 @@ from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavaila
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
 from percolator.jetstream.subjects import Growth, growth, taken
 from percolator.model.channel import SUBJECTS
+from percolator.redaction import redact_logins
 
 DAY_SECONDS = 86_400
 MIN_SERVER = (2, 11)
@@ -158,7 +159,7 @@ def _check_server(client: Client) -> None:
 
 def _address(client: Client) -> str:
     url = client.connected_url
-    return url.netloc.rpartition("@")[2] if url else "its address"
+    return redact_logins(url.netloc) if url else "its address"
 
 
 def _without_jetstream(client: Client) -> str:

@@ -89,9 +89,9 @@ def test_a_token_can_be_signed_with_a_private_key(program: Program, tmp_path: Pa
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("--channels", "price:SO*"), "no channel or pattern"),
+        (("--channels", "price:SO*"), "is not a channel or pattern"),
         (("--channels", "*", "--ttl", "soon"), "--ttl must be a duration such as 90s"),
-        (("--channels", "*", "--ttl", "0s"), "a time to last"),
+        (("--channels", "*", "--ttl", "0s"), "and a lifetime"),
         (("--channels", "*", "--private-key", "/nothing.pem"), "/nothing.pem cannot be read"),
         ((), "missing option '--channels'"),
     ],

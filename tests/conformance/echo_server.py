@@ -56,7 +56,7 @@ def echo_gateway(max_buffered_bytes: int | None = None) -> Server:
     unlimited = Settings(max_connections=0, max_connections_per_ip=0, attempts_per_second=0)
     return Server(
         admission=Admission(unlimited, stats, clock),
-        traffic=stats,
+        stats=stats,
         heartbeat=Heartbeat(clock, interval=0, timeout=0),
         limits=Limits(
             max_message_bytes=MAX_MESSAGE_BYTES,

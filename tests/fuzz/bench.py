@@ -9,14 +9,17 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, cast
 
 from websockets.frames import Opcode
+from websockets.http11 import Response
 
+from percolator.app import routes
 from percolator.app.intake import Intake
 from percolator.app.metrics import Metrics, Sources
-from percolator.app.routes import Routes
+from percolator.app.routes import Access, Query, Route, Routes
 from percolator.app.views import market_view, markets_view
 from percolator.auth.tokens import Verifier, mint
 from percolator.config.settings import Settings
@@ -26,6 +29,7 @@ from percolator.fanout.hub import Hub
 from percolator.fanout.lossless_log import LosslessLog
 from percolator.fanout.session import ClientSession, SessionContext
 from percolator.fanout.slab_limits import SlabLimits
+from percolator.gateway import responses
 from percolator.gateway.admission import Admission
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
@@ -179,7 +183,7 @@ class Bench:
 
         return Server(
             admission=self.admission,
-            traffic=self.stats,
+            stats=self.stats,
             heartbeat=self.heartbeat,
             limits=Limits(MAX_MESSAGE, 65_536, 60, max_sockets=100),
             clock=self._clock,
@@ -189,15 +193,22 @@ class Bench:
         )
 
     def _routes(self) -> Routes:
-        return Routes(
-            open_views={},
-            counters={},
-            metrics=self.metrics,
-            markets=lambda covers: markets_view(self.hub, covers),
-            market=lambda slab, covers: market_view(self.hub, slab, covers),
-            admission=self.admission,
-            stats_token=self.settings.stats_token,
+        table = (
+            Route("/metrics", Access.COUNTERS, self._metrics),
+            Route("/markets", Access.MARKETS, self._markets),
+            Route("/markets/SLAB", Access.MARKETS, self._market),
         )
+        return Routes(table, self.admission, self.settings.stats_token)
+
+    def _metrics(self, _query: Query) -> Response:
+        return responses.answer(HTTPStatus.OK, self.metrics())
+
+    def _markets(self, query: Query) -> Response:
+        return routes.json(markets_view(self.hub, query.covers))
+
+    def _market(self, query: Query) -> Response | None:
+        found = market_view(self.hub, query.slab, query.covers)
+        return None if found is None else routes.json(found)
 
     def metrics(self) -> bytes:
         """What `/metrics` would show."""

@@ -258,7 +258,7 @@ async def test_pages_of_other_origins_are_refused_before_the_upgrade(
     """With 403; who is on the list may come in, and so may programs, which have no origin."""
     gateway = await start_gateway(allowed_origins="https://app.example,http://localhost:3000")
     status, _, body = await gateway.request(upgrade(headers={"Origin": origin}))
-    assert (status, body) == (403, b"Pages of this origin may not connect here.\n")
+    assert (status, body) == (403, b"Pages from this origin may not connect here.\n")
     for welcome in ("https://app.example", "http://localhost:3000", "HTTPS://App.Example"):
         await gateway.knock(headers={"Origin": welcome})
     await gateway.knock()

@@ -22,7 +22,7 @@ async def test_a_client_that_answers_is_pinged_on_and_on(gateway: Gateway) -> No
     """And the time that its pongs take is kept."""
     client = await gateway.client("price:SOL")
     await client.until(lambda: len(client.pings) >= 3)
-    await eventually(lambda: sum(gateway.service.heartbeat.pongs) >= 3)
+    await eventually(lambda: sum(gateway.service.heartbeat.pongs.counts) >= 3)
     assert [message["type"] for message in await client.answer_to_ping()] == ["pong"]
 
 

@@ -84,7 +84,7 @@ async def test_what_takes_time_is_a_histogram(start_gateway: StartGateway) -> No
     client = await gateway.client("trades:SOL")
     seq = await gateway.publish("trade", "SOL")
     await client.up_to(lambda message: message.get("seq") == seq)
-    await eventually(lambda: sum(gateway.service.heartbeat.pongs) > 0)
+    await eventually(lambda: sum(gateway.service.heartbeat.pongs.counts) > 0)
     found = await scrape(gateway)
     for name in ("flush_seconds", "flush_bytes", "pong_seconds", "loop_lag_seconds"):
         assert found[f"percolator_{name}_bucket{{+Inf}}"] == found[f"percolator_{name}_count"] > 0

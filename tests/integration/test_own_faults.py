@@ -38,5 +38,5 @@ async def test_a_fault_in_a_route_is_answered_with_500(
     """Without a word of what it was."""
     monkeypatch.setattr(Service, "stats_view", fail)
     status, _, body = await gateway.get("/ws/stats")
-    assert (status, body) == (500, b"Something went wrong here; try again.\n")
+    assert (status, body) == (500, b"An internal error occurred; try again.\n")
     assert (await gateway.get("/health"))[0] == 200

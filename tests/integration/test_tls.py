@@ -146,7 +146,7 @@ async def test_files_that_cannot_be_used_change_nothing(
     site.settings[damage].write_text("-----BEGIN nothing-----\n")
     gateway.service.reload_certificate()
     assert await site.presented(gateway.port) == "first"
-    assert "the TLS certificate stays as it is: settings tls_cert and tls_key" in caplog.text
+    assert "the TLS certificate was not reloaded: settings tls_cert and tls_key" in caplog.text
     site.settings[damage].unlink()
     gateway.service.reload_certificate()
     assert await site.presented(gateway.port) == "first"
@@ -170,7 +170,7 @@ async def test_sighup_reads_the_certificate_again(
         assert await site.presented(port) == "first"
         site.issue("second")
         running.signal(signal.SIGHUP)
-        await asyncio.to_thread(running.complaint, "certificate was read again")
+        await asyncio.to_thread(running.complaint, "certificate was reloaded")
         assert await site.presented(port) == "second"
 
 
@@ -183,7 +183,7 @@ def test_a_key_of_another_certificate_is_one_sentence(site: Site, tmp_path: Path
     assert done.code == 2
     assert done.err == (
         f"percolator: settings tls_cert and tls_key: the key in {site.key} "
-        f"is not that of the certificate in {site.cert}\n"
+        f"does not match the certificate in {site.cert}\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""The tree of errors: as it is drawn, and each with what it says of itself."""
+"""Errors: the tree matches its drawing, and each error has a sentence."""
 
 import re
 
@@ -13,7 +13,7 @@ BRANCH = re.compile(
 
 
 def drawn() -> dict[str, str]:
-    """The parent of each error in the drawing, by name; the root's is Exception."""
+    """Return the parent of each error in the drawing; the root's is Exception."""
     assert errors.__doc__ is not None
     parents: dict[str, str] = {}
     above: list[str] = ["Exception"]
@@ -26,25 +26,25 @@ def drawn() -> dict[str, str]:
 
 
 def defined() -> dict[str, str]:
-    """The parent of each error that there is."""
-    classes = [one for one in vars(errors).values() if isinstance(one, type)]
-    return {one.__name__: one.__base__.__name__ for one in classes if one.__base__}
+    """Return the parent of each error class."""
+    classes = [each for each in vars(errors).values() if isinstance(each, type)]
+    return {each.__name__: each.__base__.__name__ for each in classes if each.__base__}
 
 
-def test_the_drawing_is_right() -> None:
-    """Each error is in it, under its parent, and no other."""
+def test_the_drawing_shows_every_error_under_its_parent() -> None:
+    """And no other."""
     assert drawn() == defined()
 
 
-def test_one_root_catches_all() -> None:
-    """A command needs to know one of them."""
-    classes = [one for one in vars(errors).values() if isinstance(one, type)]
-    assert all(issubclass(one, PercolatorError) for one in classes)
+def test_the_root_catches_every_error() -> None:
+    """A command handles only the root."""
+    classes = [each for each in vars(errors).values() if isinstance(each, type)]
+    assert all(issubclass(each, PercolatorError) for each in classes)
 
 
 @pytest.mark.parametrize("channel", [None, "price:SOL"])
-def test_an_error_says_its_sentence(channel: str | None) -> None:
-    """What else it carries stands beside it."""
+def test_the_text_of_an_error_is_its_sentence(channel: str | None) -> None:
+    """Codes and channels are attributes."""
     request = RequestError("slab_limit", "The market is full.", channel)
     assert (str(request), request.code, request.channel) == (
         "The market is full.",

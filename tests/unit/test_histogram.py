@@ -1,10 +1,10 @@
-"""Histograms: each value in one bucket, and their sum."""
+"""Histograms: each value counts in one bucket, and in the sum."""
 
 from percolator.histogram import Histogram
 
 
-def test_a_value_falls_into_the_first_bucket_that_holds_it() -> None:
-    """A bound belongs to its own bucket; what is past the last has one too."""
+def test_a_value_counts_in_the_first_bucket_whose_bound_it_does_not_exceed() -> None:
+    """Bounds are inclusive; larger values count in a last bucket."""
     histogram = Histogram((1.0, 2.0))
     for value in (0.0, 1.0, 1.5, 2.0, 2.5, 99.0):
         histogram.add(value)

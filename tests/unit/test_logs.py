@@ -1,4 +1,4 @@
-"""Log lines: one an event, bounded, in two forms, and without a secret."""
+"""Log lines: one per event, rate limited, in two formats, and without a secret."""
 
 import io
 import json
@@ -8,18 +8,18 @@ import jwt
 import pytest
 
 from percolator import logs
-from percolator.logs import LINE_BURST, LINES_PER_SECOND, RateLimitFilter
+from percolator.logs import LINE_BURST, LINES_PER_SECOND, UNLIMITED, RateLimitFilter
 
 logger = logging.getLogger("percolator.somewhere")
 
 
 def fail(text: str) -> None:
-    """What an error of ours would be."""
+    """Raise an internal error."""
     raise ValueError(text)
 
 
-def test_a_line_for_people_has_time_level_and_message(lines: io.StringIO) -> None:
-    """In the time of the place, with no name of a module."""
+def test_a_text_line_has_time_level_and_message(lines: io.StringIO) -> None:
+    """In local time, without the name of a module."""
     logs.configure("info", "text", lines)
     logger.info("state loaded up to seq %d", 5)
     date, clock, level, message = lines.getvalue().split(maxsplit=3)
@@ -27,8 +27,8 @@ def test_a_line_for_people_has_time_level_and_message(lines: io.StringIO) -> Non
     assert message == "state loaded up to seq 5\n"
 
 
-def test_a_line_for_programs_is_one_json_object(lines: io.StringIO) -> None:
-    """In UTC, with the logger, and the trace where there is one."""
+def test_a_json_line_is_one_object(lines: io.StringIO) -> None:
+    """In UTC, with the logger, and the traceback if there is one."""
     logs.configure("info", "json", lines)
     try:
         fail("two\nlines")
@@ -42,8 +42,8 @@ def test_a_line_for_programs_is_one_json_object(lines: io.StringIO) -> None:
     assert fields["error"].endswith("ValueError: two\nlines")
 
 
-def test_a_trace_stands_below_the_line_for_people(lines: io.StringIO) -> None:
-    """An error of ours is worth more than one line."""
+def test_a_traceback_follows_its_text_line(lines: io.StringIO) -> None:
+    """An internal error is worth more than one line."""
     logs.configure("info", "text", lines)
     try:
         fail("why")
@@ -63,10 +63,10 @@ def test_a_trace_stands_below_the_line_for_people(lines: io.StringIO) -> None:
         ("error", ["error"]),
     ],
 )
-def test_less_than_the_level_is_not_logged(
+def test_lines_below_the_level_are_not_logged(
     level: str, shown: list[str], lines: io.StringIO
 ) -> None:
-    """And of libraries only what is a warning."""
+    """Of libraries, only warnings and errors are logged."""
     logs.configure(level, "json", lines)
     for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
         logger.log(number, "a line")
@@ -75,8 +75,8 @@ def test_less_than_the_level_is_not_logged(
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_nobody_makes_a_line_of_their_own(form: str, lines: io.StringIO) -> None:
-    """Line ends and escapes of a terminal come out as text."""
+def test_text_from_a_client_cannot_start_a_line(form: str, lines: io.StringIO) -> None:
+    """Line ends and terminal escapes are escaped."""
     logs.configure("info", form, lines)
     logger.info("subject %s", "a\nb\r\x1b[31mred\u2028\x00")
     (line,) = lines.getvalue().splitlines()
@@ -85,8 +85,8 @@ def test_nobody_makes_a_line_of_their_own(form: str, lines: io.StringIO) -> None
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_token_does_not_get_through(form: str, lines: io.StringIO) -> None:
-    """Should anybody ever log one, in whatever guise."""
+def test_a_token_is_never_logged(form: str, lines: io.StringIO) -> None:
+    """Even if a line or a traceback contains one."""
     logs.configure("info", form, lines)
     token = jwt.encode({"exp": 1}, "s" * 32, algorithm="HS256")
     logger.info("token %s", token)
@@ -103,21 +103,34 @@ def test_a_token_does_not_get_through(form: str, lines: io.StringIO) -> None:
         assert part not in lines.getvalue()
 
 
-def test_each_place_has_its_allowance_and_says_what_it_left_out() -> None:
-    """So that a flood of clients is no flood of lines, and hides nothing else."""
+def test_each_place_is_rate_limited_and_says_how_many_lines_it_suppressed() -> None:
+    """A flood of clients must not flood the log, nor hide other lines."""
     now = 0.0
-    allowance = RateLimitFilter(lambda: now)
+    limit = RateLimitFilter(lambda: now)
 
     def shown(place: int) -> str | None:
         record = logging.LogRecord("x", logging.INFO, "file", place, "line %d", (place,), None)
-        return record.getMessage() if allowance.filter(record) else None
+        return record.getMessage() if limit.filter(record) else None
 
     assert [shown(1) for _ in range(LINE_BURST + 1_500)].count(None) == 1_500
     assert shown(2) == "line 2"
     now = 1 / LINES_PER_SECOND
-    assert shown(1) == "line 1 (1,500 more like this left out)"
+    assert shown(1) == "line 1 (1,500 similar messages suppressed)"
     assert shown(1) is None
     now = 1_000.0
-    assert shown(1) == "line 1 (1 more like this left out)"
+    assert shown(1) == "line 1 (1 similar messages suppressed)"
     assert [shown(1) for _ in range(LINE_BURST - 1)] == ["line 1"] * (LINE_BURST - 1)
     assert shown(1) is None
+
+
+@pytest.mark.parametrize(
+    ("level", "extra"), [(logging.DEBUG, {}), (logging.INFO, UNLIMITED)], ids=["debug", "unlimited"]
+)
+def test_lines_that_an_operator_asks_for_are_not_rate_limited(
+    level: int, extra: dict[str, bool], lines: io.StringIO
+) -> None:
+    """Debug lines are asked for by the level, a summary by a signal."""
+    logs.configure("debug", "text", lines)
+    for number in range(LINE_BURST * 10):
+        logger.log(level, "line %d", number, extra=extra)
+    assert len(lines.getvalue().splitlines()) == LINE_BURST * 10

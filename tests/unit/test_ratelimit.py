@@ -6,34 +6,34 @@ from hypothesis import strategies as st
 from percolator.ratelimit import TokenBucket
 
 
-def test_a_bucket_gives_its_burst_at_once_and_then_its_rate() -> None:
-    """Two at once, then one each half second."""
+def test_a_bucket_allows_its_burst_at_once_and_then_its_rate() -> None:
+    """Two at once, then one per half second."""
     bucket = TokenBucket(rate=2, burst=2, now=100.0)
     assert [bucket.take(100.0) for _ in range(3)] == [True, True, False]
     assert [bucket.take(100.25), bucket.take(100.5), bucket.take(100.5)] == [False, True, False]
 
 
-def test_a_bucket_is_never_fuller_than_full() -> None:
-    """A long silence is worth one burst."""
+def test_a_bucket_never_holds_more_than_its_burst() -> None:
+    """A long silence allows one burst."""
     bucket = TokenBucket(rate=10, burst=2, now=0.0)
     assert [bucket.take(1_000.0) for _ in range(3)] == [True, True, False]
 
 
-def test_a_burst_of_0_still_lets_one_through() -> None:
-    """Else the rate could never be reached."""
+def test_a_burst_of_0_allows_one_at_once() -> None:
+    """Otherwise the rate could never be reached."""
     bucket = TokenBucket(rate=1, burst=0, now=0.0)
     assert [bucket.take(0.0), bucket.take(0.5), bucket.take(1.0)] == [True, False, True]
 
 
-def test_a_rate_of_0_never_refuses() -> None:
+def test_a_rate_of_0_allows_everything() -> None:
     """The limit is switched off."""
     bucket = TokenBucket(rate=0, burst=1, now=0.0)
     assert all(bucket.take(0.0) for _ in range(100))
     assert bucket.full(0.0)
 
 
-def test_a_bucket_is_full_again_when_it_has_had_the_time() -> None:
-    """Then it is as good as a new one."""
+def test_a_bucket_becomes_full_again() -> None:
+    """After the time that its tokens take."""
     bucket = TokenBucket(rate=2, burst=2, now=0.0)
     assert bucket.full(0.0)
     bucket.take(0.0)
@@ -43,15 +43,15 @@ def test_a_bucket_is_full_again_when_it_has_had_the_time() -> None:
 
 rates = st.integers(1, 8)
 bursts = st.integers(0, 5)
-# Eighths of a second: floats that are added without rounding, so that the laws hold exactly.
+# Eighths of a second: floats that add up without rounding, so that the properties hold exactly.
 waits = st.lists(st.integers(0, 40).map(lambda eighths: eighths / 8), max_size=60)
 
 
 @given(rates, bursts, waits)
-def test_no_span_of_time_sees_more_than_burst_and_rate(
+def test_no_interval_allows_more_than_burst_and_rate(
     rate: int, burst: int, waits: list[float]
 ) -> None:
-    """Between any two takes of all."""
+    """Between any two tokens taken."""
     bucket = TokenBucket(rate, burst, 0.0)
     now, taken = 0.0, []
     for wait in waits:
@@ -64,8 +64,10 @@ def test_no_span_of_time_sees_more_than_burst_and_rate(
 
 
 @given(rates, bursts, waits)
-def test_who_keeps_to_the_rate_is_never_refused(rate: int, burst: int, waits: list[float]) -> None:
-    """Whatever it did before, after one token's time there is one."""
+def test_a_caller_that_keeps_to_the_rate_is_never_refused(
+    rate: int, burst: int, waits: list[float]
+) -> None:
+    """One second after any history, there is a token."""
     bucket = TokenBucket(rate, burst, 0.0)
     now = 0.0
     for wait in waits:
@@ -76,8 +78,8 @@ def test_who_keeps_to_the_rate_is_never_refused(rate: int, burst: int, waits: li
 
 
 @given(rates, bursts, waits)
-def test_a_full_bucket_is_as_good_as_a_new_one(rate: int, burst: int, waits: list[float]) -> None:
-    """So it may be forgotten: no later answer differs."""
+def test_a_full_bucket_behaves_like_a_new_one(rate: int, burst: int, waits: list[float]) -> None:
+    """It can be forgotten: no later answer differs."""
     bucket = TokenBucket(rate, burst, 0.0)
     now = 0.0
     for at, wait in enumerate(waits):
@@ -92,8 +94,8 @@ def test_a_full_bucket_is_as_good_as_a_new_one(rate: int, burst: int, waits: lis
 
 
 @given(rates, bursts, waits)
-def test_an_empty_bucket_is_one_that_refuses(rate: int, burst: int, waits: list[float]) -> None:
-    """Asking takes nothing."""
+def test_an_empty_bucket_refuses(rate: int, burst: int, waits: list[float]) -> None:
+    """Asking takes no token."""
     bucket = TokenBucket(rate, burst, 0.0)
     now = 0.0
     for wait in waits:
@@ -103,6 +105,6 @@ def test_an_empty_bucket_is_one_that_refuses(rate: int, burst: int, waits: list[
         assert bucket.take(now) is not empty
 
 
-def test_without_a_rate_no_bucket_is_empty() -> None:
+def test_a_bucket_without_a_rate_is_never_empty() -> None:
     """The limit is switched off."""
     assert not TokenBucket(rate=0, burst=1, now=0.0).empty(0.0)

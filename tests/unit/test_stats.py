@@ -1,4 +1,4 @@
-"""Stats: plain counters, and rates over a window that slides."""
+"""Stats: plain counters, and rates over a sliding window."""
 
 import pytest
 from hypothesis import given
@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from percolator.stats import WINDOW_SECONDS, Stats
 
 
-def test_rates_are_averages_since_the_start_at_first() -> None:
-    """Shorter than the window, they are not thinned out over all of it."""
+def test_rates_are_averages_since_the_start_in_the_first_minute() -> None:
+    """They are not divided by the whole window."""
     stats = Stats(now=100.0)
     stats.messages_sent, stats.messages_received = 50, 10
     stats.bytes_sent, stats.bytes_received = 5_000, 300
@@ -17,16 +17,16 @@ def test_rates_are_averages_since_the_start_at_first() -> None:
     assert stats.rates(105.0) == (10.0, 2.0, 1_000.0, 60.0, 5.0)
 
 
-def test_the_first_instant_counts_as_a_second() -> None:
-    """Nothing is divided by zero, and no burst at the start makes an absurd rate."""
+def test_the_first_second_counts_as_a_whole_second() -> None:
+    """No division by zero, and no absurd rate after a burst at the start."""
     stats = Stats(now=100.0)
     stats.messages_sent = 50
     assert stats.rates(100.0).messages_sent == 50.0
     assert stats.rates(100.5).messages_sent == 50.0
 
 
-def test_what_is_older_than_the_window_is_forgotten() -> None:
-    """A burst counts for a minute, then no more."""
+def test_counts_older_than_the_window_are_forgotten() -> None:
+    """A burst counts for one minute."""
     stats = Stats(now=0.0)
     stats.messages_sent = 600
     for second in range(1, 120):
@@ -36,7 +36,7 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
 
 
 def test_reading_the_rates_changes_nothing() -> None:
-    """Many may look at once."""
+    """Any number of readers get the same rates."""
     stats = Stats(now=0.0)
     stats.bytes_sent = 100
     stats.tick(1.0)
@@ -44,8 +44,8 @@ def test_reading_the_rates_changes_nothing() -> None:
 
 
 @given(st.lists(st.integers(0, 1_000), min_size=1, max_size=150))
-def test_the_rate_is_that_of_the_last_minute(each_second: list[int]) -> None:
-    """Against the plain sum, with a tick every second."""
+def test_the_rate_is_the_average_of_the_last_minute(each_second: list[int]) -> None:
+    """It equals the plain sum, with a tick every second."""
     stats = Stats(now=0.0)
     for second, messages in enumerate(each_second, start=1):
         stats.messages_sent += messages
@@ -56,7 +56,7 @@ def test_the_rate_is_that_of_the_last_minute(each_second: list[int]) -> None:
 
 
 def test_the_memory_of_the_window_is_bounded() -> None:
-    """However long it runs: one note a second, for a minute."""
+    """One record per second of the last minute, however long the gateway runs."""
     stats = Stats(now=0.0)
     for second in range(10_000):
         stats.tick(float(second))

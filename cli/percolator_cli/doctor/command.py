@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from percolator.config.settings import load
+from percolator.config.sources import load
 from percolator_cli import flags as given
 from percolator_cli import gateway, output
 from percolator_cli.app import interruptible

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from percolator.config.settings import Settings, load
+from percolator.config.settings import Settings
+from percolator.config.sources import load
 from percolator.errors import PercolatorError
 from percolator.model.channel import SLAB
 from percolator_cli import flags as given

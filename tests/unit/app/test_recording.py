@@ -1,4 +1,4 @@
-"""The recorded market: which markets there are, when each event comes, and how it is played."""
+"""The recorded market: its markets, the times of its events, and how it is played."""
 
 import json
 from collections import Counter
@@ -11,21 +11,21 @@ from percolator.model.kinds import TRADE
 from tests.channels import decode
 
 
-def test_two_markets_are_the_recording_itself() -> None:
-    """Each of its events, in its order and at its time."""
+def test_two_markets_are_the_recording() -> None:
+    """Every event, in order and at its time."""
     recorded = list(recording.with_funding(recording.recording()))
     for slab in recording.SLABS:
         played = [event for event in recording.markets(2) if event.slab == slab]
         assert played == [event for event in recorded if event.slab == slab]
 
 
-def test_one_market_is_the_first() -> None:
-    """Nothing of the other."""
+def test_one_market_is_the_first_of_the_recording() -> None:
+    """Without events of the other."""
     assert {event.slab for event in recording.markets(1)} == {"BTC"}
 
 
 def test_more_markets_are_shifted_copies() -> None:
-    """As many events as the original, in the order of their times, but at other times."""
+    """Each has as many events as its original, in order, but at other times."""
     played = recording.markets(5)
     assert all(one.at <= other.at for one, other in pairwise(played))
     counts = Counter(event.slab for event in played)
@@ -39,8 +39,8 @@ def test_more_markets_are_shifted_copies() -> None:
 
 
 @pytest.mark.parametrize("slabs", [1, 3])
-async def test_what_is_played_are_valid_events(slabs: int) -> None:
-    """As fast as it goes: all of them, each on the subject of its market."""
+async def test_played_events_are_valid(slabs: int) -> None:
+    """All of them, each on the subject of its market."""
     published: Counter[str] = Counter()
 
     async def publish(subject: str, payload: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Addresses: whom a connection is counted for, behind proxies, in IPv6, and whatever it forges."""
+"""Addresses: the key of a connection, behind proxies, in IPv6, and with forged headers."""
 
 from ipaddress import ip_network
 
@@ -11,8 +11,8 @@ from percolator.gateway.addresses import Network, address_key
 TRUSTED: tuple[Network, ...] = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
 
-def test_without_proxies_it_is_the_peer() -> None:
-    """Whatever the peer says of itself."""
+def test_without_trusted_proxies_the_key_is_the_peer() -> None:
+    """The header does not matter."""
     assert address_key("203.0.113.7", [], ()) == "203.0.113.7"
     assert address_key("203.0.113.7", ["198.51.100.1"], ()) == "203.0.113.7"
     assert address_key("203.0.113.7", ["198.51.100.1"], TRUSTED) == "203.0.113.7"
@@ -33,10 +33,10 @@ def test_without_proxies_it_is_the_peer() -> None:
         (["198.51.100.1, fd00::1"], "198.51.100.1"),
     ],
 )
-def test_behind_a_trusted_proxy_it_is_the_rightmost_address_that_is_none(
+def test_behind_trusted_proxies_the_key_is_the_rightmost_other_address(
     forwarded_for: list[str], key: str
 ) -> None:
-    """What stands further left is whatever the client wrote there."""
+    """The client may have written what is left of it."""
     assert address_key("10.0.0.1", forwarded_for, TRUSTED) == key
 
 
@@ -51,29 +51,29 @@ def test_behind_a_trusted_proxy_it_is_the_rightmost_address_that_is_none(
         (["10.0.0.8, 10.0.0.9"], "10.0.0.8"),
     ],
 )
-def test_where_the_proxy_does_not_say_it_is_the_last_proxy(
+def test_without_a_client_address_the_key_is_the_last_proxy(
     forwarded_for: list[str], key: str
 ) -> None:
-    """Nothing that stands left of what cannot be read is believed."""
+    """Nothing left of an invalid entry is trusted."""
     assert address_key("10.0.0.1", forwarded_for, TRUSTED) == key
 
 
 def test_ipv4_in_ipv6_is_the_same_client() -> None:
-    """Else each had two places."""
+    """Otherwise each client would have two keys."""
     assert address_key("::ffff:203.0.113.7", [], ()) == address_key("203.0.113.7", [], ())
     assert address_key("::ffff:10.0.0.1", ["198.51.100.1"], TRUSTED) == "198.51.100.1"
 
 
 def test_ipv6_counts_by_64_bits() -> None:
-    """A client owns all of its /64; the next one is another's."""
+    """A client has all of its /64; the next /64 is another client."""
     mine = {address_key(f"2001:db8:0:1::{host:x}", [], ()) for host in range(1, 50)}
     assert mine == {"2001:db8:0:1::/64"}
     assert address_key("2001:db8:0:2::1", [], ()) == "2001:db8:0:2::/64"
     assert address_key("fe80::1%eth0", [], ()) == "fe80::/64"
 
 
-def test_an_address_that_cannot_be_read_counts_as_itself() -> None:
-    """Not all of them together as one."""
+def test_an_invalid_address_is_its_own_key() -> None:
+    """They do not all share one key."""
     assert address_key("/run/proxy.sock", [], TRUSTED) == "/run/proxy.sock"
     assert address_key("", ["198.51.100.1"], TRUSTED) == ""
 
@@ -82,14 +82,16 @@ addresses = st.ip_addresses().map(str)
 
 
 @given(addresses, st.lists(st.text(max_size=20) | addresses, max_size=4))
-def test_what_a_stranger_writes_changes_nothing(peer: str, forwarded_for: list[str]) -> None:
-    """Only a trusted peer is asked who is behind it."""
+def test_the_header_of_an_untrusted_peer_changes_nothing(
+    peer: str, forwarded_for: list[str]
+) -> None:
+    """Only trusted proxies are believed."""
     assert address_key(peer, forwarded_for, ()) == address_key(peer, [], ())
 
 
 @given(st.ip_addresses(v=4).map(str), st.lists(st.text(max_size=20) | addresses, max_size=4))
-def test_what_stands_left_of_the_client_changes_nothing(client: str, forged: list[str]) -> None:
-    """However the forged part reads."""
+def test_forged_entries_left_of_the_client_change_nothing(client: str, forged: list[str]) -> None:
+    """Whatever they contain."""
     trusted = (ip_network("192.0.2.1/32"),)
     honest = address_key("192.0.2.1", [client], trusted)
     if client != "192.0.2.1":

@@ -1,4 +1,4 @@
-"""The admission: what it lets in, whose tokens it looks at, and what it says about the rest."""
+"""Admission: which connections and tokens are accepted, and how refusals are logged."""
 
 import logging
 
@@ -13,8 +13,8 @@ SECRET = "a secret of thirty-two bytes or more"
 HERE, THERE = "10.0.0.1", "10.0.0.2"
 
 
-class Door:
-    """A admission with a clock that is a number."""
+class AdmissionHarness:
+    """An admission with a clock that is a number."""
 
     def __init__(self, **settings: object) -> None:
         self.now = 1_000.0
@@ -22,47 +22,47 @@ class Door:
         verifier = Verifier(SECRET, lambda: self.now)
         self.admission = Admission(Settings(**settings), self.stats, lambda: self.now, verifier)  # type: ignore[arg-type]
 
-    def good(self) -> str:
-        """A token that is valid for a while."""
+    def token(self) -> str:
+        """Return a valid token."""
         return mint(SECRET, ["*"], now=self.now, seconds=1_000)
 
 
-def test_wrong_tokens_cost_their_address_its_hearing() -> None:
-    """Ten of them; then it waits, with whatever token; nobody else does."""
-    door = Door()
+def test_too_many_bad_tokens_throttle_their_address() -> None:
+    """After ten of them, even a good token is refused; other addresses are not affected."""
+    harness = AdmissionHarness()
     for _ in range(FAILURE_BURST):
-        assert door.admission.attempt(HERE)
-        assert door.admission.verify(HERE, "junk") is None
-    assert door.admission.is_throttled(HERE)
-    assert not door.admission.attempt(HERE)
-    assert door.admission.verify(HERE, door.good()) is None
-    assert door.admission.attempt(THERE)
-    assert door.admission.verify(THERE, door.good()) is not None
-    assert door.stats.authentications == {"refused": FAILURE_BURST + 1, "accepted": 1}
+        assert harness.admission.attempt(HERE)
+        assert harness.admission.verify(HERE, "junk") is None
+    assert harness.admission.is_throttled(HERE)
+    assert not harness.admission.attempt(HERE)
+    assert harness.admission.verify(HERE, harness.token()) is None
+    assert harness.admission.attempt(THERE)
+    assert harness.admission.verify(THERE, harness.token()) is not None
+    assert harness.stats.authentications == {"refused": FAILURE_BURST + 1, "accepted": 1}
 
 
-def test_an_address_is_heard_again_after_a_while_and_then_forgotten() -> None:
-    """One token a second comes back, and nothing is kept of who is quiet."""
-    door = Door(attempts_per_second=0)
+def test_a_throttled_address_recovers_and_is_forgotten() -> None:
+    """It may try one token per second, and uses no memory once it is quiet."""
+    harness = AdmissionHarness(attempts_per_second=0)
     for _ in range(FAILURE_BURST):
-        door.admission.verify(HERE, "junk")
-    assert door.admission.is_throttled(HERE)
-    door.now += 1
-    assert door.admission.verify(HERE, door.good()) is not None
-    door.now += FAILURE_BURST
-    door.admission.sweep()
-    assert len(door.admission.failures) == 0
+        harness.admission.verify(HERE, "junk")
+    assert harness.admission.is_throttled(HERE)
+    harness.now += 1
+    assert harness.admission.verify(HERE, harness.token()) is not None
+    harness.now += FAILURE_BURST
+    harness.admission.sweep()
+    assert len(harness.admission.failures) == 0
 
 
-def test_a_good_token_costs_nothing() -> None:
-    """However many come from one address."""
-    door = Door()
+def test_good_tokens_are_not_limited() -> None:
+    """Any number may come from one address."""
+    harness = AdmissionHarness()
     for _ in range(FAILURE_BURST * 10):
-        assert door.admission.verify(HERE, door.good()) is not None
+        assert harness.admission.verify(HERE, harness.token()) is not None
 
 
 @pytest.mark.parametrize(
-    ("allowed", "named", "welcome"),
+    ("allowed", "named", "allowed_in"),
     [
         ("", ["https://anywhere.example"], True),
         ("https://a.example", ["https://a.example"], True),
@@ -78,28 +78,28 @@ def test_a_good_token_costs_nothing() -> None:
 def test_pages_of_listed_origins_may_connect(
     allowed: str,
     named: list[str],
-    welcome: bool,  # noqa: FBT001 - a parameter of the test
+    allowed_in: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    """With no list everybody may; a program that names no origin always may."""
-    assert Door(allowed_origins=allowed).admission.origin_allowed(named) is welcome
+    """Without a list every origin may; a program without an origin always may."""
+    assert AdmissionHarness(allowed_origins=allowed).admission.origin_allowed(named) is allowed_in
 
 
-def test_refusals_are_logged_together_and_seldom(caplog: pytest.LogCaptureFixture) -> None:
-    """One line says how many of each kind there were since the last."""
+def test_refusals_are_logged_together_and_rarely(caplog: pytest.LogCaptureFixture) -> None:
+    """One line says how many of each kind there were since the last line."""
     caplog.set_level(logging.INFO)
-    door = Door()
+    harness = AdmissionHarness()
     for second in range(int(LOG_SECONDS)):
         for _ in range(200):
-            door.admission.refused("attempts")
-        door.admission.refused("origin")
-        door.admission.verify(HERE, f"junk {second}")
-        door.admission.sweep()
-        door.now += 1
-    door.admission.sweep()
+            harness.admission.refused("attempts")
+        harness.admission.refused("origin")
+        harness.admission.verify(HERE, f"junk {second}")
+        harness.admission.sweep()
+        harness.now += 1
+    harness.admission.sweep()
     assert [record.getMessage() for record in caplog.records] == [
-        "refused: 200 (attempts), 1 (origin), 1 (wrong tokens)",
-        "refused: 1,800 (attempts), 9 (origin), 9 (wrong tokens)",
+        "refused: 200 (attempts), 1 (origin), 1 (bad tokens)",
+        "refused: 1,800 (attempts), 9 (origin), 9 (bad tokens)",
     ]
-    door.now += LOG_SECONDS
-    door.admission.sweep()
+    harness.now += LOG_SECONDS
+    harness.admission.sweep()
     assert len(caplog.records) == 2

@@ -1,4 +1,4 @@
-"""The heartbeat: who is pinged when, and who is cut off."""
+"""Heartbeat: which connection is pinged when, and which is terminated."""
 
 from itertools import pairwise
 
@@ -8,21 +8,21 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from percolator.gateway.heartbeat import PONG_BUCKETS, Heartbeat
+from percolator.gateway.heartbeat import Heartbeat
 
 
 class Peer:
-    """The other side of a connection: what it was sent, and whether it was cut off."""
+    """A connection that records its pings, and when it was terminated."""
 
     def __init__(self, harness: "HeartbeatHarness") -> None:
         self.is_open = True
         self.pings: list[bytes] = []
         self.times: list[float] = []
-        self.cut_off: list[float] = []
-        self._hall = harness
+        self.terminated: list[float] = []
+        self._harness = harness
 
     def send(self, data: bytes) -> None:
-        """Take one frame, which must be a ping."""
+        """Record one frame, which must be a ping."""
         reader = StreamReader()
         reader.feed_data(data)
         with pytest.raises(StopIteration) as parsed:
@@ -30,20 +30,20 @@ class Peer:
         frame = parsed.value.value
         assert (frame.opcode, frame.fin) == (Opcode.PING, True)
         self.pings.append(bytes(frame.data))
-        self.times.append(self._hall.now)
+        self.times.append(self._harness.now)
 
     def terminate(self) -> None:
-        """Be cut off."""
+        """Record the time."""
         self.is_open = False
-        self.cut_off.append(self._hall.now)
+        self.terminated.append(self._harness.now)
 
     def pong(self) -> None:
         """Answer the last ping."""
-        self._hall.heartbeat.pong(self, self.pings[-1])
+        self._harness.heartbeat.pong(self, self.pings[-1])
 
 
 class HeartbeatHarness:
-    """A heartbeat, its clock, and the peers that it looks after."""
+    """A heartbeat, its clock, and its peers."""
 
     def __init__(self, interval: float, timeout: float, peers: int = 0, now: float = 0.0) -> None:
         self.now = now
@@ -51,18 +51,18 @@ class HeartbeatHarness:
         self.peers = [self.enter() for _ in range(peers)]
 
     def enter(self) -> Peer:
-        """One more connection."""
+        """Add a connection."""
         peer = Peer(self)
         self.heartbeat.add(peer)
         return peer
 
     def tick(self, now: float) -> None:
-        """Let it be `now`."""
+        """Set the clock, and tick."""
         self.now = now
         self.heartbeat.tick()
 
     def run(self, until: float, step: float = 0.125, *, answering: bool = True) -> None:
-        """Tick every `step` seconds; those that are pinged answer at once, if they are to."""
+        """Tick every `step` seconds; with `answering`, peers answer each ping at once."""
         while self.now < until:
             before = [len(peer.pings) for peer in self.peers]
             self.tick(self.now + step)
@@ -71,7 +71,7 @@ class HeartbeatHarness:
                     peer.pong()
 
 
-def test_each_connection_is_pinged_once_an_interval() -> None:
+def test_each_connection_is_pinged_once_per_interval() -> None:
     """In turn, from the first interval on."""
     harness = HeartbeatHarness(interval=32, timeout=10, peers=8)
     harness.run(until=96)
@@ -81,7 +81,7 @@ def test_each_connection_is_pinged_once_an_interval() -> None:
 
 
 def test_a_thousand_pings_never_leave_together() -> None:
-    """Each tick sends its share of them and no more."""
+    """Each tick sends its share and no more."""
     harness = HeartbeatHarness(interval=32, timeout=10, peers=1024)
     harness.run(until=32)
     times = [at for peer in harness.peers for at in peer.times]
@@ -89,26 +89,26 @@ def test_a_thousand_pings_never_leave_together() -> None:
     assert max(times.count(at) for at in set(times)) == 4
 
 
-def test_a_tick_that_comes_late_pings_each_once_at_the_most() -> None:
-    """However late it is, it does not make up for what was missed."""
+def test_a_late_tick_pings_each_connection_at_most_once() -> None:
+    """Missed pings are not made up for."""
     harness = HeartbeatHarness(interval=1, timeout=10, peers=3)
     harness.tick(500.0)
     assert [len(peer.pings) for peer in harness.peers] == [1, 1, 1]
 
 
-def test_who_does_not_answer_in_time_is_cut_off() -> None:
-    """At the first tick after the timeout, once, and not before."""
+def test_a_connection_that_does_not_answer_in_time_is_terminated() -> None:
+    """Once, at the first tick after the timeout."""
     harness = HeartbeatHarness(interval=1, timeout=10, peers=1)
     (peer,) = harness.peers
     harness.tick(1.0)
     harness.tick(10.9)
-    assert peer.cut_off == []
+    assert peer.terminated == []
     harness.run(until=40)
-    assert peer.cut_off == [11.025]
+    assert peer.terminated == [11.025]
 
 
-def test_who_answers_stays() -> None:
-    """For as long as it does."""
+def test_a_connection_that_answers_stays() -> None:
+    """Until it stops answering."""
     harness = HeartbeatHarness(interval=16, timeout=10, peers=4)
     harness.run(until=200)
     assert all(peer.is_open for peer in harness.peers)
@@ -117,7 +117,7 @@ def test_who_answers_stays() -> None:
 
 
 @given(st.floats(0, 1e6), st.sampled_from([0.1, 1.5, 5.0, 10.0]))
-def test_no_rounding_lets_a_silent_one_stay(now: float, timeout: float) -> None:
+def test_rounding_never_keeps_a_silent_connection(now: float, timeout: float) -> None:
     """Sums of floats are rounded; a connection must not slip through between two of them."""
     harness = HeartbeatHarness(interval=1, timeout=timeout, peers=1, now=now)
     harness.tick(now + 2)
@@ -127,8 +127,8 @@ def test_no_rounding_lets_a_silent_one_stay(now: float, timeout: float) -> None:
     assert not harness.peers[0].is_open
 
 
-def test_one_that_owes_a_pong_is_not_pinged_again() -> None:
-    """A client may answer the last ping only, and it is the first that we would wait for."""
+def test_a_connection_is_not_pinged_again_before_its_pong() -> None:
+    """A client may answer only the last ping, and we would wait for the first."""
     harness = HeartbeatHarness(interval=1, timeout=10, peers=1)
     (peer,) = harness.peers
     for second in range(1, 10):
@@ -141,30 +141,30 @@ def test_one_that_owes_a_pong_is_not_pinged_again() -> None:
     assert peer.is_open
 
 
-def test_a_pong_that_answers_no_ping_says_nothing() -> None:
-    """Unsolicited ones are allowed, and keep nobody alive."""
+def test_an_unsolicited_pong_is_ignored() -> None:
+    """The protocol allows it, but it is no sign of life."""
     harness = HeartbeatHarness(interval=1, timeout=10, peers=1)
     (peer,) = harness.peers
     harness.heartbeat.pong(peer, b"")
     harness.tick(1.0)
     for payload in (b"", b"12345678", peer.pings[0] + b"x"):
         harness.heartbeat.pong(peer, payload)
-    assert sum(harness.heartbeat.pongs) == 0
+    assert sum(harness.heartbeat.pongs.counts) == 0
     harness.tick(11.0)
     assert not peer.is_open
 
 
-def test_a_pong_counts_once() -> None:
-    """Its double answers nothing any more."""
+def test_a_repeated_pong_counts_once() -> None:
+    """The second one answers no ping."""
     harness = HeartbeatHarness(interval=1, timeout=10, peers=1)
     harness.tick(1.0)
     harness.peers[0].pong()
     harness.peers[0].pong()
-    assert sum(harness.heartbeat.pongs) == 1
+    assert sum(harness.heartbeat.pongs.counts) == 1
 
 
-def test_the_time_to_pong_is_kept_as_a_histogram() -> None:
-    """Each bucket takes what is no longer than its bound; the last takes the rest."""
+def test_round_trips_are_counted_in_a_histogram() -> None:
+    """Bounds are inclusive; the last bucket counts the rest."""
     harness = HeartbeatHarness(interval=1, timeout=60, peers=1)
     (peer,) = harness.peers
     waits = [0.0, 0.25, 0.375, 10.0, 20.0]
@@ -172,7 +172,8 @@ def test_the_time_to_pong_is_kept_as_a_histogram() -> None:
         harness.tick(harness.now + 1)
         harness.now += wait
         peer.pong()
-    counts = dict(zip((*PONG_BUCKETS, None), harness.heartbeat.pongs, strict=True))
+    pongs = harness.heartbeat.pongs
+    counts = dict(zip((*pongs.bounds, None), pongs.counts, strict=True))
     assert {bound: count for bound, count in counts.items() if count} == {
         0.001: 1,
         0.25: 1,
@@ -180,11 +181,11 @@ def test_the_time_to_pong_is_kept_as_a_histogram() -> None:
         10.0: 1,
         None: 1,
     }
-    assert harness.heartbeat.pong_seconds == sum(waits)
+    assert pongs.total == sum(waits)
 
 
-def test_nothing_is_expected_of_one_that_is_gone() -> None:
-    """It is not cut off once more, and its turn passes."""
+def test_no_pong_is_awaited_from_a_closed_connection() -> None:
+    """It is not terminated again, and is not pinged."""
     harness = HeartbeatHarness(interval=1, timeout=10, peers=2)
     harness.tick(1.0)
     gone, stays = harness.peers
@@ -192,12 +193,12 @@ def test_nothing_is_expected_of_one_that_is_gone() -> None:
     harness.heartbeat.forget(gone)
     stays.pong()
     harness.tick(20.0)
-    assert gone.cut_off == []
+    assert gone.terminated == []
     assert (len(gone.pings), len(stays.pings)) == (1, 2)
 
 
-def test_those_that_left_do_not_delay_the_others() -> None:
-    """Who was last in the row is pinged in its interval, also when all before it are gone."""
+def test_closed_connections_do_not_delay_the_others() -> None:
+    """The last in line is pinged within its interval, even if all before it are gone."""
     harness = HeartbeatHarness(interval=32, timeout=10, peers=1024)
     for peer in harness.peers[:-1]:
         peer.is_open = False
@@ -205,7 +206,7 @@ def test_those_that_left_do_not_delay_the_others() -> None:
     assert [at >= 32 for at in harness.peers[-1].times] == [False, True]
 
 
-def test_without_a_timeout_nobody_is_cut_off() -> None:
+def test_without_a_timeout_no_connection_is_terminated() -> None:
     """The limit is switched off; pings still go out."""
     harness = HeartbeatHarness(interval=1, timeout=0, peers=1)
     for second in range(1, 100):
@@ -213,8 +214,8 @@ def test_without_a_timeout_nobody_is_cut_off() -> None:
     assert (harness.peers[0].is_open, len(harness.peers[0].pings)) == (True, 99)
 
 
-def test_without_an_interval_nobody_is_pinged_and_nobody_kept() -> None:
-    """The heartbeat is switched off; connections that came and went leave no trace."""
+def test_without_an_interval_no_connection_is_pinged_or_kept() -> None:
+    """The heartbeat is switched off; connections leave no trace."""
     harness = HeartbeatHarness(interval=0, timeout=10, peers=3)
     harness.run(until=100)
     assert [peer.pings for peer in harness.peers] == [[], [], []]
@@ -222,8 +223,8 @@ def test_without_an_interval_nobody_is_pinged_and_nobody_kept() -> None:
 
 
 @given(st.lists(st.integers(0, 3), max_size=80))
-def test_whoever_came_and_went_leaves_no_trace(steps: list[int]) -> None:
-    """After one interval and one timeout, whatever the order of events was."""
+def test_closed_connections_leave_no_trace(steps: list[int]) -> None:
+    """After one interval and one timeout, in any order of events."""
     harness = HeartbeatHarness(interval=4, timeout=2)
     for step in steps:
         match step:
@@ -242,4 +243,4 @@ def test_whoever_came_and_went_leaves_no_trace(steps: list[int]) -> None:
         harness.heartbeat.forget(peer)
     harness.run(until=harness.now + 4 + 2 + 1)
     heartbeat = harness.heartbeat
-    assert (len(heartbeat._turns), len(heartbeat._owed), len(heartbeat._overdue)) == (0, 0, 0)
+    assert (len(heartbeat._turns), len(heartbeat._waiting), len(heartbeat._sent)) == (0, 0, 0)

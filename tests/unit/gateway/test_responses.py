@@ -1,4 +1,4 @@
-"""Plain answers: what each says, and that the library can write it."""
+"""HTTP responses: what each says, in a form that the library can serialize."""
 
 import re
 from http import HTTPStatus
@@ -11,7 +11,7 @@ from percolator.gateway import responses
 
 
 def written(response: Response) -> tuple[bytes, dict[bytes, bytes], bytes]:
-    """An answer as it goes over the wire: status line, headers, body."""
+    """Return a response as sent: status line, headers, body."""
     head, _, body = response.serialize().partition(b"\r\n\r\n")
     status, *lines = head.split(b"\r\n")
     headers: dict[bytes, bytes] = {}
@@ -23,8 +23,8 @@ def written(response: Response) -> tuple[bytes, dict[bytes, bytes], bytes]:
     return status, headers, body
 
 
-def test_an_answer_says_how_long_it_is_and_that_it_is_the_last() -> None:
-    """Length in bytes; nothing is cached, nothing is guessed from its content."""
+def test_a_response_has_its_length_and_closes_the_connection() -> None:
+    """The length is in bytes; nothing is cached, and no type is guessed."""
     status, headers, body = written(responses.answer(HTTPStatus.OK, "é".encode(), responses.JSON))
     assert (status, body) == (b"HTTP/1.1 200 OK", "é".encode())
     assert headers.pop(b"Date").endswith(b" GMT")
@@ -37,8 +37,8 @@ def test_an_answer_says_how_long_it_is_and_that_it_is_the_last() -> None:
     }
 
 
-def test_an_answer_may_bring_headers_of_its_own() -> None:
-    """Beside the others."""
+def test_a_response_may_have_extra_headers() -> None:
+    """In addition to the usual ones."""
     _, headers, _ = written(responses.answer(HTTPStatus.OK, b"", extra={"Retry-After": "1"}))
     assert headers[b"Retry-After"] == b"1"
     assert headers[b"Content-Length"] == b"0"
@@ -58,7 +58,7 @@ def test_an_answer_may_bring_headers_of_its_own() -> None:
 def test_a_refusal_is_one_sentence(
     response: Response, status: bytes, extra: dict[bytes, bytes]
 ) -> None:
-    """For the person who reads it in a terminal."""
+    """For people who read it in a terminal."""
     line, headers, body = written(response)
     assert line == status
     assert headers.items() >= extra.items()
@@ -67,8 +67,8 @@ def test_a_refusal_is_one_sentence(
 
 
 @pytest.mark.parametrize("method", [b"POST", b"PUT", b"HEAD", b"OPTIONS", b"BREW"])
-def test_another_method_is_told_that_only_get_is_served(method: bytes) -> None:
-    """The library reads GET alone, and calls everything else malformed."""
+def test_another_method_than_get_is_answered_with_405(method: bytes) -> None:
+    """Even if the library cannot parse the head."""
     assert responses.malformed(method + b" / HTTP/1.1\r\nHost: x\r\n\r\n").status_code == 405
 
 
@@ -84,8 +84,8 @@ def test_another_method_is_told_that_only_get_is_served(method: bytes) -> None:
         b"\x16\x03\x01\x02\x00\x01\xfc\x03\x03",
     ],
 )
-def test_everything_else_is_no_request(head: bytes) -> None:
-    """TLS to a port without it, too."""
+def test_a_malformed_request_is_answered_with_400(head: bytes) -> None:
+    """So is TLS on a port without TLS."""
     assert responses.malformed(head).status_code == 400
 
 
@@ -100,7 +100,7 @@ def test_everything_else_is_no_request(head: bytes) -> None:
         (["h2c", "websocket"], True),
     ],
 )
-def test_an_upgrade_is_what_asks_for_a_websocket(upgrade: list[str], asks: bool) -> None:  # noqa: FBT001 - the expected answer
-    """Among others, and in any case of letters."""
+def test_a_request_is_an_upgrade_if_it_asks_for_a_websocket(upgrade: list[str], asks: bool) -> None:  # noqa: FBT001 - the expected answer
+    """In any letter case, and among other protocols."""
     headers = Headers([("Upgrade", value) for value in upgrade])
     assert responses.is_upgrade(Request("/", headers)) == asks

@@ -1,4 +1,4 @@
-"""The files for browsers: all of them are there, typed, guarded by a policy, and cached well."""
+"""Files for browsers: complete, with types, a security policy and caching."""
 
 import re
 
@@ -10,13 +10,13 @@ from percolator.gateway import static
 
 
 def get(path: str, **headers: str) -> Response | None:
-    """Ask for a path."""
+    """Request a path."""
     fields = Headers({name.replace("_", "-"): value for name, value in headers.items()})
     return static.find(Request(path, fields), path)
 
 
 def body(path: str) -> str:
-    """Give a file's text."""
+    """Return the text of a file."""
     return static.served()[path].body.decode()
 
 
@@ -32,7 +32,7 @@ def body(path: str) -> str:
     ],
 )
 def test_each_file_has_its_type(path: str, content_type: str) -> None:
-    """A browser runs no script, and takes no style, of another type."""
+    """Browsers reject scripts and styles of another type."""
     answer = get(path)
     assert answer is not None
     assert answer.status_code == 200
@@ -45,13 +45,13 @@ def test_each_file_has_its_type(path: str, content_type: str) -> None:
     "path",
     ["/index.html", "/dashboard", "/dashboard/", "/../static.py", "//", "", "/web/index.html"],
 )
-def test_there_is_nothing_at_any_other_path(path: str) -> None:
-    """A path is looked up, and never joined to a folder."""
+def test_no_other_path_is_served(path: str) -> None:
+    """A path is looked up, never joined to a folder."""
     assert get(path) is None
 
 
-def test_every_answer_has_the_policy() -> None:
-    """Nothing may run or load that is not the gateway's own, and no text can become markup."""
+def test_every_file_has_the_security_policy() -> None:
+    """Only the gateway's own files may load, and text cannot become markup."""
     for file in static.served().values():
         policy = file.headers["Content-Security-Policy"].split("; ")
         assert "default-src 'none'" in policy
@@ -61,7 +61,7 @@ def test_every_answer_has_the_policy() -> None:
 
 
 def test_a_browser_that_has_the_file_gets_304() -> None:
-    """No body, and no length of one."""
+    """Without a body or its length."""
     first = get("/percolator.js")
     assert first is not None
     assert first.headers["Cache-Control"] == "no-cache"
@@ -76,14 +76,14 @@ def test_a_browser_that_has_the_file_gets_304() -> None:
 
 
 def test_pages_of_other_origins_may_load_the_client_and_nothing_else() -> None:
-    """A team imports the client from the gateway; the dashboard is the gateway's alone."""
+    """Applications import the client from the gateway; the dashboard is not shared."""
     for path, file in static.served().items():
         shared = file.headers.get("Access-Control-Allow-Origin") == "*"
         assert shared is path.startswith("/percolator"), path
 
 
-def test_all_that_the_page_and_the_scripts_load_is_served() -> None:
-    """No link and no import leads nowhere, and none leads away."""
+def test_everything_that_the_page_and_the_scripts_load_is_served() -> None:
+    """Every link and import leads to a file of the gateway."""
     links = re.findall(r'(?:href|src)="([^"#]+)"', body("/"))
     assert len(links) >= 4
     assert {f"/{link}" for link in links} <= set(static.served())
@@ -95,7 +95,7 @@ def test_all_that_the_page_and_the_scripts_load_is_served() -> None:
 
 
 def test_no_script_makes_markup_out_of_text() -> None:
-    """What comes out of an event goes into text nodes and properties only."""
+    """Event data goes into text nodes and properties only."""
     sinks = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|DOMParser")
     for path, file in static.served().items():
         assert not sinks.search(file.body.decode()), path

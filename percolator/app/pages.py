@@ -1,0 +1,75 @@
+"""The table of routes: each path, who may read it, and the page that it shows."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from websockets.http11 import Response
+
+from percolator.app import metrics
+from percolator.app.routes import Access, Query, Route, json
+from percolator.app.views import FeedState, health_view, market_view, markets_view, stats_view
+from percolator.config.settings import Settings
+from percolator.fanout.hub import Hub
+from percolator.fanout.slab_limits import SlabLimits
+from percolator.gateway import responses
+from percolator.gateway.places import Places
+from percolator.stats import Stats
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The parts that pages show. `metrics` renders them, `draining` says that a shutdown began."""
+
+    settings: Settings
+    stats: Stats
+    hub: Hub
+    places: Places
+    slabs: SlabLimits
+    feed: FeedState
+    clock: Callable[[], float]
+    metrics: Callable[[], bytes]
+    draining: Callable[[], bool]
+
+    def table(self) -> tuple[Route, ...]:
+        """Return all routes."""
+        return (
+            Route("/health", Access.OPEN, self._health),
+            Route("/health/live", Access.OPEN, lambda _: json({"status": "ok"})),
+            Route("/ws/stats", Access.COUNTERS, self._stats),
+            Route("/metrics", Access.COUNTERS, self._metrics),
+            Route("/markets", Access.MARKETS, self._markets),
+            Route("/markets/SLAB", Access.MARKETS, self._market),
+        )
+
+    def _health(self, _query: Query) -> Response:
+        healthy, data = health_view(self.feed, wall_ms(), draining=self.draining())
+        return json(data, HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _stats(self, _query: Query) -> Response:
+        view = stats_view(
+            settings=self.settings,
+            stats=self.stats,
+            hub=self.hub,
+            admission=self.places,
+            slabs=self.slabs,
+            feed=self.feed,
+            now=self.clock(),
+        )
+        return json(view)
+
+    def _metrics(self, _query: Query) -> Response:
+        return responses.answer(HTTPStatus.OK, self.metrics(), metrics.CONTENT_TYPE)
+
+    def _markets(self, query: Query) -> Response:
+        return json(markets_view(self.hub, query.covers))
+
+    def _market(self, query: Query) -> Response | None:
+        found = market_view(self.hub, query.slab, query.covers)
+        return None if found is None else json(found)
+
+
+def wall_ms() -> int:
+    """Return the wall clock in Unix milliseconds."""
+    return time.time_ns() // 1_000_000
