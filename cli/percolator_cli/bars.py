@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 from percolator_cli import output
-from percolator_cli.app import print_error
+from percolator_cli.process import print_error
 from percolator_cli.render import figures
 
 DRAW_SECONDS = 0.1

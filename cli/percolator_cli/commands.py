@@ -14,8 +14,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from percolator import __version__
 from percolator.errors import PercolatorError, SettingsError
-from percolator_cli.app import INTERRUPTED, discard_output, print_error
 from percolator_cli.command import Context, HelpLayout
+from percolator_cli.process import INTERRUPTED, discard_output, print_error
 
 OK, FAILED, USAGE = 0, 1, 2
 

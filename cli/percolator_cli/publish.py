@@ -16,8 +16,8 @@ from percolator.model import events
 from percolator.model.channel import Channel
 from percolator.model.kinds import FUNDING, LIQUIDATION, PRICE, TRADE, Kind
 from percolator_cli import flags as given
-from percolator_cli.app import interruptible
 from percolator_cli.command import Command, Group, WrongUsageError, examples
+from percolator_cli.process import interruptible
 from percolator_cli.publish_batch import DEMO_EXAMPLES, FILE_EXAMPLES, demo, file
 
 command = typer.Typer(

@@ -7,8 +7,8 @@ import typer
 
 from percolator.config.sources import load
 from percolator_cli import flags as given
-from percolator_cli.app import interruptible, print_error
 from percolator_cli.command import examples
+from percolator_cli.process import interruptible, print_error
 from percolator_cli.render import figures
 
 FILE_EXAMPLES = examples(

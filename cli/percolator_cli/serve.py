@@ -13,9 +13,9 @@ from percolator import logs
 from percolator.config.settings import Settings
 from percolator.config.sources import load
 from percolator_cli import gateway
-from percolator_cli.app import interruptible
 from percolator_cli.command import examples, single
 from percolator_cli.flags import with_settings
+from percolator_cli.process import interruptible
 
 if TYPE_CHECKING:
     from percolator.app.service import Addresses, Service

@@ -15,10 +15,10 @@ from rich.live import Live
 from percolator.config.sources import load
 from percolator.errors import GatewayError
 from percolator_cli import gateway, output
-from percolator_cli.app import interruptible, print_error
 from percolator_cli.command import WrongUsageError, examples, single
 from percolator_cli.flags import Json, Url
 from percolator_cli.gateway import GatewayAddress
+from percolator_cli.process import interruptible, print_error
 from percolator_cli.render.stats import Status, nothing_yet, screen
 
 MIN_INTERVAL = 0.1

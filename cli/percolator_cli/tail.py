@@ -11,10 +11,10 @@ from percolator.config.sources import load
 from percolator.errors import PercolatorError, RequestError
 from percolator.model.channel import CHANNEL_EXAMPLES, Channel
 from percolator_cli import gateway, output
-from percolator_cli.app import interruptible, print_error
 from percolator_cli.command import WrongUsageError, examples, single
 from percolator_cli.flags import Json, Token, Url
 from percolator_cli.gateway import GatewayAddress
+from percolator_cli.process import interruptible, print_error
 from percolator_cli.render.tail import fields, line
 
 

@@ -10,8 +10,8 @@ import typer
 from percolator.config.sources import load
 from percolator_cli import flags as given
 from percolator_cli import gateway, output
-from percolator_cli.app import interruptible
 from percolator_cli.command import examples, single
+from percolator_cli.process import interruptible
 
 
 @given.with_settings(given.NATS)

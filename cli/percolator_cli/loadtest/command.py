@@ -18,7 +18,6 @@ from percolator.errors import PercolatorError
 from percolator.model.channel import SLAB
 from percolator_cli import flags as given
 from percolator_cli import gateway, output
-from percolator_cli.app import interruptible
 from percolator_cli.command import WrongUsageError, examples, single
 from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest import options
@@ -28,6 +27,7 @@ from percolator_cli.loadtest.plan import (
     is_loopback,
     own_slabs,
 )
+from percolator_cli.process import interruptible
 
 FELL_SHORT = 3
 """Exit code if a threshold was exceeded or a limit did not hold."""
