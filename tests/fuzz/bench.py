@@ -30,7 +30,7 @@ from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.server import Limits, Server
 from percolator.stats import Stats
-from tests.gateway import what_is_held
+from tests.gateway import leftovers
 
 SECRET = "a secret of thirty-two bytes or more"
 WALL = 1_700_000_000.0
@@ -224,7 +224,7 @@ class Bench:
 
     def check(self) -> None:
         """See that nothing is held, and that each client was counted once."""
-        held = what_is_held(cast("Any", self))
+        held = leftovers(cast("Any", self))
         assert held == {}, held
         assert sum(self.stats.closed.values()) == self.upgraded, (self.stats.closed, self.upgraded)
         assert min([*self.stats.closed.values(), *self.stats.refused.values(), 0]) == 0

@@ -1,4 +1,4 @@
-"""Events that do not validate: counted, reported, logged in measure, and stopping nothing."""
+"""Invalid events are counted, reported and logged at a limited rate, and stop nothing."""
 
 import asyncio
 import json
@@ -65,14 +65,14 @@ BAD = {
 
 @asynccontextmanager
 async def rejections(gateway: Gateway) -> AsyncIterator[Subscription]:
-    """Listen to what is reported as rejected."""
+    """Subscribe to the reports of rejected events."""
     subscription = await gateway.nats.subscribe(REJECTED_SUBJECT)
     await gateway.nats.flush()
     yield subscription
 
 
 async def report(subscription: Subscription) -> Message:
-    """Give the next report."""
+    """Return the next report."""
     message = await subscription.next_msg(timeout=PATIENCE)
     found: Message = json.loads(message.data)
     return found
@@ -95,25 +95,25 @@ async def test_a_bad_event_is_reported_and_counted_and_the_next_one_delivered(
     assert (await gateway.get("/health"))[0] == 200
 
 
-async def test_all_bad_events_together_leave_the_chain_of_the_good_ones_whole(
+async def test_invalid_events_leave_the_chain_of_valid_ones_complete(
     gateway: Gateway,
 ) -> None:
-    """Each bad one between two good ones: the good ones all arrive, each linked to the last."""
+    """Each invalid event lies between two valid ones, which all arrive, linked to each other."""
     client = await gateway.client("trades:SOL")
     seqs = []
     for subject, payload, _ in BAD.values():
         await gateway.publish_raw(subject, payload)
         seqs.append(await gateway.publish("trade", "SOL"))
-    messages = await client.take(len(seqs))
+    messages = await client.receive_many(len(seqs))
     assert [message["seq"] for message in messages] == seqs
     assert [message["prev"] for message in messages] == [0, *seqs[:-1]]
     assert (await gateway.stats())["eventsRejected"] == len(BAD)
 
 
-async def test_a_flood_of_bad_events_is_counted_in_full_and_logged_in_measure(
+async def test_a_flood_of_invalid_events_is_counted_in_full_and_logged_at_a_limited_rate(
     gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Some lines a second say that they come, with no more than the start of a payload."""
+    """A few lines per second report it, with no more than the start of a payload."""
     count = 2_000
     with caplog.at_level(logging.WARNING, logger="percolator"):
         payload = b"x" * 5_000

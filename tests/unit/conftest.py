@@ -1,6 +1,6 @@
-"""How hypothesis runs here: the same examples each time, on a machine that may be slow.
+"""How hypothesis runs here: the same examples each time, without deadlines for slow machines.
 
-`pytest --hypothesis-profile=long tests/unit` looks for new ones, a hundred times as many.
+`pytest --hypothesis-profile=long tests/unit` generates new examples, a hundred times as many.
 """
 
 from hypothesis import HealthCheck, settings
