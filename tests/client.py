@@ -145,7 +145,7 @@ class Client(asyncio.Protocol):
         return data[at:]
 
     def _read_frame(self, first: int, payload: bytes) -> None:
-        assert first & 0xF0 == 0x80, f"a frame of a gateway is whole, with no extension: {first:x}"
+        assert first & 0xF0 == 0x80, f"a gateway sends whole frames without extensions: {first:x}"
         match first & 0x0F:
             case Opcode.TEXT:
                 self.texts.append(payload)
