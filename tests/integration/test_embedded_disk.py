@@ -30,7 +30,7 @@ def mounts() -> bool:
     )
 
 
-@pytest.mark.skipif(not mounts(), reason="may not mount file systems here")
+@pytest.mark.skipif(not mounts(), reason="cannot mount file systems here")
 @pytest.mark.parametrize(
     ("options", "fault"),
     [

@@ -71,7 +71,7 @@ def install(python: str, folder: Path) -> Path:
         [*pip, *options, str(wheel)], capture_output=True, text=True, check=False, cwd=folder
     )
     if done.returncode and OFFLINE.search(done.stderr):
-        pytest.skip("pip reaches no package index from here")
+        pytest.skip("pip cannot reach a package index")
     assert done.returncode == 0, done.stderr
     return folder / "venv" / "bin" / "percolator"
 

@@ -65,7 +65,7 @@ async def test_a_client_that_never_speaks_is_closed(start_gateway: StartGateway)
     await speaker.receive_until_pong()
     silent = await gateway.client()
     pinging = await gateway.client()
-    pinging.ping(b"a ping frame is no message")
+    pinging.ping(b"not a message")
     for client in (silent, pinging):
         assert await client.closed() == (1008, "no message in time")
         await client.gone()

@@ -11,7 +11,7 @@ from tests.client import close_frame
 from tests.gateway import Gateway, eventually
 from tests.integration.conftest import StartGateway
 
-TOKEN = "a token for whoever scrapes"
+TOKEN = "a token for the scraper"
 Samples = dict[str, float]
 
 

@@ -29,10 +29,10 @@ PROTOCOL_ERRORS = {
     "an unknown opcode": b"\x83\x80\x00\x00\x00\x00",
     "a ping in fragments": b"\x09\x80\x00\x00\x00\x00",
     "a ping of 126 bytes": b"\x89\xfe\x00\x7e\x00\x00\x00\x00" + bytes(126),
-    "a continuation of nothing": frame(b"x", Opcode.CONT),
-    "a text inside a text": frame(b"x", fin=False) + frame(b"x"),
-    "a close frame of one byte": frame(b"\x03", Opcode.CLOSE),
-    "a close code that is none": frame(b"\x03\xec", Opcode.CLOSE),
+    "a continuation without a start": frame(b"x", Opcode.CONT),
+    "a text frame within a fragmented message": frame(b"x", fin=False) + frame(b"x"),
+    "a one-byte close frame": frame(b"\x03", Opcode.CLOSE),
+    "an invalid close code": frame(b"\x03\xec", Opcode.CLOSE),
     "a close code out of range": frame(b"\x00\x01", Opcode.CLOSE),
 }
 

@@ -11,7 +11,7 @@ from tests.gateway import Gateway, eventually
 
 def fail(*_args: object) -> None:
     """Raise the fault."""
-    raise KeyError("a secret of the inside")
+    raise KeyError("an internal secret")
 
 
 async def test_a_fault_in_a_request_closes_its_connection_with_1011(

@@ -61,7 +61,7 @@ def check_chain(messages: Sequence[Message], seqs: Sequence[int]) -> int:
         if message["type"] == "gap":
             assert message["from"] == last
             lost = {seq for seq in missing if last < seq < message["to"]}
-            assert lost, "a gap in which nothing is missing"
+            assert lost, "a gap that covers no event"
             missing -= lost
             last, gaps = max(lost), gaps + 1
         else:
