@@ -242,7 +242,7 @@ def test_the_server_does_not_start_without_passwords(missing: str) -> None:
 def test_no_variable_of_the_deployment_is_mistaken_for_a_setting() -> None:
     """A gateway refuses variables with its own prefix that are not settings."""
     texts = [(ROOT / name).read_text() for name in ("compose.yaml", "Dockerfile")]
-    texts.append((ROOT / "docs" / "operations" / "percolator.app.service").read_text())
+    texts.append((ROOT / "docs" / "operations" / "percolator.service").read_text())
     named = set(re.findall(r"PERCOLATOR_([A-Z_]+)", "\n".join(texts)))
     assert named
     assert {name.lower() for name in named} <= set(Settings.model_fields)
@@ -306,8 +306,8 @@ async def test_the_health_check_of_the_image_works(start_gateway: StartGateway) 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
     """Including every line that restricts the service."""
-    text = (ROOT / "docs" / "operations" / "percolator.app.service").read_text()
-    unit = tmp_path / "percolator.app.service"
+    text = (ROOT / "docs" / "operations" / "percolator.service").read_text()
+    unit = tmp_path / "percolator.service"
     unit.write_text(text.replace("/usr/local/lib/percolator/bin/percolator", "/bin/true"))
     done = subprocess.run(
         ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
