@@ -1,7 +1,8 @@
-"""The hub against a naive one: whatever happens in whatever order, nobody is lied to.
+"""The hub against a naive one: in any order of events, every client gets the truth.
 
-Each step goes to both. Clients check every message as it comes (see `reference`); at the end all
-that is owed must have arrived, and when all clients are gone, nothing of them may be left.
+Each step is applied to both. Clients check every message on arrival (see `reference`); at the end
+everything due must have arrived, and when all clients have disconnected, nothing of them may be
+left.
 """
 
 from collections.abc import Iterator
@@ -40,17 +41,17 @@ PER_SLAB, PER_CLIENT = 3, 4
 MOST_CLIENTS = 4
 CAPACITY = 3
 TURN_BYTES = 300
-"""Two or three messages."""
+"""Enough for two or three messages."""
 
 Kept = Literal["all", "heads", "none"]
-"""What a stream still has of what it took before it is read."""
+"""What a stream still has of the events from before it is read."""
 Origin = Literal["fresh", "here", "unnamed", "elsewhere"]
-"""Where a client comes from: which stream its seq is of."""
+"""The stream that a client's seq belongs to."""
 
 
 @contextmanager
 def refused(code: str | None) -> Iterator[None]:
-    """What is done here must be refused with this code, or not at all."""
+    """Expect the block to be refused with this code, or not at all."""
     if code is None:
         yield
     else:
@@ -60,7 +61,7 @@ def refused(code: str | None) -> Iterator[None]:
 
 
 class Walk:
-    """A hub, the stream that it reads, and up to four clients; what may happen to them."""
+    """A hub, the stream that it reads, up to four clients, and the possible steps."""
 
     def __init__(self, *, slow: bool) -> None:
         self.now = 0.0
@@ -82,22 +83,22 @@ class Walk:
         self.room: dict[Cursor, int] = {}
 
     def clock(self) -> float:
-        """The time goes on whenever somebody looks, so that no flush lasts for ever."""
+        """Advance the time with every call, so that every flush ends."""
         self.now += self.step
         return self.now
 
     def wake(self) -> None:
-        """There is something to flush."""
+        """Record that there is something to flush."""
         self.woken = True
 
     def chosen(self, number: int) -> tuple[Cursor, Client]:
-        """One of the clients."""
+        """Return one of the clients."""
         return list(self.clients.items())[number % len(self.clients)]
 
     # The stream.
 
     def calamity(self, before: int, kept: Kept, lost: int) -> None:
-        """The stream drops some events before they are read; or it is deleted and made anew."""
+        """Drop some events before they are read; or delete the stream and create it again."""
         stream = self.stream
         if lost < 0:
             stream.replace()
@@ -111,13 +112,13 @@ class Walk:
         self.hub.record_gap(stream.seq + 1)
 
     def begin(self, before: int, kept: Kept) -> None:
-        """So many events were in it before: all of them are kept, the heads, or none."""
+        """Begin with `before` events in the stream, of which all, the last or none are kept."""
         stream = self.stream
         heads = {}
         for number in range(before):
             kind, slab = NAMED[number % len(NAMED)]
             if kept == "none" and kind == "price":
-                stream.seq += 1  # what nobody can ever see is no newest price
+                stream.seq += 1  # a price that is never visible is not the newest one
             else:
                 stored = stream.add(kind, slab)
                 if kept != "all":
@@ -132,11 +133,11 @@ class Walk:
             self.hub.seed(head.seq, kind, slab, head.event)
 
     def trade(self, count: int) -> None:
-        """Trades of one market: most of what happens."""
+        """Publish trades of one market, the most frequent step."""
         self.publish(("trade", "A"), count, 0)
 
     def publish(self, named: tuple[Kind, str], count: int, passed: int) -> None:
-        """Events of one channel, after some that do not validate."""
+        """Publish events of one channel, after some that are invalid."""
         for _ in range(passed):
             self.stream.seq += 1
             self.hub.skip(self.stream.seq)
@@ -147,7 +148,7 @@ class Walk:
     # Clients.
 
     def come(self) -> None:
-        """One more client, unless there are enough."""
+        """Connect one more client, unless there are enough."""
         if len(self.clients) == MOST_CLIENTS:
             return
         client = Client()
@@ -161,7 +162,7 @@ class Walk:
         self.room[cursor] = 1_000_000
 
     def _fill(self, cursor: Cursor) -> None:
-        """A write takes room; with the last of it the buffer is full, in the midst of the write."""
+        """Use up room; the last write fills the buffer, and pauses the client within the write."""
         self.room[cursor] -= 1
         if not self.room[cursor]:
             self._block(cursor)
@@ -173,10 +174,10 @@ class Walk:
     def subscribe(
         self, number: int, channel: str, origin: Origin, back: int, most: int | None
     ) -> None:
-        """From now on with some recent events; or from a seq that is some events ago or ahead.
+        """Subscribe from now on with some recent events, or from a seq some events ago or ahead.
 
-        Ahead is who has read another gateway, that was quicker; the seq may also be one of another
-        life of the stream, or of nobody knows which.
+        A client is ahead if it has read from another, faster gateway; the seq may also be of
+        another epoch of the stream, or of an unknown one.
         """
         since = max(self.stream.seq - back, 0)
         start = {
@@ -194,18 +195,18 @@ class Walk:
             client.follows.setdefault(channel, expected)
 
     def unsubscribe(self, number: int, channel: str) -> None:
-        """No more of one channel."""
+        """Unsubscribe from one channel."""
         cursor, client = self.chosen(number)
         with refused(None if channel in client.follows else "not_subscribed"):
             self.hub.unsubscribe(cursor, channel)
         client.follows.pop(channel, None)
 
     def block(self, number: int) -> None:
-        """A client's buffer is full."""
+        """Fill a client's buffer."""
         self._block(self.chosen(number)[0])
 
     def drain(self, number: int, room: int) -> None:
-        """It has room again, for a few writes."""
+        """Drain the buffer, and make room for a few writes."""
         self._drain(self.chosen(number)[0], room)
 
     def _drain(self, cursor: Cursor, room: int) -> None:
@@ -214,7 +215,7 @@ class Walk:
         self.hub.resume(cursor)
 
     def go(self, number: int) -> None:
-        """A client goes, with or without a word, unless it is the last."""
+        """Disconnect a client, unless it is the last."""
         if len(self.clients) > 1:
             self._remove(self.chosen(number)[0])
 
@@ -222,10 +223,10 @@ class Walk:
         self.hub.remove(cursor)
         self.clients.pop(cursor).gone = True
 
-    # Deep history.
+    # Replays from the stream.
 
     def replayer(self, number: int, count: int) -> None:
-        """Somebody fetches what a held client lacks, a page at a time; or nobody does any more."""
+        """Fetch a page of what a client lacks; or give up on it, if `count` is 0."""
         cursor, _ = self.chosen(number)
         for log, buffer in cursor.replaying.items():
             self._page(log.channel, buffer, count)
@@ -234,7 +235,7 @@ class Walk:
             self._release(cursor)
 
     def _page(self, channel: str, buffer: ReplayBuffer, count: int) -> None:
-        """The next events that the stream still has, over a gap where it has dropped some."""
+        """Add the next events that the stream still has, and a gap if it has dropped some."""
         events = self.stream.of(channel)
         first = self.stream.first_after(channel, buffer.fetched_through)
         page = events[first : first + count]
@@ -259,13 +260,13 @@ class Walk:
     # Time.
 
     def flush(self, sixteenths: int, turns: int) -> None:
-        """Some turns, after some time."""
+        """Flush some turns, after some time."""
         self.now += sixteenths / 16
         for _ in range(turns):
             self.woken = self.hub.flush()
 
     def settle(self) -> None:
-        """All that is owed arrives, once everybody reads and all windows have ended."""
+        """Check that everything due arrives once all clients read and all windows have ended."""
         for cursor in self.clients:
             self._drain(cursor, 1_000_000)
             self._release(cursor)
@@ -281,10 +282,10 @@ class Walk:
                 followed.settle()
         assert self.hub.paused == 0
 
-    # What holds always.
+    # Invariants.
 
     def counts_are_right(self) -> None:
-        """As one would count by hand."""
+        """Compare the counts with a naive count."""
         assert self.hub.paused == sum(client.paused for client in self.clients.values())
         on = [
             {channel.partition(":")[2] for channel in client.follows}
@@ -294,7 +295,7 @@ class Walk:
         assert self.limits.clients == {slab: count for slab, count in counted.items() if count}
 
     def groups_are_whole(self) -> None:
-        """Nobody is in two places, and there is no group of nobody."""
+        """Check that each client is in one place only, and that no group is empty."""
         for key, group in self.hub._groups.items():
             assert group.members
             assert key == frozenset(group.positions)
@@ -313,7 +314,7 @@ class Walk:
                 assert cursor.group is None or cursor.group in followers
 
     def whoever_is_owed_something_will_get_it(self) -> None:
-        """The hub has asked for a flush wherever one is needed."""
+        """Check that the hub has requested a flush if one is needed."""
         waiting = bool(self.hub._queue or self.hub._dirty)
         assert self.woken or not waiting
         for log in self.hub.logs.values():
@@ -321,13 +322,13 @@ class Walk:
                 assert self.hub.due is not None
 
     def check(self) -> None:
-        """All that holds always."""
+        """Check all invariants."""
         self.counts_are_right()
         self.groups_are_whole()
         self.whoever_is_owed_something_will_get_it()
 
     def finish(self) -> None:
-        """Everything arrives; everybody goes; nothing is left of them."""
+        """Check that everything arrives, and that nothing is left when all clients have gone."""
         self.settle()
         for cursor in list(self.clients):
             self._remove(cursor)
@@ -347,7 +348,7 @@ Step = tuple[str, dict[str, Any]]
 
 
 def step(name: str, **arguments: st.SearchStrategy[object]) -> st.SearchStrategy[Step]:
-    """What may happen, by the name of the method of `Walk`."""
+    """Generate a step: the name of a method of `Walk`, and its arguments."""
     return st.tuples(st.just(name), st.fixed_dictionaries(arguments))
 
 
@@ -379,7 +380,7 @@ OFTEN: dict[st.SearchStrategy[Step], int] = {
     step("go", number=which): 1,
     step("calamity", before=before, kept=kept, lost=st.integers(-1, 3)): 1,
 }
-"""What happens, and how often beside the rest."""
+"""Steps and their relative frequencies."""
 steps = st.sampled_from([one for one, often in OFTEN.items() for _ in range(often)]).flatmap(
     lambda chosen: chosen
 )
@@ -393,10 +394,10 @@ steps = st.sampled_from([one for one, often in OFTEN.items() for _ in range(ofte
     followed=st.lists(st.sets(channels), min_size=1, max_size=3),
     steps=st.lists(steps, min_size=30, max_size=80),
 )
-def test_the_hub_does_what_a_naive_one_would(
+def test_the_hub_behaves_like_a_naive_one(
     before: int, kept: Kept, followed: list[set[str]], steps: list[Step], *, slow: bool
 ) -> None:
-    """Whatever happens; see the checks of `Walk`, and those of the clients in `reference`."""
+    """In all steps; see the checks of `Walk`, and those of the clients in `reference`."""
     walk = Walk(slow=slow)
     walk.begin(before, kept)
     for number, named in enumerate(followed):

@@ -1,4 +1,4 @@
-"""The vocabulary of the WebSocket: what is read out of a client's message, and what goes out."""
+"""The vocabulary of the WebSocket: what is parsed from a client's message, and what is sent."""
 
 import json
 from collections.abc import Callable
@@ -30,12 +30,12 @@ LARGEST = 2**63 - 1
 
 
 def text(**fields: object) -> bytes:
-    """A message of a client."""
+    """Return a client's message."""
     return json.dumps(fields).encode()
 
 
 def refusal(data: bytes) -> InvalidCommand:
-    """Why a message is no command."""
+    """Return the reason why a message is not a valid command."""
     with pytest.raises(InvalidCommand) as refused:
         parse(data)
     assert refused.value.error.code in ERRORS
@@ -83,26 +83,26 @@ def refusal(data: bytes) -> InvalidCommand:
         ),
     ],
 )
-def test_a_command_is_read(data: bytes, command: Command) -> None:
-    """Each row of the contract, and both forms of naming channels."""
+def test_a_command_is_parsed(data: bytes, command: Command) -> None:
+    """Each row of the protocol, and both ways of naming channels."""
     assert parse(data) == command
 
 
-def test_since_is_for_all_channels_or_for_each_its_own() -> None:
-    """A channel that a map does not name starts afresh."""
+def test_since_is_for_all_channels_or_per_channel() -> None:
+    """A channel that a map does not name starts with live events."""
     assert Subscribe(("trades:SOL",), since=7).since_of("trades:SOL") == 7
     assert Subscribe(("trades:SOL",), since={"trades:SOL": 8}).since_of("trades:SOL") == 8
     assert Subscribe(("trades:SOL",), since={"trades:SOL": 8}).since_of("trades:BTC") is None
     assert Subscribe(("trades:SOL",)).since_of("trades:SOL") is None
 
 
-def test_a_channel_named_twice_stands_there_once() -> None:
+def test_a_channel_named_twice_is_kept_once() -> None:
     """In the order of its first mention."""
     data = text(type="subscribe", channels=["trades:B", "price:A", "trades:B"])
     assert parse(data) == Subscribe(("trades:B", "price:A"))
 
 
-def test_a_bad_channel_does_not_spoil_the_others() -> None:
+def test_an_invalid_channel_does_not_affect_the_others() -> None:
     """It becomes an error that names it, once."""
     data = text(type="subscribe", channels=["price:A", "price:A:junk", 5, "price:A:junk"], id=1)
     command = parse(data)
@@ -115,13 +115,13 @@ def test_a_bad_channel_does_not_spoil_the_others() -> None:
 
 
 def test_a_token_is_not_shown() -> None:
-    """A command that is logged must not give it away."""
+    """A command in a log must not reveal it."""
     assert "secret" not in repr(Auth("secret"))
 
 
 @pytest.mark.parametrize("request_id", ["", "x" * 64, 0, -5, LARGEST, -LARGEST])
-def test_an_id_is_a_text_or_an_integer(request_id: str | int) -> None:
-    """It comes back as it was, also with what goes wrong."""
+def test_an_id_is_a_string_or_an_integer(request_id: str | int) -> None:
+    """It is returned unchanged, in errors too."""
     command = parse(text(type="ping", id=request_id))
     assert command.id == request_id
     assert type(command.id) is type(request_id)
@@ -130,7 +130,7 @@ def test_an_id_is_a_text_or_an_integer(request_id: str | int) -> None:
 
 @pytest.mark.parametrize("request_id", [1.5, True, [], {}, "x" * 65, LARGEST + 1])
 def test_another_id_is_refused(request_id: object) -> None:
-    """And not sent back: nobody could tell what it is."""
+    """And not sent back, since no client could match it."""
     refused = refusal(text(type="ping", id=request_id))
     assert (refused.error.code, refused.request_id) == ("invalid_message", None)
 
@@ -142,7 +142,7 @@ def test_another_id_is_refused(request_id: object) -> None:
         *(b'{"type":"ping","id":NaN}', b'{"type":"ping","id":' + b"9" * 8000 + b"}"),
     ],
 )
-def test_what_is_no_json_object_is_refused(data: bytes) -> None:
+def test_a_message_that_is_not_a_json_object_is_refused(data: bytes) -> None:
     """Whatever is wrong with it."""
     assert refusal(data).error.code == "invalid_json"
 
@@ -177,7 +177,7 @@ def test_what_is_no_json_object_is_refused(data: bytes) -> None:
         (text(type="auth", token=5), "invalid_message"),
     ],
 )
-def test_what_is_wrong_with_a_message_has_a_code(data: bytes, code: str) -> None:
+def test_each_fault_in_a_message_has_a_code(data: bytes, code: str) -> None:
     """And a text that says more."""
     error = refusal(data).error
     assert error.code == code
@@ -185,7 +185,7 @@ def test_what_is_wrong_with_a_message_has_a_code(data: bytes, code: str) -> None
 
 
 def test_a_binary_message_is_refused_with_advice() -> None:
-    """It is answered like any other message that cannot be read."""
+    """It is answered like any other invalid message."""
     with pytest.raises(InvalidCommand) as refused:
         messages.refuse_binary()
     assert refused.value.error.code == "invalid_message"
@@ -205,12 +205,12 @@ def test_a_binary_message_is_refused_with_advice() -> None:
 def test_no_error_repeats_more_than_64_characters_of_the_input(data: bytes) -> None:
     """Neither in its text nor as its channel."""
     error = refusal(data).error
-    assert str(error).count("é") + str(error).count("x") <= messages.ECHO + 1  # an x of our own
+    assert str(error).count("é") + str(error).count("x") <= messages.ECHO + 1  # one x is our own
     assert len(error.channel or "") <= messages.ECHO
 
 
-def test_a_channel_that_is_none_is_repeated_cut_off() -> None:
-    """As much as tells which one it was."""
+def test_an_invalid_channel_is_repeated_truncated() -> None:
+    """Enough of it to recognise which one it was."""
     command = parse(text(type="subscribe", channels=["y" * 500, ["z" * 500]]))
     assert isinstance(command, Subscribe)
     assert [error.channel for error in command.errors] == ["y" * 64, '["' + "z" * 62]
@@ -235,7 +235,7 @@ requests = st.builds(
 
 
 def outcome(data: bytes) -> Command | InvalidCommand:
-    """What comes of a client's message."""
+    """Parse a client's message; return the command or the error."""
     try:
         return parse(data)
     except InvalidCommand as refused:
@@ -243,8 +243,8 @@ def outcome(data: bytes) -> Command | InvalidCommand:
 
 
 @given(st.binary(max_size=64) | (json_values | requests).map(lambda one: json.dumps(one).encode()))
-def test_whatever_comes_is_a_command_or_can_be_answered(data: bytes) -> None:
-    """Nothing but InvalidCommand is ever raised, and each error makes a message that is bounded."""
+def test_any_input_is_a_command_or_can_be_answered(data: bytes) -> None:
+    """Only InvalidCommand is raised, and each error makes a message of bounded size."""
     found = outcome(data)
     if isinstance(found, InvalidCommand):
         errors, request_id = [found.error], found.request_id
@@ -262,8 +262,8 @@ def test_whatever_comes_is_a_command_or_can_be_answered(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 127, 65_535, 65_536])
-def test_a_text_is_framed_as_the_library_would(size: int) -> None:
-    """Whole, not masked, readable by anybody."""
+def test_a_text_is_framed_as_the_websockets_library_does(size: int) -> None:
+    """Whole, not masked, readable by every client."""
     payload = b"x" * size
     framed = messages.text_frame(payload)
     reader = StreamReader()
@@ -344,8 +344,8 @@ FUNDING = Funding(rate="0.0001", timestamp=5, slab="SOL")
         ),
     ],
 )
-def test_a_message_has_the_given_shape(data: bytes, shown: str) -> None:
-    """The given fields first, in the given order, under the given names."""
+def test_a_message_has_the_documented_shape(data: bytes, shown: str) -> None:
+    """The documented fields first and in order, under their names."""
     (payload,) = payloads(data)
     assert payload.decode() == shown
 
@@ -364,8 +364,8 @@ CLOSES = [name for name in vars(messages) if name.startswith("CLOSE_")]
 
 
 @pytest.mark.parametrize("name", CLOSES)
-def test_a_close_reason_is_words_that_fit_into_the_frame(name: str) -> None:
-    """No figures in it: a limit is the operator's affair."""
+def test_a_close_reason_is_a_phrase_that_fits_into_the_frame(name: str) -> None:
+    """It has no figures: a limit is the operator's affair."""
     close = getattr(messages, name)
     assert close.code in CloseCode
     assert 0 < len(close.reason.encode()) <= MAX_CLOSE_REASON_BYTES
@@ -376,6 +376,6 @@ def test_a_close_reason_is_words_that_fit_into_the_frame(name: str) -> None:
     ("build", "most"),
     [(lambda: messages.connected("f" * 16, LARGEST), 150), (lambda: messages.closing(5000), 60)],
 )
-def test_what_every_client_gets_is_short(build: Callable[[], bytes], most: int) -> None:
-    """It is written a thousand times at once."""
+def test_the_messages_for_every_client_are_short(build: Callable[[], bytes], most: int) -> None:
+    """They are written a thousand times at once."""
     assert len(build()) <= most
