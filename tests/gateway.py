@@ -41,9 +41,9 @@ class Gateway:
         self.port = addresses.port
         self._clients: list[Client] = []
 
-    async def dial(self, **where: Any) -> Client:  # noqa: ANN401 - as Client.dial
+    async def dial(self, **options: Any) -> Client:  # noqa: ANN401 - as Client.dial
         """Open a socket and send nothing."""
-        client = await Client.dial("127.0.0.1", self.port, **where)
+        client = await Client.dial("127.0.0.1", self.port, **options)
         self._clients.append(client)
         return client
 
@@ -51,16 +51,16 @@ class Gateway:
         self,
         path: str = "/ws",
         headers: Mapping[str, str] | None = None,
-        **where: Any,  # noqa: ANN401 - as Client.dial
+        **options: Any,  # noqa: ANN401 - as Client.dial
     ) -> Client:
         """Request an upgrade, and wait for the response 101."""
-        client = await self.dial(**where)
+        client = await self.dial(**options)
         client.write(upgrade(path, headers))
         return await client.opened()
 
-    async def client(self, *channels: str, **where: Any) -> Client:  # noqa: ANN401 - as Client.dial
+    async def client(self, *channels: str, **options: Any) -> Client:  # noqa: ANN401 - as Client.dial
         """Connect, wait for the greeting, and subscribe to the channels if any are named."""
-        client = await self.handshake(**where)
+        client = await self.handshake(**options)
         greeting = await client.receive()
         assert greeting["type"] == "connected"
         if channels:

@@ -191,7 +191,9 @@ FORBIDDEN_TO_PUBLISHERS: dict[str, Attempt] = {
 
 
 @pytest.mark.parametrize("what", FORBIDDEN_TO_GATEWAYS)
-async def test_a_gateway_may_not(what: str, gateway: Gateway, server: NatsServer) -> None:
+async def test_a_gateway_is_refused_every_other_operation(
+    what: str, gateway: Gateway, server: NatsServer
+) -> None:
     """Nothing but its work is allowed; the stream is unchanged."""
     seq = await gateway.publish("price", "SOL")
     async with logged_in(server, "gateway") as user:
@@ -201,7 +203,9 @@ async def test_a_gateway_may_not(what: str, gateway: Gateway, server: NatsServer
 
 
 @pytest.mark.parametrize("what", FORBIDDEN_TO_PUBLISHERS)
-async def test_a_publisher_may_not(what: str, gateway: Gateway, server: NatsServer) -> None:
+async def test_a_publisher_is_refused_every_other_operation(
+    what: str, gateway: Gateway, server: NatsServer
+) -> None:
     """Nothing but publishing is allowed; the stream is unchanged."""
     seq = await gateway.publish("price", "SOL")
     async with logged_in(server, "publisher") as user:

@@ -17,19 +17,19 @@ def forwarded(*forwarded_for: str) -> Headers:
 
 
 async def refused(
-    gateway: Gateway, headers: Headers | None = None, **where: str
+    gateway: Gateway, headers: Headers | None = None, **options: str
 ) -> tuple[int, str]:
     """Connect when there is no place; return the close that follows the upgrade."""
-    client = await gateway.handshake(headers=headers, **where)
+    client = await gateway.handshake(headers=headers, **options)
     close = await client.closed()
     assert client.texts == []
     await client.gone()
     return close
 
 
-async def admitted(gateway: Gateway, headers: Headers | None = None, **where: str) -> Client:
+async def admitted(gateway: Gateway, headers: Headers | None = None, **options: str) -> Client:
     """Connect when there is a place."""
-    client = await gateway.handshake(headers=headers, **where)
+    client = await gateway.handshake(headers=headers, **options)
     assert (await client.receive())["type"] == "connected"
     return client
 
@@ -220,7 +220,7 @@ async def test_the_legacy_form_does_not_bypass_the_market_limit(
     assert await client.closed() == FULL_MARKET
 
 
-async def test_each_channel_over_the_limit_of_a_client_is_an_error(
+async def test_each_channel_over_the_limit_of_a_client_gets_an_error(
     start_gateway: StartGateway,
 ) -> None:
     """The channels before it are followed; an unsubscribe makes room."""

@@ -121,7 +121,7 @@ QUESTIONS = {
 
 @pytest.mark.parametrize("data", QUESTIONS.values(), ids=QUESTIONS)
 @pytest.mark.usefixtures("witness")
-async def test_a_client_that_asks_and_does_not_read_is_cut_off(
+async def test_a_client_that_sends_requests_and_does_not_read_is_cut_off(
     gateway: Gateway, data: bytes
 ) -> None:
     """Its answers wait in user space, up to the limit."""
@@ -136,7 +136,7 @@ async def test_a_client_that_asks_and_does_not_read_is_cut_off(
     assert 0 < largest <= gateway.service.settings.max_buffered_bytes
 
 
-async def test_a_flood_that_goes_on_after_the_close_is_cut_off(
+async def test_a_flood_that_continues_after_the_close_is_cut_off(
     start_gateway: StartGateway,
 ) -> None:
     """It is read for a while, in case a close frame follows; then it is cut off."""
@@ -151,7 +151,9 @@ async def test_a_flood_that_goes_on_after_the_close_is_cut_off(
 
 
 @pytest.mark.usefixtures("short_deadlines", "witness")
-async def test_a_close_frame_and_then_silence_ends_in_time(gateway: Gateway) -> None:
+async def test_a_client_that_is_silent_after_its_close_frame_is_cut_off_in_time(
+    gateway: Gateway,
+) -> None:
     """The close frame is answered, and the half-open socket is closed all the same."""
     client = await gateway.client("price:SOL")
     client.close(1000, "bye")
@@ -160,7 +162,9 @@ async def test_a_close_frame_and_then_silence_ends_in_time(gateway: Gateway) -> 
 
 
 @pytest.mark.usefixtures("short_deadlines", "witness")
-async def test_a_close_frame_that_is_not_answered_ends_in_time(gateway: Gateway) -> None:
+async def test_a_client_that_does_not_answer_the_close_frame_is_cut_off_in_time(
+    gateway: Gateway,
+) -> None:
     """Its places are free as soon as it is cut off."""
     client = await gateway.client("price:SOL")
     client.answers_close = False

@@ -79,7 +79,7 @@ async def report(subscription: Subscription) -> Message:
 
 
 @pytest.mark.parametrize(("subject", "payload", "reason"), BAD.values(), ids=BAD)
-async def test_a_bad_event_is_reported_and_counted_and_the_next_one_delivered(
+async def test_an_invalid_event_is_reported_and_counted_and_the_next_one_delivered(
     gateway: Gateway, subject: str, payload: bytes, reason: str
 ) -> None:
     """The report names seq, subject and reason; clients see nothing of it."""

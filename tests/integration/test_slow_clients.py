@@ -91,7 +91,7 @@ async def test_a_client_that_does_not_read_holds_no_more_than_the_limit(
     assert (await gateway.stats())["clientsBehind"] == 0
 
 
-async def test_others_on_the_same_channels_get_everything_meanwhile(gateway: Gateway) -> None:
+async def test_a_slow_client_delays_no_other_client_on_its_channels(gateway: Gateway) -> None:
     """A stalled client delays no other client of its group."""
     slow = await gateway.client("trades:SOL", receive_buffer=SMALL)
     others = await gateway.clients(5, "trades:SOL")

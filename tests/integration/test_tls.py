@@ -86,7 +86,7 @@ async def test_old_versions_of_tls_are_refused(site: Site) -> None:
     assert certificate.context.minimum_version == ssl.TLSVersion.TLSv1_2
 
 
-async def test_a_slow_client_is_bounded_over_tls_too(
+async def test_the_buffer_of_a_slow_client_is_bounded_over_tls_too(
     site: Site, start_gateway: StartGateway
 ) -> None:
     """It is behind, and its buffer stays within the limit; other clients get everything."""
@@ -174,7 +174,7 @@ async def test_sighup_reloads_the_certificate(
         assert await site.presented(port) == "second"
 
 
-def test_a_key_that_does_not_match_the_certificate_is_one_sentence(
+def test_a_key_that_does_not_match_the_certificate_is_reported_in_one_sentence(
     site: Site, tmp_path: Path
 ) -> None:
     """Before anything is started."""
