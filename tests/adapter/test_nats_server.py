@@ -91,5 +91,5 @@ def test_unusable_flags_are_an_error_that_shows_the_log(
 ) -> None:
     """A server that cannot start does not leave a test waiting."""
     folder = tmp_path_factory.mktemp(uuid.uuid4().hex)
-    with pytest.raises(RuntimeError, match="did not come up"), NatsServer(folder, "--no-such-flag"):
+    with pytest.raises(RuntimeError, match="did not start"), NatsServer(folder, "--no-such-flag"):
         pass

@@ -1,4 +1,4 @@
-"""The benchmarks, all in one run: `python -m tests.benchmarks --help`."""
+"""Runs all benchmarks: `python -m tests.benchmarks --help`."""
 
 import argparse
 import functools
@@ -17,7 +17,7 @@ from tests.benchmarks.processes import Disturbance, cores
 from tests.benchmarks.results import Row, as_json, merge, table
 from tests.benchmarks.stage import Stage, compile_tools
 
-OTHERS = "noise: CPU that other processes took meanwhile"
+NOISE = "noise: CPU used by other processes"
 
 Scenario = Callable[[Stage], list[Row]]
 
@@ -37,12 +37,12 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 def main() -> None:
-    """Run what is asked for; print the table, write the JSON."""
+    """Run the selected scenarios; print the table and write the JSON."""
     options = _options()
     if sys.platform != "linux":
         sys.exit("The benchmarks read /proc and pin processes to cores: they need Linux.")
     if options.tools is None:
-        print("Without --tools there is no floor, and the load is Python's.", file=sys.stderr)
+        print("Without --tools there is no floor, and the clients are in Python.", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="percolator-bench-") as folder:
         try:
             stage = _stage(options, Path(folder))
@@ -50,7 +50,7 @@ def main() -> None:
                 row for name in options.scenario or SCENARIOS for row in _run(name, stage, options)
             ]
         except (RuntimeError, OSError) as error:
-            sys.exit(f"The benchmark cannot go on: {error}")
+            sys.exit(f"The benchmark failed: {error}")
     print(table(rows))
     if options.json:
         options.json.write_text(json.dumps(as_json(rows, machine()), indent=2) + "\n")
@@ -59,7 +59,7 @@ def main() -> None:
 def _stage(options: argparse.Namespace, folder: Path) -> Stage:
     server_core, load_core = cores()
     if server_core == load_core:
-        print("One core only: server and load share it, so no figure says much.", file=sys.stderr)
+        print("Server and load share the only core, so the figures mean little.", file=sys.stderr)
     if options.tools is not None:
         compile_tools(options.tools, folder)
     tools = folder if options.tools else None
@@ -67,19 +67,19 @@ def _stage(options: argparse.Namespace, folder: Path) -> Stage:
 
 
 def _run(name: str, stage: Stage, options: argparse.Namespace) -> list[Row]:
-    """Run one scenario as often as asked for."""
+    """Run one scenario as often as requested."""
     runs = []
     for count in range(options.repeat):
         print(f"{name}, {count + 1} of {options.repeat} ...", file=sys.stderr)
         disturbance = Disturbance()
         rows = SCENARIOS[name](stage)
-        others = Row(rows[0].scenario, OTHERS, (disturbance.share * 100,), "% of a core")
-        runs.append([*rows, others])
+        noise = Row(rows[0].scenario, NOISE, (disturbance.share * 100,), "% of a core")
+        runs.append([*rows, noise])
     return merge(runs)
 
 
 def machine() -> dict[str, str]:
-    """What the figures were measured on."""
+    """Describe the machine on which the figures were measured."""
     info = Path("/proc/cpuinfo").read_text()
     model = next((line for line in info.splitlines() if line.startswith("model name")), ":")
     return {
@@ -93,27 +93,27 @@ def machine() -> dict[str, str]:
 
 def _scenario(name: str) -> str:
     if name not in SCENARIOS:
-        raise argparse.ArgumentTypeError(f"there is no {name!r}")
+        raise argparse.ArgumentTypeError(f"there is no scenario {name!r}")
     return name
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks", description="Measure the gateway against others."
+        prog="python -m tests.benchmarks", description="Compare the gateway with other servers."
     )
     parser.add_argument(
         "scenario",
         nargs="*",
         type=_scenario,
         metavar="SCENARIO",
-        help=f"which to run, of {', '.join(SCENARIOS)} (default: all of them)",
+        help=f"scenarios to run: {', '.join(SCENARIOS)} (default: all of them)",
     )
-    parser.add_argument("--repeat", type=int, default=3, help="how often each is run (default 3)")
+    parser.add_argument("--repeat", type=int, default=3, help="runs per scenario (default: 3)")
     parser.add_argument(
         "--tools",
         type=Path,
         default=os.environ.get("BENCH_TOOLS"),
-        help="folder with drain.c and floor.c, the load and the floor in C (or $BENCH_TOOLS)",
+        help="folder with drain.c and floor.c, the clients and the floor in C (or $BENCH_TOOLS)",
     )
     parser.add_argument("--json", type=Path, help="file to write the results to as JSON")
     parser.add_argument(
@@ -121,7 +121,7 @@ def _options() -> argparse.Namespace:
         type=shlex.split,
         default=[str(Path(sys.executable).with_name("percolator")), "serve"],
         metavar="COMMAND",
-        help="what starts the gateway (default: percolator serve)",
+        help="command that starts the gateway (default: percolator serve)",
     )
     return parser.parse_args()
 

@@ -1,8 +1,8 @@
-"""The server to compare with, a process of its own: what one writes first with `websockets`.
+"""The server to compare with, in a process of its own: the obvious one with `websockets`.
 
-`python -m tests.benchmarks.broadcast NATS_URL PORT` hands each event of NATS, as it came, to
+`python -m tests.benchmarks.broadcast NATS_URL PORT` passes each NATS message unchanged to
 `websockets.broadcast()`. It does less than the gateway: it checks nothing, numbers nothing and
-keeps nothing, and every client gets all. Compression is off, as it is in the gateway.
+stores nothing, and every client gets every event. Compression is off, as it is in the gateway.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ async def run(url: str, port: int) -> None:
     connections: set[ServerConnection] = set()
 
     async def client(connection: ServerConnection) -> None:
-        await connection.recv()  # the subscribe, whatever it says
+        await connection.recv()  # the subscribe, which is ignored
         await connection.send('{"type":"subscribed"}')
         connections.add(connection)
         try:

@@ -1,4 +1,4 @@
-"""Churn: ten thousand connections that come and go in every way. Afterwards nothing is left."""
+"""Churn: 10,000 connections that open and end in every way. Afterwards nothing is left."""
 
 import contextlib
 import itertools
@@ -17,14 +17,14 @@ CONNECTIONS = 10_000
 MB = 1024 * 1024
 SUBSCRIBE = masked(1, b'{"type":"subscribe","slabAddress":"SOL"}')
 MAX_SILENT = 50
-LINGER_NOT = struct.pack("ii", 1, 0)
-"""Closing sends a reset."""
+NO_LINGER = struct.pack("ii", 1, 0)
+"""Makes closing send a reset."""
 
 Way = Callable[[socket.socket], object]
 
 
 def run(stage: Stage) -> list[Row]:
-    """Two rounds: the first also pays for what a process takes once."""
+    """Measure the second of two rounds: the first also pays for one-time allocations."""
     with stage.nats() as nats, stage.gateway(nats.url, messages_per_second="10") as server:
         warm_up(stage, server)
         _round(stage, server)
@@ -32,11 +32,13 @@ def run(stage: Stage) -> list[Row]:
         _round(stage, server)
         grown = server.process.memory() - memory
         stats = server.get("/ws/stats")
-    left = stats["totalConnections"] + len(stats["connectionsPerSlab"]) + stats["clientsBehind"]
-    name = f"{CONNECTIONS:,} come and go"
+    leftovers = (
+        stats["totalConnections"] + len(stats["connectionsPerSlab"]) + stats["clientsBehind"]
+    )
+    name = f"{CONNECTIONS:,} connections"
     return [
-        Row(name, "counters that are not zero", (left,), "", 0),
-        Row(name, "memory grown", (grown / MB,), "MB", 1),
+        Row(name, "counters that are not zero", (leftovers,), "", 0),
+        Row(name, "memory growth", (grown / MB,), "MB", 1),
     ]
 
 
@@ -63,40 +65,40 @@ def _upgrade(peer: socket.socket) -> None:
     while b'"subscribed"' not in received:
         part = peer.recv(65536)
         if not part:
-            raise RuntimeError(f"the gateway closed instead: {received[-200:]!r}")
+            raise RuntimeError(f"the gateway closed the connection: {received[-200:]!r}")
         received += part
 
 
-def _to_the_end(peer: socket.socket) -> None:
+def _read_to_the_end(peer: socket.socket) -> None:
     while peer.recv(65536):
         pass
 
 
 def _reset(peer: socket.socket) -> None:
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
 
 
-def _says(data: bytes, *, reset: bool = False, to_the_end: bool = True) -> Way:
-    """A way that sends something after the upgrade."""
+def _sends(data: bytes, *, reset: bool = False, read_to_the_end: bool = True) -> Way:
+    """Return a way that sends something after the upgrade."""
 
     def way(peer: socket.socket) -> None:
         _upgrade(peer)
         peer.sendall(data)
-        if to_the_end:
-            _to_the_end(peer)
+        if read_to_the_end:
+            _read_to_the_end(peer)
         if reset:
             _reset(peer)
 
     return way
 
 
-def _before_the_upgrade(data: bytes, *, reset: bool = False, to_the_end: bool = False) -> Way:
-    """A way that never gets as far."""
+def _before_the_upgrade(data: bytes, *, reset: bool = False, read_to_the_end: bool = False) -> Way:
+    """Return a way that ends before the upgrade."""
 
     def way(peer: socket.socket) -> None:
         peer.sendall(data)
-        if to_the_end:
-            _to_the_end(peer)
+        if read_to_the_end:
+            _read_to_the_end(peer)
         if reset:
             _reset(peer)
 
@@ -106,30 +108,30 @@ def _before_the_upgrade(data: bytes, *, reset: bool = False, to_the_end: bool = 
 def _half_closes(peer: socket.socket) -> None:
     _upgrade(peer)
     peer.shutdown(socket.SHUT_WR)
-    _to_the_end(peer)
+    _read_to_the_end(peer)
 
 
-_FAREWELL = masked(8, struct.pack("!H", 1000))
-_SAYS_GOODBYE_AND_STAYS = _says(_FAREWELL, to_the_end=False)
-_SAYS_TOO_MUCH_AND_STAYS = _says(masked(1, b"{}") * 40, to_the_end=False)
-STAYING = frozenset({_SAYS_GOODBYE_AND_STAYS, _SAYS_TOO_MUCH_AND_STAYS})
-"""They leave their socket open for a while, whatever the gateway says."""
+_CLOSE = masked(8, struct.pack("!H", 1000))
+_CLOSES_AND_STAYS = _sends(_CLOSE, read_to_the_end=False)
+_FLOODS_AND_STAYS = _sends(masked(1, b"{}") * 40, read_to_the_end=False)
+STAYING = frozenset({_CLOSES_AND_STAYS, _FLOODS_AND_STAYS})
+"""These leave their socket open for a while, whatever the gateway sends."""
 WAYS: tuple[Way, ...] = (
-    _says(_FAREWELL),
-    _says(b"", reset=True, to_the_end=False),
-    _says(b"", to_the_end=False),
-    _says(b"\x81\x01x"),  # not masked
-    _says(masked(1, b"\xff")),  # not UTF-8
-    _says(masked(2, b"x" * 5_000)),  # too large
-    _SAYS_TOO_MUCH_AND_STAYS,
-    _says(masked(1, b"half")[:-2], reset=True, to_the_end=False),
+    _sends(_CLOSE),
+    _sends(b"", reset=True, read_to_the_end=False),
+    _sends(b"", read_to_the_end=False),
+    _sends(b"\x81\x01x"),  # not masked
+    _sends(masked(1, b"\xff")),  # not UTF-8
+    _sends(masked(2, b"x" * 5_000)),  # too large
+    _FLOODS_AND_STAYS,
+    _sends(masked(1, b"half")[:-2], reset=True, read_to_the_end=False),
     _half_closes,
-    _SAYS_GOODBYE_AND_STAYS,
+    _CLOSES_AND_STAYS,
     _before_the_upgrade(b""),
     _before_the_upgrade(REQUEST[:50]),
     _before_the_upgrade(REQUEST[:50], reset=True),
     _before_the_upgrade(REQUEST, reset=True),
-    _before_the_upgrade(b"\x00\xff garbage\r\n\r\n", to_the_end=True),
-    _before_the_upgrade(b"GET /ws/stats HTTP/1.1\r\nHost: x\r\n\r\n", to_the_end=True),
-    _before_the_upgrade(b"GET / HTTP/1.1\r\nX: " + b"x" * 9_000, to_the_end=True),
+    _before_the_upgrade(b"\x00\xff garbage\r\n\r\n", read_to_the_end=True),
+    _before_the_upgrade(b"GET /ws/stats HTTP/1.1\r\nHost: x\r\n\r\n", read_to_the_end=True),
+    _before_the_upgrade(b"GET / HTTP/1.1\r\nX: " + b"x" * 9_000, read_to_the_end=True),
 )

@@ -1,11 +1,11 @@
-"""Connections: what they cost to come, to stay and to come back all at once.
+"""Connections: the cost to open them, to keep them and to reconnect all at once.
 
-The clients are our own: only what the server spends is measured here.
+The clients are written in Python: only the server's costs are measured here.
 """
 
 import time
 
-from tests.benchmarks.crowd import expect_all, load
+from tests.benchmarks.clients import expect_all, load
 from tests.benchmarks.results import Row
 from tests.benchmarks.stage import Server, Stage
 
@@ -13,13 +13,13 @@ HANDSHAKES = 2_000
 HERD = 1_000
 IDLE = 5_000
 IDLE_SECONDS = 35.0
-"""A whole round of heartbeats, and some."""
+"""Seconds of idling: more than one full round of heartbeats."""
 WARM_UP = 200
-"""Connections before the first figure is taken: what is loaded once is nobody's cost."""
+"""Connections before the first measurement, so that one-time costs count for no scenario."""
 
 
 def handshakes(stage: Stage) -> list[Row]:
-    """CPU for a connection, from accept to its subscription; and a thousand that come at once."""
+    """CPU per connection, from accept to its subscription; then 1,000 connections at once."""
     with stage.nats() as nats, stage.gateway(nats.url) as server:
         warm_up(stage, server)
         before = server.process.cpu
@@ -31,14 +31,16 @@ def handshakes(stage: Stage) -> list[Row]:
             herd_seconds = expect_all(clients)
     name = "handshakes"
     return [
-        Row(name, "CPU each, subscribe included", (cpu / HANDSHAKES * 1e6,), "us", 600),
-        Row(name, "one after the other, 32 under way", (HANDSHAKES / seconds,), "/s"),
+        Row(
+            name, "CPU per connection, with its subscription", (cpu / HANDSHAKES * 1e6,), "us", 600
+        ),
+        Row(name, "connections, 32 at a time", (HANDSHAKES / seconds,), "/s"),
         Row(name, f"{HERD:,} at once, until the last is subscribed", (herd_seconds,), "s", 3),
     ]
 
 
 def idle(stage: Stage) -> list[Row]:
-    """Memory and CPU of connections that are subscribed, and to which nothing happens."""
+    """Memory and CPU of subscribed connections without traffic."""
     with stage.nats() as nats, stage.gateway(nats.url) as server:
         warm_up(stage, server)
         server.process.wait_until_quiet()
@@ -50,23 +52,23 @@ def idle(stage: Stage) -> list[Row]:
             before, started = server.process.cpu, time.monotonic()
             time.sleep(IDLE_SECONDS)
             share = (server.process.cpu - before) / (time.monotonic() - started) * 100
-            still_there = server.get("/ws/stats")["totalConnections"]
+            connected = server.get("/ws/stats")["totalConnections"]
     name = f"{IDLE:,} idle"
     return [
-        Row(name, "memory a subscribed connection", (each,), "KB", 10),
+        Row(name, "memory per subscribed connection", (each,), "KB", 10),
         Row(name, "CPU, heartbeats included", (share,), "% of a core", 2),
-        Row(name, "lost within a round of heartbeats", (IDLE - still_there,), "", 0),
+        Row(name, "lost within a round of heartbeats", (IDLE - connected,), "", 0),
     ]
 
 
 def warm_up(stage: Stage, server: Server) -> None:
-    """Let some clients come and go."""
+    """Open and close some clients."""
     with load(stage, server, WARM_UP) as clients:
         expect_all(clients)
     wait_until_empty(server)
 
 
 def wait_until_empty(server: Server) -> None:
-    """Wait until the gateway counts nobody any more."""
+    """Wait until the gateway counts no client any more."""
     while server.get("/ws/stats")["totalConnections"]:
         time.sleep(0.05)

@@ -1,13 +1,13 @@
-"""What a flood costs those who behave: their latency in a quiet run and under attack, side by side.
+"""The cost of a flood to honest clients: their latency without and under attack.
 
     python -m tests.benchmarks.flood --seconds 10
 
-One gateway as a process, with its limits as they are; 100 honest clients on a market that trades 50
-times a second. The attack: connection attempts from one address, 200 a second, and 100 clients with
-addresses of their own that send garbage and come back when they are cut off. The gateway has a core
-to itself where there are two; the attackers are a process of their own, and a modest one, so that
-what is measured is the gateway's share in what the honest feel. Other work on the machine is in the
-figures too: `waiting` says how long the gateway stood in line for its core.
+One gateway as a process, with default limits, and 100 honest clients on a market with 50 trades per
+second. The attack: 200 connection attempts per second from one address, and 100 clients with
+addresses of their own that send garbage and reconnect when they are cut off. The gateway has a core
+to itself if there are two. The attackers run in another process, at low priority, so that the
+figures show the gateway's share of the delay. Other work on the machine is in the figures too:
+`waiting` is the time for which the gateway waited for its core.
 """
 
 import argparse
@@ -39,19 +39,19 @@ PAUSE_SECONDS = 1.0
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Give the value that this share of all is not above."""
+    """Return the value below which this share of the values lies."""
     return sorted(values)[int(share * (len(values) - 1))]
 
 
 class Reader(Client):
-    """A client that keeps how old each trade was when it came."""
+    """A client that records how old each trade was on arrival."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seconds: list[float] = []
 
     def data_received(self, data: bytes) -> None:
-        """Take the time before anything else."""
+        """Read the clock before anything else."""
         now = time.monotonic_ns()
         super().data_received(data)
         if b'"trade"' in data:
@@ -73,7 +73,7 @@ async def readers(port: int) -> list[Reader]:
 
 
 async def latencies(clients: list[Reader], publisher: Publisher, seconds: float) -> list[float]:
-    """Publish for a while, and see how long each trade takes to each of the clients."""
+    """Publish for a while; return how long each trade took to each client."""
     for client in clients:
         client.seconds.clear()
     due = time.monotonic()
@@ -95,22 +95,22 @@ async def attack(port: int) -> None:
 
 
 def attack_parts(port: int) -> list[Coroutine[None, None, None]]:
-    """Give what the attackers do, each for ever."""
+    """Return the coroutines of the attackers; each runs forever."""
     garbage = [_send_garbage(port, f"127.0.3.{number + 1}") for number in range(GARBAGE)]
-    return [_knock(port), *garbage]
+    return [_attempt_upgrades(port), *garbage]
 
 
-async def _knock(port: int) -> None:
-    """Ask for upgrades, 200 times a second, from one address."""
+async def _attempt_upgrades(port: int) -> None:
+    """Request 200 upgrades per second from one address."""
     due = time.monotonic()
     async with asyncio.TaskGroup() as group:
         while True:
             due += 1 / ATTEMPTS_PER_SECOND
-            group.create_task(_knock_once(port))
+            group.create_task(_attempt_upgrade(port))
             await asyncio.sleep(max(due - time.monotonic(), 0))
 
 
-async def _knock_once(port: int) -> None:
+async def _attempt_upgrade(port: int) -> None:
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(5):
             reader, writer = await asyncio.open_connection(
@@ -122,8 +122,8 @@ async def _knock_once(port: int) -> None:
 
 
 async def _send_garbage(port: int, address: str) -> None:
-    """Come in, send what is no message until cut off, and come again."""
-    await asyncio.sleep(random.uniform(0, 1) * PAUSE_SECONDS)  # noqa: S311 - they know nothing of one another
+    """Connect, send invalid messages until cut off, and connect again."""
+    await asyncio.sleep(random.uniform(0, 1) * PAUSE_SECONDS)  # noqa: S311 - only jitter
     while True:
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
             async with asyncio.timeout(10):
@@ -142,7 +142,7 @@ async def _send_garbage(port: int, address: str) -> None:
 
 
 class Gateway:
-    """The gateway's process: on a core of its own, and what it has used of it."""
+    """The gateway's process, on a core of its own, and its use of that core."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -160,8 +160,8 @@ class Gateway:
     def shares(self) -> dict[str, float]:
         """CPU and waiting since the last call, in percent of the time."""
         before, self._before = self._before, self._used()
-        took = self._before[0] - before[0]
-        used = [100 * (b - a) / took for a, b in zip(before[1:], self._before[1:], strict=True)]
+        elapsed = self._before[0] - before[0]
+        used = [100 * (b - a) / elapsed for a, b in zip(before[1:], self._before[1:], strict=True)]
         return {"cpu_percent": used[0], "waiting_percent": used[1]}
 
 
@@ -194,10 +194,12 @@ async def measure(gateway: Serving, nats_url: str, seconds: float) -> dict[str, 
 
 
 def main() -> None:
-    """Measure, and print what was found."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.flood", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each of the three runs")
-    parser.add_argument("--attack", type=int, metavar="PORT", help="be the attackers")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="seconds per run, of three runs (default: 10)"
+    )
+    parser.add_argument("--attack", type=int, metavar="PORT", help="attack this port until killed")
     options = parser.parse_args()
     if options.attack:
         asyncio.run(attack(options.attack))
@@ -211,7 +213,7 @@ def main() -> None:
     for run, figures in found.items():
         print(f"{run:12}", *(f"{key} {value:7.2f}" for key, value in figures.items()))
     ratio = found["attack"]["p99_ms"] / found["quiet"]["p99_ms"]
-    print(f"p99 under attack is {ratio:.2f} times that of the quiet run")
+    print(f"p99 under attack is {ratio:.2f} times its value in the quiet run")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""History: how soon a gateway is ready on a stream that holds much, and a client that was away."""
+"""History: how soon a gateway is ready on a long stream, and how soon a client has resumed."""
 
 import asyncio
 import json
@@ -19,13 +19,13 @@ CHANNEL = "trades:SOL"
 
 
 def run(stage: Stage) -> list[Row]:
-    """Fill a stream, start a gateway, and resume from far back and from a little way back."""
-    with stage.nats() as broker:
-        asyncio.run(_make_stream(broker.url))
-        _fill(stage, "market", broker.url, STORED - AWAY)
-        _fill(stage, "storm", broker.url, AWAY, "0")
+    """Fill a stream, start a gateway, and resume from far back and from a short way back."""
+    with stage.nats() as nats_server:
+        asyncio.run(_make_stream(nats_server.url))
+        _fill(stage, "market", nats_server.url, STORED - AWAY)
+        _fill(stage, "storm", nats_server.url, AWAY, "0")
         started = time.monotonic()
-        with stage.gateway(broker.url, replay_limit=str(AWAY)) as server:
+        with stage.gateway(nats_server.url, replay_limit=str(AWAY)) as server:
             ready = time.monotonic() - started
             last = server.get("/ws/stats")["nats"]["streamSeq"]
             far = asyncio.run(resumed(server, last - AWAY, last))
@@ -35,7 +35,7 @@ def run(stage: Stage) -> list[Row]:
         Row(name, "events in the stream", (last,)),
         Row(name, "until the gateway is ready", (ready,), "s", 5),
         Row(name, f"a client resumes over {AWAY:,} events", (far,), "s"),
-        Row(name, f"over {AWAY_SHORTLY:,}, from memory", (min(near) * 1e3,), "ms", 100),
+        Row(name, f"a client resumes over {AWAY_SHORTLY:,} events", (min(near) * 1e3,), "ms", 100),
     ]
 
 
@@ -51,7 +51,7 @@ def _fill(stage: Stage, what: str, url: str, events: int, *rest: str) -> None:
 
 
 async def resumed(server: Server, since: int, last: int) -> float:
-    """Resume the channel; give the seconds until all is there. Raises RuntimeError if it is not."""
+    """Resume the channel; return the seconds until every event has come. Raises RuntimeError."""
     async with connect(
         f"ws://127.0.0.1:{server.port}", compression=None, proxy=None, max_queue=None
     ) as client:
@@ -73,4 +73,4 @@ def _check(texts: Sequence[str | bytes], since: int, last: int) -> None:
     seqs = [message.get("seq") for message in messages]
     prevs = [message.get("prev") for message in messages]
     if seqs != [*range(since + 1, last + 1)] or prevs[1:] != seqs[:-1]:
-        raise RuntimeError("a client that resumed has not been sent everything, or not in order")
+        raise RuntimeError("a resumed client did not get every event in order")

@@ -1,4 +1,4 @@
-"""Ingest: how many events a second go through feed, validation and hub with no client there."""
+"""Ingest: events per second through feed, validation and hub, without any client."""
 
 import json
 
@@ -10,7 +10,7 @@ BATCH = 1_000
 
 
 def run(stage: Stage) -> list[Row]:
-    """Publish as fast as NATS takes it, and see what it costs the gateway."""
+    """Publish as fast as NATS accepts, and measure the gateway's cost."""
     with stage.nats() as nats, stage.gateway(nats.url) as server:
         server.process.wait_until_quiet()
         before = server.process.cpu
@@ -21,7 +21,7 @@ def run(stage: Stage) -> list[Row]:
         lag = server.get("/ws/stats")["nats"]["lag"]
     return [
         Row("ingest", "offered", (EVENTS / seconds,), "/s"),
-        Row("ingest", "CPU an event", (cpu / EVENTS * 1e6,), "us"),
-        Row("ingest", "a core takes", (EVENTS / cpu,), "/s"),
+        Row("ingest", "CPU per event", (cpu / EVENTS * 1e6,), "us"),
+        Row("ingest", "events per core", (EVENTS / cpu,), "/s"),
         Row("ingest", "not read at the end", (lag,), "", 0),
     ]

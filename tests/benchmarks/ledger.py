@@ -1,8 +1,8 @@
-"""What a client was told, and whether it accounts for every event. Pure: bytes and times in.
+"""What a client received, and whether it accounts for every event. Pure: bytes and times in.
 
-Each connection counts the events and the gaps that it gets. A sampled one reads each message,
-follows the `prev` chain of its channels, and keeps the latencies of trades and fundings; those of
-prices say nothing, since a price waits for the end of its window by design.
+Each connection counts its events and gaps. A sampled one reads each message, follows the `prev`
+chain of its channels, and keeps the latencies of trades and fundings; those of prices mean nothing,
+since a price waits for the end of its window by design.
 """
 
 import re
@@ -10,9 +10,9 @@ from array import array
 from collections.abc import Sequence
 
 EVENT = b'"timestamp":'
-"""Every event has it, whoever serves it."""
+"""Occurs once per event, whichever server sends it."""
 LOSSLESS = b'"prev":'
-"""Trades and fundings of our own gateway, and of the floor."""
+"""Occurs in trades and fundings of the gateway and of the floor."""
 GAP = b'"type":"gap"'
 PING = b"\x89\x08"
 
@@ -25,7 +25,7 @@ _CHANNELS = {b"trade": b"trades:", b"funding": b"funding:"}
 
 
 class Ledger:
-    """The books of one connection. `missing` adds up the seqs that its gaps name."""
+    """The ledger of one connection. `missing` adds up the seqs that its gaps name."""
 
     __slots__ = ("_chain", "_tail", "events", "faults", "gaps", "latencies", "lossless", "missing")
 
@@ -35,17 +35,17 @@ class Ledger:
         self.gaps = 0
         self.missing = 0
         self.faults = 0
-        """Events that came twice, out of order, or after a hole that no gap had named."""
+        """Events that came twice, out of order, or after a missing event that no gap had named."""
         self.latencies = array("d")
-        """In milliseconds; empty where the connection is not sampled."""
+        """In milliseconds; empty if the connection is not sampled."""
         self._chain: dict[bytes, tuple[int, bool]] | None = {} if sampled else None
         self._tail = b""
 
-    def take(self, data: bytes, now_ms: float) -> None:
-        """Enter what was read, in pieces of any size.
+    def record(self, data: bytes, now_ms: float) -> None:
+        """Record received bytes, in pieces of any size.
 
-        A message ends at its only brace. A length byte in a frame's head may look like one, which
-        does no harm: nothing that is looked for begins before it and ends after it.
+        A message ends at its only brace. A length byte in a frame's head may look like a brace,
+        which does no harm: no pattern begins before it and ends after it.
         """
         data = self._tail + data
         end = data.rfind(b"}") + 1
@@ -58,7 +58,7 @@ class Ledger:
 
     @property
     def accounted(self) -> int:
-        """Trades and fundings that it has got, or that a gap said it has not."""
+        """Number of trades and fundings that arrived or that a gap reported missing."""
         return self.lossless + self.missing
 
     def _read(self, data: bytes, now_ms: float) -> None:
@@ -86,5 +86,5 @@ class Ledger:
 
 
 def percentile(sorted_values: Sequence[float], share: float) -> float:
-    """Give the value below which this share of the values lies; 0 where there are none."""
+    """Return the value below which this share of the values lies; 0 if there are none."""
     return sorted_values[int((len(sorted_values) - 1) * share)] if sorted_values else 0.0

@@ -1,7 +1,7 @@
-"""Life: the recorded market at ten times its pace, to clients that follow three channels each.
+"""Life: the recorded market at ten times its speed, to clients that follow three channels each.
 
-The floor sends as often to each client as the gateway did, and as many bytes. How often that was
-is what the kernel counts at the clients' end.
+The floor sends to each client as many times, and as many bytes, as the gateway did. The number of
+sends is what the kernel counts on the clients' side.
 """
 
 import json
@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.benchmarks.crowd import WITNESSES, crowd
+from tests.benchmarks.clients import WITNESSES, client_pool
 from tests.benchmarks.results import Row
 from tests.benchmarks.stage import Stage
 from tests.benchmarks.storms import SETTLE_SECONDS
@@ -38,12 +38,12 @@ def run(stage: Stage) -> list[Row]:
     with (
         stage.nats() as nats,
         stage.gateway(nats.url) as server,
-        crowd(stage, server, CLIENTS, CHANNELS) as clients,
+        client_pool(stage, server, CLIENTS, CHANNELS) as clients,
     ):
         time.sleep(SETTLE_SECONDS)
         server.process.wait_until_quiet()
         before = server.process.cpu
-        with stage.publisher("tape", nats.url, str(SPEED), str(SECONDS)) as publisher:
+        with stage.publisher("recording", nats.url, str(SPEED), str(SECONDS)) as publisher:
             published = json.loads(publisher.finish())["subjects"]
         server.process.wait_until_quiet()
         cpu = server.process.cpu - before
@@ -52,13 +52,13 @@ def run(stage: Stage) -> list[Row]:
     sends = Sends(own["sends"] / witnesses, own["bytes"] / witnesses)
     name = "life"
 
-    def row(figure: str, value: float, unit: str = "", most: float | None = None) -> Row:
-        return Row(name, figure, (value,), unit, most)
+    def row(figure: str, value: float, unit: str = "", limit: float | None = None) -> Row:
+        return Row(name, figure, (value,), unit, limit)
 
     rows = [
         row("events published", sum(published.values()) / SECONDS, "/s"),
-        row("sends to a client", sends.count / SECONDS, "/s"),
-        row("bytes a send", sends.bytes / sends.count),
+        row("sends per client", sends.count / SECONDS, "/s"),
+        row("bytes per send", sends.bytes / sends.count),
         row("gateway, CPU per send", cpu / (sends.count * CLIENTS) * 1e6, "us"),
     ]
     if stage.tools is not None:
@@ -69,19 +69,19 @@ def run(stage: Stage) -> list[Row]:
         *rows,
         row("latency of trades p99", own["p99_ms"], "ms", 50),
         row("lost", _expected(published, witnesses) - own["lossless"], "", 0),
-        row("doubled, out of order or after a hole", own["faults"], "", 0),
+        row("duplicated, out of order or after a break", own["faults"], "", 0),
     ]
 
 
 def _expected(published: dict[str, int], clients: int) -> int:
-    """Count the trades and fundings that so many clients are owed, each list having its share."""
-    owed = 0
+    """Count the trades and fundings due to `clients` that share the lists of channels equally."""
+    due = 0
     for each in CHANNELS:
         for channel in each:
             kind, _, slab = channel.partition(":")
             if kind in _SUBJECTS:
-                owed += published.get(f"percolator.{_SUBJECTS[kind]}.{slab}", 0)
-    return owed * clients // len(CHANNELS)
+                due += published.get(f"percolator.{_SUBJECTS[kind]}.{slab}", 0)
+    return due * clients // len(CHANNELS)
 
 
 def _floor(stage: Stage, sends: Sends) -> float:
@@ -96,19 +96,19 @@ def _floor(stage: Stage, sends: Sends) -> float:
 
 
 def _floor_run(stage: Stage, rounds: int, batch: int, every_us: int) -> float:
-    """One run of the floor: so many sends to each client, of so many messages."""
+    """One run of the floor: `rounds` sends to each client, of `batch` messages each."""
     with (
         stage.floor(CLIENTS, rounds * batch, batch, every_us) as server,
-        crowd(stage, server, CLIENTS, _one_kind(), witnesses=0),
+        client_pool(stage, server, CLIENTS, _one_kind(), witnesses=0),
     ):
         result = json.loads(server.process.finish())
         return float(result["us_per_delivery"] * result["deliveries"]) / 1e6
 
 
 def _floor_message(stage: Stage) -> float:
-    """The bytes of one message of the floor, with its head: it sends one, and its client counts."""
+    """Return the bytes of the floor's message, with its head, as the floor's client counts them."""
     with stage.floor(1, 100, 100, 1_000) as server:
-        with crowd(stage, server, 1, _one_kind(), witnesses=0) as clients:
+        with client_pool(stage, server, 1, _one_kind(), witnesses=0) as clients:
             server.process.finish()
             seen = clients.report(server)["drains"][0]
         return float(seen["bytes"] / seen["messages"])

@@ -1,8 +1,8 @@
 """The load client of the benchmarks, a process of its own: `python -m tests.benchmarks.load`.
 
-Opens connections, four to a source address, subscribes them, reads and counts. Client i of N gets
-the i-th of the channel lists, round and round. It prints one line of JSON when all are subscribed
-and a second when its input ends or the server has closed all of them.
+Opens connections, four per source address, subscribes them, reads and counts. Client i of N gets
+the i-th of the channel lists, in rotation. It prints one line of JSON when all are subscribed, and
+a second when its input ends or the server has closed all of them.
 """
 
 import argparse
@@ -24,16 +24,16 @@ REQUEST = (
 )
 READ_BYTES = 1 << 20
 PING_BYTES = 10
-"""A ping of the gateway's heartbeat, with its head."""
+"""Size of a heartbeat ping from the gateway, with its head."""
 TCP_INFO_DATA_SEGMENTS_IN = 152
-"""Where struct tcp_info of Linux holds the number of segments with data that came in."""
+"""Offset in Linux's struct tcp_info of the number of received segments with data."""
 CONNECT_SECONDS = 60.0
 LAST_SECONDS = 0.3
-"""Nothing for so long, after the input has ended: nothing more is on its way."""
+"""Seconds without data, after the input has ended, until the client stops reading."""
 
 
 def masked(opcode: int, payload: bytes) -> bytes:
-    """Frame a client's message. The mask is zeros: it costs nothing, and says nothing."""
+    """Return a client's frame. The mask is zeros: it costs nothing and changes nothing."""
     size = len(payload)
     head = bytes([0x80 | opcode, 0x80 | size]) if size < 126 else b""
     return (head or struct.pack("!BBH", 0x80 | opcode, 0xFE, size)) + bytes(4) + payload
@@ -41,7 +41,7 @@ def masked(opcode: int, payload: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be opened. `at_once` starts all connections together, else `window` at a time."""
+    """What to open. `at_once` starts all connections together, otherwise `window` at a time."""
 
     port: int
     clients: int
@@ -51,7 +51,7 @@ class Plan:
     window: int = 32
 
 
-class Came(NamedTuple):
+class Received(NamedTuple):
     """What a client has read, and when, in milliseconds since 1970."""
 
     ledger: Ledger
@@ -77,28 +77,28 @@ class Client:
         self.socket.connect_ex(("127.0.0.1", plan.port))
 
     def writable(self) -> None:
-        """The connection stands, or has failed: then the send raises OSError."""
+        """Send the request on the new connection; if that failed, the send raises OSError."""
         self.socket.send(REQUEST)
 
-    def readable(self, buffer: bytearray, came: list[Came]) -> int:
-        """Read once, and add that to what came; give the number of bytes, 0 at the end.
+    def readable(self, buffer: bytearray, received: list[Received]) -> int:
+        """Read once and append to `received`; return the number of bytes, 0 at the end.
 
         Raises OSError.
         """
         count = self.socket.recv_into(buffer)
         data = bytes(memoryview(buffer)[:count])
         if not self.ready:
-            self._greet(data, came)
+            self._greet(data, received)
         else:
             self.bytes += count
             at = data.find(PING)
             if at >= 0:
                 self.socket.send(masked(10, data[at + 2 : at + 10]))
-            came.append(Came(self.ledger, data, time.time() * 1000))
+            received.append(Received(self.ledger, data, time.time() * 1000))
         return count
 
-    def _greet(self, data: bytes, came: list[Came]) -> None:
-        """Go through the upgrade; what follows `subscribed` counts already."""
+    def _greet(self, data: bytes, received: list[Received]) -> None:
+        """Handle the upgrade; everything after `subscribed` counts already."""
         had_head = b"\r\n\r\n" in self._head
         self._head += data
         if not had_head and b"\r\n\r\n" in self._head:
@@ -109,11 +109,11 @@ class Client:
         if found >= 0:
             self.ready = True
             end = self._head.find(b"}", found) + 1
-            came.append(Came(self.ledger, self._head[end:], time.time() * 1000))
+            received.append(Received(self.ledger, self._head[end:], time.time() * 1000))
 
     @property
     def segments(self) -> int:
-        """Segments with data that have come: with TCP_NODELAY one for each send of the server."""
+        """Number of received segments with data: with TCP_NODELAY, one per send of the server."""
         info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
         return int(struct.unpack_from("I", info, TCP_INFO_DATA_SEGMENTS_IN)[0])
 
@@ -125,7 +125,7 @@ class Load:
         self._plan = plan
         self._poll = select.epoll()
         self._clients: dict[int, Client] = {}
-        self._gone: list[Client] = []
+        self._closed: list[Client] = []
         self._buffer = bytearray(READ_BYTES)
         self._waiting = 0
         self._ended = False
@@ -133,7 +133,7 @@ class Load:
         self._segments = 0
 
     def connect(self) -> dict[str, object]:
-        """Open and subscribe all; give how long that took, in seconds."""
+        """Open and subscribe all; return how many succeeded and how long it took, in seconds."""
         started = time.monotonic()
         opened = 0
         while opened < self._plan.clients or self._waiting:
@@ -148,7 +148,7 @@ class Load:
         return {"open": len(self._clients), "refused": self.refused, "seconds": round(took, 4)}
 
     def run(self) -> dict[str, object]:
-        """Read until standard input ends, and then what has come by then, or nobody is left."""
+        """Read until standard input ends and no more data comes, or until no client is left."""
         self._poll.register(sys.stdin.fileno(), select.EPOLLIN | select.EPOLLHUP)
         while self._clients and not self._ended:
             self._turn(1.0)
@@ -168,12 +168,13 @@ class Load:
         self._waiting += 1
 
     def _turn(self, timeout: float) -> bool:
-        """Serve what is ready; True where somebody got more than a ping.
+        """Serve what is ready; return True if a client received more than a ping.
 
-        All is read before any of it is looked at: nobody's latency holds the work for the others.
+        All is read before any of it is parsed, so that no latency contains the work for other
+        clients.
         """
-        news = False
-        came: list[Came] = []
+        got_data = False
+        received: list[Received] = []
         for descriptor, event in self._poll.poll(timeout):
             client = self._clients.get(descriptor)
             if client is None:
@@ -186,30 +187,30 @@ class Load:
                     client.writable()
                     self._poll.modify(descriptor, select.EPOLLIN)
                 else:
-                    count = client.readable(self._buffer, came)
-                    news = news or count > PING_BYTES
+                    count = client.readable(self._buffer, received)
+                    got_data = got_data or count > PING_BYTES
                     if not count:
-                        self._lose(descriptor, client)
+                        self._drop(descriptor, client)
             except OSError:
-                self._lose(descriptor, client)
+                self._drop(descriptor, client)
             self._waiting -= client.ready and not was_ready
-        for ledger, data, now in came:
-            ledger.take(data, now)
-        return news
+        for ledger, data, now in received:
+            ledger.record(data, now)
+        return got_data
 
-    def _lose(self, descriptor: int, client: Client) -> None:
+    def _drop(self, descriptor: int, client: Client) -> None:
         del self._clients[descriptor]
         if not client.ready:
             self.refused += 1
             self._waiting -= 1
-        self._gone.append(client)
+        self._closed.append(client)
         client.socket.close()
 
     def _count_segments(self) -> int:
         return sum(client.segments for client in self._clients.values())
 
     def _report(self) -> dict[str, object]:
-        clients = [*self._clients.values(), *self._gone]
+        clients = [*self._clients.values(), *self._closed]
         ledgers = [client.ledger for client in clients if client.ready]
         latencies = sorted(value for ledger in ledgers for value in ledger.latencies)
         accounted = [ledger.accounted for ledger in ledgers]
@@ -221,8 +222,8 @@ class Load:
             "gaps": sum(ledger.gaps for ledger in ledgers),
             "missing": sum(ledger.missing for ledger in ledgers),
             "faults": sum(ledger.faults for ledger in ledgers),
-            "accounted_least": min(accounted, default=0),
-            "accounted_most": max(accounted, default=0),
+            "accounted_min": min(accounted, default=0),
+            "accounted_max": max(accounted, default=0),
             "bytes": sum(client.bytes for client in clients),
             "sends": self._count_segments() - self._segments,
             "p50_ms": round(percentile(latencies, 0.5), 2),
@@ -233,13 +234,13 @@ class Load:
 
 
 def main() -> None:
-    """Do what the command line says."""
-    parser = argparse.ArgumentParser(description="Load for a benchmark.")
+    """Run with the options of the command line."""
+    parser = argparse.ArgumentParser(description="Load a server for a benchmark.")
     parser.add_argument("port", type=int)
     parser.add_argument("clients", type=int)
     parser.add_argument("--channels", type=json.loads, default=[["trades:SOL"]])
-    parser.add_argument("--sample", type=int, default=16, help="read every n-th client's messages")
-    parser.add_argument("--at-once", action="store_true", help="open all together")
+    parser.add_argument("--sample", type=int, default=16, help="parse every n-th client's messages")
+    parser.add_argument("--at-once", action="store_true", help="open all connections at once")
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

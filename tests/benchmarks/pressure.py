@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from tests.benchmarks.crowd import crowd, expect_all, load
+from tests.benchmarks.clients import client_pool, expect_all, load
 from tests.benchmarks.processes import Process
 from tests.benchmarks.results import Row
 from tests.benchmarks.stage import Stage
@@ -24,11 +24,11 @@ MB = 1024 * 1024
 
 
 def overload(stage: Stage) -> list[Row]:
-    """20,000 trades a second for 5 s to 1,000 clients: who keeps books accounts for every trade."""
+    """20,000 trades per second for 5 s to 1,000 clients: each witness accounts for every trade."""
     numbers = (str(OVERLOAD_EVENTS), str(OVERLOAD_BATCH), str(OVERLOAD_EVERY_MS))
     with stage.nats() as nats, stage.gateway(nats.url) as server, contextlib.ExitStack() as stack:
         clients = stack.enter_context(
-            crowd(stage, server, OVERLOAD_CLIENTS, CHANNELS, witnesses=WITNESSES, sample=25)
+            client_pool(stage, server, OVERLOAD_CLIENTS, CHANNELS, witnesses=WITNESSES, sample=25)
         )
         command = [sys.executable, "-m", "tests.benchmarks.probe", str(server.port)]
         probe = stack.enter_context(Process(command, stage.load_core))
@@ -40,48 +40,50 @@ def overload(stage: Stage) -> list[Row]:
         pings = json.loads(probe.finish())
         server.process.wait_until_quiet()
         grown = server.process.memory("VmHWM") - memory
-        there = server.get("/ws/stats")["totalConnections"]
+        connected = server.get("/ws/stats")["totalConnections"]
         seen = clients.report(server)
     own = seen["own"]
     got = own["events"] + sum(drain["messages"] for drain in seen["drains"])
     unaccounted = max(
-        OVERLOAD_EVENTS - own["accounted_least"], own["accounted_most"] - OVERLOAD_EVENTS
+        OVERLOAD_EVENTS - own["accounted_min"], own["accounted_max"] - OVERLOAD_EVENTS
     )
     name = "overload"
 
-    def row(figure: str, value: float, unit: str = "", most: float | None = None) -> Row:
-        return Row(name, figure, (value,), unit, most)
+    def row(figure: str, value: float, unit: str = "", limit: float | None = None) -> Row:
+        return Row(name, figure, (value,), unit, limit)
 
     return [
         row("offered", OVERLOAD_EVENTS / published["seconds"], "/s"),
         row("deliveries", got / published["seconds"], "/s"),
         row("delivered", got / OVERLOAD_EVENTS / OVERLOAD_CLIENTS * 100, "%"),
-        row("trades not accounted for, worst client", unaccounted, "", 0),
-        row("holes in a chain", own["faults"], "", 0),
-        row("clients lost", OVERLOAD_CLIENTS - there, "", 0),
-        row("ping to pong p99, no less than the loop's lag", pings["p99_ms"], "ms", 100),
+        row("unaccounted trades, worst client", unaccounted, "", 0),
+        row("breaks in a chain", own["faults"], "", 0),
+        row("clients lost", OVERLOAD_CLIENTS - connected, "", 0),
+        row("ping to pong p99, at least the loop's lag", pings["p99_ms"], "ms", 100),
         row("pings unanswered", pings["unanswered"], "", 0),
-        row("memory grown", grown / MB, "MB", OVERLOAD_CLIENTS * 65_536 / MB),
+        row("memory growth", grown / MB, "MB", OVERLOAD_CLIENTS * 65_536 / MB),
     ]
 
 
 def stalled(stage: Stage) -> list[Row]:
-    """One client in ten stopped during a storm: what the others notice, and what it gets later."""
+    """Stop one client in ten during a storm: its effect on the others, and what it gets later."""
     without = _storm(stage, stop=False)
     with_stopped = _storm(stage, stop=True)
     name = "stopped clients"
     ratio = with_stopped["p99_ms"] / max(without["p99_ms"], 0.5)
     each = (with_stopped["memory"] - without["memory"]) / STOPPED / 1024
     return [
-        Row(name, "latency p99 of the others, nobody stopped", (without["p99_ms"],), "ms"),
+        Row(name, "latency p99 of the others, none stopped", (without["p99_ms"],), "ms"),
         Row(name, "latency p99 of the others, one in ten stopped", (with_stopped["p99_ms"],), "ms"),
         Row(name, "ratio of the two", (ratio,), "x", 1.5),
-        Row(name, "more memory, for each stopped client", (each,), "KB", 64),
+        Row(name, "more memory per stopped client", (each,), "KB", 64),
         Row(name, "lost by the others", (with_stopped["lost"],), "", 0),
-        Row(name, "stopped ones not behind at the end", (with_stopped["not_behind"],), "", 0),
-        Row(name, "gaps they get on SIGCONT", (with_stopped["gaps"],), ""),
-        Row(name, "holes in their chains", (with_stopped["faults"],), "", 0),
-        Row(name, "trades not accounted for, worst of them", (with_stopped["unaccounted"],), "", 0),
+        Row(name, "stopped clients not behind at the end", (with_stopped["not_behind"],), "", 0),
+        Row(name, "gaps per stopped client on SIGCONT", (with_stopped["gaps"],), ""),
+        Row(name, "breaks in their chains", (with_stopped["faults"],), "", 0),
+        Row(
+            name, "unaccounted trades, worst stopped client", (with_stopped["unaccounted"],), "", 0
+        ),
     ]
 
 
@@ -89,7 +91,7 @@ def _storm(stage: Stage, *, stop: bool) -> dict[str, float]:
     """Measure one storm, with the sleepers stopped for its length or not."""
     numbers = (str(STORM_EVENTS), str(STORM_BATCH), str(STORM_EVERY_MS))
     with stage.nats() as nats, stage.gateway(nats.url) as server, contextlib.ExitStack() as stack:
-        others = stack.enter_context(crowd(stage, server, OTHERS, CHANNELS))
+        others = stack.enter_context(client_pool(stage, server, OTHERS, CHANNELS))
         sleepers = stack.enter_context(load(stage, server, STOPPED, "--sample", "1"))
         expect_all(sleepers)
         time.sleep(SETTLE_SECONDS)
@@ -115,6 +117,6 @@ def _storm(stage: Stage, *, stop: bool) -> dict[str, float]:
         "gaps": slept["gaps"] / STOPPED,
         "faults": slept["faults"],
         "unaccounted": max(
-            STORM_EVENTS - slept["accounted_least"], slept["accounted_most"] - STORM_EVENTS
+            STORM_EVENTS - slept["accounted_min"], slept["accounted_max"] - STORM_EVENTS
         ),
     }

@@ -1,8 +1,8 @@
 """A probe, a process of its own: `python -m tests.benchmarks.probe PORT`.
 
-One client that sends a ping frame every 20 ms and takes the time to its pong: no less than the
-gateway's event loop was late. Prints a line when it is connected, and its findings when its input
-ends.
+One client sends a ping frame every 20 ms and measures the time to its pong, which is at least the
+lag of the gateway's event loop. It prints a line when it is connected, and its findings when its
+input ends.
 """
 
 import json
@@ -21,7 +21,7 @@ STAMP = struct.Struct("!Q")
 
 
 def probe(port: int) -> dict[str, float]:
-    """Ping until standard input ends; the last pings are waited for, a second each."""
+    """Ping until standard input ends; wait up to a second each for the last pongs."""
     peer = socket.create_connection(("127.0.0.1", port))
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     peer.sendall(REQUEST)

@@ -1,7 +1,7 @@
-"""The stage of a benchmark: cores, processes and what they cost. Knows no scenario.
+"""Cores, processes and what they cost; knows nothing about scenarios.
 
 Servers run on one core, and everything that loads them (clients, publisher, nats-server) on
-another, so that neither takes time from the other. What a process costs is read from /proc.
+another, so that neither takes time from the other. The cost of a process is read from /proc.
 """
 
 import contextlib
@@ -16,21 +16,21 @@ from typing import IO, Self
 
 ROOT = Path(__file__).parents[2]
 QUIET_SHARE = 0.06
-"""A server that takes less of a core than this has nothing left to send."""
+"""Share of a core below which a server has nothing left to send."""
 QUIET_SECONDS = 0.5
 QUIET_SPELLS = 2
-"""In a row: one may be a pause of the load's."""
+"""Consecutive quiet periods that count as the end; a single one may be a pause in the load."""
 LIMIT_SECONDS = 180.0
 
 
 def cores() -> tuple[int, int]:
-    """The core for servers and the one for the load; the same where there is only one."""
+    """The core for servers and the one for the load; the same if there is only one."""
     available = sorted(os.sched_getaffinity(0))
     return available[0], available[-1]
 
 
 class Disturbance:
-    """How much of the benchmark's cores other processes took, since this was made."""
+    """How much of the benchmark's cores other processes have used since this object was made."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -38,13 +38,13 @@ class Disturbance:
 
     @property
     def share(self) -> float:
-        """In parts of one core, on average."""
+        """The average, in parts of one core."""
         others = (_busy_seconds() - self._busy) - (_own_seconds() - self._own)
         return max(others, 0.0) / (time.monotonic() - self._started)
 
 
 def _busy_seconds() -> float:
-    """Seconds for which the benchmark's cores were not idle, since the machine started."""
+    """Seconds for which the benchmark's cores have not been idle since the machine started."""
     names = {f"cpu{core}" for core in cores()}
     lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
     ticks = 0
@@ -66,7 +66,7 @@ def _own_seconds() -> float:
 
 @contextlib.contextmanager
 def on_core(core: int) -> Iterator[None]:
-    """Start processes on one core: a child stays where its parent was."""
+    """Start processes on one core: a child inherits its parent's core."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -76,7 +76,7 @@ def on_core(core: int) -> Iterator[None]:
 
 
 class Process:
-    """A child on a core of its own; `lines` is all that it prints. Killed at the block's end."""
+    """A child process on a core of its own, killed at the end of the block."""
 
     def __init__(
         self, command: Sequence[str], core: int, environment: Mapping[str, str] | None = None
@@ -120,14 +120,14 @@ class Process:
         return self.child.stdout
 
     def line(self) -> str:
-        """Wait for the next line that it prints. Raises RuntimeError where it ends instead."""
+        """Wait for the next line that it prints. Raises RuntimeError if it ends instead."""
         line = self.lines.readline()
         if not line:
             raise RuntimeError(f"{' '.join(self._command)} ended with {self.child.wait()}")
         return line.strip()
 
     def finish(self) -> str:
-        """End its input, which asks a client to stop; give the last line that it prints."""
+        """Close its input, which tells a client to stop; return the last line that it prints."""
         assert self.child.stdin is not None
         self.child.stdin.close()
         lines = self.lines.read().splitlines()
@@ -136,7 +136,7 @@ class Process:
         return lines[-1]
 
     def kill(self) -> None:
-        """End it now, without goodbye."""
+        """Kill it at once."""
         self.child.kill()
         for stream in (self.child.stdin, self.child.stdout):
             if stream is not None:
@@ -146,7 +146,7 @@ class Process:
 
     @property
     def cpu(self) -> float:
-        """Seconds of CPU that it has taken so far, over all its threads."""
+        """Seconds of CPU that it has used so far, over all its threads."""
         tasks = Path(f"/proc/{self.child.pid}/task").iterdir()
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
@@ -157,7 +157,7 @@ class Process:
         return int(line.split()[1]) * 1024
 
     def wait_until_quiet(self) -> None:
-        """Wait until it has nothing to do any more. Raises RuntimeError where that takes long."""
+        """Wait until it has nothing left to do. Raises RuntimeError if that takes too long."""
         deadline = time.monotonic() + LIMIT_SECONDS
         spells = 0
         while time.monotonic() < deadline:

@@ -1,11 +1,11 @@
 """The publisher of a benchmark, a process of its own: `python -m tests.benchmarks.publisher`.
 
     storm NATS_URL EVENTS BATCH EVERY_MS   trades of one market, BATCH at a time
-    market NATS_URL EVENTS BATCH           trades and prices of MARKETS, as fast as NATS takes them
-    tape NATS_URL SPEED SECONDS            the recorded market
+    market NATS_URL EVENTS BATCH           trades and prices of MARKETS, at full speed
+    recording NATS_URL SPEED SECONDS       the recorded market
 
-It prints how many events went out, and in how many seconds. It waits for no acks: what arrives is
-counted at the other end.
+It prints how many events went out, and in how many seconds. It waits for no acks: received events
+are counted by the clients.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from nats.aio.client import Client
 
 from percolator.app import recording
 
-MARKETS = 21  # not a multiple of five: each has both kinds
+MARKETS = 21  # not a multiple of five, so that each market has both kinds
 SUBJECT = "percolator.trade.SOL"
 TRADE = '{"type":"trade","slab":"SOL","side":"long","size":"1000000","price":1.5,"timestamp":%d}'
 
 
 async def storm(client: Client, events: int, batch: int, every: float) -> int:
-    """Publish `events` trades, `batch` at a time, every so many seconds."""
+    """Publish `events` trades, `batch` at a time, every `every` seconds."""
     due = time.monotonic()
     for start in range(0, events, batch):
         for _ in range(min(batch, events - start)):
@@ -55,7 +55,7 @@ async def market(client: Client, events: int, batch: int) -> int:
 
 
 async def play(client: Client, speed: float, seconds: float) -> dict[str, int]:
-    """Publish the recorded market for some seconds; give the number of events by subject."""
+    """Publish the recorded market for some seconds; return the number of events by subject."""
     sent: Counter[str] = Counter()
 
     async def publish(subject: str, payload: bytes) -> None:
@@ -70,7 +70,7 @@ async def play(client: Client, speed: float, seconds: float) -> dict[str, int]:
 
 
 async def run(arguments: list[str]) -> dict[str, object]:
-    """Do what the command line says."""
+    """Run with the arguments of the command line."""
     what, url, *rest = arguments
     numbers = [float(number) for number in rest]
     client = await nats.connect(url)

@@ -24,12 +24,12 @@ SETTINGS = {
     "messages_per_second": "0",
     "log_level": "error",
 }
-"""The load comes from one machine, in one burst: what would refuse it is off. Nobody reads logs."""
+"""All limits off, since the load comes from one machine in one burst. The logs are not read."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Where everything runs. `tools` holds drain and floor, compiled; None where there are none."""
+    """The environment of a benchmark. `tools` holds the compiled drain and floor, if any."""
 
     server_core: int
     load_core: int
@@ -39,7 +39,7 @@ class Stage:
 
     @contextlib.contextmanager
     def nats(self) -> Iterator[NatsServer]:
-        """A nats-server with an empty store, on the load's core."""
+        """Run a nats-server with an empty store, on the load's core."""
         number = sum(1 for _ in self.folder.iterdir())
         with on_core(self.load_core):
             server = NatsServer(self.folder / f"nats-{number}")
@@ -51,7 +51,7 @@ class Stage:
 
     @contextlib.contextmanager
     def gateway(self, nats_url: str, **settings: str) -> Iterator["Server"]:
-        """Our gateway, limits off, ready to serve."""
+        """Run our gateway, limits off, ready to serve."""
         with self._port() as port:
             values = SETTINGS | {"nats_url": nats_url, "port": str(port)} | settings
             environment = {f"PERCOLATOR_{name.upper()}": value for name, value in values.items()}
@@ -62,7 +62,7 @@ class Stage:
 
     @contextlib.contextmanager
     def broadcast(self, nats_url: str) -> Iterator["Server"]:
-        """The server with `websockets.broadcast()`."""
+        """Run the server with `websockets.broadcast()`."""
         with self._port() as port:
             command = [sys.executable, "-m", "tests.benchmarks.broadcast", nats_url, str(port)]
             with Process(command, self.server_core) as process:
@@ -71,7 +71,7 @@ class Stage:
 
     @contextlib.contextmanager
     def floor(self, clients: int, events: int, batch: int, every_us: int) -> Iterator["Server"]:
-        """The C program that does nothing but send; it starts when all clients are there."""
+        """Run the C program that only sends; it starts when all clients are connected."""
         assert self.tools is not None
         with self._port() as port:
             numbers = [str(number) for number in (port, clients, events, batch, every_us)]
@@ -80,7 +80,7 @@ class Stage:
                 yield Server(process, port)
 
     def publisher(self, *arguments: str) -> Process:
-        """The publisher, on the load's core; it begins at once."""
+        """Return the publisher, on the load's core; it publishes as soon as it starts."""
         command = [sys.executable, "-m", "tests.benchmarks.publisher", *arguments]
         return Process(command, self.load_core)
 
@@ -101,13 +101,13 @@ class Server:
     port: int
 
     def get(self, path: str) -> dict[str, Any]:
-        """Ask for one of the JSON pages. Raises OSError."""
+        """Request one of the JSON pages. Raises OSError."""
         with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}{path}", timeout=10) as answer:
             page: dict[str, Any] = json.load(answer)
             return page
 
     def wait_until_ready(self) -> None:
-        """Wait for /health. Raises RuntimeError."""
+        """Wait until /health is good. Raises RuntimeError."""
 
         def healthy() -> bool:
             if self.process.child.poll() is not None:
@@ -120,21 +120,21 @@ class Server:
 
 
 def _listens(port: int) -> bool:
-    """Whether a port is listened on; asked of the kernel, since the floor counts who connects."""
+    """Whether a socket listens on the port; asks the kernel, as the floor counts connections."""
     entries = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return any(entry[1].endswith(f":{port:04X}") and entry[3] == "0A" for entry in entries)
 
 
-def _wait_for(so: Any) -> None:  # noqa: ANN401
+def _wait_for(condition: Any) -> None:  # noqa: ANN401
     deadline = time.monotonic() + READY_SECONDS
-    while not so():
+    while not condition():
         if time.monotonic() > deadline:
-            raise RuntimeError("a server does not come up")
+            raise RuntimeError("a server did not start listening")
         time.sleep(0.02)
 
 
 def compile_tools(source: Path, folder: Path) -> None:
-    """Build drain and floor with cc. Raises RuntimeError with what is missing."""
+    """Build drain and floor with cc. Raises RuntimeError if that fails."""
     for name in ("drain", "floor"):
         try:
             subprocess.run(

@@ -1,14 +1,14 @@
 """Storms and a trickle: one market's trades to many clients, by three servers side by side.
 
-What counts is the server's CPU for one event to one client. The gateway's holds everything: its
-NATS client, the feed, the validation. The floor's holds the send and nothing else.
+The figure is the server's CPU for one event to one client. The gateway's includes everything: its
+NATS client, the feed, the validation. The floor's includes only the send.
 """
 
 import json
 import time
 from dataclasses import dataclass
 
-from tests.benchmarks.crowd import crowd
+from tests.benchmarks.clients import client_pool
 from tests.benchmarks.results import Row
 from tests.benchmarks.stage import Server, Stage
 
@@ -18,7 +18,7 @@ SETTLE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Storm:
-    """`events` trades to `clients`, `batch` at a time every `every_ms`; and what is asked."""
+    """`events` trades to `clients`, `batch` at a time every `every_ms`, and the required limits."""
 
     name: str
     clients: int
@@ -27,12 +27,12 @@ class Storm:
     every_ms: float
     floor_ratio: float
     broadcast_ratio: float | None = None
-    """The most of what `broadcast()` takes."""
+    """Limit for the gateway's CPU per delivery, relative to `broadcast()`."""
     p99_ms: float | None = None
     p99_ratio: float | None = None
-    """The most of what `broadcast()` has."""
+    """Limit for the gateway's p99 latency, relative to `broadcast()`."""
     broadcast_events: int = 500
-    """Fewer for the server that takes longest; per delivery it makes no difference to it."""
+    """Fewer for the slowest server; its cost per delivery does not depend on their number."""
 
 
 STORMS = (
@@ -54,13 +54,13 @@ class Measured:
 
 
 def run(stage: Stage, storm: Storm) -> list[Row]:
-    """Measure all three, one after the other."""
+    """Measure all three servers, one after the other."""
     ours = gateway(stage, storm)
     floor = floor_of(stage, storm)
     theirs = broadcast(stage, storm)
 
-    def row(figure: str, value: float, unit: str = "", most: float | None = None) -> Row:
-        return Row(storm.name, figure, (value,), unit, most)
+    def row(figure: str, value: float, unit: str = "", limit: float | None = None) -> Row:
+        return Row(storm.name, figure, (value,), unit, limit)
 
     rows = [row("gateway, CPU per delivery", ours.us_per_delivery, "us")]
     if floor is not None:
@@ -84,32 +84,32 @@ def run(stage: Stage, storm: Storm) -> list[Row]:
 
 
 def gateway(stage: Stage, storm: Storm) -> Measured:
-    """Our gateway in a storm."""
+    """Measure our gateway in a storm."""
     with stage.nats() as nats, stage.gateway(nats.url) as server:
         return _measure(stage, storm, server, nats.url, storm.events)
 
 
 def broadcast(stage: Stage, storm: Storm) -> Measured:
-    """The server with `broadcast()` in the same."""
+    """Measure the server with `broadcast()` in the same storm."""
     with stage.nats() as nats, stage.broadcast(nats.url) as server:
         return _measure(stage, storm, server, nats.url, storm.broadcast_events)
 
 
 def floor_of(stage: Stage, storm: Storm) -> float | None:
-    """The floor's CPU per delivery; None without the C tools."""
+    """Return the floor's CPU per delivery; None without the C tools."""
     if stage.tools is None:
         return None
     every_us = int(storm.every_ms * 1000)
     clients = storm.clients
     with (
         stage.floor(clients, storm.events, storm.batch, every_us) as server,
-        crowd(stage, server, clients, CHANNELS, witnesses=0),
+        client_pool(stage, server, clients, CHANNELS, witnesses=0),
     ):
         return float(json.loads(server.process.finish())["us_per_delivery"])
 
 
 def _measure(stage: Stage, storm: Storm, server: Server, url: str, events: int) -> Measured:
-    with crowd(stage, server, storm.clients, CHANNELS) as clients:
+    with client_pool(stage, server, storm.clients, CHANNELS) as clients:
         time.sleep(SETTLE_SECONDS)
         server.process.wait_until_quiet()
         before = server.process.cpu
@@ -122,7 +122,7 @@ def _measure(stage: Stage, storm: Storm, server: Server, url: str, events: int) 
     deliveries = events * storm.clients
     own, drains = report["own"], report["drains"]
     if own["faults"]:
-        raise RuntimeError(f"a client saw events twice, out of order or with a hole: {own}")
+        raise RuntimeError(f"a client got events twice, out of order or after a break: {own}")
     return Measured(
         us_per_delivery=cpu / deliveries * 1e6,
         p50_ms=own["p50_ms"],

@@ -1,8 +1,8 @@
 """An echo server on the gateway's own connections, for conformance suites: echo_server.py PORT.
 
-The sockets, the framing and the closing are the gateway's; only the session is another: it sends
-every message back. All limits are off but the size of a message. Port 0 picks a free one; the
-line that is printed names the address.
+Sockets, framing and closing are the gateway's; only the session differs: it sends every message
+back. All limits are off except the message size. Port 0 picks a free port; the printed line names
+the address.
 """
 
 import asyncio
@@ -23,34 +23,34 @@ MAX_SOCKETS = 1_000
 
 
 class EchoSession:
-    """Sends every message back, as the kind that it came as."""
+    """Sends every message back, text as text and binary as binary."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def received(self, data: bytes, *, text: bool) -> None:
-        """Send it back."""
+        """Send the message back."""
         opcode = Opcode.TEXT if text else Opcode.BINARY
         self._connection.reply(Frame(opcode, data).serialize(mask=False))
 
     def opened(self) -> None:
-        """Say nothing: the other side begins."""
+        """Send nothing: the other side begins."""
 
     def charge_frame(self) -> None:
-        """Let pings and fragments come as often as they like."""
+        """Allow any number of pings and fragments."""
 
     def paused(self) -> None:
-        """Go on: the other side reads what it sent itself, sooner or later."""
+        """Continue: the other side will read what it sent itself."""
 
     def resumed(self) -> None:
-        """Nothing was held back."""
+        """Do nothing: no message was held back."""
 
     def closed(self) -> None:
-        """Nothing is to be given back."""
+        """Do nothing: the session holds nothing."""
 
 
 def echo_gateway(max_buffered_bytes: int | None = None) -> Server:
-    """Make a gateway whose sessions echo; None never cuts off a client that does not read."""
+    """Return a gateway whose sessions echo; with None it never cuts off a slow client."""
     clock = asyncio.get_running_loop().time
     stats = Stats(clock())
     unlimited = Settings(max_connections=0, max_connections_per_ip=0, attempts_per_second=0)

@@ -1,4 +1,4 @@
-"""What the conformance suite showed about order and endings, over real sockets."""
+"""The findings of the conformance suite about order and closing, over real sockets."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ def masked(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
 async def client(
     max_buffered_bytes: int | None = None,
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A raw client of an echo gateway, past the upgrade."""
+    """A raw client of an echo gateway, after the upgrade."""
     gateway = echo_gateway(max_buffered_bytes)
     reader, writer = await asyncio.open_connection(*await gateway.start("127.0.0.1", 0))
     try:
@@ -43,7 +43,7 @@ async def write_without_end(writer: asyncio.StreamWriter, data: bytes) -> None:
         await writer.drain()
 
 
-async def test_a_message_comes_back_as_what_it_was() -> None:
+async def test_a_message_comes_back_with_its_type_and_content() -> None:
     """Text as text, binary as binary, fragments as one message."""
     async with client() as (reader, writer):
         writer.write(masked(Opcode.TEXT, b"words"))
@@ -54,8 +54,8 @@ async def test_a_message_comes_back_as_what_it_was() -> None:
         assert await reader.readexactly(8) == b"\x81\x06in two"
 
 
-async def test_a_pong_goes_out_before_the_answer_to_what_came_after_the_ping() -> None:
-    """Also where ping and message arrive in one piece, between two fragments."""
+async def test_a_pong_goes_out_before_the_answer_to_a_later_message() -> None:
+    """Even if ping and message arrive in one read, between two fragments."""
     async with client() as (reader, writer):
         writer.write(
             masked(Opcode.TEXT, b"in ", fin=False)
@@ -80,10 +80,10 @@ async def test_a_message_just_before_the_close_is_answered_before_the_close() ->
     ],
     ids=["messages", "pings"],
 )
-async def test_a_client_that_asks_and_does_not_read_is_cut_off_in_the_middle_of_a_read(
+async def test_a_client_that_sends_and_does_not_read_is_cut_off_in_the_middle_of_a_read(
     asked: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What follows in the same read finds no session and no socket, and nobody minds."""
+    """What follows in the same read finds no session and no socket, and causes no error."""
     faults: list[dict[str, Any]] = []
     monkeypatch.setattr(asyncio.get_running_loop(), "call_exception_handler", faults.append)
     async with client(max_buffered_bytes=1_000) as (_, writer):

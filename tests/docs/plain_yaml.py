@@ -1,6 +1,6 @@
-"""Reads the YAML that docs/asyncapi.yaml keeps to: maps and lists by indentation, JSON on a line.
+"""Reads the YAML subset of docs/asyncapi.yaml: maps and lists by indentation, JSON on a line.
 
-Anything else is an error, so that no reader of YAML sees something else in it than this one.
+Anything else is an error, so that every YAML reader understands the file as this one does.
 """
 
 import json
@@ -15,7 +15,7 @@ Line = tuple[int, str]
 
 
 def read(text: str) -> Any:  # noqa: ANN401 - as json.loads
-    """Give what the text holds. Raises ValueError."""
+    """Return the content of the YAML text. Raises ValueError."""
     found = [
         (len(line) - len(line.lstrip()), line.strip())
         for line in text.splitlines()

@@ -1,4 +1,4 @@
-"""docs/asyncapi.yaml says what the code does: real messages fit it, and others do not."""
+"""docs/asyncapi.yaml matches the code: real messages fit it, and others do not."""
 
 import json
 from typing import Any
@@ -84,14 +84,14 @@ def payload(name: str) -> Any:  # noqa: ANN401 - a schema
 
 
 def names_of(operation: str) -> list[str]:
-    """Follow an operation's references, through the channel, to the messages' names."""
+    """Return the names of an operation's messages, following its references through the channel."""
     through = [resolve(m["$ref"], DOCUMENT) for m in DOCUMENT["operations"][operation]["messages"]]
     assert all(resolve(each["$ref"], DOCUMENT) for each in through)
     return [each["$ref"].rpartition("/")[2] for each in through]
 
 
 def parses(given: object) -> bool:
-    """Whether the gateway takes a message, and all of it."""
+    """Whether the gateway accepts a message without an error."""
     try:
         command = commands.parse(json.dumps(given).encode())
     except commands.InvalidCommand:
@@ -100,8 +100,8 @@ def parses(given: object) -> bool:
 
 
 @pytest.mark.parametrize(("name", "frame"), ENCODED)
-def test_what_the_gateway_sends_fits_its_schema(name: str, frame: bytes) -> None:
-    """And the schema of its name alone; without a required field, or with another, it does not."""
+def test_each_message_to_a_client_fits_only_its_own_schema(name: str, frame: bytes) -> None:
+    """Without a required field, or with an additional one, it does not fit."""
     sent = message(frame)
     assert [each for each in names_of("toClient") if fits(sent, payload(each), DOCUMENT)] == [name]
     assert not fits({**sent, "another": 1}, payload(name), DOCUMENT)
@@ -111,8 +111,8 @@ def test_what_the_gateway_sends_fits_its_schema(name: str, frame: bytes) -> None
         assert not fits({**sent, field: {}}, payload(name), DOCUMENT)
 
 
-def test_every_message_and_field_that_is_described_is_sent() -> None:
-    """So that nothing stands there which no gateway says."""
+def test_the_gateway_sends_every_message_and_field_that_is_described() -> None:
+    """The file describes nothing that the gateway does not send."""
     assert {name for name, _ in ENCODED} == set(names_of("toClient"))
     for name in names_of("toClient"):
         seen = {key for each, frame in ENCODED if each == name for key in message(frame)}
@@ -120,19 +120,19 @@ def test_every_message_and_field_that_is_described_is_sent() -> None:
 
 
 @pytest.mark.parametrize("given", CLIENT, ids=json.dumps)
-def test_a_message_fits_where_the_gateway_takes_it(given: dict[str, Any]) -> None:
-    """And does not where the gateway finds fault with it."""
+def test_a_message_from_a_client_fits_if_the_gateway_accepts_it(given: dict[str, Any]) -> None:
+    """It does not fit if the gateway answers with an error."""
     fit = any(fits(given, payload(name), DOCUMENT) for name in names_of("fromClient"))
     assert fit == parses(given)
 
 
-def test_the_error_codes_are_those_of_the_code() -> None:
-    """In its order."""
+def test_the_described_error_codes_are_those_of_the_code() -> None:
+    """In the same order."""
     assert payload("error")["properties"]["code"]["enum"] == list(closes.ERRORS)
 
 
-def test_every_message_is_in_an_operation() -> None:
-    """And in the channel."""
+def test_every_message_belongs_to_an_operation() -> None:
+    """And to the channel."""
     every = set(DOCUMENT["components"]["messages"])
     assert every == set(names_of("toClient")) | set(names_of("fromClient"))
     assert every == set(DOCUMENT["channels"]["socket"]["messages"])

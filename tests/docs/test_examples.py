@@ -1,6 +1,6 @@
-"""Every example in the README and in docs/ is one: commands are understood, messages are messages.
+"""Every example in the README and in docs/ is valid: commands parse, and so do messages.
 
-In a message, `N`, `M` and `…` stand for a number or a list; nothing is left out for that.
+In a message, `N`, `M` and `…` stand for a number or a list; such a message is checked too.
 """
 
 import ast
@@ -34,7 +34,7 @@ CODE = [block for block in blocks() if block.language in ("python", "toml", "jso
 
 
 def filled(text: str) -> Any:  # noqa: ANN401 - any JSON
-    """Read the JSON that a line begins with, with something in each open place."""
+    """Parse the JSON that a line begins with, with a value for each placeholder."""
     for place, value in (("[…]", "[]"), ('"code":"…"', '"code":"unknown_type"')):
         text = text.replace(place, value)
     text = re.sub(r'":(?:…|[NM]\b)', '":1', text)
@@ -42,10 +42,10 @@ def filled(text: str) -> Any:  # noqa: ANN401 - any JSON
 
 
 @pytest.mark.parametrize(("page", "line"), TYPED)
-def test_a_command_in_the_documentation_is_understood(
+def test_a_command_in_the_documentation_parses(
     page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Down to its last option, by the program's own parser; the files that it names are there."""
+    """With all its options, by the program's own parser; the files that it names exist."""
     monkeypatch.chdir(tmp_path)
     match = COMMAND.fullmatch(line)
     assert match, page
@@ -62,8 +62,8 @@ def test_a_command_in_the_documentation_is_understood(
 
 
 @pytest.mark.parametrize(("page", "line"), WRITTEN)
-def test_a_message_in_the_documentation_is_one(page: str, line: str) -> None:
-    """An event is decoded, a client's message parsed, a gateway's fits its schema."""
+def test_a_message_in_the_documentation_is_valid(page: str, line: str) -> None:
+    """An event decodes, a client's message parses, and a gateway's message fits its schema."""
     match = MESSAGE.fullmatch(line)
     assert match, page
     message = filled(match["json"])
@@ -79,16 +79,16 @@ def test_a_message_in_the_documentation_is_one(page: str, line: str) -> None:
         assert fits(message, payload(message["type"]), DOCUMENT)
 
 
-def test_there_are_examples_of_each_kind() -> None:
-    """So that a slip in how they are found does not let all of them pass."""
+def test_the_documentation_has_examples_of_each_kind() -> None:
+    """So a fault in the search for examples cannot make these tests pass."""
     assert {"README.md", "docs/quickstart.md"} <= {page for page, _ in TYPED}
     kinds = {filled(line[line.index("{") :]).get("type") for _, line in WRITTEN}
     assert {*FROM_CLIENT, *names_of("toClient")} <= kinds
 
 
 @pytest.mark.parametrize("block", CODE, ids=lambda block: f"{block.page}:{block.language}")
-def test_code_in_the_documentation_is_code(block: Any) -> None:  # noqa: ANN401 - a Block
-    """Python compiles, TOML and JSON are read."""
+def test_code_in_the_documentation_parses(block: Any) -> None:  # noqa: ANN401 - a Block
+    """As Python, TOML or JSON."""
     reads: dict[str, Callable[[str], object]] = {
         "python": ast.parse,
         "toml": tomllib.loads,

@@ -1,7 +1,7 @@
-"""Fuzz one target, or all, for as long as one likes: python -m tests.fuzz TARGET --seconds 3600.
+"""Fuzz one target or all of them: python -m tests.fuzz TARGET --seconds 3600.
 
-Prints how many examples were tried and what memory it took at the beginning and at the end; ends
-with the example that broke a promise, made as small as it goes, where there is one.
+Prints the number of examples and the memory use at the beginning and at the end. If an example
+breaks a promise, the run ends with that example, shrunk as far as possible.
 """
 
 import argparse
@@ -14,16 +14,16 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.fuzz.targets import TARGETS, Target
 
-EXAMPLES_A_ROUND = 2_000
+EXAMPLES_PER_ROUND = 2_000
 WARM_UP_ROUNDS = 2
 
 
 def fuzz(name: str, target: Target, seconds: float) -> None:
-    """Try one target for a while."""
+    """Fuzz one target for a while."""
     tried, rounds, start, warm = 0, 0, time.monotonic(), 0
 
     @settings(
-        max_examples=EXAMPLES_A_ROUND,
+        max_examples=EXAMPLES_PER_ROUND,
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
@@ -35,19 +35,19 @@ def fuzz(name: str, target: Target, seconds: float) -> None:
         tried += 1
         target.check(example)
 
-    while (took := time.monotonic() - start) < seconds:
+    while (elapsed := time.monotonic() - start) < seconds:
         run()
         rounds += 1
         if rounds == WARM_UP_ROUNDS:
             warm = memory()
-    print(  # noqa: T201 - a program
-        f"{name}: {tried:,} examples in {took:,.0f} s, nothing found; "
+    print(  # noqa: T201 - a command-line program
+        f"{name}: {tried:,} examples in {elapsed:,.0f} s, nothing found; "
         f"memory {warm or memory():,} KB after {WARM_UP_ROUNDS} rounds, {memory():,} KB at the end"
     )
 
 
 def memory() -> int:
-    """What this process holds in memory, in KB."""
+    """The resident memory of this process, in KB."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -55,10 +55,12 @@ def memory() -> int:
 
 
 def main() -> None:
-    """Read the arguments, and fuzz."""
+    """Read the arguments and fuzz."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("target", nargs="?", choices=[*TARGETS, "all"], default="all")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for each target")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="seconds per target (default: 60)"
+    )
     given_arguments = parser.parse_args()
     logging.getLogger("percolator").setLevel(logging.ERROR)
     for name, target in TARGETS.items():

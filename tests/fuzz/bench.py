@@ -1,7 +1,7 @@
-"""A gateway on the bench: everything but sockets, loop and NATS, driven by calls.
+"""A gateway on a test bench: everything except sockets, event loop and NATS, driven by calls.
 
-Real connections, admission, sessions and hub, with a clock that is a number and a transport that
-keeps what was written. So a fuzz target sees each exception, and after each example each counter.
+It has real connections, admission, sessions and hub, a clock that is a number, and a transport that
+keeps what is written. So a fuzz target sees every exception, and every counter after each example.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.server import Limits, Server
 from percolator.stats import Stats
-from tests.gateway import what_is_held
+from tests.gateway import leftovers
 
 SECRET = "a secret of thirty-two bytes or more"
 WALL = 1_700_000_000.0
@@ -44,65 +44,65 @@ ANSWER = b"HTTP/1.1 "
 
 
 class Wire(asyncio.Transport):
-    """A transport that keeps what is written, and reports nothing by itself."""
+    """A transport that keeps what is written, and never calls back by itself."""
 
     def __init__(self) -> None:
         super().__init__({"peername": ("127.0.0.1", 1), "socket": self})
         self.written = bytearray()
         self.ended = False
-        """True once the gateway wants it closed: then nothing more is read from it."""
+        """True once the gateway wants it closed: nothing more is read from it then."""
         self.aborted = False
 
     def setsockopt(self, *_: object) -> None:
-        """Be one's own socket."""
+        """Accept any option, as the socket does."""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Keep it."""
+        """Keep the data."""
         assert data, "an empty write"
         if not self.aborted:
             self.written += data
 
     def can_write_eof(self) -> bool:
-        """As TCP."""
+        """True, as for TCP."""
         return True
 
     def write_eof(self) -> None:
-        """The gateway's side is done; it reads on until the other's is too."""
+        """Do nothing: the gateway still reads until the other side closes too."""
 
     def is_closing(self) -> bool:
-        """True once either is asked for."""
+        """True once `close` or `abort` has been called."""
         return self.ended
 
     def close(self) -> None:
-        """Send what is left, then end."""
+        """Close after the written data is sent."""
         self.ended = True
 
     def abort(self) -> None:
-        """End at once."""
+        """Close at once."""
         self.ended = self.aborted = True
 
     def get_write_buffer_size(self) -> int:
-        """All of it is sent at once."""
+        """Return 0: everything is sent at once."""
         return 0
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """They are taken note of nowhere: tests of slow clients have real sockets."""
+        """Ignore the limits: tests of slow clients use real sockets."""
 
 
 class Faults(logging.Handler):
-    """What is logged as an error: where a gateway closes a connection for its own fault."""
+    """Collects logged errors: a gateway logs one when its own fault ends a connection."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.seen: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it, with its trace."""
+        """Keep the record, with its traceback."""
         self.seen.append(logging.Formatter().format(record))
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Look on for a while, and see that nothing went wrong; what others log is not ours."""
+        """Check that percolator logs no error within the block."""
         self.seen.clear()
         logger = logging.getLogger("percolator")
         logger.addHandler(self)
@@ -114,7 +114,7 @@ class Faults(logging.Handler):
 
 
 class Bench:
-    """One gateway, for as many examples as one likes; after each of them it must hold nothing."""
+    """One gateway for any number of examples; after each of them it must hold nothing."""
 
     def __init__(self, *, auth: bool = False) -> None:
         self.now = 1_000.0
@@ -153,8 +153,8 @@ class Bench:
     def _report(self, *_: object) -> None:
         self.reported += 1
 
-    def _no_backfill(self, cursor: Cursor, logs: list[LosslessLog], _most: int | None) -> None:
-        """Go on over a gap, as where too many replays run already."""
+    def _no_replay(self, cursor: Cursor, logs: list[LosslessLog], _most: int | None) -> None:
+        """Continue over a gap, as if too many replays were running already."""
         for log in logs:
             self.hub.finish_replay(cursor, cursor.replaying[log])
 
@@ -168,7 +168,7 @@ class Bench:
             messages_per_second=settings.messages_per_second,
             message_burst=settings.message_burst,
             replay_limit=settings.replay_limit,
-            replayer=self._no_backfill,
+            replayer=self._no_replay,
         )
 
         def open_session(connection: Connection) -> ClientSession:
@@ -211,7 +211,7 @@ class Bench:
         return None if found is None else routes.json(found)
 
     def metrics(self) -> bytes:
-        """What `/metrics` would show."""
+        """Return the page `/metrics`."""
         feed = SimpleNamespace(
             connected=True, loaded=True, seq=0, stream_seq=0, lag=0, restarts=0, silent_for=0.0
         )
@@ -228,22 +228,22 @@ class Bench:
         return Metrics(cast("Sources", sources)).render()
 
     def token(self, *channels: str) -> str:
-        """A token that is valid."""
+        """Return a valid token."""
         return mint(SECRET, channels, now=WALL, seconds=60)
 
-    def connect(self) -> "Line":
+    def connect(self) -> "ClientSocket":
         """Open a socket."""
-        return Line(self)
+        return ClientSocket(self)
 
     def check(self) -> None:
-        """See that nothing is held, and that each client was counted once."""
-        held = what_is_held(cast("Any", self))
-        assert held == {}, held
+        """Check that nothing is held, and that each client was counted once."""
+        left = leftovers(cast("Any", self))
+        assert left == {}, left
         assert sum(self.stats.closed.values()) == self.upgraded, (self.stats.closed, self.upgraded)
         assert min([*self.stats.closed.values(), *self.stats.refused.values(), 0]) == 0
 
 
-class Line:
+class ClientSocket:
     """One socket, as its client sees it."""
 
     def __init__(self, bench: Bench) -> None:
@@ -251,23 +251,23 @@ class Line:
         self._rest = b""
         self.wire = Wire()
         self.head = b""
-        """The head of the answer."""
+        """The head of the response."""
         self.body = b""
-        """What follows the head of an answer that is no upgrade."""
+        """The body of a response that is not an upgrade."""
         self.messages: list[Any] = []
-        """Text messages that were not taken yet."""
+        """Text messages that `receive` has not returned yet."""
         self.close_code: int | None = None
         self.connection = Connection(bench.gateway)
         self.connection.connection_made(self.wire)
 
     def send(self, data: bytes) -> None:
-        """Let bytes arrive, as long as the gateway reads; then read what it says."""
+        """Deliver bytes if the gateway still reads; then read its output."""
         if not self.wire.ended:
             self.connection.data_received(data)
         self.read()
 
     def read(self) -> None:
-        """Take apart what the gateway has written; each frame must be one of a server."""
+        """Parse what the gateway has written; each frame must be valid for a server."""
         data = self._rest + bytes(self.wire.written)
         self.wire.written.clear()
         if not self.head:
@@ -285,25 +285,23 @@ class Line:
 
     @property
     def status(self) -> int:
-        """The status of the answer; 0 where there was none."""
+        """The status of the response; 0 if there is none yet."""
         return int(self.head.split()[1]) if self.head else 0
 
     @property
     def is_upgraded(self) -> bool:
-        """True where it is a WebSocket now."""
+        """True once it is a WebSocket."""
         return self.status == 101
 
     def _frames(self, data: bytes) -> bytes:
         while len(data) >= 2:
-            assert self.close_code is None, "something after the close frame"
+            assert self.close_code is None, "data after the close frame"
             first, size, start = data[0], data[1], 2
-            assert first & 0xF0 == 0x80, (
-                f"a frame of a gateway is whole, with no extension: {first}"
-            )
+            assert first & 0xF0 == 0x80, f"a gateway sends whole frames without extensions: {first}"
             if size >= 126:
                 start += 2 if size == 126 else 8
                 size = int.from_bytes(data[2:start])
-            assert len(data) >= start + size, "a frame that is not written whole"
+            assert len(data) >= start + size, "a frame that is cut off"
             self._frame(first & 0x0F, data[start : start + size])
             data = data[start + size :]
         return data
@@ -316,11 +314,11 @@ class Line:
         else:
             assert opcode in (Opcode.PING, Opcode.PONG)
 
-    def take(self) -> list[Any]:
-        """Take the messages that have come."""
-        taken, self.messages = self.messages, []
-        return taken
+    def receive(self) -> list[Any]:
+        """Return the messages that have arrived since the last call."""
+        received, self.messages = self.messages, []
+        return received
 
     def end(self) -> None:
-        """The socket is gone."""
+        """Report to the gateway that the socket has closed."""
         self.connection.connection_lost(None)

@@ -1,7 +1,7 @@
-"""The fuzz targets: for each way in, what may come, and what must hold whatever comes.
+"""The fuzz targets: for each input, the possible examples and the promises that must hold.
 
-No exception leaves a target but by a broken promise: each input has an answer, a close or a
-rejection; afterwards nothing is held, and every counter agrees.
+No exception leaves a target unless a promise is broken: each input gets an answer, a close or a
+rejection; afterwards nothing is held, and all counters agree.
 """
 
 import json
@@ -17,8 +17,9 @@ from websockets.frames import Frame, Opcode
 
 from percolator.auth.tokens import Verifier
 from percolator.model.events import REASONS
+from percolator.stats import Stats
 from tests.client import upgrade
-from tests.fuzz.bench import SECRET, WALL, Bench, Line
+from tests.fuzz.bench import SECRET, WALL, Bench, ClientSocket
 from tests.gateway import event_json
 
 FINAL = frozenset({"subscribed", "unsubscribed", "pong", "authenticated"})
@@ -28,7 +29,7 @@ STATUSES = frozenset({0, 101, 200, 400, 401, 404, 405, 426, 429, 431})
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`inputs` makes examples; `check` raises where one breaks a promise; `found` once did."""
+    """`inputs` generates examples; `check` raises if one breaks a promise; `found` did so once."""
 
     inputs: SearchStrategy[Any]
     check: Callable[[Any], None]
@@ -48,7 +49,7 @@ odd_channels = st.sampled_from(["price", "price:", "price:X:junk", "trade:SOL", 
 
 
 def mostly(usual: SearchStrategy[Any], other: SearchStrategy[Any]) -> SearchStrategy[Any]:
-    """Give the usual four times in five."""
+    """Generate the usual values in four cases of five."""
     return st.integers(0, 4).flatmap(lambda dice: usual if dice else other)
 
 
@@ -97,29 +98,29 @@ cuts = st.lists(st.integers(0, 400), max_size=4)
 
 
 def pieces(data: bytes, at: list[int]) -> list[bytes]:
-    """Cut bytes in pieces, at these places."""
+    """Split bytes at these positions."""
     places = [0, *sorted(at), len(data)]
     return [data[a:b] for a, b in pairwise(places) if data[a:b]]
 
 
 def check_head(example: tuple[bytes, list[int]]) -> None:
-    """An answer of a kind that we give, whole, or a wait that the sweep ends; never a traceback."""
+    """Expect a complete, known response, or a wait that the sweep ends; never a traceback."""
     with _bench("head") as bench:
         _check_head(bench, *example)
 
 
 def _check_head(bench: Bench, data: bytes, at: list[int]) -> None:
     bench.now += 60
-    line = bench.connect()
+    client = bench.connect()
     for piece in pieces(data, at):
-        line.send(piece)
-    assert line.status in STATUSES, line.head
-    if line.head and not line.is_upgraded:
+        client.send(piece)
+    assert client.status in STATUSES, client.head
+    if client.head and not client.is_upgraded:
         length = next(
-            part for part in line.head.split(b"\r\n") if part.startswith(b"Content-Length")
+            part for part in client.head.split(b"\r\n") if part.startswith(b"Content-Length")
         )
-        assert int(length.split()[1]) == len(line.body)
-    _end_by_sweep(bench, line)
+        assert int(length.split()[1]) == len(client.body)
+    _end_by_sweep(bench, client)
     bench.admission.sweep()
 
 
@@ -127,14 +128,14 @@ def _check_head(bench: Bench, data: bytes, at: list[int]) -> None:
 
 
 def _frame(first: int, payload: bytes) -> bytes:
-    """Frame a payload with any first byte, lawful or not; the mask is one that changes nothing."""
+    """Return a frame with any first byte, valid or not; the mask changes nothing."""
     size = len(payload)
     length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
     return bytes([first]) + length + bytes(4) + payload
 
 
 def _many(first: int, count: int) -> bytes:
-    """More than a client may say at once."""
+    """Return more messages than a client may send at once."""
     return _frame(first, b'{"type":"ping"}') * count
 
 
@@ -157,24 +158,24 @@ frames = st.one_of(
 
 
 def check_frames(example: tuple[list[bytes], list[int]]) -> None:
-    """Replies, pongs or a close with a code of ours, and after it silence."""
+    """Expect replies, pongs or a known close code, and silence after the close."""
     with _bench("frames") as bench:
         _check_frames(bench, *example)
 
 
 def _check_frames(bench: Bench, sent: list[bytes], at: list[int]) -> None:
-    line = bench.connect()
-    line.send(upgrade())
-    assert line.status == 101
+    client = bench.connect()
+    client.send(upgrade())
+    assert client.status == 101
     for piece in pieces(b"".join(sent), at):
-        line.send(piece)
+        client.send(piece)
         bench.now += 0.1
         bench.heartbeat.tick()
-        line.read()
-    _end_by_sweep(bench, line)
+        client.read()
+    _end_by_sweep(bench, client)
 
 
-# Messages of a client.
+# Messages from a client.
 
 ids = mostly(st.none() | st.integers(-5, 5) | st.text(max_size=5), json_values)
 sinces = mostly(
@@ -195,7 +196,7 @@ messages = st.fixed_dictionaries(
 )
 texts = mostly(messages.map(json.dumps), json_values.map(json.dumps) | st.text(max_size=60))
 steps = st.one_of(
-    st.tuples(st.just("say"), texts),
+    st.tuples(st.just("send"), texts),
     st.tuples(st.just("publish"), channels),
     st.tuples(st.just("flush"), st.none()),
     st.tuples(st.just("block"), st.booleans()),
@@ -204,53 +205,53 @@ steps = st.one_of(
 
 
 def check_messages(example: tuple[bool, list[tuple[str, Any]]]) -> None:
-    """One final reply a request, or errors alone, with its id; events only where asked for."""
+    """Expect one final reply per request, or only errors, with its id; no unrequested events."""
     auth, script = example
     with _bench("messages with auth" if auth else "messages") as bench:
         _check_messages(bench, script)
 
 
 def _check_messages(bench: Bench, script: list[tuple[str, Any]]) -> None:
-    line = bench.connect()
-    line.send(upgrade())
-    assert [each["type"] for each in line.take()] == ["connected"]
+    client = bench.connect()
+    client.send(upgrade())
+    assert [each["type"] for each in client.receive()] == ["connected"]
     for what, value in script:
-        if line.close_code is not None:
+        if client.close_code is not None:
             break
         match what:
-            case "say":
-                _say(bench, line, value)
+            case "send":
+                _send_request(bench, client, value)
             case "publish":
                 _publish(bench, value)
             case "block" if value:
-                line.connection.pause_writing()
+                client.connection.pause_writing()
             case "block":
-                line.connection.resume_writing()
+                client.connection.resume_writing()
             case "wait":
                 bench.now += value
-        if what != "say":
+        if what != "send":
             bench.hub.flush()
-            line.read()
-            assert {each["type"] for each in line.take()} <= EVENTS
+            client.read()
+            assert {each["type"] for each in client.receive()} <= EVENTS
     bench.metrics()
-    _end_by_sweep(bench, line)
+    _end_by_sweep(bench, client)
 
 
-def _say(bench: Bench, line: Line, text: str) -> None:
+def _send_request(bench: Bench, client: ClientSocket, text: str) -> None:
     for name, token in (("good", bench.token("*")), ("narrow", bench.token("price:*"))):
         text = text.replace(f'"token": "{name}"', f'"token": "{token}"')
     payload = text.encode("utf-8", "surrogatepass")
-    line.send(Frame(Opcode.TEXT, payload).serialize(mask=True))
-    replies = line.take()
-    if line.close_code is not None:
+    client.send(Frame(Opcode.TEXT, payload).serialize(mask=True))
+    replies = client.receive()
+    if client.close_code is not None:
         return
     kinds = [each["type"] for each in replies]
     assert sum(kind in FINAL for kind in kinds) == 1 or set(kinds) == {"error"}, (text, replies)
     assert kinds[-1] in FINAL | {"error"}
     request = json.loads(text) if _is_json(text) else None
-    wanted = request.get("id") if isinstance(request, dict) else None
+    expected_id = request.get("id") if isinstance(request, dict) else None
     for reply in replies:
-        assert reply.get("id") in (wanted, None)
+        assert reply.get("id") in (expected_id, None)
         assert len(str(reply.get("channel", ""))) <= 64
 
 
@@ -268,7 +269,7 @@ def _publish(bench: Bench, channel: str) -> None:
     bench.intake.take(bench.hub.book.seq + 1, f"percolator.{name}.{slab}", event_json(name))
 
 
-# Events of a publisher.
+# Events from a publisher.
 
 usual_fields = {
     "type": st.sampled_from(["price", "trade", "funding", "other"]),
@@ -301,31 +302,36 @@ subjects = mostly(
 
 
 def check_events(example: list[tuple[str, bytes]]) -> None:
-    """Each is taken or rejected, for a reason that we name, and its seq is passed either way."""
+    """Expect each event to be accepted, rejected for a known reason, or of an unknown kind."""
     with _bench("events") as bench:
         _check_events(bench, example)
 
 
 def _check_events(bench: Bench, example: list[tuple[str, bytes]]) -> None:
-    line = bench.connect()
-    line.send(upgrade())
+    client = bench.connect()
+    client.send(upgrade())
     for slab in ("SOL", "BTC"):
         text = json.dumps({"type": "subscribe", "slabAddress": slab}).encode()
-        line.send(Frame(Opcode.TEXT, text).serialize(mask=True))
-    line.take()
+        client.send(Frame(Opcode.TEXT, text).serialize(mask=True))
+    client.receive()
     for subject, payload in example:
-        before = bench.stats.events.total() + bench.stats.rejected.total()
+        before = _counted(bench.stats)
         seq = bench.hub.book.seq + 1
         bench.intake.take(seq, subject, payload)
-        assert bench.stats.events.total() + bench.stats.rejected.total() == before + 1
+        assert _counted(bench.stats) == before + 1
         assert bench.hub.book.seq == seq
     bench.now += 1
     bench.hub.flush()
-    line.read()
-    assert {each["type"] for each in line.take()} <= EVENTS
+    client.read()
+    assert {each["type"] for each in client.receive()} <= EVENTS
     assert set(bench.stats.rejected) <= set(REASONS)
     assert bench.reported == bench.stats.rejected.total()
-    _end_by_sweep(bench, line)
+    _end_by_sweep(bench, client)
+
+
+def _counted(stats: Stats) -> int:
+    """Return how many events were counted, as whatever."""
+    return stats.events.total() + stats.rejected.total() + stats.unknown_subjects
 
 
 # Tokens.
@@ -335,20 +341,20 @@ raw_tokens = st.builds(".".join, st.lists(parts, max_size=4)) | st.text(max_size
 
 
 def check_tokens(token: str) -> None:
-    """Nobody guesses one, and no guess is anything but wrong."""
+    """Expect that no guessed token is valid."""
     assert _VERIFIER.verify(token) is None
 
 
-def _end_by_sweep(bench: Bench, line: Line) -> None:
-    """Let time pass until the gateway has ended what its client did not; then nothing is left."""
+def _end_by_sweep(bench: Bench, client: ClientSocket) -> None:
+    """Let time pass until the gateway has closed what the client did not; then nothing is left."""
     for _ in range(3):
         bench.now += 60
-        if not line.wire.ended:
+        if not client.wire.ended:
             bench.gateway._expire()
-        line.read()
-    if not line.is_upgraded and not line.head:
-        assert line.wire.ended, "a request that never comes is not waited for"
-    line.end()
+        client.read()
+    if not client.is_upgraded and not client.head:
+        assert client.wire.ended, "the sweep must close a socket without a request"
+    client.end()
     bench.now += 60
     bench.heartbeat.tick()
     bench.check()
@@ -359,7 +365,7 @@ _BENCHES: dict[str, Bench] = {}
 
 @contextmanager
 def _bench(name: str) -> Iterator[Bench]:
-    """Give a target's bench, which stays for the next example, unless this one broke it."""
+    """Yield a target's bench, which is kept for the next example, unless this one broke it."""
     bench = _BENCHES.pop(name, None) or Bench(auth=name.endswith("auth"))
     with bench.faults.watched():
         yield bench

@@ -1,6 +1,6 @@
 """Every fuzz target, for a few seconds: the same examples each time.
 
-For longer, with new ones each time: python -m tests.fuzz TARGET --seconds 3600
+For a longer run with new examples: python -m tests.fuzz TARGET --seconds 3600
 """
 
 import pytest
@@ -12,8 +12,8 @@ EXAMPLES = 150
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_nothing_that_comes_in_breaks_a_promise(name: str) -> None:
-    """An answer to everything, and afterwards nothing held and no counter off."""
+def test_no_input_breaks_a_promise(name: str) -> None:
+    """Every input is answered; afterwards nothing is held and all counters agree."""
     target = TARGETS[name]
     for example in target.found:
         target.check(example)

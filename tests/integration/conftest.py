@@ -1,4 +1,4 @@
-"""What the integration tests share: gateways on streams of their own."""
+"""Fixtures for the integration tests: gateways on streams of their own."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -13,7 +13,7 @@ StartGateway = Callable[..., Awaitable[Gateway]]
 
 @pytest.fixture
 async def start_gateway(nats_url: str, stream_name: str) -> AsyncIterator[StartGateway]:
-    """Start a gateway with given settings on the test's stream; all of them share that stream."""
+    """Start gateways with given settings; all of them share the test's stream."""
     async with AsyncExitStack() as stack:
 
         async def start(**settings: object) -> Gateway:
@@ -24,18 +24,18 @@ async def start_gateway(nats_url: str, stream_name: str) -> AsyncIterator[StartG
 
 @pytest.fixture
 async def gateway(start_gateway: StartGateway) -> Gateway:
-    """A gateway that limits nobody but by size."""
+    """A gateway whose only limits are those on sizes."""
     return await start_gateway()
 
 
 @pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deadlines of a fraction of a second, and a sweep that looks at them as often."""
+def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines of a fraction of a second, and a sweep that runs often enough for them."""
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.2)
     monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.2)
     monkeypatch.setattr(server, "SWEEP_SECONDS", 0.05)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name what takes long, so that one can leave it out: pytest -m "not slow"."""
-    config.addinivalue_line("markers", "slow: takes half a minute, since time itself is its input")
+    """Register the marker of slow tests, so that `pytest -m "not slow"` can skip them."""
+    config.addinivalue_line("markers", "slow: takes half a minute, since it depends on real time")

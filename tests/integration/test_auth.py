@@ -1,4 +1,4 @@
-"""Authentication: who may come in, what they may read, and for how long."""
+"""Authentication: which clients may connect, what they may read, and for how long."""
 
 import asyncio
 import json
@@ -21,12 +21,12 @@ UNAUTHORIZED = "the token is missing, not valid, or does not cover the channel"
 
 
 def token(*channels: str, seconds: float = 60, secret: str = SECRET, ago: float = 0) -> str:
-    """A token for channels, minted some seconds ago."""
+    """Mint a token for channels, as of `ago` seconds ago."""
     return tokens.mint(secret, channels or ("*",), now=time.time() - ago, seconds=seconds)
 
 
 def unsigned() -> str:
-    """A token that claims everything, with alg none."""
+    """Return a token that claims everything, with alg none."""
     claims = {"exp": time.time() + 60, "channels": ["*"]}
     parts = [json.dumps(part).encode() for part in ({"alg": "none"}, claims)]
     return ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts) + "."
@@ -34,44 +34,44 @@ def unsigned() -> str:
 
 @pytest.fixture
 async def gateway(start_gateway: StartGateway) -> Gateway:
-    """A gateway that asks for tokens."""
+    """A gateway that requires tokens."""
     return await start_gateway(auth=True, auth_secret=SECRET)
 
 
 async def authenticated(client: Client, good: str) -> Message:
-    """Send a token as a message; give the answer."""
+    """Send a token in a message; return the answer."""
     client.send({"type": "auth", "token": good})
     return await client.receive()
 
 
 async def by_message(gateway: Gateway, good: str) -> Client:
-    """Say who one is in a message."""
+    """Authenticate with a message."""
     client = await gateway.client()
     client.send({"type": "auth", "token": good})
     return client
 
 
 async def by_header(gateway: Gateway, good: str) -> Client:
-    """Say who one is as programs do."""
-    client = await gateway.knock(headers={"Authorization": f"Bearer {good}"})
-    await client.up_to_type("connected")
+    """Authenticate with a header, as programs do."""
+    client = await gateway.handshake(headers={"Authorization": f"Bearer {good}"})
+    await client.receive_until_type("connected")
     return client
 
 
 async def by_query(gateway: Gateway, good: str) -> Client:
-    """Say who one is as browsers must."""
-    client = await gateway.knock(f"/ws?token={good}")
-    await client.up_to_type("connected")
+    """Authenticate with a query parameter, as browsers must."""
+    client = await gateway.handshake(f"/ws?token={good}")
+    await client.receive_until_type("connected")
     return client
 
 
 WAYS = [by_message, by_header, by_query]
 
 
-async def test_without_authentication_everybody_may_read_everything(
+async def test_a_client_reads_everything_without_a_token_if_auth_is_disabled(
     start_gateway: StartGateway,
 ) -> None:
-    """It is off by default; an `auth` is answered, and a token is not looked at."""
+    """Auth is off by default; an `auth` message is answered, and its token is not checked."""
     gateway = await start_gateway()
     client = await by_header(gateway, "junk")
     assert await authenticated(client, "junk") == {"type": "authenticated", "channels": ["*"]}
@@ -79,14 +79,14 @@ async def test_without_authentication_everybody_may_read_everything(
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_token_opens_what_it_covers(
+async def test_a_token_opens_the_channels_that_it_covers(
     way: Callable[[Gateway, str], asyncio.Future[Client]], gateway: Gateway
 ) -> None:
-    """In a message, as a bearer, or in the address."""
+    """The token may come in a message, in a header or in the URL."""
     client = await way(gateway, token("price:*", "*:SOL"))
     assert await client.receive() == {"type": "authenticated", "channels": ["price:*", "*:SOL"]}
     client.subscribe("price:BTC", "trades:SOL", "trades:BTC", id=7)
-    refusal, reply = await client.take(2)
+    refusal, reply = await client.receive_many(2)
     assert refusal == {
         "type": "error",
         "code": "unauthorized",
@@ -100,13 +100,13 @@ async def test_a_token_opens_what_it_covers(
 
 
 async def test_a_token_for_prices_reads_no_trades(gateway: Gateway) -> None:
-    """Neither by channel nor in the legacy form, which means all three."""
+    """Neither by channel name nor in the legacy form, which means all three channels."""
     client = await by_header(gateway, token("price:SOL"))
     await client.receive()
     client.subscribe("trades:SOL", since=0)
     assert (await client.receive())["code"] == "unauthorized"
     client.send({"type": "subscribe", "slabAddress": "SOL"})
-    *refusals, reply = await client.up_to_type("subscribed")
+    *refusals, reply = await client.receive_until_type("subscribed")
     assert [each["channel"] for each in refusals] == ["trades:SOL", "funding:SOL"]
     assert reply["channels"] == ["price:SOL"]
     await gateway.publish("trade", "SOL")
@@ -115,22 +115,22 @@ async def test_a_token_for_prices_reads_no_trades(gateway: Gateway) -> None:
     assert (await client.receive())["seq"] == seq
 
 
-async def test_a_stranger_may_ask_but_reads_nothing(gateway: Gateway) -> None:
-    """Requests get their replies before authentication too, each channel its error."""
+async def test_a_client_without_a_token_gets_replies_but_no_events(gateway: Gateway) -> None:
+    """Requests are answered before authentication too, with an error for each channel."""
     client = await gateway.client()
     client.subscribe("price:SOL", "trades:SOL")
-    first, second = await client.take(2)
+    first, second = await client.receive_many(2)
     assert [first["channel"], second["channel"]] == ["price:SOL", "trades:SOL"]
     assert {first["code"], second["code"]} == {"unauthorized"}
-    await client.answer_to_ping()
+    await client.receive_until_pong()
     assert gateway.service.slab_limits.clients == {}
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_every_token_that_is_not_valid_is_refused_alike(
+async def test_all_invalid_tokens_get_the_same_answer(
     way: Callable[[Gateway, str], asyncio.Future[Client]], gateway: Gateway
 ) -> None:
-    """To the byte: the answer does not say what was wrong."""
+    """The answers are equal byte for byte: they do not reveal what was wrong."""
     bad = [
         token(secret="another secret of as many bytes!!"),
         token(ago=61),
@@ -151,22 +151,22 @@ async def test_every_token_that_is_not_valid_is_refused_alike(
     }
 
 
-async def test_who_does_not_authenticate_in_time_is_closed(
+async def test_a_client_that_does_not_authenticate_in_time_is_closed(
     start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also one that talks all the time, and one whose token was refused."""
+    """So are a client that keeps sending messages and a client whose token was refused."""
     assert session.AUTH_SECONDS == 5
     monkeypatch.setattr(session, "AUTH_SECONDS", 0.1)
     gateway = await start_gateway(auth=True, auth_secret=SECRET)
     silent = await gateway.client()
     talking = await gateway.client()
-    await talking.answer_to_ping()
+    await talking.receive_until_pong()
     refused = await by_header(gateway, "junk")
     for client in (silent, talking, refused):
         assert await client.closed() == (1008, "not authenticated in time")
 
 
-async def test_the_end_of_a_token_ends_the_connection(gateway: Gateway) -> None:
+async def test_a_connection_is_closed_when_its_token_expires(gateway: Gateway) -> None:
     """A token that lasts a second reads for a second."""
     client = await by_header(gateway, token(seconds=1))
     await client.receive()
@@ -175,25 +175,25 @@ async def test_the_end_of_a_token_ends_the_connection(gateway: Gateway) -> None:
     await eventually(lambda: not gateway.service.slab_limits.clients)
 
 
-async def test_another_token_takes_the_place_of_the_first(gateway: Gateway) -> None:
-    """It may last longer; what it does not cover any more is withdrawn, each with its error."""
+async def test_a_second_token_replaces_the_first(gateway: Gateway) -> None:
+    """It may last longer; channels that it does not cover are withdrawn, each with an error."""
     client = await by_header(gateway, token("*:SOL", seconds=1))
     await client.receive()
     await client.subscribed("trades:SOL", "price:SOL")
     began = time.time()
     client.send({"type": "auth", "token": token("trades:*", seconds=60), "id": "again"})
-    withdrawn, reply = await client.take(2)
+    withdrawn, reply = await client.receive_many(2)
     assert (withdrawn["code"], withdrawn["channel"]) == ("unauthorized", "price:SOL")
     assert reply == {"type": "authenticated", "channels": ["trades:*"], "id": "again"}
     await gateway.publish("price", "SOL")
     seq = await gateway.publish("trade", "SOL")
     assert (await client.receive())["seq"] == seq
     await eventually(lambda: time.time() > began + 3)  # the first token and two sweeps are over
-    await client.answer_to_ping()
+    await client.receive_until_pong()
 
 
-async def test_a_refused_token_takes_nothing_away(gateway: Gateway) -> None:
-    """A client that was let in stays in with what it had."""
+async def test_a_refused_token_leaves_the_first_token_in_force(gateway: Gateway) -> None:
+    """The client keeps its subscription."""
     client = await by_header(gateway, token("price:SOL"))
     await client.receive()
     await client.subscribed("price:SOL")
@@ -202,27 +202,29 @@ async def test_a_refused_token_takes_nothing_away(gateway: Gateway) -> None:
     assert (await client.receive())["seq"] == seq
 
 
-async def test_an_address_that_guesses_is_not_listened_to(gateway: Gateway) -> None:
-    """It gets 429 before the upgrade, and its tokens are refused unread; others are not touched."""
+async def test_an_address_that_guesses_tokens_is_refused(gateway: Gateway) -> None:
+    """It gets 429 before the upgrade, and its tokens are refused unread; others are unaffected."""
     clients = [await gateway.client() for _ in range(2)]
     for _ in range(FAILURE_BURST):
         assert (await authenticated(clients[0], "junk"))["code"] == "unauthorized"
     assert (await authenticated(clients[1], token()))["code"] == "unauthorized"
     status, _, _ = await gateway.request(upgrade())
     assert status == 429
-    other = await gateway.knock(local="127.0.0.2", headers={"Authorization": f"Bearer {token()}"})
-    assert [each["type"] for each in await other.take(2)] == ["connected", "authenticated"]
+    other = await gateway.handshake(
+        local="127.0.0.2", headers={"Authorization": f"Bearer {token()}"}
+    )
+    assert [each["type"] for each in await other.receive_many(2)] == ["connected", "authenticated"]
 
 
-async def test_a_token_is_nowhere_to_be_read(
+async def test_a_token_never_appears_in_logs_pages_or_answers(
     gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither in a log, nor in what the gateway shows or answers, good or bad."""
+    """Whether the token is valid or not."""
     caplog.set_level(logging.DEBUG)
     tokens = [token(), token(secret="another secret of as many bytes!!"), "junk-junk-junk"]
     clients = [await way(gateway, each) for way in WAYS for each in tokens]
     for client in clients:
-        await client.answer_to_ping()
+        await client.receive_until_pong()
     shown = [await gateway.get(path) for path in ("/ws/stats", "/health", "/metrics", "/nowhere")]
     bad, _, body = await gateway.request(upgrade(f"/ws?token={tokens[0]}", {"Upgrade": "x"}))
     assert bad != 101
@@ -233,20 +235,20 @@ async def test_a_token_is_nowhere_to_be_read(
             assert part not in "\n".join(everything)
 
 
-async def test_authentication_costs_no_task_and_no_timer(gateway: Gateway) -> None:
-    """The sweep looks at the deadlines of all."""
+async def test_authentication_adds_no_task_and_no_timer(gateway: Gateway) -> None:
+    """The sweep checks the deadlines of all connections."""
     first = await by_header(gateway, token())
-    await first.answer_to_ping()
+    await first.receive_until_pong()
     tasks, timers = len(asyncio.all_tasks()), pending_timers()
     for _ in range(50):
         client = await by_header(gateway, token())
-        await client.answer_to_ping()
+        await client.receive_until_pong()
     assert len(asyncio.all_tasks()) <= tasks
     assert pending_timers() <= timers + 5
 
 
 def pending_timers() -> int:
-    """How many timers of the loop are set."""
+    """Return the number of timers that are set on the loop."""
     handles = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
     return sum(not handle.cancelled() for handle in handles)
 
@@ -255,18 +257,18 @@ def pending_timers() -> int:
 async def test_pages_of_other_origins_are_refused_before_the_upgrade(
     origin: str, start_gateway: StartGateway
 ) -> None:
-    """With 403; who is on the list may come in, and so may programs, which have no origin."""
+    """With 403; listed origins may connect, and so may programs, which have no origin."""
     gateway = await start_gateway(allowed_origins="https://app.example,http://localhost:3000")
     status, _, body = await gateway.request(upgrade(headers={"Origin": origin}))
     assert (status, body) == (403, b"Pages from this origin may not connect here.\n")
     for welcome in ("https://app.example", "http://localhost:3000", "HTTPS://App.Example"):
-        await gateway.knock(headers={"Origin": welcome})
-    await gateway.knock()
+        await gateway.handshake(headers={"Origin": welcome})
+    await gateway.handshake()
     assert (await gateway.stats())["rejectedConnections"] == {"origin": 1}
 
 
-async def test_the_markets_show_what_a_token_covers(gateway: Gateway) -> None:
-    """What one may not read over the socket one may not read over HTTP either."""
+async def test_the_market_pages_show_what_a_token_covers(gateway: Gateway) -> None:
+    """A client that may not read a channel over the socket may not read it over HTTP either."""
     await gateway.publish("price", "SOL")
     await gateway.publish("price", "BTC")
     await gateway.has_read(await gateway.publish("trade", "SOL"))

@@ -1,4 +1,4 @@
-"""The client for Python programs: what it asks a gateway for, and how it comes back."""
+"""The client for Python programs: what it requests from a gateway, and what it yields."""
 
 import asyncio
 import contextlib
@@ -17,23 +17,26 @@ A, B = "trades:A", "trades:B"
 
 
 class Following:
-    """A program that follows channels, and keeps what it gets."""
+    """A program that follows channels and keeps what it receives."""
 
     def __init__(self) -> None:
         self.states: list[str] = []
         self.got: list[Message] = []
 
-    def told(self, state: State) -> None:
-        """Note how it stands."""
+    def on_state(self, state: State) -> None:
+        """Record the connection's state."""
         self.states.append(state.name)
 
     def of(self, channel: str) -> list[int | Gap]:
-        """What came of a channel: seqs, and gaps."""
-        mine = [one for one in self.got if one.channel == channel]
-        return [one.seq if isinstance(one, Update) else one for one in mine]
+        """Return what was received on a channel: seqs and gaps."""
+        return [
+            message.seq if isinstance(message, Update) else message
+            for message in self.got
+            if message.channel == channel
+        ]
 
     async def read(self, messages: AsyncGenerator[Message]) -> None:
-        """Keep all that comes."""
+        """Keep everything that is received."""
         async with contextlib.aclosing(messages):
             async for message in messages:
                 self.got.append(message)
@@ -43,10 +46,10 @@ class Following:
 async def following(
     gateway: Gateway, *channels: str, **options: object
 ) -> AsyncIterator[Following]:
-    """Follow channels of a gateway for a while, once all of them are followed."""
+    """Follow channels for the length of a block, which begins once all are followed."""
     program = Following()
     url = f"ws://127.0.0.1:{gateway.port}"
-    messages = follow(url, channels, on_state=program.told, **options)  # type: ignore[arg-type]
+    messages = follow(url, channels, on_state=program.on_state, **options)  # type: ignore[arg-type]
     task = asyncio.create_task(program.read(messages))
     try:
         await eventually(lambda: followed(gateway) == set(channels))
@@ -58,33 +61,33 @@ async def following(
 
 
 def followed(gateway: Gateway) -> set[str]:
-    """The channels that somebody follows."""
+    """Return the channels that have followers."""
     return {log.channel.name for log in gateway.service.hub.book.logs.values() if log.followers}
 
 
 async def cut_off(gateway: Gateway) -> None:
-    """End all connections without a word."""
+    """End all connections without a close frame."""
     for connection in list(gateway.service.gateway.connections):
         connection.terminate()
     await eventually(lambda: not followed(gateway))
 
 
-async def test_a_gateway_is_tried_again_however_long_it_is_away(
+async def test_the_client_keeps_retrying_however_long_the_gateway_is_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """More often than a number can be doubled."""
+    """The number of tries exceeds the exponent that a float can hold."""
     monkeypatch.setattr(module, "LONGEST_DELAY", 0.0)
     tries = 0
     enough = asyncio.Event()
 
-    def told(state: State) -> None:
+    def on_state(state: State) -> None:
         nonlocal tries
         tries += state.name == "waiting"
         if tries > 1_100:
             enough.set()
 
     port = ReservedPort()
-    messages = follow(f"ws://127.0.0.1:{port.number}", [A], on_state=told)
+    messages = follow(f"ws://127.0.0.1:{port.number}", [A], on_state=on_state)
     reading = asyncio.ensure_future(anext(messages))
     waiting = asyncio.create_task(enough.wait())
     await asyncio.wait([reading, waiting], timeout=PATIENCE, return_when="FIRST_COMPLETED")
@@ -94,10 +97,10 @@ async def test_a_gateway_is_tried_again_however_long_it_is_away(
     await asyncio.gather(reading, return_exceptions=True)
 
 
-async def test_a_channel_that_begins_now_has_no_gap_for_the_old_stream_of_another(
+async def test_a_new_channel_gets_no_gap_when_another_channel_resumes_from_an_old_stream(
     gateway: Gateway,
 ) -> None:
-    """It was not read from any stream before."""
+    """The new channel was not read from any stream before."""
     seqs = [await gateway.publish("trade", slab) for slab in ("A", "B", "A", "B")]
     await gateway.has_read(seqs[-1])
     async with following(gateway, A, B, since={A: 70}, epoch="another") as program:
@@ -108,8 +111,8 @@ async def test_a_channel_that_begins_now_has_no_gap_for_the_old_stream_of_anothe
         assert program.of(A) == [Gap(A, 70, 1, epoch), seqs[0], seqs[2]]
 
 
-async def test_each_channel_is_resumed_in_the_stream_it_was_read_from(gateway: Gateway) -> None:
-    """Where the connection ends between the gaps of two channels, the second has its own still."""
+async def test_each_channel_resumes_in_the_stream_that_it_was_read_from(gateway: Gateway) -> None:
+    """If the connection ends between the gaps of two channels, the second still gets its own."""
     seqs = [await gateway.publish("trade", slab) for slab in ("A", "B")]
     await gateway.has_read(seqs[-1])
     async with following(gateway, A, B, since={A: 70, B: 80}, epoch="another") as program:
@@ -123,8 +126,10 @@ async def test_each_channel_is_resumed_in_the_stream_it_was_read_from(gateway: G
         assert program.of(B) == [Gap(B, 80, 1, epoch), seqs[1], seqs[3]]
 
 
-async def test_more_channels_than_a_message_holds_are_resumed(start_gateway: StartGateway) -> None:
-    """The request to resume names each twice, and its seq."""
+async def test_more_channels_than_fit_into_one_message_are_resumed(
+    start_gateway: StartGateway,
+) -> None:
+    """The request to resume names each channel twice, and its seq."""
     gateway = await start_gateway(max_channels_per_client=0)
     slabs = [f"{number:044}" for number in range(45)]
     async with following(gateway, *(f"trades:{slab}" for slab in slabs)) as program:
@@ -135,8 +140,8 @@ async def test_more_channels_than_a_message_holds_are_resumed(start_gateway: Sta
         assert program.states == ["connecting", "live", "waiting", "connecting", "live"]
 
 
-async def test_a_seq_that_the_stream_has_not_come_to_yet_hides_nothing(gateway: Gateway) -> None:
-    """It is of a stream that is no more, and the gateway cannot know where no epoch is named."""
+async def test_a_seq_ahead_of_the_stream_hides_no_event(gateway: Gateway) -> None:
+    """It belongs to a deleted stream, which the gateway cannot know if no epoch is named."""
     async with following(gateway, A, since=1_000) as program:
         seqs = [await gateway.publish("trade", "A") for _ in range(3)]
         await eventually(lambda: program.of(A) == seqs)

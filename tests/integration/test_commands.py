@@ -1,4 +1,4 @@
-"""Section 3 of the protocol, end to end: what is asked, and the one final reply to it."""
+"""Section 3 of the protocol, end to end: each request and its one final reply."""
 
 import json
 import time
@@ -14,16 +14,16 @@ ALL_OF_SOL = ["price:SOL", "trades:SOL", "funding:SOL"]
 
 
 async def replies(client: Client, message: object) -> list[Message]:
-    """Send something, and give all that it is answered with."""
+    """Send a message; return all answers to it."""
     client.send(message)
-    return (await client.answer_to_ping())[:-1]
+    return (await client.receive_until_pong())[:-1]
 
 
 async def test_a_client_is_greeted_with_epoch_and_seq(gateway: Gateway) -> None:
-    """The greeting says where the gateway stands."""
+    """The greeting names the gateway's position in the stream."""
     seq = await gateway.publish("price", "SOL")
     await gateway.has_read(seq)
-    client = await gateway.knock()
+    client = await gateway.handshake()
     assert await client.receive() == {
         "type": "connected",
         "message": "Percolator WebSocket connected",
@@ -34,13 +34,13 @@ async def test_a_client_is_greeted_with_epoch_and_seq(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/ws", "/ws?from=somewhere"])
 async def test_a_client_may_upgrade_at_either_path(gateway: Gateway, path: str) -> None:
-    """The root and /ws are the same, with or without a query."""
-    client = await gateway.knock(path)
+    """/ and /ws are equivalent, with or without a query."""
+    client = await gateway.handshake(path)
     assert (await client.receive())["type"] == "connected"
 
 
 async def test_a_subscribe_is_answered_with_its_channels(gateway: Gateway) -> None:
-    """The given message, the given reply."""
+    """The message and the reply are those of the protocol."""
     client = await gateway.client()
     channels = ["price:SOL", "trades:SOL", "funding:BTC"]
     assert await replies(client, {"type": "subscribe", "channels": channels}) == [
@@ -48,8 +48,8 @@ async def test_a_subscribe_is_answered_with_its_channels(gateway: Gateway) -> No
     ]
 
 
-async def test_a_channel_that_is_in_force_already_is_confirmed_again(gateway: Gateway) -> None:
-    """Asking twice, in one request or two, is no error, and changes nothing."""
+async def test_a_channel_that_is_followed_already_is_confirmed_again(gateway: Gateway) -> None:
+    """Subscribing twice, in one request or two, is no error and changes nothing."""
     client = await gateway.client("trades:SOL")
     again = {"type": "subscribe", "channels": ["trades:SOL", "price:SOL", "trades:SOL"]}
     assert await replies(client, again) == [
@@ -57,12 +57,12 @@ async def test_a_channel_that_is_in_force_already_is_confirmed_again(gateway: Ga
     ]
     await gateway.publish("trade", "SOL")
     last = await gateway.publish("trade", "SOL")
-    messages = await client.up_to(lambda message: message.get("seq") == last)
+    messages = await client.receive_until(lambda message: message.get("seq") == last)
     assert [message["type"] for message in messages] == ["trade", "trade"]
 
 
-async def test_an_unsubscribe_ends_a_channel_and_no_other(gateway: Gateway) -> None:
-    """What was unsubscribed is silent, what was not goes on."""
+async def test_an_unsubscribe_ends_only_the_channel_that_it_names(gateway: Gateway) -> None:
+    """The unsubscribed channel is silent, the other goes on."""
     client = await gateway.client("trades:SOL", "trades:BTC")
     assert await replies(client, {"type": "unsubscribe", "channels": ["trades:SOL"]}) == [
         {"type": "unsubscribed", "channels": ["trades:SOL"]}
@@ -74,12 +74,12 @@ async def test_an_unsubscribe_ends_a_channel_and_no_other(gateway: Gateway) -> N
 
 
 async def test_the_legacy_form_means_all_three_channels(gateway: Gateway) -> None:
-    """The slab form gives the same reply, the same snapshots and the same end as the channels."""
+    """The slab form gets the same reply, snapshots and unsubscribe as the three channels."""
     seq = await gateway.publish("price", "SOL")
     await gateway.has_read(seq)
     client = await gateway.client()
     client.send({"type": "subscribe", "slabAddress": "SOL", "id": 1})
-    reply, snapshot = await client.take(2)
+    reply, snapshot = await client.receive_many(2)
     assert reply == {"type": "subscribed", "channels": ALL_OF_SOL, "id": 1}
     assert (snapshot["seq"], snapshot["snapshot"]) == (seq, True)
     assert await replies(client, {"type": "unsubscribe", "slabAddress": "SOL", "id": 2}) == [
@@ -88,7 +88,7 @@ async def test_the_legacy_form_means_all_three_channels(gateway: Gateway) -> Non
 
 
 async def test_a_json_ping_is_answered_with_the_time(gateway: Gateway) -> None:
-    """A heartbeat that a browser can see."""
+    """It is a heartbeat that a page in a browser can see."""
     client = await gateway.client()
     before = time.time_ns() // 1_000_000
     client.send({"type": "ping"})
@@ -98,8 +98,8 @@ async def test_a_json_ping_is_answered_with_the_time(gateway: Gateway) -> None:
     assert before <= pong["timestamp"] <= time.time_ns() // 1_000_000
 
 
-async def test_a_token_that_nobody_asked_for_is_accepted(gateway: Gateway) -> None:
-    """With auth off, a client that sends a token may go on as it is."""
+async def test_an_unneeded_token_is_accepted(gateway: Gateway) -> None:
+    """With auth off, a client may send a token all the same."""
     client = await gateway.client()
     assert await replies(client, {"type": "auth", "token": "anything", "id": 3}) == [
         {"type": "authenticated", "channels": ["*"], "id": 3}
@@ -119,7 +119,7 @@ async def test_a_token_that_nobody_asked_for_is_accepted(gateway: Gateway) -> No
 async def test_every_reply_carries_the_id_of_its_request(
     gateway: Gateway, message: Message, final: str, request_id: object
 ) -> None:
-    """Texts and integers come back as they were sent, whatever the answer is."""
+    """Strings and integers come back as they were sent, whatever the answer is."""
     client = await gateway.client()
     (reply,) = await replies(client, {**message, "id": request_id})
     assert (reply["type"], reply["id"]) == (final, request_id)
@@ -184,10 +184,10 @@ async def test_every_reply_carries_the_id_of_its_request(
         ('{"type":"unsubscribe","channels":["price:SOL:x"]}', "invalid_channel"),
     ],
 )
-async def test_what_cannot_be_carried_out_is_answered_with_one_error(
+async def test_a_request_that_cannot_be_carried_out_gets_one_error(
     gateway: Gateway, text: str, code: str
 ) -> None:
-    """A code for programs, words for people, and no more of the input than 64 characters."""
+    """A code for programs, a sentence for people, and at most 64 characters of the input."""
     client = await gateway.client()
     (error,) = await replies(client, text)
     assert (error["type"], error["code"]) == ("error", code)
@@ -198,14 +198,16 @@ async def test_what_cannot_be_carried_out_is_answered_with_one_error(
 
 
 async def test_a_binary_message_is_answered_with_an_error(gateway: Gateway) -> None:
-    """Also one that would be a fine text."""
+    """Even if its payload is a valid text message."""
     client = await gateway.client()
     (error,) = await replies(client, b'{"type":"ping"}')
     assert (error["type"], error["code"]) == ("error", "invalid_message")
 
 
-async def test_half_a_success_is_its_errors_and_then_what_succeeded(gateway: Gateway) -> None:
-    """One error for each channel that failed, all with the id, and the final reply last."""
+async def test_a_partial_subscribe_gets_its_errors_and_then_the_final_reply(
+    gateway: Gateway,
+) -> None:
+    """One error per channel that failed, all with the id, and the final reply last."""
     client = await gateway.client()
     channels = ["price:SOL", "nothing", "trades:BTC", "price:a:b", "nothing"]
     *errors, final = await replies(
@@ -219,7 +221,9 @@ async def test_half_a_success_is_its_errors_and_then_what_succeeded(gateway: Gat
     assert final == {"type": "subscribed", "channels": ["price:SOL", "trades:BTC"], "id": "half"}
 
 
-async def test_half_an_unsubscribe_is_its_errors_and_then_what_succeeded(gateway: Gateway) -> None:
+async def test_a_partial_unsubscribe_gets_its_errors_and_then_the_final_reply(
+    gateway: Gateway,
+) -> None:
     """As with subscribe."""
     client = await gateway.client("price:SOL")
     channels = ["price:BTC", "price:SOL", "junk"]
@@ -231,8 +235,8 @@ async def test_half_an_unsubscribe_is_its_errors_and_then_what_succeeded(gateway
     assert final == {"type": "unsubscribed", "channels": ["price:SOL"]}
 
 
-async def test_a_message_in_fragments_is_one_message(gateway: Gateway) -> None:
-    """However a client cuts it, also inside a character."""
+async def test_fragments_are_joined_to_one_message(gateway: Gateway) -> None:
+    """However a client splits it, even inside a character."""
     client = await gateway.client()
     text = '{"type":"ping","id":"ü"}'.encode()
     cut = text.index("ü".encode()) + 1
@@ -241,10 +245,10 @@ async def test_a_message_in_fragments_is_one_message(gateway: Gateway) -> None:
     assert (await client.receive())["id"] == "ü"
 
 
-async def test_requests_are_answered_in_the_order_in_which_they_came(
+async def test_requests_are_answered_in_order(
     start_gateway: StartGateway,
 ) -> None:
-    """Many in one segment too: one final reply each, none left out."""
+    """Even many in one segment: each gets one final reply, none is skipped."""
     gateway = await start_gateway(message_burst=1_000)
     client = await gateway.client()
     slabs = [f"S{number % 7}" for number in range(200)]
@@ -257,6 +261,6 @@ async def test_requests_are_answered_in_the_order_in_which_they_came(
             for kind in ("subscribe", "unsubscribe")
         )
     )  # fmt: skip
-    answers = await client.take(400)
+    answers = await client.receive_many(400)
     assert [answer["id"] for answer in answers] == [n for n in range(200) for _ in range(2)]
     assert [answer["type"] for answer in answers] == ["subscribed", "unsubscribed"] * 200

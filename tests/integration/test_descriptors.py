@@ -1,4 +1,4 @@
-"""File descriptors run out: new sockets are refused, those that are there are served on."""
+"""When file descriptors run out, new sockets are refused and existing ones are still served."""
 
 import asyncio
 import re
@@ -24,8 +24,8 @@ FLOOD = 400
 
 
 @asynccontextmanager
-async def starved(folder: Path, nats_url: str) -> AsyncIterator[tuple[int, int, Path]]:
-    """Run `percolator serve` with few descriptors; give its port, its pid and its log."""
+async def starved_gateway(folder: Path, nats_url: str) -> AsyncIterator[tuple[int, int, Path]]:
+    """Run `percolator serve` with few descriptors; yield its port, its process ID and its log."""
     log = folder / "log"
     environment = {
         "PERCOLATOR_PORT": "0",
@@ -59,12 +59,14 @@ def descriptors(pid: int) -> int:
 async def test_a_flood_of_sockets_is_refused_and_costs_no_client_anything(
     tmp_path: Path, nats_process: NatsServer
 ) -> None:
-    """They are let go, some at once and some later, and one line in the log says so.
+    """They are closed, some at once and some later, and one log line reports it.
 
-    A client that was there is served meanwhile, and when the flood is over, so is everybody.
+    An existing client is served in the meantime, and after the flood all clients are.
     """
     async with AsyncExitStack() as stack:
-        port, pid, log = await stack.enter_async_context(starved(tmp_path, nats_process.url))
+        port, pid, log = await stack.enter_async_context(
+            starved_gateway(tmp_path, nats_process.url)
+        )
         publisher = await nats.connect(nats_process.url)
         stack.push_async_callback(publisher.close)
         publish = Publisher(publisher, "PERCOLATOR").publish
@@ -102,9 +104,9 @@ async def test_a_flood_of_sockets_is_refused_and_costs_no_client_anything(
 async def test_a_flood_of_clients_is_refused_and_costs_no_client_anything(
     tmp_path: Path, nats_process: NatsServer
 ) -> None:
-    """Also where all the sockets are clients that behave: one too many is turned away."""
+    """Even if all the sockets are clients that behave: those over the limit are turned away."""
     async with AsyncExitStack() as stack:
-        port, _, log = await stack.enter_async_context(starved(tmp_path, nats_process.url))
+        port, _, log = await stack.enter_async_context(starved_gateway(tmp_path, nats_process.url))
         clients = []
         async with asyncio.timeout(PATIENCE):
             while True:
@@ -117,7 +119,7 @@ async def test_a_flood_of_clients_is_refused_and_costs_no_client_anything(
                 clients.append(client)
         assert DESCRIPTORS // 3 < len(clients) < DESCRIPTORS
         for client in clients:
-            assert [message["type"] for message in await client.answer_to_ping()] == [
+            assert [message["type"] for message in await client.receive_until_pong()] == [
                 "connected",
                 "pong",
             ]

@@ -1,4 +1,4 @@
-"""The embedded nats-server on disks that take nothing, each a real file system of its own."""
+"""The embedded nats-server on disks that cannot be written, each a real file system of its own."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ FULL = "the disk of the data folder {} is full ({} MiB free, 32 MiB needed): mak
 
 
 def mounts() -> bool:
-    """Whether a process here may mount something that it alone sees."""
+    """Whether a process here may mount a file system in its own namespace."""
     unshare = shutil.which("unshare")
     trial = [str(unshare), "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
     return (
@@ -30,7 +30,7 @@ def mounts() -> bool:
     )
 
 
-@pytest.mark.skipif(not mounts(), reason="may not mount file systems here")
+@pytest.mark.skipif(not mounts(), reason="cannot mount file systems here")
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
@@ -40,8 +40,10 @@ def mounts() -> bool:
     ],
     ids=["read-only", "full", "without inodes"],
 )
-def test_a_disk_that_takes_nothing_is_named(tmp_path: Path, options: str, fault: str) -> None:
-    """Real file systems, which only the process in question sees."""
+def test_an_error_names_the_disk_that_cannot_be_written(
+    tmp_path: Path, options: str, fault: str
+) -> None:
+    """On real file systems, which only the tested process sees."""
     mounted = f'mount -t tmpfs -o {options} none "$0" && exec "$@"'
     program = [sys.executable, "-c", START, str(tmp_path)]
     result = subprocess.run(

@@ -1,6 +1,6 @@
-"""The embedded nats-server lives exactly as long as the gateway, however that ends.
+"""The embedded nats-server lives exactly as long as the gateway, however the gateway ends.
 
-Real processes: a small program that starts the server stands for the gateway.
+These are real processes: a small program that starts the server stands for the gateway.
 """
 
 import os
@@ -37,13 +37,13 @@ async def main():
 
 asyncio.run(main())
 """
-FOR_EVER = "await asyncio.Event().wait()"
+WAIT_FOREVER = "await asyncio.Event().wait()"
 
 
 class Gateway:
-    """A process that has started an embedded server, and what it says about it."""
+    """A process that has started an embedded server, and what it prints about it."""
 
-    def __init__(self, data_dir: Path, *, port: int = 0, then: str = FOR_EVER) -> None:
+    def __init__(self, data_dir: Path, *, port: int = 0, then: str = WAIT_FOREVER) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", GATEWAY.format(then=then), str(data_dir), str(port)],
             stdout=subprocess.PIPE,
@@ -55,16 +55,16 @@ class Gateway:
 
     @property
     def port(self) -> int:
-        """The port of the server."""
+        """The server's port."""
         return int(self.url.rpartition(":")[2])
 
     def line(self) -> str:
-        """The next line that it prints."""
+        """Return the next line that it prints."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
     def kill(self) -> None:
-        """End it as nothing in it can notice."""
+        """Kill it, so that nothing in it can react."""
         self.process.kill()
         self.process.wait()
 
@@ -85,12 +85,12 @@ def gateway(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
         return made[-1]
 
     yield make
-    for one in made:
-        one.close()
+    for started in made:
+        started.close()
 
 
 def watch(pid: int) -> Callable[[], bool]:
-    """Take hold of a process now; later tell whether it ends within the bound."""
+    """Return a function that waits for a process to end, and reports whether it did in time."""
     descriptor = os.pidfd_open(pid)
 
     def ends() -> bool:
@@ -106,7 +106,7 @@ def watch(pid: int) -> Callable[[], bool]:
 def test_kill_9_of_the_gateway_ends_the_server(
     gateway: Callable[..., Gateway], *, frozen: bool
 ) -> None:
-    """And the watchdog; also where the gateway had been stopped with SIGSTOP."""
+    """And the watchdog; even if the gateway had been stopped with SIGSTOP."""
     running = gateway()
     server_ends, watchdog_ends = watch(running.server), watch(running.watchdog)
     if frozen:
@@ -118,8 +118,8 @@ def test_kill_9_of_the_gateway_ends_the_server(
     assert greeting(running.port) is None
 
 
-def test_a_server_that_does_not_listen_to_reason_ends_too(gateway: Callable[..., Gateway]) -> None:
-    """Frozen, it cannot end in an orderly way."""
+def test_a_frozen_server_is_ended_too(gateway: Callable[..., Gateway]) -> None:
+    """A frozen server cannot end in an orderly way."""
     running = gateway()
     server_ends = watch(running.server)
     os.kill(running.server, signal.SIGSTOP)
@@ -127,13 +127,13 @@ def test_a_server_that_does_not_listen_to_reason_ends_too(gateway: Callable[...,
     assert server_ends()
 
 
-def test_other_children_of_the_gateway_do_not_keep_the_server(
+def test_other_children_of_the_gateway_do_not_keep_the_server_alive(
     gateway: Callable[..., Gateway],
 ) -> None:
-    """One that inherits every descriptor outlives the gateway, and the server does not."""
+    """A child that inherits every descriptor outlives the gateway, and the server does not."""
     running = gateway(
         then="import subprocess; child = subprocess.Popen(['sleep', '60'], close_fds=False,"
-        " stdout=subprocess.DEVNULL); print(child.pid, flush=True); " + FOR_EVER
+        " stdout=subprocess.DEVNULL); print(child.pid, flush=True); " + WAIT_FOREVER
     )
     child = int(running.line())
     try:
@@ -145,8 +145,10 @@ def test_other_children_of_the_gateway_do_not_keep_the_server(
         os.kill(child, signal.SIGKILL)
 
 
-def test_a_gateway_that_forgets_to_stop_it_leaves_nothing(gateway: Callable[..., Gateway]) -> None:
-    """Its main coroutine just returns; here at the word of the test."""
+def test_a_gateway_that_forgets_to_stop_its_server_leaves_nothing(
+    gateway: Callable[..., Gateway],
+) -> None:
+    """Its main coroutine just returns, when the test tells it to."""
     running = gateway(then="await interrupted.wait()")
     server_ends = watch(running.server)
     running.process.send_signal(signal.SIGINT)
@@ -154,7 +156,7 @@ def test_a_gateway_that_forgets_to_stop_it_leaves_nothing(gateway: Callable[...,
 
 
 def test_kill_9_of_the_watchdog_ends_the_server(gateway: Callable[..., Gateway]) -> None:
-    """Its death is the server's, and the gateway hears of it."""
+    """The server ends with the watchdog, and the gateway learns of it."""
     running = gateway(then="print(await server.wait(), flush=True)")
     server_ends = watch(running.server)
     os.kill(running.watchdog, signal.SIGKILL)
@@ -162,8 +164,8 @@ def test_kill_9_of_the_watchdog_ends_the_server(gateway: Callable[..., Gateway])
     assert running.line() == str(128 + signal.SIGKILL)
 
 
-def test_a_polite_signal_to_the_watchdog_changes_nothing(gateway: Callable[..., Gateway]) -> None:
-    """As from `pkill python`: the gateway decides when its NATS goes."""
+def test_sigterm_to_the_watchdog_changes_nothing(gateway: Callable[..., Gateway]) -> None:
+    """As from `pkill python`: the gateway decides when its NATS ends."""
     running = gateway(
         then="await interrupted.wait(); await server.stop(); print(await server.wait())"
     )
@@ -173,8 +175,8 @@ def test_a_polite_signal_to_the_watchdog_changes_nothing(gateway: Callable[..., 
     assert running.line() == "0"
 
 
-def test_a_ctrl_c_leaves_the_server_to_the_gateway(gateway: Callable[..., Gateway]) -> None:
-    """A terminal sends it to the whole process group; the gateway still drains into its NATS."""
+def test_ctrl_c_leaves_ending_the_server_to_the_gateway(gateway: Callable[..., Gateway]) -> None:
+    """A terminal signals the whole process group; the gateway still drains into its NATS."""
     drain = (
         "await interrupted.wait(); import nats; client = await nats.connect(server.url);"
         " stream = client.jetstream(); await stream.add_stream(name='LAST', subjects=['last']);"
@@ -189,7 +191,7 @@ def test_a_ctrl_c_leaves_the_server_to_the_gateway(gateway: Callable[..., Gatewa
 
 
 def test_a_successor_can_start_at_once(gateway: Callable[..., Gateway]) -> None:
-    """On the folder and the port of a gateway that was killed a moment ago."""
+    """On the folder and the port of a gateway that was just killed."""
     first = gateway()
     first.kill()
     second = gateway(port=first.port)
@@ -197,10 +199,10 @@ def test_a_successor_can_start_at_once(gateway: Callable[..., Gateway]) -> None:
     assert greeting(second.port) is not None
 
 
-def test_a_kill_in_the_middle_of_a_start_leaves_nothing(tmp_path: Path) -> None:
-    """At the moment in which the server is started; the lock file then names it."""
+def test_a_kill_during_a_start_leaves_nothing(tmp_path: Path) -> None:
+    """Just as the server is started; the lock file then names it."""
     process = subprocess.Popen(
-        [sys.executable, "-c", GATEWAY.format(then=FOR_EVER), str(tmp_path), "0"],
+        [sys.executable, "-c", GATEWAY.format(then=WAIT_FOREVER), str(tmp_path), "0"],
         stdout=subprocess.DEVNULL,
     )
     lock = tmp_path / "nats" / "nats-server.lock"

@@ -1,4 +1,4 @@
-"""What follows a subscribe: snapshot or replay, then live, with nothing lost or doubled between."""
+"""What follows a subscribe: snapshot or replay, then live events, none lost and none duplicated."""
 
 import asyncio
 import json
@@ -16,21 +16,21 @@ from tests.integration.conftest import StartGateway
 
 
 async def trades(gateway: Gateway, count: int, slab: str = "SOL") -> list[int]:
-    """Publish trades, and wait until the gateway has read them; give their seqs."""
+    """Publish trades and wait until the gateway has read them; return their seqs."""
     seqs = [await gateway.publish("trade", slab, size=str(number)) for number in range(count)]
     await gateway.has_read(seqs[-1])
     return seqs
 
 
 async def test_the_last_price_and_rate_come_as_snapshots(gateway: Gateway) -> None:
-    """The newest value alone, marked as such; a trade channel has none."""
+    """Only the newest value, marked as a snapshot; a trade channel has none."""
     for price in (1.5, 1.6):
         last_price = await gateway.publish("price", "SOL", price=price, markPrice=2, indexPrice=3)
     await gateway.publish("funding", "SOL", rate="0.1")
     last_rate = await gateway.publish("funding", "SOL", rate="-0.0002", timestamp=7)
     await trades(gateway, 1)
     client = await gateway.client("trades:SOL", "price:SOL", "funding:SOL")
-    messages = (await client.answer_to_ping())[:-1]
+    messages = (await client.receive_until_pong())[:-1]
     while len(messages) < 2:
         messages.append(await client.receive())
     assert messages == [
@@ -57,12 +57,12 @@ async def test_the_last_price_and_rate_come_as_snapshots(gateway: Gateway) -> No
 
 
 async def test_errors_come_before_the_reply_and_snapshots_after_it(gateway: Gateway) -> None:
-    """The order is errors, reply, snapshot, live."""
+    """The order is errors, reply, snapshot, live events."""
     first = await gateway.publish("price", "SOL")
     await gateway.has_read(first)
     client = await gateway.client()
     client.subscribe("junk", "price:SOL")
-    error, reply, snapshot = await client.take(3)
+    error, reply, snapshot = await client.receive_many(3)
     assert [error["type"], reply["type"], snapshot["type"]] == ["error", "subscribed", "price"]
     assert snapshot["snapshot"] is True
     second = await gateway.publish("price", "SOL", price=2)
@@ -72,7 +72,7 @@ async def test_errors_come_before_the_reply_and_snapshots_after_it(gateway: Gate
 
 
 async def test_a_market_without_events_has_no_snapshot(gateway: Gateway) -> None:
-    """Its first event comes live, and its first trade has no trade before it."""
+    """Its first event arrives live, and its first trade follows no other trade."""
     client = await gateway.client(*(channel_of(kind, "SOL").name for kind in KIND_NAMES))
     for kind in KIND_NAMES:
         seq = await gateway.publish(kind, "SOL")
@@ -83,7 +83,7 @@ async def test_a_market_without_events_has_no_snapshot(gateway: Gateway) -> None
 
 @asynccontextmanager
 async def storm(gateway: Gateway, kind: str) -> AsyncIterator[asyncio.Future[int]]:
-    """Publish as fast as it goes for as long as the block runs; gives the last seq in the end."""
+    """Publish as fast as possible while the block runs; yield a future for the last seq."""
     last = asyncio.get_running_loop().create_future()
     calm = asyncio.Event()
 
@@ -98,10 +98,10 @@ async def storm(gateway: Gateway, kind: str) -> AsyncIterator[asyncio.Future[int
     await publishing
 
 
-async def test_clients_that_come_during_a_storm_miss_nothing_and_get_nothing_twice(
+async def test_clients_that_subscribe_during_a_storm_get_every_event_once(
     start_gateway: StartGateway,
 ) -> None:
-    """Each subscribes at a moment of its own, resumes from the same seq, and has all since."""
+    """Each subscribes at a different moment and resumes from the same seq."""
     gateway = await start_gateway(log_capacity=100_000)
     start = (await trades(gateway, 5))[2]
     clients = []
@@ -112,12 +112,12 @@ async def test_clients_that_come_during_a_storm_miss_nothing_and_get_nothing_twi
             clients.append(client)
     end = await last
     for client in clients:
-        messages = await client.up_to(lambda message: message["seq"] == end)
+        messages = await client.receive_until(lambda message: message["seq"] == end)
         assert [message["seq"] for message in messages] == list(range(start + 1, end + 1))
         assert all(after["prev"] == before["seq"] for before, after in pairwise(messages))
 
 
-async def test_a_client_that_comes_during_a_storm_goes_on_after_its_snapshot(
+async def test_a_client_that_subscribes_during_a_storm_continues_after_its_snapshot(
     gateway: Gateway,
 ) -> None:
     """The snapshot of a rate is one link of the chain, and the live rates are the next."""
@@ -126,65 +126,65 @@ async def test_a_client_that_comes_during_a_storm_goes_on_after_its_snapshot(
         clients = [await gateway.client("funding:SOL") for _ in range(20)]
     end = await last
     for client in clients:
-        messages = await client.up_to(lambda message: message["seq"] == end)
+        messages = await client.receive_until(lambda message: message["seq"] == end)
         assert messages[0].get("snapshot") is True
         assert not any("snapshot" in message for message in messages[1:])
         assert all(after["prev"] == before["seq"] for before, after in pairwise(messages))
 
 
-async def test_recent_gives_the_last_events_of_each_channel(gateway: Gateway) -> None:
-    """So many of each, in stream order, live messages and not snapshots; prices as usual."""
+async def test_recent_returns_the_last_events_of_each_channel(gateway: Gateway) -> None:
+    """That many of each channel, in stream order, as live messages; prices as usual."""
     seqs = await trades(gateway, 5)
     rates = [await gateway.publish("funding", "SOL") for _ in range(3)]
     price = await gateway.publish("price", "SOL")
     await gateway.has_read(price)
     client = await gateway.client()
     await client.subscribed("trades:SOL", "funding:SOL", "price:SOL", recent=2)
-    messages = await client.take(5)
+    messages = await client.receive_many(5)
     assert [message["seq"] for message in messages] == [*seqs[-2:], *rates[-2:], price]
     assert [m["type"] for m in messages if "snapshot" in m] == ["price"]
 
 
-async def test_recent_gives_at_most_what_the_gateway_holds(start_gateway: StartGateway) -> None:
-    """Asking for more is no error, and no gap."""
+async def test_recent_returns_at_most_what_the_gateway_holds(start_gateway: StartGateway) -> None:
+    """Requesting more is no error and makes no gap."""
     gateway = await start_gateway(log_capacity=3)
     seqs = await trades(gateway, 5)
     client = await gateway.client()
     await client.subscribed("trades:SOL", recent=1_000)
-    messages = await client.take(3)
+    messages = await client.receive_many(3)
     assert [(message["type"], message["seq"]) for message in messages] == [
         ("trade", seq) for seq in seqs[-3:]
     ]
 
 
-async def test_since_gives_what_came_after_it(gateway: Gateway) -> None:
-    """From memory, in order, and then live; a price channel sends its latest."""
+async def test_since_returns_the_events_after_it(gateway: Gateway) -> None:
+    """From memory, in order, and then live; a price channel sends its latest price."""
     seqs = await trades(gateway, 5)
     price = await gateway.publish("price", "SOL")
     await gateway.has_read(price)
     client = await gateway.client()
     epoch = gateway.service.hub.book.epoch
     await client.subscribed("trades:SOL", "price:SOL", since=seqs[1], epoch=epoch)
-    assert [message["seq"] for message in await client.take(4)] == [*seqs[2:], price]
+    assert [message["seq"] for message in await client.receive_many(4)] == [*seqs[2:], price]
     live = await gateway.publish("trade", "SOL")
     message = await client.receive()
     assert (message["seq"], message["prev"]) == (live, seqs[-1])
 
 
-async def test_since_may_name_a_seq_for_each_channel(gateway: Gateway) -> None:
-    """A channel that it does not name starts afresh."""
+async def test_since_may_name_a_seq_per_channel(gateway: Gateway) -> None:
+    """A channel that it does not name starts with live events."""
     sol, btc, eth = [await trades(gateway, 3, slab) for slab in ("SOL", "BTC", "ETH")]
     client = await gateway.client()
     since = {"trades:SOL": sol[0], "trades:BTC": btc[1]}
     await client.subscribed("trades:SOL", "trades:BTC", "trades:ETH", since=since)
-    assert [message["seq"] for message in await client.take(3)] == [sol[1], sol[2], btc[2]]
+    assert [message["seq"] for message in await client.receive_many(3)] == [sol[1], sol[2], btc[2]]
     live = await gateway.publish("trade", "ETH")
     message = await client.receive()
     assert (message["seq"], message["prev"]) == (live, eth[-1])
 
 
-async def test_since_the_last_event_gives_nothing_until_the_next(gateway: Gateway) -> None:
-    """A client that has everything is sent nothing again."""
+async def test_since_the_last_event_returns_nothing_until_the_next(gateway: Gateway) -> None:
+    """A client that has everything gets nothing twice."""
     *_, last = await trades(gateway, 3)
     client = await gateway.client()
     await client.subscribed("trades:SOL", since=last, epoch=gateway.service.hub.book.epoch)
@@ -193,12 +193,12 @@ async def test_since_the_last_event_gives_nothing_until_the_next(gateway: Gatewa
     assert (message["seq"], message["prev"]) == (live, last)
 
 
-async def test_since_of_another_epoch_is_a_gap(gateway: Gateway) -> None:
-    """What the client has is of a stream that is no more: a gap, and then all there is."""
+async def test_since_with_another_epoch_is_answered_with_a_gap(gateway: Gateway) -> None:
+    """The client has read a deleted stream: it gets a gap, and then everything there is."""
     seqs = await trades(gateway, 3)
     client = await gateway.client()
     await client.subscribed("trades:SOL", since=900, epoch="0")
-    gap, *messages = await client.take(4)
+    gap, *messages = await client.receive_many(4)
     assert gap == {
         "type": "gap",
         "channel": "trades:SOL",
@@ -209,33 +209,33 @@ async def test_since_of_another_epoch_is_a_gap(gateway: Gateway) -> None:
     assert [message["seq"] for message in messages] == seqs
 
 
-async def test_a_channel_goes_on_after_it_was_left_and_resumed(gateway: Gateway) -> None:
-    """Unsubscribe, miss some, subscribe again since the last one seen: the chain is whole."""
+async def test_a_channel_continues_after_it_was_unsubscribed_and_resumed(gateway: Gateway) -> None:
+    """Unsubscribe, miss some events, resume from the last one seen: the chain is complete."""
     client = await gateway.client("trades:SOL")
     seen = await gateway.publish("trade", "SOL")
     await client.receive()
     client.send({"type": "unsubscribe", "channels": ["trades:SOL"]})
-    await client.up_to_type("unsubscribed")
+    await client.receive_until_type("unsubscribed")
     missed = await trades(gateway, 3)
     await client.subscribed("trades:SOL", since=seen)
-    messages = await client.take(3)
+    messages = await client.receive_many(3)
     assert [message["seq"] for message in messages] == missed
     assert messages[0]["prev"] == seen
 
 
-async def test_two_clients_get_the_very_same_bytes(gateway: Gateway) -> None:
-    """Whatever else each follows."""
+async def test_two_clients_get_identical_bytes(gateway: Gateway) -> None:
+    """Whatever else each of them follows."""
     one = await gateway.client("trades:SOL")
     other = await gateway.client("trades:BTC", "trades:SOL", "price:SOL")
     await gateway.publish("trade", "SOL")
     await gateway.publish("trade", "BTC")
     await gateway.publish("trade", "SOL")
-    await asyncio.gather(one.take(2), other.take(3))
+    await asyncio.gather(one.receive_many(2), other.receive_many(3))
     assert one.texts[-2:] == [text for text in other.texts if b'"trade","slab":"SOL"' in text]
 
 
 async def test_a_channel_that_is_added_later_starts_with_its_own_snapshot(gateway: Gateway) -> None:
-    """And disturbs none of the others."""
+    """It does not disturb the other channels."""
     client = await gateway.client("trades:SOL")
     first = await gateway.publish("trade", "SOL")
     price = await gateway.publish("price", "SOL")
@@ -249,10 +249,10 @@ async def test_a_channel_that_is_added_later_starts_with_its_own_snapshot(gatewa
 
 
 @pytest.mark.parametrize("compression", [None, "deflate"])
-async def test_a_client_library_is_served_like_any_other(
+async def test_a_client_library_is_served_like_any_other_client(
     gateway: Gateway, compression: str | None
 ) -> None:
-    """The websockets library, also when it offers a compression that is not taken up."""
+    """The websockets library, even if it offers compression, which is declined."""
     address = f"ws://127.0.0.1:{gateway.port}"
     async with connect(address, compression=compression, proxy=None) as client:
         assert json.loads(await client.recv())["type"] == "connected"
@@ -267,7 +267,7 @@ async def test_a_client_library_is_served_like_any_other(
 
 
 async def test_a_ping_frame_is_answered_with_its_payload(gateway: Gateway) -> None:
-    """At once, and also beside other frames."""
+    """At once, and even between other frames."""
     client: Client = await gateway.client()
     client.ping(b"one")
     client.ping(b"")

@@ -1,4 +1,4 @@
-"""Pings to every client, and an end for whoever does not answer."""
+"""The gateway pings every client, and cuts off those that do not answer."""
 
 import asyncio
 
@@ -14,20 +14,20 @@ QUICK = {"ping_interval": 0.2, "pong_timeout": 0.2}
 
 @pytest.fixture
 async def gateway(start_gateway: StartGateway) -> Gateway:
-    """A gateway that pings five times a second."""
+    """A gateway that pings five times per second."""
     return await start_gateway(**QUICK)
 
 
-async def test_a_client_that_answers_is_pinged_on_and_on(gateway: Gateway) -> None:
-    """And the time that its pongs take is kept."""
+async def test_a_client_that_answers_is_pinged_repeatedly(gateway: Gateway) -> None:
+    """The time that its pongs take is recorded."""
     client = await gateway.client("price:SOL")
     await client.until(lambda: len(client.pings) >= 3)
     await eventually(lambda: sum(gateway.service.heartbeat.pongs.counts) >= 3)
-    assert [message["type"] for message in await client.answer_to_ping()] == ["pong"]
+    assert [message["type"] for message in await client.receive_until_pong()] == ["pong"]
 
 
 async def test_a_client_that_does_not_answer_is_cut_off(gateway: Gateway) -> None:
-    """Without a close frame, whatever else it says: only a pong is an answer."""
+    """Without a close frame, whatever else it sends: only a pong is an answer."""
     client = await gateway.client("price:SOL")
     client.answers_pings = False
     while client.lost is False:
@@ -41,8 +41,10 @@ async def test_a_client_that_does_not_answer_is_cut_off(gateway: Gateway) -> Non
     assert gateway.service.stats.closed == {1006: 1}
 
 
-async def test_its_places_are_free_at_once(start_gateway: StartGateway) -> None:
-    """Of connections, of the address and on the market; others notice nothing."""
+async def test_a_client_that_is_cut_off_frees_its_places_at_once(
+    start_gateway: StartGateway,
+) -> None:
+    """Its place on the gateway, for its address and on the market; other clients are unaffected."""
     gateway = await start_gateway(
         **QUICK, max_connections=2, max_connections_per_ip=1, max_connections_per_slab=1
     )
@@ -51,11 +53,11 @@ async def test_its_places_are_free_at_once(start_gateway: StartGateway) -> None:
     silent.answers_pings = False
     await silent.gone()
     await gateway.client("price:SOL")
-    assert [message["type"] for message in await witness.answer_to_ping()] == ["pong"]
+    assert [message["type"] for message in await witness.receive_until_pong()] == ["pong"]
 
 
 async def test_a_client_behind_a_dead_line_is_cut_off(start_gateway: StartGateway) -> None:
-    """One that takes nothing more, so that pings cannot even leave, has no more time."""
+    """A client whose connection accepts nothing, not even pings, gets no extra time."""
     gateway = await start_gateway(ping_interval=1, pong_timeout=0.5)
     client = await gateway.client("trades:SOL", receive_buffer=4_096)
     client.stop_reading()
@@ -67,11 +69,11 @@ async def test_a_client_behind_a_dead_line_is_cut_off(start_gateway: StartGatewa
     assert (was_behind, hub.paused) == (1, 0)
 
 
-async def test_with_an_interval_of_0_nobody_is_pinged(start_gateway: StartGateway) -> None:
-    """Nor cut off for not answering."""
+async def test_with_an_interval_of_0_no_client_is_pinged(start_gateway: StartGateway) -> None:
+    """Nor is any cut off for not answering."""
     gateway = await start_gateway(ping_interval=0, pong_timeout=0.2)
     other = await start_gateway(**QUICK)
     client, pinged = await gateway.client(), await other.client()
     await pinged.until(lambda: len(pinged.pings) >= 3)
     assert client.pings == []
-    assert [message["type"] for message in await client.answer_to_ping()] == ["pong"]
+    assert [message["type"] for message in await client.receive_until_pong()] == ["pong"]

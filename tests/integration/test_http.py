@@ -1,4 +1,4 @@
-"""The HTTP side of the port: routes, refusals, and heads that come late, long or wrong."""
+"""HTTP on the gateway's port: routes, refusals, and request heads that are late, long or wrong."""
 
 import asyncio
 import json
@@ -15,13 +15,13 @@ HEAD_LIMIT = 8_192
 
 
 async def still_serves(gateway: Gateway) -> bool:
-    """Whether somebody who behaves is served as ever."""
+    """Whether the gateway serves a client that behaves."""
     await gateway.client("price:SOL")
     return (await gateway.get("/health/live"))[0] == 200
 
 
-async def test_health_is_good_when_all_is(gateway: Gateway) -> None:
-    """With each check, and the seq that the gateway stands at."""
+async def test_health_is_ok_if_every_check_is(gateway: Gateway) -> None:
+    """The answer has each check and the gateway's seq."""
     seq = await gateway.publish("price", "SOL")
     await gateway.has_read(seq)
     assert await gateway.get_json("/health") == {
@@ -32,10 +32,10 @@ async def test_health_is_good_when_all_is(gateway: Gateway) -> None:
     assert await gateway.get_json("/health/live") == {"status": "ok"}
 
 
-async def test_until_the_state_is_loaded_it_is_alive_but_not_ready(
+async def test_a_gateway_is_alive_but_not_ready_until_its_state_is_loaded(
     nats_process: NatsServer,
 ) -> None:
-    """Health is 503 and says why, and clients are sent away with 1013, until NATS is there."""
+    """Until NATS is up, /health is 503 with the reasons, and clients are closed with 1013."""
     nats_process.kill()
     async with starting(nats_process.url, "PERCOLATOR") as gateway:
         assert (await gateway.get("/health/live"))[0] == 200
@@ -44,7 +44,7 @@ async def test_until_the_state_is_loaded_it_is_alive_but_not_ready(
         assert (status, health["status"]) == (503, "unavailable")
         assert health["checks"]["state"]["reason"]
         assert health["checks"]["nats"]["reason"]
-        client = await gateway.knock()
+        client = await gateway.handshake()
         assert await client.closed() == (1013, "not ready, try again later")
         await client.gone()
         assert gateway.service.stats.refused == {"not ready": 1}
@@ -78,14 +78,14 @@ async def test_markets_show_the_state_folded_from_the_events(gateway: Gateway) -
     "path", ["/nothing", "//", "/markets/NONE", "/markets/", "/ws/stats/", "/ws", "/../etc/passwd"]
 )
 async def test_an_unknown_path_is_404(gateway: Gateway, path: str) -> None:
-    """Also one that is no path at all to some."""
+    """Even if it is hardly a path at all."""
     status, headers, body = await gateway.get(path)
     assert (status, headers["content-length"]) == (404, str(len(body)))
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "HEAD", "BREW"])
 async def test_any_method_but_get_is_405(gateway: Gateway, method: str) -> None:
-    """At every path, and the answer says which one is served."""
+    """At every path; the answer names the method that is allowed."""
     for path in ("/", "/ws", "/ws/stats", "/nothing"):
         request = f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
         status, headers, _ = await gateway.request(request)
@@ -93,7 +93,7 @@ async def test_any_method_but_get_is_405(gateway: Gateway, method: str) -> None:
 
 
 async def test_a_post_with_a_body_is_405(gateway: Gateway) -> None:
-    """Whatever is in it."""
+    """Whatever its body."""
     head = b"POST /ws/stats HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n"
     assert (await gateway.request(head + b"x" * 5_000))[0] == 405
 
@@ -116,8 +116,8 @@ async def test_a_post_with_a_body_is_405(gateway: Gateway) -> None:
         bytes(range(256)) + b"\r\n\r\n",
     ],
 )
-async def test_what_is_no_request_is_400(gateway: Gateway, head: bytes) -> None:
-    """In words, and nobody else notices."""
+async def test_a_malformed_request_is_400(gateway: Gateway, head: bytes) -> None:
+    """The body explains it, and no other client is affected."""
     status, headers, body = await gateway.request(head)
     assert status == HTTPStatus.BAD_REQUEST
     assert headers["content-length"] == str(len(body))
@@ -130,7 +130,7 @@ PATHS = ["//", "///", "/%", "/%00", "/?", "?", "*", "http://x/ws", "/\xff", "/" 
 
 @pytest.mark.parametrize("host", ["", "[", "[::1", "a b", ":::", "\xff", "x:99999999", "@", "//"])
 async def test_a_strange_path_or_host_is_answered(gateway: Gateway, host: str) -> None:
-    """An upgrade or a plain request: some HTTP status, and the gateway goes on."""
+    """An upgrade or a plain request gets some HTTP status, and the gateway keeps running."""
     for path in PATHS:
         plain = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1")
         assert (await gateway.request(plain))[0] in (200, 400, 404)
@@ -140,11 +140,11 @@ async def test_a_strange_path_or_host_is_answered(gateway: Gateway, host: str) -
         assert client.head.split()[1] in (b"101", b"400", b"404")
 
 
-@pytest.mark.usefixtures("hurried")
-async def test_random_garbage_is_answered_or_cut_and_costs_nobody_anything(
+@pytest.mark.usefixtures("short_deadlines")
+async def test_random_garbage_is_answered_or_cut_off_and_affects_no_other_client(
     gateway: Gateway,
 ) -> None:
-    """200 heads, each a request with some bytes of it replaced, doubled or left out."""
+    """200 heads, each a request with some of its bytes replaced, inserted or removed."""
     dice = random.Random(7)  # noqa: S311 - the same garbage each time
     clients = []
     for _ in range(200):
@@ -171,20 +171,20 @@ async def test_random_garbage_is_answered_or_cut_and_costs_nobody_anything(
         ({"Connection": "close"}, 426),
     ],
 )
-async def test_an_upgrade_that_is_none_is_refused_in_http(
+async def test_an_invalid_upgrade_is_refused_in_http(
     gateway: Gateway, headers: dict[str, str], status: int
 ) -> None:
-    """With the status that says what is wrong."""
+    """The status says what is wrong."""
     assert (await gateway.request(upgrade(headers=headers)))[0] == status
 
 
-async def test_an_upgrade_elsewhere_is_404(gateway: Gateway) -> None:
-    """WebSockets live at / and /ws."""
+async def test_an_upgrade_at_another_path_is_404(gateway: Gateway) -> None:
+    """WebSockets are served at / and /ws."""
     assert (await gateway.request(upgrade("/markets/SOL/ws")))[0] == 404
 
 
-async def test_an_answer_ends_the_connection(gateway: Gateway) -> None:
-    """It says so, and whatever is sent after the request is not looked at."""
+async def test_a_response_ends_the_connection(gateway: Gateway) -> None:
+    """It has `Connection: close`, and anything sent after the request is ignored."""
     second = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
     _, headers, body = await gateway.request(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n" + second)
     assert headers["connection"] == "close"
@@ -193,7 +193,7 @@ async def test_an_answer_ends_the_connection(gateway: Gateway) -> None:
 
 
 def padded(size: int) -> bytes:
-    """Give a request head of exactly so many bytes."""
+    """Return a request head of exactly `size` bytes."""
     start, end = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Padding: ", b"\r\n\r\n"
     return start + b"x" * (size - len(start) - len(end)) + end
 
@@ -210,7 +210,7 @@ async def test_a_longer_head_is_refused(gateway: Gateway, size: int) -> None:
     assert (await gateway.request(padded(size)[: HEAD_LIMIT + 1]))[0] == 431
 
 
-async def test_a_head_may_come_byte_by_byte(gateway: Gateway) -> None:
+async def test_a_head_may_arrive_byte_by_byte(gateway: Gateway) -> None:
     """In as many segments as it has bytes."""
     client = await gateway.dial()
     for byte in upgrade():
@@ -220,19 +220,19 @@ async def test_a_head_may_come_byte_by_byte(gateway: Gateway) -> None:
     assert (await client.receive())["type"] == "connected"
 
 
-async def test_a_client_may_speak_before_it_is_answered(gateway: Gateway) -> None:
-    """Head and first frames in one segment, and the frames cut in two besides."""
+async def test_a_client_may_send_frames_before_the_upgrade_is_answered(gateway: Gateway) -> None:
+    """Head and first frames arrive in one segment, and a frame may be split in two."""
     client = await gateway.dial()
     ping = frame(b'{"type":"ping","id":1}')
     client.write(upgrade() + ping + ping[:5])
     await client.opened()
-    assert [message["type"] for message in await client.take(2)] == ["connected", "pong"]
+    assert [message["type"] for message in await client.receive_many(2)] == ["connected", "pong"]
     client.write(ping[5:])
     assert (await client.receive())["type"] == "pong"
 
 
 async def slowly(client: Client, text: bytes) -> None:
-    """Send a byte now and then, for as long as the other side listens."""
+    """Send a byte at a time, slowly, until the other side closes."""
     for byte in text:
         if client.lost is not False:
             return
@@ -240,11 +240,11 @@ async def slowly(client: Client, text: bytes) -> None:
         await asyncio.sleep(0.01)
 
 
-@pytest.mark.usefixtures("hurried")
+@pytest.mark.usefixtures("short_deadlines")
 async def test_a_head_that_never_ends_is_cut_off_at_its_deadline(
     gateway: Gateway,
 ) -> None:
-    """However steadily it drips; those who behave are served meanwhile."""
+    """However steadily it drips; other clients are served in the meantime."""
     silent = [await gateway.dial() for _ in range(20)]
     dripping = [await gateway.dial() for _ in range(20)]
     drips = [asyncio.create_task(slowly(client, upgrade() * 9)) for client in dripping]
@@ -255,9 +255,9 @@ async def test_a_head_that_never_ends_is_cut_off_at_its_deadline(
     await asyncio.gather(*drips)
 
 
-@pytest.mark.usefixtures("hurried")
-async def test_an_answer_that_nobody_takes_is_cut_off_too(gateway: Gateway) -> None:
-    """A client that asks, is answered, and leaves its side open holds no socket for long."""
+@pytest.mark.usefixtures("short_deadlines")
+async def test_a_response_that_is_not_read_is_cut_off_too(gateway: Gateway) -> None:
+    """A client that gets its response and leaves its side open holds no socket for long."""
     client = await gateway.dial()
     client.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
     await client.answered()

@@ -1,7 +1,7 @@
-"""The built wheel in an empty environment, with each Python that is here: it installs and serves.
+"""The built wheel in an empty environment, with each available Python: it installs and serves.
 
-Other interpreters than the one that runs the tests are found by their names on the PATH, or named
-in TEST_PYTHONS, divided by colons.
+Interpreters other than the one that runs the tests are found by their names on the PATH, or named
+in TEST_PYTHONS, separated by colons.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ asyncio.run(main())
 
 
 def interpreters() -> list[str]:
-    """Every Python from 3.11 on that is here, one of each version."""
+    """Return every available Python from 3.11 on, one per version."""
     named = [each for each in os.environ.get("TEST_PYTHONS", "").split(":") if each]
     found = {f"{sys.version_info[0]}.{sys.version_info[1]}": sys.executable}
     for minor in range(11, 15):
@@ -45,14 +45,14 @@ def interpreters() -> list[str]:
 
 
 def _works(path: str) -> bool:
-    """A shim of a version manager may stand for a Python that is not there."""
+    """Whether the file runs a complete Python: a version manager's shim may have none behind it."""
     question = "import venv, ensurepip"
     done = subprocess.run([path, "-c", question], capture_output=True, check=False)
     return done.returncode == 0
 
 
 def pins(folder: Path) -> Path:
-    """The versions that were tested, without their hashes: a wheel that was just built has none."""
+    """Write the tested versions without their hashes: a wheel that was just built has no hash."""
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     file = folder / "pins.txt"
     file.write_text("\n".join(line.removesuffix(" \\") for line in lines if re.match(r"\w", line)))
@@ -60,7 +60,7 @@ def pins(folder: Path) -> Path:
 
 
 def install(python: str, folder: Path) -> Path:
-    """Build the wheel, install it into an empty environment, and give the program."""
+    """Build the wheel and install it into an empty environment; return the path of the program."""
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory"]
     subprocess.run([*build, str(folder)], cwd=ROOT, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
@@ -71,7 +71,7 @@ def install(python: str, folder: Path) -> Path:
         [*pip, *options, str(wheel)], capture_output=True, text=True, check=False, cwd=folder
     )
     if done.returncode and OFFLINE.search(done.stderr):
-        pytest.skip("pip reaches no package index from here")
+        pytest.skip("pip cannot reach a package index")
     assert done.returncode == 0, done.stderr
     return folder / "venv" / "bin" / "percolator"
 
@@ -82,7 +82,7 @@ def install(python: str, folder: Path) -> Path:
 def test_the_wheel_serves_from_an_empty_environment(
     python: str, tmp_path: Path, nats_process: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The walk of the README: a gateway with a market, events, the stats, and a client."""
+    """The steps of the README: a gateway with a market, events, the stats, and a client."""
     installed = install(python, tmp_path)
     assert brings_its_own_nats(installed.with_name("python"), tmp_path)
     monkeypatch.setattr(module, "PROGRAM", installed)
@@ -103,7 +103,7 @@ def test_the_wheel_serves_from_an_empty_environment(
 
 
 def brings_its_own_nats(python: Path, folder: Path) -> bool:
-    """Whether a nats-server of its own starts, though nothing of the environment is on the PATH."""
+    """Whether the embedded nats-server starts with nothing of the environment on the PATH."""
     done = subprocess.run(
         [python, "-c", TRY_EMBEDDED, str(folder / "data")],
         capture_output=True,
@@ -117,7 +117,7 @@ def brings_its_own_nats(python: Path, folder: Path) -> bool:
 
 
 async def latest_price(url: str) -> float:
-    """Subscribe to the price, and give the first that comes."""
+    """Subscribe to the price; return the first one."""
     async with connect(url) as client:
         await client.send('{"type":"subscribe","channels":["price:SOL"]}')
         async for text in client:

@@ -33,7 +33,7 @@ async def test_every_lossless_kind_resumes_where_a_client_left(gateway: Gateway,
     epoch = gateway.service.book.epoch
     client = await gateway.client()
     await client.subscribed(channel, since=seqs[1], epoch=epoch)
-    messages = await client.take(3)
+    messages = await client.receive_many(3)
     assert [(one["seq"], one["prev"]) for one in messages] == [
         (seqs[2], seqs[1]),
         (seqs[3], seqs[2]),
@@ -51,7 +51,7 @@ async def test_every_lossless_kind_announces_what_is_lost(
     seq = await gateway.publish(kind, "SOL")
     client = await gateway.client()
     await client.subscribed(channel, since=7, epoch="another stream")
-    gap, event = await client.take(2)
+    gap, event = await client.receive_many(2)
     assert (gap["type"], gap["channel"], gap["from"]) == ("gap", channel, 7)
     assert event["seq"] == seq
 

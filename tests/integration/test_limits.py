@@ -1,4 +1,4 @@
-"""Who may come in, and who may subscribe; and that places come free again."""
+"""Limits on connections and subscriptions: what is refused, and when places become free again."""
 
 from tests.client import Client, upgrade
 from tests.gateway import Gateway, eventually
@@ -11,31 +11,31 @@ FULL_MARKET = (1008, "too many clients on this market")
 Headers = dict[str, str]
 
 
-def behind(*forwarded_for: str) -> Headers:
-    """Give the header that a proxy sets."""
+def forwarded(*forwarded_for: str) -> Headers:
+    """Return the header that a proxy sets."""
     return {"X-Forwarded-For": ", ".join(forwarded_for)}
 
 
 async def refused(
-    gateway: Gateway, headers: Headers | None = None, **where: str
+    gateway: Gateway, headers: Headers | None = None, **options: str
 ) -> tuple[int, str]:
-    """Come in where there is no place; give the close that follows the upgrade."""
-    client = await gateway.knock(headers=headers, **where)
+    """Connect when there is no place; return the close that follows the upgrade."""
+    client = await gateway.handshake(headers=headers, **options)
     close = await client.closed()
     assert client.texts == []
     await client.gone()
     return close
 
 
-async def let_in(gateway: Gateway, headers: Headers | None = None, **where: str) -> Client:
-    """Come in where there is a place."""
-    client = await gateway.knock(headers=headers, **where)
+async def admitted(gateway: Gateway, headers: Headers | None = None, **options: str) -> Client:
+    """Connect when there is a place."""
+    client = await gateway.handshake(headers=headers, **options)
     assert (await client.receive())["type"] == "connected"
     return client
 
 
 async def leave(gateway: Gateway, client: Client) -> None:
-    """Go, and wait until the gateway knows."""
+    """Disconnect, and wait until the gateway has noticed."""
     before = len(gateway.service.gateway.connections)
     client.abort()
     await eventually(lambda: len(gateway.service.gateway.connections) < before)
@@ -44,12 +44,12 @@ async def leave(gateway: Gateway, client: Client) -> None:
 async def test_one_connection_too_many_is_closed_after_the_upgrade(
     start_gateway: StartGateway,
 ) -> None:
-    """With 1008 and the reason; when a place comes free, the next is let in."""
+    """With 1008 and the reason; when a place becomes free, the next client is admitted."""
     gateway = await start_gateway(max_connections=2)
     first, _ = await gateway.clients(2)
     assert await refused(gateway) == FULL
     await leave(gateway, first)
-    await let_in(gateway)
+    await admitted(gateway)
     assert await refused(gateway) == FULL
     stats = await gateway.stats()
     assert stats["totalConnections"] == 2
@@ -60,13 +60,13 @@ async def test_one_connection_too_many_is_closed_after_the_upgrade(
 async def test_one_connection_too_many_from_an_address_is_closed(
     start_gateway: StartGateway,
 ) -> None:
-    """Others are let in; when a place comes free, so is the address."""
+    """Other addresses are admitted; when a place becomes free, so is this address."""
     gateway = await start_gateway(max_connections_per_ip=2)
     first, _ = await gateway.clients(2)
     assert await refused(gateway) == FULL_HERE
-    await let_in(gateway, local="127.0.0.2")
+    await admitted(gateway, local="127.0.0.2")
     await leave(gateway, first)
-    await let_in(gateway)
+    await admitted(gateway)
     assert await refused(gateway) == FULL_HERE
     assert gateway.service.admission.places.by_address == {"127.0.0.1": 2, "127.0.0.2": 1}
 
@@ -74,18 +74,18 @@ async def test_one_connection_too_many_from_an_address_is_closed(
 async def test_a_client_behind_a_trusted_proxy_is_counted_by_its_own_address(
     start_gateway: StartGateway,
 ) -> None:
-    """The rightmost that is not a proxy of ours; what stands further left is hearsay."""
+    """By the rightmost address that is not a trusted proxy; those left of it may be forged."""
     gateway = await start_gateway(
         max_connections_per_ip=1, trusted_proxies=["127.0.0.0/8", "10.0.0.0/8"]
     )
-    await let_in(gateway, behind("203.0.113.1"))
-    await let_in(gateway, behind("203.0.113.2"))
+    await admitted(gateway, forwarded("203.0.113.1"))
+    await admitted(gateway, forwarded("203.0.113.2"))
     for forged in (
-        behind("203.0.113.1"),
-        behind("198.51.100.7", "203.0.113.1"),
-        behind("198.51.100.7", "203.0.113.1", "10.1.2.3"),
-        behind("::ffff:203.0.113.1"),
-        behind("203.0.113.1:4711"),
+        forwarded("203.0.113.1"),
+        forwarded("198.51.100.7", "203.0.113.1"),
+        forwarded("198.51.100.7", "203.0.113.1", "10.1.2.3"),
+        forwarded("::ffff:203.0.113.1"),
+        forwarded("203.0.113.1:4711"),
     ):
         assert await refused(gateway, forged) == FULL_HERE
 
@@ -93,10 +93,10 @@ async def test_a_client_behind_a_trusted_proxy_is_counted_by_its_own_address(
 async def test_several_headers_of_a_proxy_are_one_list(start_gateway: StartGateway) -> None:
     """A client that sends the header itself is not counted by what it wrote."""
     gateway = await start_gateway(max_connections_per_ip=1, trusted_proxies=["127.0.0.1"])
-    await let_in(gateway, behind("203.0.113.1"))
+    await admitted(gateway, forwarded("203.0.113.1"))
     client = await gateway.dial()
     line = b"X-Forwarded-For: 198.51.100.7\r\n"
-    head = upgrade(headers=behind("203.0.113.1"))
+    head = upgrade(headers=forwarded("203.0.113.1"))
     client.write(head.replace(b"X-Forwarded-For", line + b"X-Forwarded-For"))
     assert await client.closed() == FULL_HERE
 
@@ -104,39 +104,39 @@ async def test_several_headers_of_a_proxy_are_one_list(start_gateway: StartGatew
 async def test_ipv6_clients_behind_a_proxy_are_counted_by_their_network(
     start_gateway: StartGateway,
 ) -> None:
-    """A /64 belongs to one; the next /64 to another."""
+    """A /64 belongs to one client, the next /64 to another."""
     gateway = await start_gateway(max_connections_per_ip=1, trusted_proxies=["127.0.0.1"])
-    await let_in(gateway, behind("2001:db8::1"))
-    assert await refused(gateway, behind("2001:db8::ffff:2")) == FULL_HERE
-    await let_in(gateway, behind("2001:db8:0:1::1"))
+    await admitted(gateway, forwarded("2001:db8::1"))
+    assert await refused(gateway, forwarded("2001:db8::ffff:2")) == FULL_HERE
+    await admitted(gateway, forwarded("2001:db8:0:1::1"))
 
 
-async def test_a_header_from_nobody_we_trust_counts_for_nothing(
+async def test_a_forwarded_header_from_an_untrusted_peer_is_ignored(
     start_gateway: StartGateway,
 ) -> None:
-    """Without trusted proxies everybody is who they are."""
+    """Without trusted proxies each client is counted by the address of its socket."""
     gateway = await start_gateway(max_connections_per_ip=1)
-    await let_in(gateway, behind("203.0.113.1"))
-    assert await refused(gateway, behind("203.0.113.2")) == FULL_HERE
+    await admitted(gateway, forwarded("203.0.113.1"))
+    assert await refused(gateway, forwarded("203.0.113.2")) == FULL_HERE
 
 
 async def test_too_many_attempts_are_refused_before_the_upgrade(
     start_gateway: StartGateway,
 ) -> None:
-    """With 429, counted by address; plain requests are not attempts."""
+    """With 429, counted per address; plain requests are not attempts."""
     gateway = await start_gateway(attempts_per_second=0.001, attempt_burst=3)
     for _ in range(3):
-        await let_in(gateway)
+        await admitted(gateway)
     status, headers, _ = await gateway.request(upgrade())
     assert (status, headers["retry-after"]) == (429, "1")
-    await let_in(gateway, local="127.0.0.2")
+    await admitted(gateway, local="127.0.0.2")
     assert (await gateway.stats())["rejectedConnections"] == {"attempts": 1}
 
 
-async def test_a_refused_connection_is_an_attempt_too(start_gateway: StartGateway) -> None:
-    """Whoever is closed at the door for lack of a place cannot knock for ever."""
+async def test_a_refused_connection_counts_as_an_attempt(start_gateway: StartGateway) -> None:
+    """A client that is refused for lack of a place cannot retry without limit."""
     gateway = await start_gateway(attempts_per_second=0.001, attempt_burst=3, max_connections=1)
-    await let_in(gateway)
+    await admitted(gateway)
     assert await refused(gateway) == FULL
     assert await refused(gateway) == FULL
     assert (await gateway.request(upgrade()))[0] == 429
@@ -145,7 +145,7 @@ async def test_a_refused_connection_is_an_attempt_too(start_gateway: StartGatewa
 async def test_a_client_without_a_place_on_its_only_market_is_closed(
     start_gateway: StartGateway,
 ) -> None:
-    """The error says which channel, the close says why."""
+    """The error names the channel, the close gives the reason."""
     gateway = await start_gateway(max_connections_per_slab=2)
     await gateway.clients(2, "price:SOL")
     client = await gateway.client()
@@ -163,22 +163,22 @@ async def test_a_client_without_a_place_on_its_only_market_is_closed(
     assert (await gateway.stats())["connectionsPerSlab"] == {"SOL": 2}
 
 
-async def test_a_client_with_a_place_elsewhere_stays(start_gateway: StartGateway) -> None:
-    """It gets what it can have, or nothing new, and an error for the rest."""
+async def test_a_client_with_a_place_on_another_market_stays(start_gateway: StartGateway) -> None:
+    """It gets an error for each channel of the full market, and keeps the rest."""
     gateway = await start_gateway(max_connections_per_slab=1)
     await gateway.client("price:SOL")
     client = await gateway.client()
     client.subscribe("price:SOL", "price:BTC")
-    error, reply = await client.take(2)
+    error, reply = await client.receive_many(2)
     assert (error["code"], error["channel"]) == ("slab_limit", "price:SOL")
     assert reply["channels"] == ["price:BTC"]
     client.subscribe("trades:SOL")
     assert (await client.receive())["code"] == "slab_limit"
-    assert [message["type"] for message in await client.answer_to_ping()] == ["pong"]
+    assert [message["type"] for message in await client.receive_until_pong()] == ["pong"]
 
 
 async def test_a_client_counts_once_on_a_market(start_gateway: StartGateway) -> None:
-    """Over all of its channels; on a full market it may still add one."""
+    """However many of its channels it follows; on a full market it may still add one."""
     gateway = await start_gateway(max_connections_per_slab=1)
     client = await gateway.client("price:SOL")
     (reply,) = await client.subscribed("trades:SOL", "funding:SOL")
@@ -186,33 +186,33 @@ async def test_a_client_counts_once_on_a_market(start_gateway: StartGateway) -> 
     assert (await gateway.stats())["connectionsPerSlab"] == {"SOL": 1}
 
 
-async def test_a_place_on_a_market_comes_free_with_the_last_channel(
+async def test_a_place_on_a_market_becomes_free_with_the_last_channel(
     start_gateway: StartGateway,
 ) -> None:
-    """Not before; and also when the client goes without a word."""
+    """Not before; and also when the client disconnects without a close frame."""
     gateway = await start_gateway(max_connections_per_slab=1)
     first = await gateway.client("price:SOL", "trades:SOL")
     second = await gateway.client("price:BTC")
     first.send({"type": "unsubscribe", "channels": ["price:SOL"]})
-    await first.up_to_type("unsubscribed")
+    await first.receive_until_type("unsubscribed")
     second.subscribe("price:SOL")
     assert (await second.receive())["code"] == "slab_limit"
     first.send({"type": "unsubscribe", "slabAddress": "SOL"})
-    await first.up_to_type("unsubscribed")
+    await first.receive_until_type("unsubscribed")
     await second.subscribed("price:SOL")
     await leave(gateway, second)
     await gateway.client("price:SOL", "price:BTC")
 
 
-async def test_the_legacy_form_does_not_go_round_the_market_limit(
+async def test_the_legacy_form_does_not_bypass_the_market_limit(
     start_gateway: StartGateway,
 ) -> None:
-    """One error for each of its three channels, and the same close."""
+    """It gets one error for each of its three channels, and the same close."""
     gateway = await start_gateway(max_connections_per_slab=1)
     await gateway.client("price:SOL")
     client = await gateway.client()
     client.send({"type": "subscribe", "slabAddress": "SOL"})
-    assert [(error["code"], error["channel"]) for error in await client.take(3)] == [
+    assert [(error["code"], error["channel"]) for error in await client.receive_many(3)] == [
         ("slab_limit", "price:SOL"),
         ("slab_limit", "trades:SOL"),
         ("slab_limit", "funding:SOL"),
@@ -220,22 +220,22 @@ async def test_the_legacy_form_does_not_go_round_the_market_limit(
     assert await client.closed() == FULL_MARKET
 
 
-async def test_each_channel_over_the_limit_of_a_client_is_an_error(
+async def test_each_channel_over_the_limit_of_a_client_gets_an_error(
     start_gateway: StartGateway,
 ) -> None:
-    """Those before it are in force; one that is given back makes room."""
+    """The channels before it are followed; an unsubscribe makes room."""
     gateway = await start_gateway(max_channels_per_client=3)
     client = await gateway.client("price:A")
     client.subscribe("price:B", "price:C", "price:D", "price:A", "price:E")
-    *errors, reply = await client.up_to_type("subscribed")
+    *errors, reply = await client.receive_until_type("subscribed")
     assert [(error["code"], error["channel"]) for error in errors] == [
         ("channel_limit", "price:D"),
         ("channel_limit", "price:E"),
     ]
     assert reply["channels"] == ["price:B", "price:C", "price:A"]
     client.send({"type": "subscribe", "slabAddress": "F"})
-    errors = await client.take(3)
+    errors = await client.receive_many(3)
     assert {error["code"] for error in errors} == {"channel_limit"}
     client.send({"type": "unsubscribe", "channels": ["price:B"]})
-    await client.up_to_type("unsubscribed")
+    await client.receive_until_type("unsubscribed")
     await client.subscribed("price:D")

@@ -1,4 +1,4 @@
-"""/metrics: what Prometheus reads agrees with what has happened, and stays small."""
+"""/metrics: what Prometheus reads matches what happened, and its size stays bounded."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from tests.client import close_frame
 from tests.gateway import Gateway, eventually
 from tests.integration.conftest import StartGateway
 
-TOKEN = "a token for whoever scrapes"
+TOKEN = "a token for the scraper"
 Samples = dict[str, float]
 
 
 async def scrape(gateway: Gateway) -> Samples:
-    """Every sample, by its name with its one label: `percolator_events_total{trade}`."""
+    """Return every sample by its name and its one label: `percolator_events_total{trade}`."""
     status, headers, body = await gateway.get("/metrics")
     assert (status, headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
     return dict(_samples(body.decode()))
@@ -30,8 +30,8 @@ def _samples(text: str) -> Iterator[tuple[str, float]]:
             yield sample.name + label, sample.value
 
 
-async def test_the_counters_agree_with_what_happened(gateway: Gateway) -> None:
-    """Clients, events, messages and bytes; what was refused and what was closed."""
+async def test_the_counters_match_what_happened(gateway: Gateway) -> None:
+    """Clients, events, messages and bytes; refusals and closes."""
     clients = await gateway.clients(3, "trades:SOL", "price:SOL")
     await gateway.client("price:BTC")
     for _ in range(5):
@@ -39,7 +39,7 @@ async def test_the_counters_agree_with_what_happened(gateway: Gateway) -> None:
     await gateway.publish("price", "BTC")
     bad = await gateway.publish_raw("percolator.price.SOL", b"{}")
     for client in clients:
-        await client.up_to(lambda message: message.get("seq") == seq)
+        await client.receive_until(lambda message: message.get("seq") == seq)
     await gateway.has_read(bad)
     clients[0].write(close_frame(1000))
     clients[1].write(close_frame(4321))
@@ -78,12 +78,12 @@ async def test_the_counters_agree_with_what_happened(gateway: Gateway) -> None:
     assert found["process_resident_memory_bytes"] > 1_000_000
 
 
-async def test_what_takes_time_is_a_histogram(start_gateway: StartGateway) -> None:
-    """Flushes by time and size, pongs, and how late the loop is."""
+async def test_durations_are_histograms(start_gateway: StartGateway) -> None:
+    """Flushes by duration and size, pongs, and the event loop's lag."""
     gateway = await start_gateway(ping_interval=0.1)
     client = await gateway.client("trades:SOL")
     seq = await gateway.publish("trade", "SOL")
-    await client.up_to(lambda message: message.get("seq") == seq)
+    await client.receive_until(lambda message: message.get("seq") == seq)
     await eventually(lambda: sum(gateway.service.heartbeat.pongs.counts) > 0)
     found = await scrape(gateway)
     for name in ("flush_seconds", "flush_bytes", "pong_seconds", "loop_lag_seconds"):
@@ -94,8 +94,8 @@ async def test_what_takes_time_is_a_histogram(start_gateway: StartGateway) -> No
     assert found["percolator_flush_bytes_sum"] >= len(client.texts[-1])
 
 
-async def test_resumes_are_counted_by_where_they_come_from(start_gateway: StartGateway) -> None:
-    """From memory, or from the stream where memory does not reach back far enough."""
+async def test_resumes_are_counted_by_their_source(start_gateway: StartGateway) -> None:
+    """From memory, or from the stream if memory does not reach back far enough."""
     gateway = await start_gateway(log_capacity=2)
     for _ in range(6):
         seq = await gateway.publish("trade", "SOL")
@@ -103,14 +103,14 @@ async def test_resumes_are_counted_by_where_they_come_from(start_gateway: StartG
     for since in (seq - 1, seq - 5):
         client = await gateway.client()
         client.subscribe("trades:SOL", since=since)
-        await client.up_to(lambda message: message.get("seq") == seq)
+        await client.receive_until(lambda message: message.get("seq") == seq)
     found = await scrape(gateway)
     assert found["percolator_replays_total{memory}"] == 1
     assert found["percolator_replays_total{stream}"] == 1
 
 
-async def test_no_client_can_make_it_long(gateway: Gateway) -> None:
-    """Slabs that no event is of have no name, and of the others only the busiest have one."""
+async def test_no_client_can_make_the_page_long(gateway: Gateway) -> None:
+    """Slabs without events have no sample of their own, and of the others only the busiest have."""
     slabs = [f"slab-{number}" for number in range(MAX_SLABS + 10)]
     for slab in slabs:
         seq = await gateway.publish("price", slab)
@@ -126,7 +126,7 @@ async def test_no_client_can_make_it_long(gateway: Gateway) -> None:
 
 
 async def test_a_scrape_changes_nothing(gateway: Gateway) -> None:
-    """It reads; two in a row show the same but for what goes on by itself."""
+    """Two scrapes in a row show the same, except for values that change by themselves."""
     await gateway.client("trades:SOL")
     first, second = await scrape(gateway), await scrape(gateway)
     moving = ("process_", "percolator_loop_lag", "percolator_feed_silent", "percolator_bytes_rec")
@@ -135,10 +135,10 @@ async def test_a_scrape_changes_nothing(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/ws/stats"])
-async def test_the_counters_are_for_whoever_has_the_token(
+async def test_the_counters_require_the_metrics_token(
     path: str, start_gateway: StartGateway
 ) -> None:
-    """The right one, whole, as a bearer; health stays open, for whoever balances the load."""
+    """The exact token, as a bearer; /health stays open for load balancers."""
     gateway = await start_gateway(stats_token=TOKEN)
     wrong = ["", f"Authorization: Bearer {TOKEN}x", f"Authorization: Bearer {TOKEN[:-1]}"]
     wrong += [f"Authorization: Basic {TOKEN}", "Authorization: Bearer", "Authorization: Bearer é"]
@@ -151,10 +151,10 @@ async def test_the_counters_are_for_whoever_has_the_token(
     assert (await gateway.get("/health"))[0] == 200
 
 
-async def test_an_address_that_guesses_the_token_is_not_listened_to(
+async def test_an_address_that_guesses_the_metrics_token_is_refused(
     start_gateway: StartGateway,
 ) -> None:
-    """Ten wrong ones, and it must wait; without any it may ask as often as it likes."""
+    """After ten wrong tokens it has to wait; requests without a token are not limited."""
     gateway = await start_gateway(stats_token=TOKEN)
     for _ in range(20):
         assert (await gateway.get("/metrics"))[0] == 401

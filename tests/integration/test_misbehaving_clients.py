@@ -1,4 +1,4 @@
-"""Clients that break the rules: cut off in bounded time, at nobody else's cost."""
+"""Clients that break the rules: each is cut off in bounded time, without harm to others."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,11 +13,13 @@ from tests.integration.conftest import StartGateway
 
 @pytest.fixture
 async def witness(gateway: Gateway) -> AsyncIterator[Client]:
-    """A client that behaves, and is served through it all."""
+    """A client that behaves, and must be served throughout."""
     client = await gateway.client("trades:SOL")
     yield client
     seq = await gateway.publish("trade", "SOL")
-    assert (await client.up_to(lambda message: message.get("seq") == seq))[-1]["type"] == "trade"
+    assert (await client.receive_until(lambda message: message.get("seq") == seq))[-1][
+        "type"
+    ] == "trade"
 
 
 PROTOCOL_ERRORS = {
@@ -27,18 +29,18 @@ PROTOCOL_ERRORS = {
     "an unknown opcode": b"\x83\x80\x00\x00\x00\x00",
     "a ping in fragments": b"\x09\x80\x00\x00\x00\x00",
     "a ping of 126 bytes": b"\x89\xfe\x00\x7e\x00\x00\x00\x00" + bytes(126),
-    "a continuation of nothing": frame(b"x", Opcode.CONT),
-    "a text inside a text": frame(b"x", fin=False) + frame(b"x"),
-    "a close frame of one byte": frame(b"\x03", Opcode.CLOSE),
-    "a close code that is none": frame(b"\x03\xec", Opcode.CLOSE),
+    "a continuation without a start": frame(b"x", Opcode.CONT),
+    "a text frame within a fragmented message": frame(b"x", fin=False) + frame(b"x"),
+    "a one-byte close frame": frame(b"\x03", Opcode.CLOSE),
+    "an invalid close code": frame(b"\x03\xec", Opcode.CLOSE),
     "a close code out of range": frame(b"\x00\x01", Opcode.CLOSE),
 }
 
 
 @pytest.mark.parametrize("data", PROTOCOL_ERRORS.values(), ids=PROTOCOL_ERRORS)
 @pytest.mark.usefixtures("witness")
-async def test_what_is_no_websocket_is_closed_with_1002(gateway: Gateway, data: bytes) -> None:
-    """At once; what follows in the same segment is not looked at."""
+async def test_an_invalid_frame_is_closed_with_1002(gateway: Gateway, data: bytes) -> None:
+    """At once; whatever follows in the same segment is not read."""
     client = await gateway.client("price:SOL")
     client.write(data + frame(b'{"type":"ping"}'))
     assert (await client.closed())[0] == 1002
@@ -49,10 +51,10 @@ async def test_what_is_no_websocket_is_closed_with_1002(gateway: Gateway, data: 
 
 @pytest.mark.usefixtures("witness")
 @pytest.mark.parametrize("end", [Client.abort, Client.reset])
-async def test_a_client_that_closes_and_is_gone_is_no_fault_of_ours(
+async def test_a_client_that_disconnects_after_its_close_frame_causes_no_error(
     gateway: Gateway, caplog: pytest.LogCaptureFixture, end: Callable[[Client], None]
 ) -> None:
-    """Its close frame is read when its socket has ended: nobody is there for the answer."""
+    """The gateway reads the close frame when the socket has ended: nothing receives its answer."""
     client = await gateway.client("price:SOL")
     client.write(close_frame())
     end(client)
@@ -68,7 +70,7 @@ async def test_a_client_that_closes_and_is_gone_is_no_fault_of_ours(
 async def test_a_text_that_is_not_utf_8_is_closed_with_1007(
     gateway: Gateway, pieces: list[bytes]
 ) -> None:
-    """As soon as it can be seen, in whichever fragment."""
+    """As soon as it is detectable, in whichever fragment."""
     client = await gateway.client("price:SOL")
     for number, piece in enumerate(pieces):
         opcode = Opcode.CONT if number else Opcode.TEXT
@@ -86,7 +88,7 @@ FLOODS = {
 
 @pytest.mark.parametrize("data", FLOODS.values(), ids=FLOODS)
 async def test_a_flood_is_closed_with_1008(start_gateway: StartGateway, data: bytes) -> None:
-    """Of whatever costs work: the burst is allowed, the second is not."""
+    """For every kind of frame that costs work: the burst is allowed, a second one is not."""
     gateway = await start_gateway(messages_per_second=10, message_burst=20)
     witness = await gateway.client("trades:SOL")
     client = await gateway.client("price:SOL")
@@ -100,7 +102,7 @@ async def test_a_flood_is_closed_with_1008(start_gateway: StartGateway, data: by
 
 
 async def test_a_flood_of_small_fragments_is_closed_with_1009(gateway: Gateway) -> None:
-    """Where nothing limits their number, the size of the message does."""
+    """If nothing limits their number, the size of the message does."""
     client = await gateway.client("price:SOL")
     client.write(frame(b"x", fin=False))
     client.write(frame(b"x", Opcode.CONT, fin=False) * 5_000)
@@ -119,25 +121,25 @@ QUESTIONS = {
 
 @pytest.mark.parametrize("data", QUESTIONS.values(), ids=QUESTIONS)
 @pytest.mark.usefixtures("witness")
-async def test_a_client_that_asks_and_does_not_read_is_cut_off(
+async def test_a_client_that_sends_requests_and_does_not_read_is_cut_off(
     gateway: Gateway, data: bytes
 ) -> None:
-    """Its answers wait in user space up to the limit and no further."""
+    """Its answers wait in user space, up to the limit."""
     client = await gateway.client(receive_buffer=4_096)
     peer = list(gateway.service.gateway.connections)[-1]
     client.stop_reading()
-    most = 0
+    largest = 0
     while len(gateway.service.gateway.connections) > 1:
         client.write(data)
         await asyncio.sleep(0)
-        most = max(most, peer.transport.get_write_buffer_size())
-    assert 0 < most <= gateway.service.settings.max_buffered_bytes
+        largest = max(largest, peer.transport.get_write_buffer_size())
+    assert 0 < largest <= gateway.service.settings.max_buffered_bytes
 
 
-async def test_a_flood_that_goes_on_after_the_close_is_cut_off(
+async def test_a_flood_that_continues_after_the_close_is_cut_off(
     start_gateway: StartGateway,
 ) -> None:
-    """It is read for a while, in hope of a close frame, answered by nothing, and then it ends."""
+    """It is read for a while, in case a close frame follows; then it is cut off."""
     gateway = await start_gateway(messages_per_second=10, message_burst=20)
     client = await gateway.client("price:SOL")
     client.answers_close = False
@@ -148,18 +150,22 @@ async def test_a_flood_that_goes_on_after_the_close_is_cut_off(
     assert gateway.service.stats.bytes_received < 500_000
 
 
-@pytest.mark.usefixtures("hurried", "witness")
-async def test_a_close_frame_and_then_silence_ends_in_time(gateway: Gateway) -> None:
-    """It is answered, and the socket that stays half open is closed all the same."""
+@pytest.mark.usefixtures("short_deadlines", "witness")
+async def test_a_client_that_is_silent_after_its_close_frame_is_cut_off_in_time(
+    gateway: Gateway,
+) -> None:
+    """The close frame is answered, and the half-open socket is closed all the same."""
     client = await gateway.client("price:SOL")
     client.close(1000, "bye")
     assert await client.closed() == (1000, "bye")
     await eventually(lambda: len(gateway.service.gateway.connections) == 1)
 
 
-@pytest.mark.usefixtures("hurried", "witness")
-async def test_a_close_frame_that_is_not_answered_ends_in_time(gateway: Gateway) -> None:
-    """Its places are free as soon as it is gone."""
+@pytest.mark.usefixtures("short_deadlines", "witness")
+async def test_a_client_that_does_not_answer_the_close_frame_is_cut_off_in_time(
+    gateway: Gateway,
+) -> None:
+    """Its places are free as soon as it is cut off."""
     client = await gateway.client("price:SOL")
     client.answers_close = False
     client.write(frame(b"x" * 5_000))
@@ -168,8 +174,8 @@ async def test_a_close_frame_that_is_not_answered_ends_in_time(gateway: Gateway)
     await eventually(lambda: len(gateway.service.gateway.connections) == 1)
 
 
-async def test_after_a_close_frame_nothing_is_said_any_more(gateway: Gateway) -> None:
-    """No event, no reply: the close frame is the last frame, in either direction."""
+async def test_nothing_is_sent_after_a_close_frame(gateway: Gateway) -> None:
+    """No event and no reply: the close frame is the last frame in either direction."""
     client = await gateway.client("trades:SOL")
     client.write(close_frame(1000) + frame(b'{"type":"ping"}'))
     seq = await gateway.publish("trade", "SOL")
@@ -181,10 +187,10 @@ async def test_after_a_close_frame_nothing_is_said_any_more(gateway: Gateway) ->
 
 
 @pytest.mark.usefixtures("witness")
-async def test_half_a_connection_is_none(gateway: Gateway) -> None:
-    """A client that has closed its side of TCP wants nothing more."""
+async def test_a_half_closed_connection_is_closed(gateway: Gateway) -> None:
+    """A client that has closed its side of TCP gets nothing more."""
     client = await gateway.client("price:SOL")
-    client.close_its_side()
+    client.close_write_side()
     await client.gone()
     await eventually(lambda: len(gateway.service.gateway.connections) == 1)
 
@@ -194,7 +200,7 @@ async def test_half_a_connection_is_none(gateway: Gateway) -> None:
 async def test_a_reset_during_the_handshake_leaves_nothing(
     gateway: Gateway, sent: int | None
 ) -> None:
-    """Wherever in the head it comes, or right behind it."""
+    """Anywhere in the head, or right after it."""
     for _ in range(50):
         client = await gateway.dial()
         client.write(upgrade()[:sent])
@@ -205,8 +211,8 @@ async def test_a_reset_during_the_handshake_leaves_nothing(
 
 
 @pytest.mark.usefixtures("witness")
-async def test_a_reset_behind_a_subscribe_leaves_nothing(gateway: Gateway) -> None:
-    """The client is gone before it was told that it is in."""
+async def test_a_reset_after_a_subscribe_leaves_nothing(gateway: Gateway) -> None:
+    """The client has gone before the reply is sent."""
     subscribe = b'{"type":"subscribe","slabAddress":"BTC"}'
     for _ in range(50):
         client = await gateway.dial()

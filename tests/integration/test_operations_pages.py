@@ -1,4 +1,4 @@
-"""The operations pages say what is so: every setting, every metric, every alert."""
+"""The operations pages match the code: every setting, every metric, every alert."""
 
 import json
 import re
@@ -20,16 +20,16 @@ ROW = re.compile(r"^\| `([a-z_]+)` \| (.*?) \| (.*) \| (.*) \|$", re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def documented() -> dict[str, tuple[str, str, str]]:
-    """The settings page, by name: default, what is allowed, what it is."""
+    """Return the rows of the settings page by name: default, allowed values, meaning."""
     rows = ROW.findall((PAGES / "settings.md").read_text())
     return {name: (default, rule, text) for name, default, rule, text in rows}
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_setting_is_documented_as_it_is(
+def test_every_setting_is_documented_as_the_code_has_it(
     name: str, documented: dict[str, tuple[str, str, str]]
 ) -> None:
-    """Its default, what is allowed and what it means, in the words of the code."""
+    """Its default, allowed values and meaning, in the words of the code."""
     default, rule, text = documented[name]
     if name == "data_dir":
         assert default == "in your data folder"
@@ -40,7 +40,7 @@ def test_every_setting_is_documented_as_it_is(
 
 
 def written(default: object) -> str:
-    """A default as the page writes it."""
+    """Return a default as the page writes it."""
     match default:
         case None | ():
             return "none"
@@ -52,21 +52,21 @@ def written(default: object) -> str:
             return f"`{default}`"
 
 
-def test_nothing_is_documented_that_is_no_setting(
+def test_every_documented_setting_exists(
     documented: dict[str, tuple[str, str, str]],
 ) -> None:
-    """Neither in the table nor in the example."""
+    """In the table and in the example."""
     assert documented.keys() == Settings.model_fields.keys()
     example = re.search(r"```toml\n(.*?)```", (PAGES / "settings.md").read_text(), re.DOTALL)
     assert example
     values = tomllib.loads(example[1])
     for name in [name for name, value in values.items() if str(value).startswith("/etc/")]:
-        values[name] = str(PAGES / "settings.md")  # a file that is there
+        values[name] = str(PAGES / "settings.md")  # a file that exists
     load(values)
 
 
 async def test_every_metric_is_documented(gateway: Gateway) -> None:
-    """And none that is not there."""
+    """And no other."""
     await gateway.client("price:SOL")
     page = (PAGES / "metrics.md").read_text()
     named = set(re.findall(r"^\| `(percolator_\w+)`", page, re.MULTILINE))
@@ -80,8 +80,8 @@ async def test_every_metric_is_documented(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("file", ["grafana-dashboard.json", "alerts.yaml"])
-async def test_what_is_drawn_and_alerted_on_exists(file: str, gateway: Gateway) -> None:
-    """A metric that was renamed must not leave an empty panel or an alert that never fires."""
+async def test_every_metric_in_a_panel_or_an_alert_exists(file: str, gateway: Gateway) -> None:
+    """A renamed metric must not leave an empty panel or an alert that never fires."""
     text = (PAGES / file).read_text()
     used = set(re.findall(r"\b(?:percolator|process)_\w+", text))
     assert len(used) > 10
@@ -91,8 +91,8 @@ async def test_what_is_drawn_and_alerted_on_exists(file: str, gateway: Gateway) 
     assert used <= there | {f"{name}_bucket" for name in there}
 
 
-def test_the_dashboard_is_one_that_grafana_takes() -> None:
-    """A model with panels that do not overlap, each with queries to the chosen source."""
+def test_the_dashboard_is_valid_for_grafana() -> None:
+    """Its panels do not overlap, and each has queries to the selected data source."""
     dashboard = json.loads((PAGES / "grafana-dashboard.json").read_text())
     assert (dashboard["uid"], dashboard["title"]) == ("percolator", "percolator")
     assert [each["name"] for each in dashboard["templating"]["list"]] == ["datasource", "instance"]
@@ -115,21 +115,21 @@ def test_the_dashboard_is_one_that_grafana_takes() -> None:
 
 
 def test_every_alert_has_its_advice() -> None:
-    """Whoever is woken finds what to look at."""
+    """Each alert has a section that says what to check."""
     named = set(re.findall(r"- alert: (\w+)", (PAGES / "alerts.yaml").read_text()))
     page = (PAGES / "README.md").read_text()
     assert named == set(re.findall(r"^\| (Percolator\w+) \|", page, re.MULTILINE))
 
 
-def test_links_between_the_pages_lead_somewhere() -> None:
-    """Each file that a page names is there."""
+def test_every_link_between_the_pages_has_a_target() -> None:
+    """Each file that a page names exists."""
     for page in (*PAGES.glob("*.md"), PAGES.parent / "security.md"):
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_what_the_security_page_promises_is_tested() -> None:
-    """Each test that it names is there, and each row of the abuses names one."""
+def test_every_test_that_the_security_page_names_exists() -> None:
+    """Each row of the table of abuses names at least one."""
     page = (PAGES.parent / "security.md").read_text()
     abuses = page.partition("## Tokens\n")[0]
     rows = [line for line in abuses.splitlines() if re.match(r"\| [^-]", line)]

@@ -1,4 +1,4 @@
-"""A fault of the gateway's own: it ends one connection, is logged, and nobody else notices."""
+"""Faults in the gateway's own code: one connection ends, and the fault is logged."""
 
 import logging
 
@@ -10,14 +10,14 @@ from tests.gateway import Gateway, eventually
 
 
 def fail(*_args: object) -> None:
-    """Be the fault."""
-    raise KeyError("a secret of the inside")
+    """Raise the fault."""
+    raise KeyError("an internal secret")
 
 
 async def test_a_fault_in_a_request_closes_its_connection_with_1011(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its places are free, the log has the traceback, and others go on."""
+    """Its places are freed, the log has the traceback, and other clients are served."""
     witness = await gateway.client("trades:SOL")
     client = await gateway.client("trades:SOL", "price:BTC")
     monkeypatch.setattr(ClientSession, "_carry_out", fail)
@@ -35,7 +35,7 @@ async def test_a_fault_in_a_request_closes_its_connection_with_1011(
 async def test_a_fault_in_a_route_is_answered_with_500(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a word of what it was."""
+    """Without a word about the fault."""
     monkeypatch.setattr(Service, "stats_view", fail)
     status, _, body = await gateway.get("/ws/stats")
     assert (status, body) == (500, b"An internal error occurred; try again.\n")

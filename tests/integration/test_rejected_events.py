@@ -1,4 +1,4 @@
-"""Events that do not validate: counted, reported, logged in measure, and stopping nothing."""
+"""Invalid events are counted, reported and logged at a limited rate, and stop nothing."""
 
 import asyncio
 import json
@@ -19,14 +19,14 @@ PRICE, TRADE, FUNDING = (f"percolator.{kind}.SOL" for kind in ("price", "trade",
 
 BAD = {
     "not JSON": (PRICE, b"price: 1.5", "invalid_json"),
-    "nothing at all": (PRICE, b"", "invalid_json"),
+    "an empty payload": (PRICE, b"", "invalid_json"),
     "not UTF-8": (PRICE, b'{"price":1.5,"timestamp":7,"slab":"\xff"}', "invalid_json"),
-    "JSON cut short": (TRADE, event_json("trade")[:-1], "invalid_json"),
+    "truncated JSON": (TRADE, event_json("trade")[:-1], "invalid_json"),
     "two documents": (FUNDING, event_json("funding") * 2, "invalid_json"),
-    "nested without end": (PRICE, b'{"price":' + b"[" * 8_000, "invalid_json"),
+    "deeply nested": (PRICE, b'{"price":' + b"[" * 8_000, "invalid_json"),
     "no object": (PRICE, b"[1.5]", "invalid_event"),
-    "of another kind": (PRICE, event_json("trade", type="trade"), "mismatch"),
-    "of another slab": (PRICE, event_json("price", slab="BTC"), "mismatch"),
+    "another kind": (PRICE, event_json("trade", type="trade"), "mismatch"),
+    "another slab": (PRICE, event_json("price", slab="BTC"), "mismatch"),
     "an envelope of another kind": (PRICE, b'{"event":"trade.executed","data":{}}', "mismatch"),
     "an envelope of another slab": (
         PRICE,
@@ -42,24 +42,24 @@ BAD = {
     "a slab with a colon": ("percolator.trade.a:b", event_json("trade"), "invalid_subject"),
     "a long slab": (f"percolator.price.{'x' * 65}", event_json("price"), "invalid_subject"),
     "a negative price": (PRICE, event_json("price", price=-1.5), "invalid_price"),
-    "a price of nothing": (PRICE, event_json("price", price=0), "invalid_price"),
+    "a price of zero": (PRICE, event_json("price", price=0), "invalid_price"),
     "a price that is NaN": (PRICE, event_json("price", price=float("nan")), "invalid_json"),
-    "a price without end": (PRICE, event_json("price", price=float("inf")), "invalid_json"),
+    "an infinite price": (PRICE, event_json("price", price=float("inf")), "invalid_json"),
     "a price too large": (PRICE, b'{"price":1e400,"timestamp":7}', "invalid_price"),
-    "a whole price too large": (PRICE, event_json("price", price=10**400), "invalid_price"),
-    "a price that is a text": (PRICE, event_json("price", price="1.5"), "invalid_price"),
+    "an integer price too large": (PRICE, event_json("price", price=10**400), "invalid_price"),
+    "a price as a string": (PRICE, event_json("price", price="1.5"), "invalid_price"),
     "a price that is true": (PRICE, event_json("price", price=True), "invalid_price"),
     "no price": (PRICE, b'{"timestamp":7}', "invalid_price"),
     "a negative mark price": (PRICE, event_json("price", markPrice=-1), "invalid_markPrice"),
-    "an index price of nothing": (PRICE, event_json("price", indexPrice=0), "invalid_indexPrice"),
+    "an index price of zero": (PRICE, event_json("price", indexPrice=0), "invalid_indexPrice"),
     "a side `buy`": (TRADE, event_json("trade", side="buy"), "invalid_side"),
-    "a size past 128 bits": (TRADE, event_json("trade", size=str(2**128)), "invalid_size"),
+    "a size over 128 bits": (TRADE, event_json("trade", size=str(2**128)), "invalid_size"),
     "a size that is a number": (TRADE, event_json("trade", size=1), "invalid_size"),
     "a negative size": (TRADE, event_json("trade", size="-1"), "invalid_size"),
     "a rate that is a number": (FUNDING, event_json("funding", rate=0.1), "invalid_rate"),
     "a rate that is NaN": (FUNDING, event_json("funding", rate="NaN"), "invalid_rate"),
     "a timestamp too large": (TRADE, event_json("trade", timestamp=2**53), "invalid_timestamp"),
-    "a timestamp and a half": (TRADE, event_json("trade", timestamp=1.5), "invalid_timestamp"),
+    "a fractional timestamp": (TRADE, event_json("trade", timestamp=1.5), "invalid_timestamp"),
     "no timestamp": (FUNDING, b'{"rate":"0.1"}', "invalid_timestamp"),
     "1 MB": (TRADE, event_json("trade", note="x" * 1_000_000), "too_large"),
 }
@@ -67,21 +67,21 @@ BAD = {
 
 @asynccontextmanager
 async def rejections(gateway: Gateway) -> AsyncIterator[Subscription]:
-    """Listen to what is reported as rejected."""
+    """Subscribe to the reports of rejected events."""
     subscription = await gateway.nats.subscribe(REJECTED_SUBJECT)
     await gateway.nats.flush()
     yield subscription
 
 
 async def report(subscription: Subscription) -> Message:
-    """Give the next report."""
+    """Return the next report."""
     message = await subscription.next_msg(timeout=PATIENCE)
     found: Message = json.loads(message.data)
     return found
 
 
 @pytest.mark.parametrize(("subject", "payload", "reason"), BAD.values(), ids=BAD)
-async def test_a_bad_event_is_reported_and_counted_and_the_next_one_delivered(
+async def test_an_invalid_event_is_reported_and_counted_and_the_next_one_delivered(
     gateway: Gateway, subject: str, payload: bytes, reason: str
 ) -> None:
     """The report names seq, subject and reason; clients see nothing of it."""
@@ -97,25 +97,25 @@ async def test_a_bad_event_is_reported_and_counted_and_the_next_one_delivered(
     assert (await gateway.get("/health"))[0] == 200
 
 
-async def test_all_bad_events_together_leave_the_chain_of_the_good_ones_whole(
+async def test_invalid_events_leave_the_chain_of_valid_ones_complete(
     gateway: Gateway,
 ) -> None:
-    """Each bad one between two good ones: the good ones all arrive, each linked to the last."""
+    """Each invalid event lies between two valid ones, which all arrive, linked to each other."""
     client = await gateway.client("trades:SOL")
     seqs = []
     for subject, payload, _ in BAD.values():
         await gateway.publish_raw(subject, payload)
         seqs.append(await gateway.publish("trade", "SOL"))
-    messages = await client.take(len(seqs))
+    messages = await client.receive_many(len(seqs))
     assert [message["seq"] for message in messages] == seqs
     assert [message["prev"] for message in messages] == [0, *seqs[:-1]]
     assert (await gateway.stats())["eventsRejected"] == len(BAD)
 
 
-async def test_a_flood_of_bad_events_is_counted_in_full_and_logged_in_measure(
+async def test_a_flood_of_invalid_events_is_counted_in_full_and_logged_at_a_limited_rate(
     gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The limit on log lines holds, and a line has no more than the start of a payload."""
+    """A few lines per second report it, with no more than the start of a payload."""
     count = 2_000
     caplog.handler.addFilter(RateLimitFilter(time.monotonic))
     with caplog.at_level(logging.WARNING, logger="percolator"):

@@ -1,4 +1,4 @@
-"""A rolling restart: two gateways behind a balancer, one after the other, under load."""
+"""A rolling restart: two gateways behind a balancer are replaced in turn, under load."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ class Fleet:
         self._running: dict[int, tuple[Running, contextlib.ExitStack]] = {}
 
     async def add(self) -> int:
-        """Start one more, and send it clients once it is ready; give its port."""
+        """Start one more gateway, and add it to the balancer once it is ready; return its port."""
         stack = contextlib.ExitStack()
         running = stack.enter_context(self._program.start("serve"))
         serving = await asyncio.to_thread(Serving.when_ready, running)
@@ -40,7 +40,7 @@ class Fleet:
         return port
 
     async def end(self, port: int) -> None:
-        """Ask one to end, as whoever deploys does; the balancer learns of it from what it sees."""
+        """End a gateway with SIGTERM, as a deployment does; the balancer notices by its socket."""
         running, stack = self._running.pop(port)
         running.signal(signal.SIGTERM)
         done = await asyncio.to_thread(running.end)
@@ -49,14 +49,14 @@ class Fleet:
         stack.close()
 
     def close(self) -> None:
-        """End all that are left, at once."""
+        """End all remaining gateways at once."""
         for _, stack in self._running.values():
             stack.close()
 
 
 @contextlib.asynccontextmanager
 async def fleet(folder: Path, nats_url: str, stream: str) -> AsyncIterator[tuple[Fleet, Balancer]]:
-    """Two gateways, and what stands before them."""
+    """Two gateways and the balancer in front of them."""
     settings = {"max_connections_per_ip": 0, "attempts_per_second": 0, "port": 0}
     program = Program(
         folder, nats_url=nats_url, stream=stream, drain_seconds=DRAIN_SECONDS, **settings
@@ -72,7 +72,7 @@ async def fleet(folder: Path, nats_url: str, stream: str) -> AsyncIterator[tuple
 
 
 class Load:
-    """Publishes trades and, now and then, funding rates, and knows each seq that it got."""
+    """Publishes trades and some funding rates, and records every seq."""
 
     def __init__(self, publisher: Publisher) -> None:
         self.seqs: dict[str, list[int]] = {"trades:SOL": [], "funding:SOL": []}
@@ -97,14 +97,14 @@ class Load:
         self.seqs[channel].append(seq)
 
     async def stop(self) -> None:
-        """Publish no more; one last trade tells the clients so."""
+        """Stop publishing; one last trade tells the clients so."""
         self._stopping = True
         await self._task
         await self._publish("trade", "trades:SOL")
 
 
 class Reader:
-    """A client that follows all channels from the beginning, and keeps what it got."""
+    """A client that follows all channels from the beginning, and keeps what it receives."""
 
     def __init__(self, url: str) -> None:
         self.seqs: dict[str, list[int]] = {"trades:SOL": [], "funding:SOL": []}
@@ -129,7 +129,7 @@ class Reader:
 
 @contextlib.asynccontextmanager
 async def reading(url: str) -> AsyncIterator[list[Reader]]:
-    """Clients that read for a while."""
+    """Run clients for the length of a block."""
     readers = [Reader(url) for _ in range(CLIENTS)]
     try:
         await eventually(lambda: all(reader.connections for reader in readers))
@@ -141,14 +141,14 @@ async def reading(url: str) -> AsyncIterator[list[Reader]]:
 
 
 async def have_read(readers: list[Reader], seq: int) -> None:
-    """Wait until each has read the trade with a seq."""
+    """Wait until each client has received the trade with a seq."""
     await eventually(lambda: all(reader.seqs["trades:SOL"][-1:] >= [seq] for reader in readers))
 
 
 async def test_no_client_loses_an_event_in_a_rolling_restart(
     tmp_path: Path, nats_url: str, stream_name: str
 ) -> None:
-    """Each is moved once or twice, and has every trade and funding rate once and in order."""
+    """Each client is moved once or twice, and has every trade and rate once and in order."""
     client = await nats.connect(nats_url)
     async with fleet(tmp_path, nats_url, stream_name) as (gateways, balancer):
         load = Load(Publisher(client, stream_name))

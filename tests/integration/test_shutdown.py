@@ -1,4 +1,4 @@
-"""An orderly end: announced, spread out, bounded, and nothing left behind."""
+"""An orderly shutdown: announced, spread out, bounded in time, with nothing left behind."""
 
 import asyncio
 import json
@@ -6,14 +6,14 @@ import json
 import pytest
 
 from tests.client import upgrade
-from tests.gateway import Gateway, what_is_held
+from tests.gateway import Gateway, leftovers
 from tests.integration.conftest import StartGateway
 
 GOING_AWAY = (1001, "the gateway is shutting down, reconnect")
 
 
-async def test_clients_are_told_to_come_back_and_then_closed(gateway: Gateway) -> None:
-    """Each with a time of its own, so that they do not all come at once."""
+async def test_clients_are_told_to_reconnect_and_then_closed(gateway: Gateway) -> None:
+    """Each with a delay of its own, so that they do not all reconnect at once."""
     clients = await gateway.clients(20, "price:SOL")
     await gateway.service.stop()
     times = set()
@@ -27,11 +27,11 @@ async def test_clients_are_told_to_come_back_and_then_closed(gateway: Gateway) -
         await client.gone()
     assert len(times) > 1
     assert gateway.service.stats.closed == {1001: 20}
-    assert what_is_held(gateway.service) == {}
+    assert leftovers(gateway.service) == {}
 
 
 async def test_a_client_that_does_not_close_is_cut_off_in_time(start_gateway: StartGateway) -> None:
-    """Whether it does not answer, does not read, or has not even asked yet."""
+    """Whether it does not answer, does not read, or has not even sent a request."""
     gateway = await start_gateway(drain_seconds=0.5)
     deaf = await gateway.client("trades:SOL", receive_buffer=4_096)
     deaf.answers_close = False
@@ -46,17 +46,17 @@ async def test_a_client_that_does_not_close_is_cut_off_in_time(start_gateway: St
     assert clock() - start < 5
     await deaf.gone()
     await mute.gone()
-    assert what_is_held(gateway.service) == {}
+    assert leftovers(gateway.service) == {}
 
 
-async def test_nobody_comes_in_any_more(start_gateway: StartGateway) -> None:
-    """An upgrade gets 503, on a socket that was open already or is new; then nothing listens."""
+async def test_a_gateway_that_shuts_down_refuses_new_clients(start_gateway: StartGateway) -> None:
+    """An upgrade gets 503, on a socket that is open already or new; later nothing listens."""
     gateway = await start_gateway(drain_seconds=5)
     early = await gateway.dial()
     stays = await gateway.client("price:SOL")
     stays.answers_close = False
     stopping = asyncio.create_task(gateway.service.stop())
-    await stays.up_to_type("closing")
+    await stays.receive_until_type("closing")
     for client in (early, await gateway.dial()):
         client.write(upgrade())
         await client.answered()
@@ -67,13 +67,13 @@ async def test_nobody_comes_in_any_more(start_gateway: StartGateway) -> None:
         await gateway.dial()
 
 
-async def test_readiness_fails_before_the_clients_are_let_go(start_gateway: StartGateway) -> None:
-    """So that a balancer sends nobody here meanwhile; it can see why, and that we are alive."""
+async def test_readiness_fails_before_the_clients_are_closed(start_gateway: StartGateway) -> None:
+    """So a balancer sends no new clients here; it can see why, and that the process is alive."""
     gateway = await start_gateway(drain_seconds=5)
     stays = await gateway.client("price:SOL")
     stays.answers_close = False
     stopping = asyncio.create_task(gateway.service.stop())
-    await stays.up_to_type("closing")
+    await stays.receive_until_type("closing")
     status, _, body = await gateway.get("/health")
     assert status == 503
     checks = json.loads(body)["checks"]
@@ -84,8 +84,10 @@ async def test_readiness_fails_before_the_clients_are_let_go(start_gateway: Star
     await stopping
 
 
-async def test_a_request_that_is_under_way_does_not_hold_it_up(start_gateway: StartGateway) -> None:
-    """Only clients are waited for."""
+async def test_a_request_in_progress_does_not_delay_the_shutdown(
+    start_gateway: StartGateway,
+) -> None:
+    """The gateway waits for clients only."""
     gateway = await start_gateway(drain_seconds=3_600)
     mute = await gateway.dial()
     mute.write(b"GET /health HTTP/1.1\r\n")
@@ -95,8 +97,10 @@ async def test_a_request_that_is_under_way_does_not_hold_it_up(start_gateway: St
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
-async def test_all_of_it_is_done_in_time(share: float, start_gateway: StartGateway) -> None:
-    """Clients that do not close, a feed and a NATS that do not answer: within the seconds given."""
+async def test_a_shutdown_ends_within_the_given_seconds(
+    share: float, start_gateway: StartGateway
+) -> None:
+    """Even with clients that do not close, and a feed and a NATS that do not answer."""
     gateway = await start_gateway(drain_seconds=4 * share)
     clients = await gateway.clients(10, "trades:SOL")
     for client in clients:
@@ -109,10 +113,10 @@ async def test_all_of_it_is_done_in_time(share: float, start_gateway: StartGatew
         assert await client.closed() == GOING_AWAY
 
 
-async def test_what_was_accepted_reaches_a_client_before_it_is_closed(
+async def test_a_client_gets_the_accepted_events_before_it_is_closed(
     start_gateway: StartGateway,
 ) -> None:
-    """The close frame comes after the events; elsewhere the client goes on where it left off."""
+    """The close frame follows the events; the client resumes there on another gateway."""
     first, second = await start_gateway(), await start_gateway()
     client = await first.client("trades:SOL")
     seqs = [await first.publish("trade", "SOL") for _ in range(20)]
@@ -123,12 +127,12 @@ async def test_what_was_accepted_reaches_a_client_before_it_is_closed(
     assert got == seqs[: len(got)]
     again = await second.client()
     again.subscribe("trades:SOL", since=got[-1] if got else seqs[0] - 1)
-    await again.up_to_type("subscribed")
-    assert [each["seq"] for each in await again.take(20 - len(got))] == seqs[len(got) :]
+    await again.receive_until_type("subscribed")
+    assert [each["seq"] for each in await again.receive_many(20 - len(got))] == seqs[len(got) :]
 
 
-async def test_without_clients_it_stops_at_once(start_gateway: StartGateway) -> None:
-    """There is nobody to wait for, however long it might wait."""
+async def test_a_gateway_without_clients_stops_at_once(start_gateway: StartGateway) -> None:
+    """There is nothing to wait for, however long it might wait."""
     gateway = await start_gateway(drain_seconds=3_600)
     async with asyncio.timeout(5):
         await gateway.service.stop()

@@ -1,4 +1,4 @@
-"""`GET /ws/stats`: the given fields under their given names, and numbers that are true."""
+"""`GET /ws/stats`: the documented fields under their names, with correct numbers."""
 
 from websockets.frames import Opcode
 
@@ -33,7 +33,7 @@ ADDED: Message = {
 
 
 def types(stats: Message, expected: Message) -> Message:
-    """Give the types of fields, as deep as they are expected to be."""
+    """Return the types of fields, to the expected depth."""
     return {
         name: types(value, expected[name])
         if isinstance(expected.get(name), dict)
@@ -42,8 +42,8 @@ def types(stats: Message, expected: Message) -> Message:
     }  # fmt: skip
 
 
-async def test_each_field_has_the_given_name_type_and_place(gateway: Gateway) -> None:
-    """The given ones first and in the given order, then those that were added."""
+async def test_each_field_has_its_documented_name_type_and_place(gateway: Gateway) -> None:
+    """The original fields first and in order, then those that were added."""
     status, headers, _ = await gateway.get("/ws/stats?anything")
     assert (status, headers["content-type"]) == (200, "application/json")
     stats = await gateway.stats()
@@ -66,27 +66,27 @@ async def test_each_field_has_the_given_name_type_and_place(gateway: Gateway) ->
     }
 
 
-async def test_connections_are_counted_in_all_and_by_market(gateway: Gateway) -> None:
-    """A client counts once on each of its markets; a request for the stats is no connection."""
+async def test_connections_are_counted_in_total_and_per_market(gateway: Gateway) -> None:
+    """A client counts once on each of its markets; a stats request is not a connection."""
     await gateway.client("price:SOL", "trades:SOL", "trades:BTC")
     await gateway.client("funding:SOL")
     await gateway.client()
     stats = await gateway.stats()
     assert stats["totalConnections"] == 3
     assert stats["connectionsPerSlab"] == {"BTC": 1, "SOL": 2}
-    await gateway.dismiss()
+    await gateway.disconnect_clients()
     stats = await gateway.stats()
     assert (stats["totalConnections"], stats["connectionsPerSlab"]) == (0, {})
 
 
-async def test_what_went_by_is_counted_exactly(gateway: Gateway) -> None:
-    """Messages and bytes, each way, as the clients saw them; rates are per second since start."""
+async def test_traffic_is_counted_exactly(gateway: Gateway) -> None:
+    """Messages and bytes in both directions as clients saw them; rates are averages since start."""
     clients = await gateway.clients(3, "trades:SOL")
     for number in range(40):
         seq = await gateway.publish("trade", "SOL", size=str(number))
     await gateway.has_read(seq)
     for client in clients:
-        await client.take(40)
+        await client.receive_many(40)
     counters = gateway.service.stats
     texts = [text for client in clients for text in client.texts]
     assert counters.messages_sent == len(texts) == 3 * 42
@@ -105,8 +105,8 @@ async def test_what_went_by_is_counted_exactly(gateway: Gateway) -> None:
     assert all(abs(stats[name] - total) <= 0.02 for name, total in sums.items())
 
 
-async def test_fragments_of_a_message_are_one_message(gateway: Gateway) -> None:
-    """And frames that are no messages are none."""
+async def test_fragments_count_as_one_message(gateway: Gateway) -> None:
+    """Control frames do not count as messages."""
     client = await gateway.client()
     client.ping()
     client.write(frame(b'{"type":', fin=False))
@@ -116,17 +116,17 @@ async def test_fragments_of_a_message_are_one_message(gateway: Gateway) -> None:
 
 
 async def test_the_state_of_the_feed_is_shown(gateway: Gateway) -> None:
-    """Connected, the last seq of the stream, and how far behind it the gateway is."""
+    """Whether it is connected, the stream's last seq, and how far the gateway is behind it."""
     seq = await gateway.publish("price", "SOL")
     await gateway.has_read(seq)
     assert (await gateway.stats())["nats"] == {"connected": True, "streamSeq": seq, "lag": 0}
 
 
-async def test_ends_are_counted_by_their_code(start_gateway: StartGateway) -> None:
-    """Whoever began it; 1006 where nobody said a word, 4000 for every code from there on."""
+async def test_closes_are_counted_by_their_code(start_gateway: StartGateway) -> None:
+    """From either side; 1006 without a close frame, 4000 for every code from there on."""
     gateway = await start_gateway(max_connections=4)
     polite, rude, *loud = await gateway.clients(4)
-    refused = await gateway.knock()
+    refused = await gateway.handshake()
     assert (await refused.closed())[0] == 1008
     polite.close(1000)
     assert await polite.closed() == (1000, "")

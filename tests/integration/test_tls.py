@@ -1,4 +1,4 @@
-"""TLS: of the gateway's own port, with certificates that change, and to NATS."""
+"""TLS: on the gateway's own port, with certificates that change, and to NATS."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ SUBSCRIBE = '{"type":"subscribe","channels":["trades:SOL"]}'
 
 
 class Site:
-    """The two files that a gateway is given, who signs them, and whom clients trust."""
+    """The certificate files of a gateway, the authority that signs them, and a trusting client."""
 
     def __init__(self, folder: Path) -> None:
         self._authority = Authority(folder)
@@ -32,15 +32,15 @@ class Site:
         self.issue("first")
 
     def issue(self, name: str, *, password: bytes | None = None) -> None:
-        """Put another certificate, with another key, in the place of the last."""
+        """Replace the certificate and its key."""
         self._authority.issue(self.cert, self.key, name, password=password)
 
     def client(self, port: int) -> connect:
-        """Connect with the library that people use."""
+        """Connect with the websockets library."""
         return connect(f"wss://127.0.0.1:{port}/ws", ssl=self.trusting, compression=None)
 
     async def presented(self, port: int) -> str:
-        """The name in the certificate that a new connection is shown."""
+        """Return the name in the certificate that a new connection gets."""
         _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=self.trusting)
         certificate = writer.get_extra_info("peercert")
         writer.transport.abort()
@@ -50,12 +50,12 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """A certificate called `first`."""
+    """A site whose certificate is called `first`."""
     return Site(tmp_path)
 
 
 async def test_clients_are_served_over_tls(site: Site, start_gateway: StartGateway) -> None:
-    """The handshake, the upgrade, the replies, the events, the close and plain requests."""
+    """Handshake, upgrade, replies, events, close and plain requests."""
     gateway = await start_gateway(**site.settings)
     async with site.client(gateway.port) as client:
         assert '"connected"' in str(await client.recv())
@@ -71,8 +71,8 @@ async def test_clients_are_served_over_tls(site: Site, start_gateway: StartGatew
     writer.close()
 
 
-async def test_without_tls_nothing_is_said(site: Site, start_gateway: StartGateway) -> None:
-    """Neither an answer nor a hint, to a client that speaks plain."""
+async def test_a_client_without_tls_gets_no_answer(site: Site, start_gateway: StartGateway) -> None:
+    """Not even an error."""
     gateway = await start_gateway(**site.settings)
     client = await gateway.dial()
     client.write(upgrade())
@@ -81,15 +81,15 @@ async def test_without_tls_nothing_is_said(site: Site, start_gateway: StartGatew
 
 
 async def test_old_versions_of_tls_are_refused(site: Site) -> None:
-    """1.2 is the least."""
+    """The minimum is 1.2."""
     certificate = Certificate(site.cert, site.key)
     assert certificate.context.minimum_version == ssl.TLSVersion.TLSv1_2
 
 
-async def test_a_slow_client_is_bounded_over_tls_too(
+async def test_the_buffer_of_a_slow_client_is_bounded_over_tls_too(
     site: Site, start_gateway: StartGateway
 ) -> None:
-    """It is behind, and what waits for it is within the limit; others get everything meanwhile."""
+    """It is behind, and its buffer stays within the limit; other clients get everything."""
     gateway = await start_gateway(**site.settings)
     stalled = await asyncio.to_thread(subscribed_and_silent, gateway.port, site.trusting)
     async with site.client(gateway.port) as client:
@@ -107,7 +107,7 @@ async def test_a_slow_client_is_bounded_over_tls_too(
 
 
 def subscribed_and_silent(port: int, trusting: ssl.SSLContext) -> socket.socket:
-    """A client that subscribes, and then reads no more; it has little room in the kernel."""
+    """Return the socket of a client that subscribes, then stops reading; its buffer is small."""
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     plain.connect(("127.0.0.1", port))
@@ -118,11 +118,11 @@ def subscribed_and_silent(port: int, trusting: ssl.SSLContext) -> socket.socket:
     return secure
 
 
-async def test_a_new_certificate_is_shown_to_new_clients(
+async def test_new_clients_get_the_new_certificate(
     site: Site,
     start_gateway: StartGateway,
 ) -> None:
-    """Those that are connected stay so."""
+    """Existing connections stay open."""
     gateway = await start_gateway(**site.settings)
     assert await site.presented(gateway.port) == "first"
     async with site.client(gateway.port) as client:
@@ -135,13 +135,13 @@ async def test_a_new_certificate_is_shown_to_new_clients(
 
 
 @pytest.mark.parametrize("damage", ["tls_cert", "tls_key"])
-async def test_files_that_cannot_be_used_change_nothing(
+async def test_unusable_files_leave_the_certificate_unchanged(
     damage: str,
     site: Site,
     start_gateway: StartGateway,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The old certificate goes on, and the log says why."""
+    """The old certificate stays in use, and the log gives the reason."""
     gateway = await start_gateway(**site.settings)
     site.settings[damage].write_text("-----BEGIN nothing-----\n")
     gateway.service.reload_certificate()
@@ -153,13 +153,13 @@ async def test_files_that_cannot_be_used_change_nothing(
     assert "cannot be read" in caplog.text
 
 
-async def test_sighup_reads_the_certificate_again(
+async def test_sighup_reloads_the_certificate(
     site: Site,
     tmp_path: Path,
     nats_url: str,
     stream_name: str,
 ) -> None:
-    """Of the running program."""
+    """In the running program."""
     program = Program(tmp_path, nats_url=nats_url, stream=stream_name, **site.settings)
     with program.start("serve", "--port", "0") as running:
         found = re.search(
@@ -174,7 +174,9 @@ async def test_sighup_reads_the_certificate_again(
         assert await site.presented(port) == "second"
 
 
-def test_a_key_of_another_certificate_is_one_sentence(site: Site, tmp_path: Path) -> None:
+def test_a_key_that_does_not_match_the_certificate_is_reported_in_one_sentence(
+    site: Site, tmp_path: Path
+) -> None:
     """Before anything is started."""
     first = site.cert.read_bytes()
     site.issue("second")
@@ -187,10 +189,10 @@ def test_a_key_of_another_certificate_is_one_sentence(site: Site, tmp_path: Path
     )
 
 
-def test_a_key_with_a_password_is_refused_and_nobody_is_asked(
+def test_a_key_with_a_password_is_refused_without_a_prompt(
     site: Site,
 ) -> None:
-    """A service has no terminal to ask at."""
+    """A service has no terminal for a prompt."""
     site.issue("locked", password=b"hunter2")
     with pytest.raises(SettingsError, match="the key without a password"):
         Certificate(site.cert, site.key)

@@ -1,4 +1,4 @@
-"""Connections that come and go in every way: nothing of them stays."""
+"""Connections that open and end in every way leave nothing behind."""
 
 import asyncio
 import gc
@@ -11,7 +11,7 @@ from percolator.fanout.session import ClientSession
 from percolator.gateway import connection
 from percolator.gateway.connection import Connection
 from tests.client import frame, upgrade
-from tests.gateway import Gateway, eventually, what_is_held
+from tests.gateway import Gateway, eventually, leftovers
 from tests.integration.conftest import StartGateway
 
 ROUNDS = 50
@@ -52,7 +52,7 @@ async def says_nothing_at_all(gateway: Gateway) -> None:
 
 
 async def says_nothing_after_the_upgrade(gateway: Gateway) -> None:
-    await (await gateway.knock()).gone()
+    await (await gateway.handshake()).gone()
 
 
 async def sends_garbage_first(gateway: Gateway) -> None:
@@ -81,7 +81,7 @@ async def sends_too_fast(gateway: Gateway) -> None:
 
 async def closes_its_side(gateway: Gateway) -> None:
     client = await gateway.client("price:SOL")
-    client.close_its_side()
+    client.close_write_side()
     await client.gone()
 
 
@@ -103,13 +103,13 @@ async def asks_in_plain_http(gateway: Gateway) -> None:
 
 
 async def finds_the_market_full(gateway: Gateway) -> None:
-    client = await gateway.knock()
+    client = await gateway.handshake()
     client.subscribe("price:FULL")
     await client.gone()
 
 
 async def finds_no_place(gateway: Gateway) -> None:
-    client = await gateway.knock(headers={"X-Forwarded-For": "203.0.113.1"})
+    client = await gateway.handshake(headers={"X-Forwarded-For": "203.0.113.1"})
     await client.gone()
 
 
@@ -117,7 +117,7 @@ async def changes_its_mind(gateway: Gateway) -> None:
     client = await gateway.client("price:SOL", "trades:SOL")
     client.send({"type": "unsubscribe", "slabAddress": "SOL"})
     client.subscribe("price:BTC")
-    await client.up_to_type("subscribed")
+    await client.receive_until_type("subscribed")
     client.reset()
 
 
@@ -151,19 +151,19 @@ WAYS: list[Callable[[Gateway], Awaitable[None]]] = [
 
 
 def alive() -> int:
-    """Count what is still in memory of connections."""
+    """Count the connection objects that are still in memory."""
     gc.collect()
     return sum(
         isinstance(each, Connection | ClientSession | Cursor | Group) for each in gc.get_objects()
     )
 
 
-@pytest.mark.usefixtures("hurried")
+@pytest.mark.usefixtures("short_deadlines")
 async def test_after_a_thousand_connections_every_counter_is_zero(
     start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the memory that they had is free, while events went on all the time."""
-    monkeypatch.setattr(connection, "HEAD_SECONDS", 1.0)  # time enough for all that do speak
+    """Their memory is freed too, while events continue throughout."""
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 1.0)  # enough for clients that send a request
     gateway = await start_gateway(
         ping_interval=0.5,
         pong_timeout=1,
@@ -188,22 +188,22 @@ async def test_after_a_thousand_connections_every_counter_is_zero(
     publishing = asyncio.create_task(market())
     room, cut_short = asyncio.Semaphore(AT_ONCE), 0
 
-    async def come_and_go(way: Callable[[Gateway], Awaitable[None]]) -> None:
+    async def open_and_end(way: Callable[[Gateway], Awaitable[None]]) -> None:
         nonlocal cut_short
         async with room:
             try:
                 await way(gateway)
-            except AssertionError:  # on a busy machine a deadline may come first: one way more
+            except AssertionError:  # on a busy machine a deadline may come first
                 cut_short += 1
 
-    await asyncio.gather(*(come_and_go(way) for way in WAYS * ROUNDS))
+    await asyncio.gather(*(open_and_end(way) for way in WAYS * ROUNDS))
     assert cut_short < ROUNDS
     over.set()
     await publishing
-    await gateway.dismiss()
+    await gateway.disconnect_clients()
     assert service.slab_limits.clients.pop("FULL") == 10_000
     assert service.admission.places.by_address.pop("203.0.113.1") == 10_000
-    assert what_is_held(service) == {}
+    assert leftovers(service) == {}
     assert {1000, 1002, 1006, 1008, 1009} <= service.stats.closed.keys()
     assert ROUNDS - cut_short <= sum(service.stats.refused.values()) <= ROUNDS
     await eventually(lambda: not alive())

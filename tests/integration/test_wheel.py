@@ -33,13 +33,13 @@ def contents(wheel: Path) -> set[str]:
         return set(archive.namelist())
 
 
-def test_it_carries_the_version_of_the_package(wheel: Path) -> None:
-    """One place says the version."""
+def test_the_wheel_has_the_version_of_the_package(wheel: Path) -> None:
+    """The version is defined in one place."""
     assert wheel.name == f"percolator-{percolator.__version__}-py3-none-any.whl"
 
 
-def test_it_installs_two_packages_and_nothing_else(contents: set[str]) -> None:
-    """No top-level package `cli`, `nats` or `tests` lands in anybody's environment."""
+def test_the_wheel_installs_two_packages_and_nothing_else(contents: set[str]) -> None:
+    """No top-level package `cli`, `nats` or `tests` is installed."""
     top_level = {name.split("/")[0] for name in contents}
     assert {name for name in top_level if not name.endswith(".dist-info")} == {
         "percolator",
@@ -47,8 +47,8 @@ def test_it_installs_two_packages_and_nothing_else(contents: set[str]) -> None:
     }
 
 
-def test_it_carries_every_file_of_both_packages(contents: set[str]) -> None:
-    """Code, types marker, recorded market with its licence, and the pages for browsers."""
+def test_the_wheel_contains_every_file_of_both_packages(contents: set[str]) -> None:
+    """Code, type marker, recorded market with its licence, and the pages for browsers."""
     for package in (ROOT / "percolator", ROOT / "cli" / "percolator_cli"):
         here = {
             path.relative_to(package.parent).as_posix()
@@ -64,8 +64,8 @@ def test_it_carries_every_file_of_both_packages(contents: set[str]) -> None:
     } <= contents
 
 
-def test_it_installs_the_command_and_the_licence(wheel: Path) -> None:
-    """`percolator` is on the path after an install."""
+def test_the_wheel_installs_the_command_and_the_licence(wheel: Path) -> None:
+    """`percolator` is on the PATH after an install."""
     info = f"percolator-{percolator.__version__}.dist-info"
     with zipfile.ZipFile(wheel) as archive:
         entry_points = archive.read(f"{info}/entry_points.txt").decode()

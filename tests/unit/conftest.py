@@ -1,7 +1,6 @@
-"""What unit tests share: the log's lines, and how hypothesis runs here.
+"""How hypothesis runs here: the same examples each time, without deadlines for slow machines.
 
-The same examples each time, on a machine that may be slow.
-`pytest --hypothesis-profile=long tests/unit` looks for new ones, a hundred times as many.
+`pytest --hypothesis-profile=long tests/unit` generates new examples, a hundred times as many.
 """
 
 import io

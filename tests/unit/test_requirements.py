@@ -1,4 +1,4 @@
-"""The pinned requirements: nothing unpinned, nothing unhashed, no address, and all of one mind."""
+"""The pinned requirements: every package has a version and a hash, no URLs, and all files agree."""
 
 import re
 import tomllib
@@ -13,14 +13,14 @@ HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$")
 
 
 def pins(file: str) -> dict[str, str]:
-    """The version of each package that a file pins."""
+    """Return the version of each package that a file pins."""
     lines = (ROOT / file).read_text().splitlines()
     return {found["name"]: found["version"] for line in lines if (found := PIN.match(line))}
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_each_line_is_a_pin_a_hash_or_a_comment(file: str) -> None:
-    """No address, no option of pip and no open version is among them."""
+def test_each_line_is_a_pin_or_a_hash_or_a_comment(file: str) -> None:
+    """No URL, no pip option and no open version is allowed."""
     lines = (ROOT / file).read_text().splitlines()
     odd = [
         line
@@ -41,19 +41,19 @@ def test_each_pin_has_a_hash(file: str) -> None:
             assert HASH.match(following), line
 
 
-def test_development_adds_to_the_runtime_and_changes_nothing() -> None:
-    """What is tested is what is installed: the same versions everywhere."""
+def test_the_development_pins_include_the_runtime_pins_unchanged() -> None:
+    """The tests run with the versions that users install."""
     every = pins("requirements-dev.txt")
     for file in FILES:
         assert pins(file).items() <= every.items()
 
 
-def test_each_dependency_of_the_package_is_pinned_for_its_users() -> None:
+def test_each_dependency_of_the_package_is_pinned() -> None:
     """A dependency that is added to pyproject.toml must be locked too: `make lock`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     def names(requirements: list[str]) -> set[str]:
-        return {re.split(r"[\[<>=]", one, maxsplit=1)[0] for one in requirements}
+        return {re.split(r"[\[<>=]", requirement, maxsplit=1)[0] for requirement in requirements}
 
     assert names(project["dependencies"]) <= pins("requirements.txt").keys()
     assert names(project["optional-dependencies"]["dev"]) <= pins("requirements-dev.txt").keys()

@@ -1,4 +1,4 @@
-"""`nats/stream.json` says to operators' tools what the code says to NATS."""
+"""`nats/stream.json` defines for operators' tools the same stream that the code defines."""
 
 import json
 from pathlib import Path
@@ -14,5 +14,5 @@ def test_the_file_and_the_code_define_the_same_stream() -> None:
     assert {key: value for key, value in file.items() if value} == ours
 
 
-def test_the_file_says_nothing_that_the_code_does_not_know() -> None:
+def test_the_file_contains_only_keys_that_the_code_knows() -> None:
     assert set(json.loads(FILE.read_text())) <= set(definition("PERCOLATOR").as_dict())

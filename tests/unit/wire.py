@@ -1,4 +1,4 @@
-"""What goes over the wire, read back: text frames of a server into JSON messages."""
+"""Decodes what a server writes: text frames into JSON messages."""
 
 import json
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ TEXT, SHORT, MEDIUM = 0x81, 126, 127
 
 
 def read_messages(data: bytes) -> list[Message]:
-    """Every message in `data`, which must be whole text frames, not masked, and nothing else."""
+    """Return every message in `data`, which must consist of whole, unmasked text frames only."""
     return [json.loads(payload) for payload in payloads(data)]
 
 
 def payloads(data: bytes) -> Iterator[bytes]:
-    """The payload of each frame."""
+    """Yield the payload of each frame."""
     at = 0
     while at < len(data):
         assert data[at] == TEXT, "a whole text frame with no extension"
@@ -29,6 +29,6 @@ def payloads(data: bytes) -> Iterator[bytes]:
 
 
 def message(data: bytes) -> Message:
-    """The one message in `data`."""
+    """Return the only message in `data`."""
     (only,) = read_messages(data)
     return only

@@ -1,4 +1,4 @@
-"""What the tests of the hub share."""
+"""Fixtures for the tests of the hub."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A hub with a clock that is a number, clients that keep what they get, and a stream for them."""
+"""A hub whose clock is a number, clients that keep what they receive, and a stream for them."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from tests.unit.wire import Message, read_messages
 
 
 class Writer:
-    """The way to a client, through a buffer that is never empty unless told so."""
+    """The writer of a client, whose buffer is never empty unless `try_send` is set."""
 
     def __init__(
         self, send: Callable[[bytes], None], terminate: Callable[[], None] = lambda: None
@@ -25,7 +25,7 @@ class Writer:
 
 
 class Client:
-    """A client: the writes that it got, each a list of messages, and room for some of them."""
+    """A client: its writes, each a list of messages, and how many more it has room for."""
 
     def __init__(self, hub: Hub) -> None:
         self.writes: list[list[Message]] = []
@@ -41,19 +41,19 @@ class Client:
 
     @property
     def got(self) -> list[Message]:
-        """All messages since it was last asked."""
+        """Return all messages since the last call."""
         got = [message for write in self.writes for message in write]
         self.writes.clear()
         return got
 
     @property
     def seqs(self) -> list[int | str]:
-        """The seqs of all messages since it was last asked; "gap" for a gap."""
+        """Return the seqs of all messages since the last call, with "gap" for a gap."""
         return [message["seq"] if "seq" in message else message["type"] for message in self.got]
 
 
 class HubHarness:
-    """A hub with a clock that is a number, a stream that is whole, and clients."""
+    """A hub whose clock is a number, a complete stream, and clients."""
 
     def __init__(
         self, *, capacity: int = 5, turn_bytes: int = 32_768, per_slab: int = 0, channels: int = 0
@@ -83,7 +83,7 @@ class HubHarness:
         self.calls += 1
 
     def client(self, *channels: str, start: Start | None = None) -> Client:
-        """A client that follows some channels and has got what it was owed for coming."""
+        """Return a client that follows some channels and has received its first messages."""
         client = Client(self.hub)
         for name in channels:
             self.hub.subscribe(client.cursor, channel(name), start or Start())
@@ -91,12 +91,12 @@ class HubHarness:
         return client
 
     def publish(self, *seqs: int, kind: str = "trade", slab: str = "SOL") -> None:
-        """Events with these seqs."""
+        """Publish events with these seqs."""
         for seq in seqs:
             self.book.publish(seq, channel_of(kind, slab), make_event(kind, slab, seq))
 
     def flush(self) -> int:
-        """Flush until nothing is left; give the number of turns."""
+        """Flush until nothing is left; return the number of turns."""
         turns = 1
         while self.hub.flush():
             turns += 1
@@ -104,11 +104,11 @@ class HubHarness:
         return turns
 
     def resume(self, client: Client, since: int, *, most: int | None = None) -> Resumed:
-        """Resume the trades of SOL in the stream that is read."""
+        """Resume trades of SOL in the stream that is read now."""
         return self.hub.subscribe(client.cursor, channel("trades:SOL"), Start(since, "e"), most)
 
     def log(self, name: str = "trades:SOL") -> LosslessLog:
-        """The log of a channel."""
+        """Return the log of a channel."""
         log = self.book.logs[channel(name)]
         assert isinstance(log, LosslessLog)
         return log

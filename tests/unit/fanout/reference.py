@@ -1,8 +1,8 @@
-"""A naive hub to hold the real one against: the whole stream, and what each client has of it.
+"""A naive hub to compare the real one with: the whole stream, and what each client has of it.
 
-The stream is a list of all events that there ever were, also of those that the gateway never saw.
-A client checks each message as it comes: it must be what the stream holds, in order, once, with
-everything before it either received or announced as gone by a gap.
+The stream is a list of all events there ever were, including those that the gateway never saw. A
+client checks each message on arrival: it must match the stream, in order and once, and every
+earlier event must have been received or announced as lost by a gap.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ CHANNELS = {"price": "price", "trade": "trades", "funding": "funding"}
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """One event of a channel as the stream has it; `prev` is the one before it, 0 where none is."""
+    """One event of a channel in the stream; `prev` is the event before it, 0 if there is none."""
 
     epoch: str
     seq: int
@@ -29,7 +29,7 @@ class Stored:
 
 
 class Lost(NamedTuple):
-    """Seqs of an epoch after `after` and before `before` of which the gateway saw nothing."""
+    """Seqs of an epoch, between `after` and `before`, of which the gateway saw nothing."""
 
     epoch: str
     after: int
@@ -37,7 +37,7 @@ class Lost(NamedTuple):
 
 
 def make_event(kind: str, slab: str, number: int) -> Event:
-    """An event that can be told from the others."""
+    """Return an event that differs from all others."""
     match kind:
         case "price":
             return Price(price=float(number), timestamp=number, slab=slab)
@@ -52,7 +52,7 @@ def make_event(kind: str, slab: str, number: int) -> Event:
 
 
 class Stream:
-    """Every event of every channel, through all lives of the stream."""
+    """Every event of every channel, over all epochs of the stream."""
 
     def __init__(self) -> None:
         self.lives = 1
@@ -65,11 +65,11 @@ class Stream:
 
     @property
     def epoch(self) -> str:
-        """The name of its life."""
+        """The name of the current epoch."""
         return f"life {self.lives}"
 
     def add(self, kind: str, slab: str) -> Stored:
-        """The next event."""
+        """Append the next event."""
         self.seq += 1
         self._count += 1
         events = self.of(channel_of(kind, slab).name)
@@ -79,20 +79,20 @@ class Stream:
         return stored
 
     def of(self, channel: str) -> list[Stored]:
-        """All events of a channel."""
+        """Return all events of a channel."""
         return self.channels.setdefault(channel, [])
 
     def replace(self) -> None:
-        """It is deleted and made anew."""
+        """Delete the stream and create it again."""
         self.lives += 1
         self.seq = 0
 
     def record_gap(self, after: int, before: int) -> None:
-        """Take note that the gateway sees nothing between these two."""
+        """Record that the gateway sees nothing between these two seqs."""
         self.lost.append(Lost(self.epoch, after, before))
 
     def last_seen(self, channel: str) -> int:
-        """The index of the channel's newest event of this life that the gateway knows of."""
+        """Return the index of the channel's newest event of this epoch that the gateway knows."""
         events = self.of(channel)
         return next(
             (
@@ -104,7 +104,7 @@ class Stream:
         )
 
     def first_after(self, channel: str, seq: int) -> int:
-        """The index of the channel's first event of this life after a seq."""
+        """Return the index of the channel's first event of this epoch after a seq."""
         events = self.of(channel)
         return next(
             (i for i, one in enumerate(events) if one.epoch == self.epoch and one.seq > seq),
@@ -116,9 +116,9 @@ class Stream:
 class Lossless:
     """What a client has of a trades or funding channel.
 
-    It is owed everything from `index` on, but for what it `has` already, read elsewhere. A fresh
-    one may get events from `earliest` on, as a snapshot or as recent ones; the first that it gets
-    then settles where it begins.
+    It must get everything from `index` on, except what it `has` read elsewhere. A fresh client may
+    get events from `earliest` on, as a snapshot or as recent events; the first that it gets
+    determines where it begins.
     """
 
     stream: Stream
@@ -170,7 +170,7 @@ class Lossless:
         self.unknown = True
 
     def _covers(self, span: Lost, stored: Stored) -> bool:
-        """Whether an event is gone by a gap; one to another epoch takes all that is between."""
+        """Whether a gap covers an event; a gap into another epoch covers everything in between."""
         if stored.epoch == self.epoch and stored.seq <= span.after:
             return False
         return stored.epoch != span.epoch or stored.seq < span.before
@@ -188,14 +188,14 @@ class Lossless:
         assert not missing, f"{self.channel} lacks {missing}"
 
     def settle(self) -> None:
-        """Check that nothing more is owed."""
+        """Check that no event is missing."""
         self._miss_nothing_before(len(self.stream.of(self.channel)))
         assert self.epoch == self.stream.epoch, "it was not told of the new stream"
 
 
 @dataclass
 class Latest:
-    """What a client has of a price channel: ever newer ones, and in the end the newest."""
+    """What a client has of a price channel: ever newer prices, and the newest at the end."""
 
     stream: Stream
     channel: str
@@ -211,14 +211,14 @@ class Latest:
         self.index = at
 
     def settle(self) -> None:
-        """Check that it has the newest."""
+        """Check that the client has the newest price."""
         events = self.stream.of(self.channel)
         if events and events[-1].epoch == self.stream.epoch:
             assert self.index == len(events) - 1, f"{self.channel} lacks {events[-1]}"
 
 
 class Client:
-    """One client: takes what is written to it, and checks it by channel."""
+    """One client: receives what is written to it, and checks it per channel."""
 
     def __init__(self) -> None:
         self.follows: dict[str, Lossless | Latest] = {}
@@ -226,7 +226,7 @@ class Client:
         self.gone = False
 
     def take(self, data: bytes) -> None:
-        """Check what was written, message by message."""
+        """Check the written messages one by one."""
         assert not self.gone, "written to after it went"
         assert not self.paused, "written to while its buffer is full"
         for message in read_messages(data):
@@ -238,7 +238,7 @@ class Client:
 def refusal(
     clients: list[Client], client: Client, channel: str, per_slab: int, per_client: int
 ) -> str | None:
-    """The code of the limit that one more channel would meet; None where it meets none."""
+    """Return the code of the limit that one more channel would exceed, or None."""
     if channel in client.follows:
         return None
     if len(client.follows) >= per_client:
@@ -253,7 +253,7 @@ def refusal(
 
 
 def expectation(stream: Stream, channel: str, start: Start) -> Lossless | Latest:
-    """What a client is owed that subscribes to a channel now."""
+    """Return what a client must get that subscribes to a channel now."""
     if channel.startswith("price"):
         return Latest(stream, channel)
     count = len(stream.of(channel))

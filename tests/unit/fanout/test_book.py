@@ -1,4 +1,4 @@
-"""The book: a fold over the stream's events, and a call to whoever is to send what is new."""
+"""The book: a fold over the stream's events, and a call to wake the hub when there is news."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ EACH_IN_TURN = {channel_of(kind, "SOL").name: seq for seq, kind in enumerate(KIN
 
 
 class Reader:
-    """A book, its clock, and how often it has called."""
+    """A book, its clock, and how often it has called `wake`."""
 
     def __init__(self, *, capacity: int = 3) -> None:
         self.now = 10.0
@@ -25,7 +25,7 @@ class Reader:
         self.book = Book(clock=lambda: self.now, wake=self.wake, log_capacity=capacity)
 
     def wake(self) -> None:
-        """Be called."""
+        """Count the call."""
         self.calls += 1
 
     def begin(self, epoch: str = "e", after: int = 0, *, complete: bool = True) -> None:
@@ -33,22 +33,22 @@ class Reader:
         self.book.begin(epoch, after, first_seq=1, complete=complete)
 
     def publish(self, seq: int, kind: str, slab: str = "SOL") -> None:
-        """The next event."""
+        """Publish the next event."""
         self.book.publish(seq, channel_of(kind, slab), make_event(kind, slab, seq))
 
     def follow(self, kind: str, slab: str = "SOL") -> ChannelLog:
-        """Somebody follows a channel."""
+        """Add a follower to a channel."""
         log = self.book.log(channel_of(kind, slab))
         log.followers[Cursor(Writer(lambda _: None))] = None
         return log
 
     def state(self) -> dict[str, int]:
-        """The seq of each channel's newest event."""
+        """Return the seq of each channel's newest event."""
         logs = self.book.logs.items()
         return {channel.name: log.latest.seq for channel, log in logs if log.latest is not None}
 
     def told(self, kind: str, since: int) -> list[Message]:
-        """What follows a seq of a channel."""
+        """Return what follows a seq of a channel."""
         log = self.book.logs[channel_of(kind, "SOL")]
         assert isinstance(log, LosslessLog)
         return [message(outgoing.frame) for outgoing in log.after(log.position_after(since))]
@@ -62,7 +62,7 @@ def test_a_new_book_has_read_nothing() -> None:
 
 
 def test_each_channel_has_a_log_of_its_kind() -> None:
-    """A price log holds one, the others some."""
+    """A price log holds one event, the others several."""
     reader = Reader()
     reader.begin()
     for seq, kind in enumerate(KIND_NAMES, start=1):
@@ -73,8 +73,8 @@ def test_each_channel_has_a_log_of_its_kind() -> None:
     assert reader.state() == EACH_IN_TURN
 
 
-def test_the_book_stands_where_it_has_read_to() -> None:
-    """Whether an event was valid or not, and whether it was there or not."""
+def test_the_book_advances_with_every_seq() -> None:
+    """Whether an event was valid or not, and whether it was present or not."""
     reader = Reader()
     reader.begin(after=7)
     assert (reader.book.epoch, reader.book.seq) == ("e", 7)
@@ -85,16 +85,16 @@ def test_the_book_stands_where_it_has_read_to() -> None:
     assert reader.book.seq == 19
 
 
-def test_a_channel_of_a_whole_stream_never_had_events_before_its_first() -> None:
-    """So its prev is 0."""
+def test_the_first_event_of_a_channel_in_a_complete_stream_has_prev_0() -> None:
+    """The channel had no event before it."""
     reader = Reader()
     reader.begin(after=7, complete=True)
     reader.publish(8, "trade")
     assert reader.told("trade", since=0)[0]["prev"] == 0
 
 
-def test_a_channel_of_a_stream_that_dropped_something_may_have_had_events_before() -> None:
-    """So its prev is not known, and who comes from before gets a gap."""
+def test_the_first_event_of_a_channel_in_an_incomplete_stream_has_an_unknown_prev() -> None:
+    """So a client that resumes from an earlier seq gets a gap."""
     reader = Reader()
     reader.begin(after=7, complete=False)
     reader.publish(8, "trade")
@@ -102,8 +102,8 @@ def test_a_channel_of_a_stream_that_dropped_something_may_have_had_events_before
     assert reader.told("trade", since=3)[0]["type"] == "gap"
 
 
-def test_a_head_is_the_state_from_before() -> None:
-    """And what comes after it knows it."""
+def test_a_seeded_event_is_the_state_from_before_the_start() -> None:
+    """The event after it names it as its predecessor."""
     reader = Reader()
     reader.begin(after=7)
     for seq, kind in enumerate(KIND_NAMES, start=1):
@@ -113,7 +113,7 @@ def test_a_head_is_the_state_from_before() -> None:
     assert reader.told("trade", since=2)[0]["prev"] == 2
 
 
-def test_what_nobody_follows_calls_nobody() -> None:
+def test_an_event_without_followers_does_not_wake_the_hub() -> None:
     """Nothing is computed for a slab without subscribers."""
     reader = Reader()
     reader.begin()
@@ -123,8 +123,8 @@ def test_what_nobody_follows_calls_nobody() -> None:
     assert reader.book.take_news() == []
 
 
-def test_what_somebody_follows_calls_once_until_it_is_sent() -> None:
-    """However much there is of it."""
+def test_followed_events_wake_the_hub_once_until_they_are_sent() -> None:
+    """However many events there are."""
     reader = Reader()
     reader.begin()
     log = reader.follow("trade")
@@ -137,8 +137,8 @@ def test_what_somebody_follows_calls_once_until_it_is_sent() -> None:
     assert reader.calls == 2
 
 
-def test_a_price_that_is_followed_is_thinned_out() -> None:
-    """The first at once, the last at the end of the window, in which nobody is called in vain."""
+def test_a_followed_price_is_conflated() -> None:
+    """The first is shown at once, the last at the end of the window, with no useless wake-up."""
     reader = Reader()
     reader.begin()
     log = reader.follow("price")
@@ -155,8 +155,8 @@ def test_a_price_that_is_followed_is_thinned_out() -> None:
     assert log.shown is log.latest
 
 
-def test_a_price_that_nobody_follows_is_shown_at_once() -> None:
-    """Who comes next gets the newest."""
+def test_a_price_without_followers_is_shown_at_once() -> None:
+    """The next subscriber gets the newest."""
     reader = Reader()
     reader.begin()
     for seq in (1, 2):
@@ -167,8 +167,8 @@ def test_a_price_that_nobody_follows_is_shown_at_once() -> None:
     assert reader.book.due is None
 
 
-def test_what_is_lost_is_told_on_every_lossless_channel() -> None:
-    """Nobody knows which of them it was; a price is overtaken by the next one anyway."""
+def test_lost_seqs_are_announced_on_every_lossless_channel() -> None:
+    """The channel of a lost event is unknown; a lost price is replaced by the next one anyway."""
     reader = Reader()
     reader.begin()
     logs = [reader.follow(kind) for kind in KIND_NAMES if kind != "price"]
@@ -182,8 +182,8 @@ def test_what_is_lost_is_told_on_every_lossless_channel() -> None:
     assert reader.state() == {"trades:SOL": 1}
 
 
-def test_a_channel_that_appears_after_a_loss_may_have_had_events_before() -> None:
-    """Its prev is not known."""
+def test_a_channel_that_appears_after_a_loss_has_an_unknown_prev() -> None:
+    """It may have had events before."""
     reader = Reader()
     reader.begin()
     reader.book.record_gap(5)
@@ -192,8 +192,8 @@ def test_a_channel_that_appears_after_a_loss_may_have_had_events_before() -> Non
     assert reader.told("trade", since=0)[0]["type"] == "gap"
 
 
-def test_another_stream_starts_everything_again() -> None:
-    """Those who follow are called; what nobody follows is forgotten."""
+def test_a_new_stream_replaces_the_state() -> None:
+    """The hub is woken for the followers; channels without followers are dropped."""
     reader = Reader()
     reader.begin("old")
     followed = [reader.follow(kind) for kind in KIND_NAMES]
@@ -210,8 +210,8 @@ def test_another_stream_starts_everything_again() -> None:
     assert (gap["from"], gap["to"], gap["epoch"]) == (2, 8, "new")
 
 
-def test_the_heads_of_another_stream_go_to_those_who_follow() -> None:
-    """Over a gap that ends with them."""
+def test_the_seeds_of_a_new_stream_go_to_the_followers() -> None:
+    """After a gap that ends with them."""
     reader = Reader()
     reader.begin("old")
     log = reader.follow("trade")
@@ -224,8 +224,8 @@ def test_the_heads_of_another_stream_go_to_those_who_follow() -> None:
     assert (head["seq"], head["prev"]) == (5, None)
 
 
-def test_the_same_stream_goes_on_where_it_was() -> None:
-    """Nothing is forgotten."""
+def test_the_same_stream_continues_where_it_was() -> None:
+    """Nothing is dropped."""
     reader = Reader()
     reader.begin("e")
     reader.publish(1, "trade")
@@ -243,7 +243,7 @@ events = st.lists(
 def test_a_book_that_starts_late_has_the_same_state(
     events: list[tuple[str, str]], after: int
 ) -> None:
-    """With the heads of what was before: the same newest events, and the same prev from there."""
+    """Seeded with the last values: the same newest events, and the same prev from there on."""
     through, late = Reader(capacity=100), Reader(capacity=100)
     through.begin()
     numbered = list(enumerate(events, start=1))

@@ -1,4 +1,4 @@
-"""Conflation: the first price at once, then one a window, and the last one never withheld."""
+"""Conflation: the first price at once, then one per window, and the last one is never withheld."""
 
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ from tests.unit.fanout.harness import Writer
 
 
 class Prices:
-    """Windows of half a second, and what they showed: when, of which slab, and with which seq."""
+    """Windows of half a second, and what they showed: the time, the slab and the seq."""
 
     def __init__(self, interval: float = 0.5) -> None:
         self.now = 0.0
@@ -25,7 +25,7 @@ class Prices:
         self.shown: list[tuple[float, str, int]] = []
 
     def offer(self, slab: str, now: float) -> bool:
-        """A new price; True where it is shown at once."""
+        """Offer a new price; return True if it is shown at once."""
         self.seq += 1
         self.now = now
         log = self.logs[slab]
@@ -35,7 +35,7 @@ class Prices:
         return at_once
 
     def close(self, now: float) -> list[str]:
-        """The slabs whose window ends with something new."""
+        """Return the slabs whose window ends with a new price."""
         self.now = now
         closed = self.windows.close(self.seq)
         for log in closed:
@@ -49,15 +49,15 @@ class Prices:
 
 
 def test_the_first_price_is_shown_at_once() -> None:
-    """And opens a window."""
+    """It opens a window."""
     prices = Prices()
     assert prices.windows.due is None
     assert prices.offer("A", 10.0)
     assert prices.windows.due == 10.5
 
 
-def test_what_comes_inside_the_window_waits_for_its_end() -> None:
-    """Only the last of it is shown then."""
+def test_a_price_inside_the_window_waits_for_its_end() -> None:
+    """Only the last of them is shown then."""
     prices = Prices()
     for at in (10.0, 10.1, 10.2, 10.3):
         prices.offer("A", at)
@@ -68,7 +68,7 @@ def test_what_comes_inside_the_window_waits_for_its_end() -> None:
 
 
 def test_a_price_shown_at_the_end_of_a_window_opens_the_next() -> None:
-    """So a storm is thinned out to one a window for as long as it lasts."""
+    """So a storm is conflated to one price per window for as long as it lasts."""
     prices = Prices()
     for at in (10.0, 10.1):
         prices.offer("A", at)
@@ -77,8 +77,8 @@ def test_a_price_shown_at_the_end_of_a_window_opens_the_next() -> None:
     assert not prices.offer("A", 10.6)
 
 
-def test_after_a_quiet_spell_a_price_is_shown_at_once_again() -> None:
-    """A window that ended with nothing new leaves no trace."""
+def test_a_price_after_a_quiet_period_is_shown_at_once() -> None:
+    """A window that ended without a new price leaves no trace."""
     prices = Prices()
     prices.offer("A", 10.0)
     assert prices.close(10.5) == []
@@ -87,14 +87,14 @@ def test_after_a_quiet_spell_a_price_is_shown_at_once_again() -> None:
 
 
 def test_each_slab_has_a_window_of_its_own() -> None:
-    """One does not hold up another."""
+    """One slab does not delay another."""
     prices = Prices()
     assert prices.offer("A", 10.0)
     assert prices.offer("B", 10.1)
 
 
-def test_windows_end_when_they_are_due_whichever_had_to_wait_first() -> None:
-    """B opened later and had a price waiting earlier; A is still shown first, and in time."""
+def test_windows_end_when_they_are_due_whichever_had_a_waiting_price_first() -> None:
+    """B opened later and had a waiting price earlier; A is still shown first, and in time."""
     prices = Prices()
     for slab, at in (("A", 10.0), ("B", 10.1), ("B", 10.2), ("A", 10.3)):
         prices.offer(slab, at)
@@ -105,8 +105,8 @@ def test_windows_end_when_they_are_due_whichever_had_to_wait_first() -> None:
     assert prices.windows.due == 11.0
 
 
-def test_a_late_close_withholds_nothing_from_the_others() -> None:
-    """A price that comes between the end of its window and the close waits for the close."""
+def test_a_late_close_withholds_nothing_from_other_slabs() -> None:
+    """A price between the end of its window and the close waits for the close."""
     prices = Prices()
     for slab, at in (("A", 10.0), ("B", 10.01), ("A", 10.1), ("B", 10.1), ("A", 10.505)):
         prices.offer(slab, at)
@@ -115,7 +115,7 @@ def test_a_late_close_withholds_nothing_from_the_others() -> None:
 
 
 def test_without_an_interval_every_close_shows_the_newest_price() -> None:
-    """The limit is switched off: nothing waits longer than until the next flush."""
+    """Conflation is switched off: nothing waits longer than until the next flush."""
     prices = Prices(interval=0.0)
     assert [prices.offer("A", 10.0), prices.offer("A", 10.0)] == [True, False]
     assert prices.windows.due == 10.0
@@ -124,8 +124,8 @@ def test_without_an_interval_every_close_shows_the_newest_price() -> None:
     assert prices.windows.due is None
 
 
-def test_a_price_that_was_shown_otherwise_is_not_shown_twice() -> None:
-    """Where nobody followed for a while, each is shown at once, window or not."""
+def test_a_price_that_was_shown_without_a_window_is_not_shown_twice() -> None:
+    """Without followers each price is shown at once, whether or not a window is open."""
     prices = Prices()
     for at in (10.0, 10.1):
         prices.offer("A", at)
@@ -140,10 +140,10 @@ steps = st.lists(
 
 
 @given(steps)
-def test_prices_are_thinned_out_and_the_last_is_always_shown(
+def test_prices_are_conflated_and_the_last_is_always_shown(
     steps: list[tuple[str, float]],
 ) -> None:
-    """At most one a slab and window, in order; none waits past the first close after its end."""
+    """At most one per slab and window, in order; none waits past the next close."""
     prices = Prices()
     now = 10.0
     for slab, wait in steps:

@@ -1,4 +1,4 @@
-"""A client that cannot be written to is cut off, and costs those after it nothing."""
+"""A client that cannot be written to is cut off, at no cost to the clients after it."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.channels import channel
 from tests.unit.fanout.harness import HubHarness, Writer
 
 
-def test_a_write_that_fails_leaves_nobody_else_out() -> None:
+def test_a_failed_write_skips_no_other_client() -> None:
     got: list[str] = []
     cut: list[str] = []
 
@@ -26,10 +26,10 @@ def test_a_write_that_fails_leaves_nobody_else_out() -> None:
 
 
 @pytest.mark.parametrize("epoch", ["e", "another"])
-def test_a_client_alone_that_cannot_be_written_to_is_cut_off_too(
+def test_a_single_client_that_cannot_be_written_to_is_cut_off_too(
     harness: HubHarness, epoch: str
 ) -> None:
-    """Else it would go on after what it never got; whether that is of the logs or of a buffer."""
+    """Otherwise it would continue after messages, of a log or a buffer, that it never got."""
 
     def broken(_data: bytes) -> None:
         raise RuntimeError("this transport is closed")

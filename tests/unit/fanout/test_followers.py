@@ -1,4 +1,4 @@
-"""Followers: a client on its own, and clients together, written to once each."""
+"""Followers: a single client, and a group of clients that is written to once each."""
 
 from percolator.fanout.followers import Cursor, Group
 from percolator.fanout.lossless_log import LosslessLog
@@ -13,12 +13,12 @@ def log(slab: str = "SOL") -> LosslessLog:
 
 
 def cursor(written: list[bytes]) -> Cursor:
-    """A client whose writes are noted."""
+    """A client whose writes are recorded."""
     return Cursor(Writer(written.append))
 
 
-def test_a_follower_hears_of_its_logs_until_it_does_not() -> None:
-    """Twice not to is as good as once."""
+def test_a_follower_is_registered_with_its_logs_until_it_is_removed() -> None:
+    """Removing it twice is harmless."""
     logs = log("A"), log("B")
     follower = Group({logs[0]: 0, logs[1]: 0})
     follower.follow()
@@ -28,8 +28,8 @@ def test_a_follower_hears_of_its_logs_until_it_does_not() -> None:
     assert [list(one.followers) for one in logs] == [[], []]
 
 
-def test_a_client_in_a_group_hears_through_it() -> None:
-    """It shares the group's place, and is not written to on its own."""
+def test_a_client_in_a_group_follows_through_the_group() -> None:
+    """It shares the group's positions, and is not written to on its own."""
     sol = log()
     group = Group({sol: 7})
     group.follow()
@@ -42,8 +42,8 @@ def test_a_client_in_a_group_hears_through_it() -> None:
     assert list(group.members) == [client]
 
 
-def test_a_client_that_leaves_its_group_keeps_its_place() -> None:
-    """The group goes on without it."""
+def test_a_client_that_leaves_its_group_keeps_its_positions() -> None:
+    """The group continues without it."""
     sol = log()
     group = Group({sol: 7})
     client = cursor([])
@@ -57,7 +57,7 @@ def test_a_client_that_leaves_its_group_keeps_its_place() -> None:
     assert client in sol.followers
 
 
-def test_a_client_that_stands_alone_already_stays_where_it_is() -> None:
+def test_leaving_a_group_changes_nothing_for_a_client_without_one() -> None:
     """There is nothing to leave."""
     sol = log()
     client = cursor([])
@@ -68,7 +68,7 @@ def test_a_client_that_stands_alone_already_stays_where_it_is() -> None:
 
 
 def test_each_member_gets_the_same_bytes_in_one_write() -> None:
-    """And all of it is counted."""
+    """Everything is counted."""
     written: list[list[bytes]] = [[], [], []]
     stats = Stats(0.0)
     group = Group({})
@@ -91,8 +91,8 @@ def test_a_single_client_is_written_to_and_counted() -> None:
     assert (stats.messages_sent, stats.bytes_sent) == (2, 3)
 
 
-def test_a_member_may_leave_while_the_group_is_written_to() -> None:
-    """As one does whose buffer that very write fills."""
+def test_a_member_may_leave_during_a_write_to_its_group() -> None:
+    """As a client does if that very write fills its buffer."""
     written: list[bytes] = []
     group = Group({})
 
@@ -109,7 +109,7 @@ def test_a_member_may_leave_while_the_group_is_written_to() -> None:
 
 
 class Kernel:
-    """A client whose kernel takes so many bytes, and whose buffer takes the rest."""
+    """A client whose kernel accepts a number of bytes, and whose buffer accepts the rest."""
 
     def __init__(self, room: int) -> None:
         self.pushed = self.sent = b""
@@ -125,16 +125,16 @@ class Kernel:
         return len(taken)
 
     def send(self, data: bytes) -> None:
-        """Note what goes through the buffer."""
+        """Record what goes through the buffer."""
         self.sent += data
 
     def terminate(self) -> None:
-        """There is nothing wrong with it."""
+        """Do nothing: there is no fault."""
         raise AssertionError
 
 
-def test_what_the_kernel_does_not_take_goes_through_the_buffer() -> None:
-    """All of it, the rest of it, or none."""
+def test_bytes_that_the_kernel_does_not_accept_go_through_the_buffer() -> None:
+    """All of them, the rest of them, or none."""
     kernels = [Kernel(room) for room in (9, 4, 0)]
     group = Group({})
     for kernel in kernels:

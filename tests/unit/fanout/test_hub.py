@@ -1,4 +1,4 @@
-"""The hub: who gets what in how few writes, and what is left when everybody has gone."""
+"""The hub: which client gets what in how few writes, and what is left without clients."""
 
 import pytest
 
@@ -10,8 +10,8 @@ from tests.unit.fanout.harness import Client, HubHarness
 # What goes out.
 
 
-def test_events_go_to_those_who_follow_their_channel(harness: HubHarness) -> None:
-    """And to nobody else."""
+def test_events_go_to_the_followers_of_their_channel(harness: HubHarness) -> None:
+    """And to no other client."""
     sol, btc, both = (
         harness.client("trades:SOL"),
         harness.client("trades:BTC"),
@@ -24,8 +24,8 @@ def test_events_go_to_those_who_follow_their_channel(harness: HubHarness) -> Non
     assert (sol.seqs, btc.seqs, both.seqs) == ([1], [2], [1, 2])
 
 
-def test_what_happens_between_two_flushes_goes_out_in_one_write(harness: HubHarness) -> None:
-    """In the order in which it happened, over all channels."""
+def test_events_between_two_flushes_go_out_in_one_write(harness: HubHarness) -> None:
+    """In the order in which they happened, over all channels."""
     client = harness.client("trades:SOL", "funding:SOL", "price:SOL")
     harness.publish(1)
     harness.publish(2, kind="funding")
@@ -37,7 +37,7 @@ def test_what_happens_between_two_flushes_goes_out_in_one_write(harness: HubHarn
 
 
 def test_clients_with_the_same_channels_share_the_work(harness: HubHarness) -> None:
-    """Whatever the order in which they named them; all is counted for each of them."""
+    """Whatever the order in which they named them; everything is counted for each of them."""
     clients = [harness.client("trades:SOL", "price:SOL"), harness.client("price:SOL", "trades:SOL")]
     assert len(harness.hub._groups) == 1
     before = harness.stats.messages_sent
@@ -47,8 +47,8 @@ def test_clients_with_the_same_channels_share_the_work(harness: HubHarness) -> N
     assert harness.stats.messages_sent - before == 6
 
 
-def test_a_flush_is_asked_for_once(harness: HubHarness) -> None:
-    """However much happens until it comes; and not where nobody is owed anything."""
+def test_a_flush_is_requested_once(harness: HubHarness) -> None:
+    """However much happens before it; and not at all if no client needs it."""
     harness.client("trades:SOL")
     harness.calls = 0
     harness.publish(1, 2, 3)
@@ -58,8 +58,8 @@ def test_a_flush_is_asked_for_once(harness: HubHarness) -> None:
     assert harness.calls == 1
 
 
-def test_a_price_is_sent_at_once_and_then_once_a_window(harness: HubHarness) -> None:
-    """The last of them at its end."""
+def test_a_price_is_sent_at_once_and_then_once_per_window(harness: HubHarness) -> None:
+    """The last price of a window is sent at its end."""
     client = harness.client("price:SOL")
     for seq in range(1, 11):
         harness.publish(seq, kind="price")
@@ -75,8 +75,10 @@ def test_a_price_is_sent_at_once_and_then_once_a_window(harness: HubHarness) -> 
     assert harness.hub.book.due is None
 
 
-def test_who_comes_while_the_others_are_owed_something_joins_them_then(harness: HubHarness) -> None:
-    """Each gets it once."""
+def test_a_client_that_subscribes_before_a_flush_joins_the_others_after_it(
+    harness: HubHarness,
+) -> None:
+    """Each client gets each event once."""
     other, client = harness.client("trades:SOL"), Client(harness.hub)
     harness.hub.subscribe(client.cursor, channel("trades:SOL"), Start())
     harness.publish(1)
@@ -88,8 +90,8 @@ def test_who_comes_while_the_others_are_owed_something_joins_them_then(harness: 
 # Coming.
 
 
-def test_the_last_price_and_rate_come_as_snapshots(harness: HubHarness) -> None:
-    """In the order in which they were; a trade is no state."""
+def test_the_last_price_and_rate_are_sent_as_snapshots(harness: HubHarness) -> None:
+    """In the order of their seqs; a trade is not a state."""
     harness.publish(1, kind="funding")
     harness.publish(2, kind="price")
     harness.publish(3)
@@ -98,7 +100,7 @@ def test_the_last_price_and_rate_come_as_snapshots(harness: HubHarness) -> None:
 
 
 @pytest.mark.parametrize("kind", ["trade", "funding"])
-def test_what_happens_before_the_first_flush_is_not_skipped(harness: HubHarness, kind: str) -> None:
+def test_events_before_the_first_flush_are_not_skipped(harness: HubHarness, kind: str) -> None:
     """The client has been told that it is subscribed, and relies on that."""
     harness.publish(1, kind=kind)
     client = Client(harness.hub)
@@ -109,8 +111,8 @@ def test_what_happens_before_the_first_flush_is_not_skipped(harness: HubHarness,
     assert client.seqs == ([2, 3] if kind == "trade" else [1, 2, 3])
 
 
-def test_recent_events_come_first(harness: HubHarness) -> None:
-    """As many as were asked for; a price has none, and comes as a snapshot."""
+def test_recent_events_are_sent_first(harness: HubHarness) -> None:
+    """As many as requested; a price channel has none, and sends its snapshot."""
     harness.publish(1, 2, 3)
     harness.publish(4, 5, kind="funding")
     harness.publish(6, kind="price")
@@ -118,8 +120,8 @@ def test_recent_events_come_first(harness: HubHarness) -> None:
     assert client.seqs == [2, 3, 4, 5, 6]
 
 
-def test_a_channel_that_is_followed_already_goes_on_as_it_is(harness: HubHarness) -> None:
-    """Asking twice changes nothing and counts nothing, whatever is asked for."""
+def test_a_channel_that_is_followed_already_continues_unchanged(harness: HubHarness) -> None:
+    """Subscribing twice changes nothing and counts nothing, whatever the request names."""
     harness.publish(1, 2)
     client = harness.client("trades:SOL")
     assert harness.resume(client, since=0) == Resumed()
@@ -129,7 +131,7 @@ def test_a_channel_that_is_followed_already_goes_on_as_it_is(harness: HubHarness
 
 
 def test_a_new_channel_does_not_disturb_the_others(harness: HubHarness) -> None:
-    """Nothing lost and nothing doubled of what was followed before, nor anything for others."""
+    """Nothing is lost or duplicated on the channels followed before, nor for other clients."""
     client, other = harness.client("trades:SOL"), harness.client("trades:SOL")
     harness.publish(1)
     harness.hub.subscribe(client.cursor, channel("trades:BTC"), Start())
@@ -141,7 +143,7 @@ def test_a_new_channel_does_not_disturb_the_others(harness: HubHarness) -> None:
 @pytest.mark.parametrize(
     ("limits", "code"), [({"per_slab": 1}, "slab_limit"), ({"channels": 1}, "channel_limit")]
 )
-def test_where_a_limit_is_met_nothing_has_changed(limits: dict[str, int], code: str) -> None:
+def test_a_subscribe_over_a_limit_changes_nothing(limits: dict[str, int], code: str) -> None:
     """Neither a log nor a follower nor a count."""
     harness = HubHarness(**limits)
     harness.client("trades:SOL")
@@ -161,7 +163,7 @@ def test_where_a_limit_is_met_nothing_has_changed(limits: dict[str, int], code: 
 
 
 def test_an_unsubscribed_channel_sends_nothing_more(harness: HubHarness) -> None:
-    """Not even what was owed already; the others go on."""
+    """Not even what was due already; the others continue."""
     client = harness.client("trades:SOL", "trades:BTC")
     harness.publish(1)
     harness.publish(2, slab="BTC")
@@ -176,15 +178,15 @@ def test_an_unsubscribed_channel_sends_nothing_more(harness: HubHarness) -> None
 def test_a_channel_that_is_not_followed_cannot_be_unsubscribed(
     harness: HubHarness, name: str
 ) -> None:
-    """Whether another client follows it or none does."""
+    """Whether another client follows it or none does, or it is not a valid channel."""
     harness.client("trades:SOL")
     with pytest.raises(RequestError) as refused:
         harness.hub.unsubscribe(Client(harness.hub).cursor, channel(name))
     assert (refused.value.code, refused.value.channel) == ("not_subscribed", name)
 
 
-def test_a_client_that_has_gone_is_not_written_to(harness: HubHarness) -> None:
-    """Nor is anything kept of it: no count, no group, no log that held nothing."""
+def test_a_client_that_has_disconnected_is_not_written_to(harness: HubHarness) -> None:
+    """Nothing of it is kept: no count, no group, no log that was empty."""
     client = harness.client("trades:SOL", "price:SOL", "funding:BTC")
     harness.publish(1)
     harness.hub.remove(client.cursor)
@@ -196,8 +198,8 @@ def test_a_client_that_has_gone_is_not_written_to(harness: HubHarness) -> None:
     assert not harness.log().followers
 
 
-def test_a_client_that_goes_twice_has_gone_once(harness: HubHarness) -> None:
-    """Whatever the ways out were."""
+def test_a_client_may_be_removed_twice(harness: HubHarness) -> None:
+    """Whatever the causes were."""
     client = harness.client("trades:SOL")
     harness.hub.pause(client.cursor)
     harness.hub.remove(client.cursor)
@@ -205,8 +207,8 @@ def test_a_client_that_goes_twice_has_gone_once(harness: HubHarness) -> None:
     assert (harness.hub.paused, harness.limits.clients) == (0, {})
 
 
-def test_others_stay_in_the_group_that_one_leaves(harness: HubHarness) -> None:
-    """And get what they are owed."""
+def test_the_others_stay_in_a_group_that_a_client_leaves(harness: HubHarness) -> None:
+    """They get what is due to them."""
     first, second = harness.client("trades:SOL"), harness.client("trades:SOL")
     harness.publish(1)
     harness.hub.remove(first.cursor)
@@ -215,7 +217,7 @@ def test_others_stay_in_the_group_that_one_leaves(harness: HubHarness) -> None:
 
 
 def test_a_hub_is_full_before_clients_that_keep_up_lose_anything(harness: HubHarness) -> None:
-    """From half of a log on, until all that is owed has gone out."""
+    """From half a log of unsent events until everything due has gone out."""
     client = harness.client("trades:SOL")
     full = []
     for seq in (1, 2, 3):
@@ -227,7 +229,7 @@ def test_a_hub_is_full_before_clients_that_keep_up_lose_anything(harness: HubHar
 
 
 def test_a_hub_is_full_until_the_last_turn_of_a_flush() -> None:
-    """As long as somebody who keeps up has not been sent everything."""
+    """As long as a client that keeps up has not been sent everything."""
     harness = HubHarness(turn_bytes=1)
     harness.client("trades:SOL")
     harness.publish(1, 2, 3)
@@ -236,8 +238,8 @@ def test_a_hub_is_full_until_the_last_turn_of_a_flush() -> None:
     assert turns == [(True, True), (True, True), (False, False)]
 
 
-def test_nobody_who_is_behind_or_elsewhere_makes_a_hub_full(harness: HubHarness) -> None:
-    """A slow client holds nobody up, and neither does a market without clients."""
+def test_neither_slow_clients_nor_unfollowed_markets_make_a_hub_full(harness: HubHarness) -> None:
+    """A slow client delays no other, and neither does a market without clients."""
     harness.hub.pause(harness.client("trades:SOL").cursor)
     harness.publish(*range(1, 20), slab="BTC")
     assert not harness.hub.book.full
@@ -246,8 +248,8 @@ def test_nobody_who_is_behind_or_elsewhere_makes_a_hub_full(harness: HubHarness)
     assert not harness.hub.book.full
 
 
-def test_who_catches_up_does_not_make_a_hub_full() -> None:
-    """Once those who keep up have been sent everything, no other turn is waited for."""
+def test_a_client_that_catches_up_does_not_make_a_hub_full() -> None:
+    """Once the clients that keep up have been sent everything, the hub waits for no other turn."""
     harness = HubHarness(turn_bytes=1)
     live, late = harness.client("trades:BTC"), harness.client("trades:SOL")
     harness.hub.pause(late.cursor)
@@ -263,8 +265,8 @@ def test_who_catches_up_does_not_make_a_hub_full() -> None:
     assert harness.hub.flush()
 
 
-def test_who_has_just_drained_does_not_make_a_hub_full() -> None:
-    """What is owed for having been behind is not waited for, not even the first of it."""
+def test_a_client_that_has_just_resumed_does_not_make_a_hub_full() -> None:
+    """What it missed is not waited for, not even the first part of it."""
     harness = HubHarness(turn_bytes=1)
     live, late = harness.client("trades:BTC"), harness.client("trades:SOL")
     harness.hub.pause(late.cursor)

@@ -1,7 +1,8 @@
-"""The hub against a naive one: whatever happens in whatever order, nobody is lied to.
+"""The hub against a naive one: in any order of events, every client gets the truth.
 
-Each step goes to both. Clients check every message as it comes (see `reference`); at the end all
-that is owed must have arrived, and when all clients are gone, nothing of them may be left.
+Each step is applied to both. Clients check every message on arrival (see `reference`); at the end
+everything due must have arrived, and when all clients have disconnected, nothing of them may be
+left.
 """
 
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ Origin = Literal["fresh", "here", "unnamed", "elsewhere"]
 
 @contextmanager
 def refused(code: str | None) -> Iterator[None]:
-    """What is done here must be refused with this code, or not at all."""
+    """Expect the block to be refused with this code, or not at all."""
     if code is None:
         yield
     else:
@@ -63,7 +64,7 @@ def refused(code: str | None) -> Iterator[None]:
 
 
 class Walk:
-    """A hub, the stream that it reads, and up to four clients; what may happen to them."""
+    """A hub, the stream that it reads, up to four clients, and the possible steps."""
 
     def __init__(self, *, slow: bool) -> None:
         self.now = 0.0
@@ -85,22 +86,22 @@ class Walk:
         self.room: dict[Cursor, int] = {}
 
     def clock(self) -> float:
-        """The time goes on whenever somebody looks, so that no flush lasts for ever."""
+        """Advance the time with every call, so that every flush ends."""
         self.now += self.step
         return self.now
 
     def wake(self) -> None:
-        """There is something to flush."""
+        """Record that there is something to flush."""
         self.woken = True
 
     def chosen(self, number: int) -> tuple[Cursor, Client]:
-        """One of the clients."""
+        """Return one of the clients."""
         return list(self.clients.items())[number % len(self.clients)]
 
     # The stream.
 
     def calamity(self, before: int, kept: Kept, lost: int) -> None:
-        """The stream drops some events before they are read; or it is deleted and made anew."""
+        """Drop some events before they are read; or delete the stream and create it again."""
         stream = self.stream
         if lost < 0:
             stream.replace()
@@ -114,7 +115,7 @@ class Walk:
         self.book.record_gap(stream.seq + 1)
 
     def begin(self, before: int, kept: Kept) -> None:
-        """So many events were in it before: all of them are kept, the heads, or none."""
+        """Begin with `before` events in the stream, of which all, the last or none are kept."""
         stream = self.stream
         heads = {}
         for number in range(before):
@@ -135,11 +136,11 @@ class Walk:
             self.book.seed(head.seq, channel_of(kind, slab), head.event)
 
     def trade(self, count: int) -> None:
-        """Trades of one market: most of what happens."""
+        """Publish trades of one market, the most frequent step."""
         self.publish(("trade", "A"), count, 0)
 
     def publish(self, named: tuple[str, str], count: int, passed: int) -> None:
-        """Events of one channel, after some that do not validate."""
+        """Publish events of one channel, after some that are invalid."""
         for _ in range(passed):
             self.stream.seq += 1
             self.book.skip(self.stream.seq)
@@ -150,7 +151,7 @@ class Walk:
     # Clients.
 
     def come(self) -> None:
-        """One more client, unless there are enough."""
+        """Connect one more client, unless there are enough."""
         if len(self.clients) == MOST_CLIENTS:
             return
         client = Client()
@@ -164,7 +165,7 @@ class Walk:
         self.room[cursor] = 1_000_000
 
     def _fill(self, cursor: Cursor) -> None:
-        """A write takes room; with the last of it the buffer is full, in the midst of the write."""
+        """Use up room; the last write fills the buffer, and pauses the client within the write."""
         self.room[cursor] -= 1
         if not self.room[cursor]:
             self._block(cursor)
@@ -176,10 +177,10 @@ class Walk:
     def subscribe(
         self, number: int, channel: str, origin: Origin, back: int, most: int | None
     ) -> None:
-        """From now on with some recent events; or from a seq that is some events ago or ahead.
+        """Subscribe from now on with some recent events, or from a seq some events ago or ahead.
 
-        Ahead is who has read another gateway, that was quicker; the seq may also be one of another
-        life of the stream, or of nobody knows which.
+        A client is ahead if it has read from another, faster gateway; the seq may also be of
+        another epoch of the stream, or of an unknown one.
         """
         since = max(self.stream.seq - back, 0)
         start = {
@@ -197,18 +198,18 @@ class Walk:
             client.follows.setdefault(channel, expected)
 
     def unsubscribe(self, number: int, channel: str) -> None:
-        """No more of one channel."""
+        """Unsubscribe from one channel."""
         cursor, client = self.chosen(number)
         with refused(None if channel in client.follows else "not_subscribed"):
             self.hub.unsubscribe(cursor, channel_named(channel))
         client.follows.pop(channel, None)
 
     def block(self, number: int) -> None:
-        """A client's buffer is full."""
+        """Fill a client's buffer."""
         self._block(self.chosen(number)[0])
 
     def drain(self, number: int, room: int) -> None:
-        """It has room again, for a few writes."""
+        """Drain the buffer, and make room for a few writes."""
         self._drain(self.chosen(number)[0], room)
 
     def _drain(self, cursor: Cursor, room: int) -> None:
@@ -217,7 +218,7 @@ class Walk:
         self.hub.resume(cursor)
 
     def go(self, number: int) -> None:
-        """A client goes, with or without a word, unless it is the last."""
+        """Disconnect a client, unless it is the last."""
         if len(self.clients) > 1:
             self._remove(self.chosen(number)[0])
 
@@ -228,7 +229,7 @@ class Walk:
     # Deep history.
 
     def replayer(self, number: int, count: int) -> None:
-        """Somebody fetches what a held client lacks, a page at a time; or nobody does any more."""
+        """Fetch a page of what a client lacks; or give up on it, if `count` is 0."""
         cursor, _ = self.chosen(number)
         for log, buffer in cursor.replaying.items():
             self._page(log.channel.name, buffer, count)
@@ -237,7 +238,7 @@ class Walk:
             self._release(cursor)
 
     def _page(self, channel: str, buffer: ReplayBuffer, count: int) -> None:
-        """The next events that the stream still has, over a gap where it has dropped some."""
+        """Add the next events that the stream still has, and a gap if it has dropped some."""
         events = self.stream.of(channel)
         first = self.stream.first_after(channel, buffer.fetched_through)
         page = events[first : first + count]
@@ -262,13 +263,13 @@ class Walk:
     # Time.
 
     def flush(self, sixteenths: int, turns: int) -> None:
-        """Some turns, after some time."""
+        """Flush some turns, after some time."""
         self.now += sixteenths / 16
         for _ in range(turns):
             self.woken = self.hub.flush()
 
     def settle(self) -> None:
-        """All that is owed arrives, once everybody reads and all windows have ended."""
+        """Check that everything due arrives once all clients read and all windows have ended."""
         for cursor in self.clients:
             self._drain(cursor, 1_000_000)
             self._release(cursor)
@@ -287,7 +288,7 @@ class Walk:
     # What holds always.
 
     def counts_are_right(self) -> None:
-        """As one would count by hand."""
+        """Compare the counts with a naive count."""
         assert self.hub.paused == sum(client.paused for client in self.clients.values())
         on = [
             {channel.partition(":")[2] for channel in client.follows}
@@ -297,7 +298,7 @@ class Walk:
         assert self.limits.clients == {slab: count for slab, count in counted.items() if count}
 
     def groups_are_whole(self) -> None:
-        """Nobody is in two places, and there is no group of nobody."""
+        """Check that each client is in one place only, and that no group is empty."""
         for key, group in self.hub._groups.items():
             assert group.members
             assert key == frozenset(group.positions)
@@ -314,7 +315,7 @@ class Walk:
                 assert cursor.group is None or cursor.group in followers
 
     def whoever_is_owed_something_will_get_it(self) -> None:
-        """The hub has asked for a flush wherever one is needed."""
+        """Check that the hub has requested a flush if one is needed."""
         waiting = bool(self.hub._queue or self.book._dirty)
         assert self.woken or not waiting
         for log in self.book.logs.values():
@@ -322,13 +323,13 @@ class Walk:
                 assert self.book.due is not None
 
     def check(self) -> None:
-        """All that holds always."""
+        """Check all invariants."""
         self.counts_are_right()
         self.groups_are_whole()
         self.whoever_is_owed_something_will_get_it()
 
     def finish(self) -> None:
-        """Everything arrives; everybody goes; nothing is left of them."""
+        """Check that everything arrives, and that nothing is left when all clients have gone."""
         self.settle()
         for cursor in list(self.clients):
             self._remove(cursor)
@@ -348,7 +349,7 @@ Step = tuple[str, dict[str, Any]]
 
 
 def step(name: str, **arguments: st.SearchStrategy[object]) -> st.SearchStrategy[Step]:
-    """What may happen, by the name of the method of `Walk`."""
+    """Generate a step: the name of a method of `Walk`, and its arguments."""
     return st.tuples(st.just(name), st.fixed_dictionaries(arguments))
 
 
@@ -394,10 +395,10 @@ steps = st.sampled_from([one for one, often in OFTEN.items() for _ in range(ofte
     followed=st.lists(st.sets(channels), min_size=1, max_size=3),
     steps=st.lists(steps, min_size=30, max_size=80),
 )
-def test_the_hub_does_what_a_naive_one_would(
+def test_the_hub_behaves_like_a_naive_one(
     before: int, kept: Kept, followed: list[set[str]], steps: list[Step], *, slow: bool
 ) -> None:
-    """Whatever happens; see the checks of `Walk`, and those of the clients in `reference`."""
+    """In all steps; see the checks of `Walk`, and those of the clients in `reference`."""
     walk = Walk(slow=slow)
     walk.begin(before, kept)
     for number, named in enumerate(followed):

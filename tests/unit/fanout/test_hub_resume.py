@@ -16,7 +16,7 @@ from tests.unit.fanout.reference import make_event
 
 
 def test_a_resumed_client_gets_all_that_it_has_missed(harness: HubHarness) -> None:
-    """In order, then live."""
+    """In order, then live events."""
     harness.publish(1, 2, 3)
     client = Client(harness.hub)
     assert harness.resume(client, since=1) == Resumed(2, from_memory=True)
@@ -25,16 +25,18 @@ def test_a_resumed_client_gets_all_that_it_has_missed(harness: HubHarness) -> No
     assert client.seqs == [2, 3, 4]
 
 
-def test_a_resumed_price_is_the_latest(harness: HubHarness) -> None:
-    """Nothing of it is replayed."""
+def test_a_resumed_price_channel_sends_the_latest_price(harness: HubHarness) -> None:
+    """No price is replayed."""
     for seq in (1, 2):
         harness.publish(seq, kind="price")
     got = harness.client("price:SOL", start=Start(0, "e")).got
     assert [(one["seq"], one["snapshot"]) for one in got] == [(2, True)]
 
 
-def test_who_has_read_more_than_this_gateway_gets_nothing_twice(harness: HubHarness) -> None:
-    """It resumes here what it read on another one."""
+def test_a_client_that_has_read_more_than_this_gateway_gets_nothing_twice(
+    harness: HubHarness,
+) -> None:
+    """It resumes here from a seq that it read on another gateway."""
     harness.publish(1, 2)
     client, other = Client(harness.hub), harness.client("trades:SOL")
     harness.resume(client, since=4)
@@ -46,8 +48,10 @@ def test_who_has_read_more_than_this_gateway_gets_nothing_twice(harness: HubHarn
     assert len(harness.hub._groups) == 1
 
 
-def test_who_resumes_on_a_quiet_channel_joins_the_others_at_once(harness: HubHarness) -> None:
-    """The seq that it has is of the stream, and may be past the last one of the channel."""
+def test_a_client_that_resumes_on_a_quiet_channel_joins_the_others_at_once(
+    harness: HubHarness,
+) -> None:
+    """Its seq is one of the stream, and may be past the last one of the channel."""
     harness.publish(1)
     harness.publish(2, slab="BTC")
     harness.client("trades:SOL")
@@ -58,8 +62,8 @@ def test_who_resumes_on_a_quiet_channel_joins_the_others_at_once(harness: HubHar
     assert len(harness.hub._groups) == 1
 
 
-def test_who_does_not_name_the_stream_is_not_believed_to_be_ahead(harness: HubHarness) -> None:
-    """Its seq may be of another one, and then it would wait for ever."""
+def test_a_client_that_names_no_epoch_is_not_treated_as_ahead(harness: HubHarness) -> None:
+    """Its seq may be of another stream, and then it would wait forever."""
     harness.publish(1, 2)
     client = Client(harness.hub)
     harness.hub.subscribe(client.cursor, channel("trades:SOL"), Start(1_000))
@@ -69,7 +73,7 @@ def test_who_does_not_name_the_stream_is_not_believed_to_be_ahead(harness: HubHa
 
 
 def test_a_replay_is_cut_to_its_limit(harness: HubHarness) -> None:
-    """The newest are replayed, after a gap."""
+    """The newest events are replayed, after a gap."""
     harness.publish(1, 2, 3, 4)
     client = Client(harness.hub)
     assert harness.resume(client, since=0, most=2) == Resumed(2, from_memory=True)
@@ -79,8 +83,8 @@ def test_a_replay_is_cut_to_its_limit(harness: HubHarness) -> None:
     assert [one["seq"] for one in events] == [3, 4]
 
 
-def test_a_replay_that_is_used_up_is_a_gap_alone(harness: HubHarness) -> None:
-    """Up to here; then live."""
+def test_a_replay_with_no_limit_left_is_a_single_gap(harness: HubHarness) -> None:
+    """Up to the present; then live events."""
     harness.publish(1, 2)
     client = Client(harness.hub)
     assert harness.resume(client, since=0, most=0) == Resumed(0, from_memory=True)
@@ -90,8 +94,8 @@ def test_a_replay_that_is_used_up_is_a_gap_alone(harness: HubHarness) -> None:
     assert (gap["type"], gap["from"], gap["to"], event["seq"]) == ("gap", 0, 3, 3)
 
 
-def test_a_replay_that_was_cut_ends_also_where_the_log_has_moved_on(harness: HubHarness) -> None:
-    """The client may be slow to take it."""
+def test_a_replay_that_was_cut_ends_even_if_the_log_has_moved_on(harness: HubHarness) -> None:
+    """The client may be slow to read it."""
     harness.publish(1, 2, 3)
     client = Client(harness.hub)
     harness.hub.pause(client.cursor)
@@ -102,8 +106,8 @@ def test_a_replay_that_was_cut_ends_also_where_the_log_has_moved_on(harness: Hub
     assert client.seqs == ["gap", "gap", 9, 10, 11, 12, 13]
 
 
-def test_what_was_read_of_another_stream_is_left_behind_by_a_gap(harness: HubHarness) -> None:
-    """It names the stream that is read now, and where it begins."""
+def test_a_client_of_another_stream_gets_a_gap(harness: HubHarness) -> None:
+    """It names the epoch of the stream that is read now, and where that begins."""
     harness.publish(1, 2)
     client = Client(harness.hub)
     resumed = harness.hub.subscribe(client.cursor, channel("trades:SOL"), Start(40, "other"))
@@ -118,7 +122,7 @@ def test_what_was_read_of_another_stream_is_left_behind_by_a_gap(harness: HubHar
 
 
 def held(harness: HubHarness) -> tuple[Client, ReplayBuffer]:
-    """A client that left so long ago that the log does not reach back: 1 and 2 are gone from it."""
+    """A client whose seq is so old that the log does not reach back: it no longer has 1 and 2."""
     harness.publish(*range(1, 8))
     client = Client(harness.hub)
     assert harness.resume(client, since=0) == Resumed(5, replaying=harness.log())
@@ -128,7 +132,7 @@ def held(harness: HubHarness) -> tuple[Client, ReplayBuffer]:
 def supply(
     harness: HubHarness, client: Client, buffer: ReplayBuffer, *seqs: int, slab: str = "SOL"
 ) -> None:
-    """Add events to a buffer, as somebody does who has fetched them."""
+    """Add events to a buffer, as the replayer does after fetching them."""
     for seq in seqs:
         frame = messages.event_message(make_event("trade", slab, seq), seq, seq - 1)
         buffer.add(seq, frame)
@@ -136,8 +140,8 @@ def supply(
     harness.hub.notify_replay(client.cursor)
 
 
-def test_a_held_client_waits_for_what_its_log_does_not_hold(harness: HubHarness) -> None:
-    """And then goes on in the log, with no hole and no double."""
+def test_a_replaying_client_waits_for_what_its_log_does_not_hold(harness: HubHarness) -> None:
+    """Then it continues from the log, with nothing lost or duplicated."""
     client, buffer = held(harness)
     harness.publish(8)
     harness.flush()
@@ -151,8 +155,8 @@ def test_a_held_client_waits_for_what_its_log_does_not_hold(harness: HubHarness)
     assert client.cursor.group is not None
 
 
-def test_a_client_is_held_on_one_channel_and_live_on_the_others(harness: HubHarness) -> None:
-    """Nobody waits for what has nothing to do with it."""
+def test_a_client_is_replaying_on_one_channel_and_live_on_the_others(harness: HubHarness) -> None:
+    """A replay delays no other channel."""
     client, buffer = held(harness)
     harness.hub.subscribe(client.cursor, channel("trades:BTC"), Start())
     harness.publish(8, slab="BTC")
@@ -163,7 +167,7 @@ def test_a_client_is_held_on_one_channel_and_live_on_the_others(harness: HubHarn
     assert client.seqs == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_who_fetches_is_told_that_more_is_wanted(harness: HubHarness) -> None:
+def test_the_replayer_is_called_when_the_buffer_has_room(harness: HubHarness) -> None:
     """Whenever the buffer has become shorter."""
     client, buffer = held(harness)
     calls: list[int] = []
@@ -177,10 +181,10 @@ def test_who_fetches_is_told_that_more_is_wanted(harness: HubHarness) -> None:
 @pytest.mark.parametrize(
     "leave", [Hub.remove, lambda hub, one: hub.unsubscribe(one, channel("trades:SOL"))]
 )
-def test_who_fetches_is_told_that_the_client_has_left(
+def test_the_replayer_is_called_when_the_client_has_left(
     harness: HubHarness, leave: Callable[[Hub, Cursor], None], waiting: tuple[int, ...]
 ) -> None:
-    """Also where nothing was waiting for it: else he would wait for ever."""
+    """Even if its buffer was empty: otherwise the replayer would wait forever."""
     client, buffer = held(harness)
     calls: list[bool] = []
     buffer.on_drained = lambda: calls.append(harness.log() in client.cursor.replaying)
@@ -191,8 +195,8 @@ def test_who_fetches_is_told_that_the_client_has_left(
     assert client.got == []
 
 
-def test_a_history_that_ends_too_early_ends_in_a_gap(harness: HubHarness) -> None:
-    """Where nobody can fetch the rest."""
+def test_a_replay_that_ends_too_early_ends_in_a_gap(harness: HubHarness) -> None:
+    """As when the rest cannot be fetched."""
     client, buffer = held(harness)
     supply(harness, client, buffer, 1)
     harness.hub.finish_replay(client.cursor, buffer)
@@ -204,8 +208,8 @@ def test_a_history_that_ends_too_early_ends_in_a_gap(harness: HubHarness) -> Non
     assert (got[gap_at]["from"], got[gap_at]["to"]) == (1, 4)
 
 
-def test_a_client_that_is_held_no_more_cannot_be_released(harness: HubHarness) -> None:
-    """It has gone over to the log, or has left; there is nothing to do."""
+def test_finishing_a_replay_that_is_over_does_nothing(harness: HubHarness) -> None:
+    """The client reads from the log already, or has left."""
     client, buffer = held(harness)
     harness.hub.unsubscribe(client.cursor, channel("trades:SOL"))
     harness.flush()
@@ -214,8 +218,8 @@ def test_a_client_that_is_held_no_more_cannot_be_released(harness: HubHarness) -
     assert harness.calls == 0
 
 
-def test_a_history_is_sent_in_turns_too() -> None:
-    """As much as one write takes; nothing of the log before its end."""
+def test_a_replay_is_sent_in_turns_too() -> None:
+    """As much as fits into one write; nothing of the log before the replay has ended."""
     harness = HubHarness(turn_bytes=250)
     client, buffer = held(harness)
     supply(harness, client, buffer, 1, 2, 3)
@@ -224,8 +228,8 @@ def test_a_history_is_sent_in_turns_too() -> None:
     assert writes == [[1, 2], [3], [4, 5], [6, 7]]
 
 
-def test_a_client_may_be_blocked_by_its_history(harness: HubHarness) -> None:
-    """Then nothing more is written in that turn, from whichever channel."""
+def test_a_client_may_be_paused_by_its_replay(harness: HubHarness) -> None:
+    """Then nothing more is written in that turn, from any channel."""
     client, buffer = held(harness)
     harness.hub.subscribe(client.cursor, channel("trades:BTC"), Start())
     client.room = 1
@@ -241,8 +245,8 @@ def test_a_client_may_be_blocked_by_its_history(harness: HubHarness) -> None:
     assert client.seqs == [2, 3, 4, 5, 6, 7, 8]
 
 
-def test_a_client_that_one_history_blocks_is_sent_nothing_of_the_next(harness: HubHarness) -> None:
-    """The next has its turn when the client has drained."""
+def test_a_client_paused_by_one_replay_gets_nothing_of_the_next(harness: HubHarness) -> None:
+    """The next replay has its turn when the client has drained."""
     client, first = held(harness)
     harness.publish(*range(8, 15), slab="BTC")
     log = harness.hub.subscribe(client.cursor, channel("trades:BTC"), Start(7, "e")).replaying
@@ -257,8 +261,8 @@ def test_a_client_that_one_history_blocks_is_sent_nothing_of_the_next(harness: H
     assert client.seqs == [8]
 
 
-def test_a_held_channel_is_followed_and_can_be_left(harness: HubHarness) -> None:
-    """As any other."""
+def test_a_replaying_channel_is_followed_and_can_be_unsubscribed(harness: HubHarness) -> None:
+    """Like any other."""
     client, _ = held(harness)
     assert harness.resume(client, since=0) == Resumed()
     harness.hub.unsubscribe(client.cursor, channel("trades:SOL"))
@@ -270,8 +274,8 @@ def test_a_held_channel_is_followed_and_can_be_left(harness: HubHarness) -> None
 # Another stream.
 
 
-def test_everybody_is_told_of_another_stream(harness: HubHarness) -> None:
-    """By a gap that names it; then its events follow, whatever their seqs."""
+def test_every_client_gets_a_gap_into_the_new_stream(harness: HubHarness) -> None:
+    """Its events follow, whatever their seqs."""
     client = harness.client("trades:SOL", "price:SOL")
     harness.publish(8)
     harness.publish(9, kind="price")
@@ -287,7 +291,7 @@ def test_everybody_is_told_of_another_stream(harness: HubHarness) -> None:
     assert [one["seq"] for one in events] == [1, 2]
 
 
-def test_a_client_that_slept_through_a_replacement_joins_the_others_again(
+def test_a_client_paused_during_a_replacement_rejoins_the_others(
     harness: HubHarness,
 ) -> None:
     """There is no price yet that it could lack."""
@@ -305,8 +309,8 @@ def test_a_client_that_slept_through_a_replacement_joins_the_others_again(
     assert (client.seqs, other.seqs) == ([1], [1, 1])
 
 
-def test_a_history_of_a_stream_that_is_no_more_ends(harness: HubHarness) -> None:
-    """Who fetches it is told, and the client gets the gap."""
+def test_a_replay_of_a_replaced_stream_ends(harness: HubHarness) -> None:
+    """The replayer is told, and the client gets the gap."""
     client, buffer = held(harness)
     other = harness.client("trades:SOL")
     harness.hub.subscribe(client.cursor, channel("trades:BTC"), Start())

@@ -1,4 +1,4 @@
-"""The hub's turns: slow clients catch up by themselves, and nobody's turn is too long."""
+"""The hub's turns: slow clients catch up by themselves, and no client's turn takes too long."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.unit.fanout.harness import HubHarness
 # Slow clients.
 
 
-def test_a_blocked_client_is_owed_and_not_written_to(harness: HubHarness) -> None:
+def test_a_paused_client_is_not_written_to_until_it_has_drained(harness: HubHarness) -> None:
     """It catches up by itself: all trades, and only the latest price."""
     client, other = (
         harness.client("trades:SOL", "price:SOL"),
@@ -34,8 +34,8 @@ def test_a_blocked_client_is_owed_and_not_written_to(harness: HubHarness) -> Non
     assert len(harness.hub._groups) == 1
 
 
-def test_what_memory_no_longer_holds_is_announced(harness: HubHarness) -> None:
-    """A slow client is never lied to; the gap is counted."""
+def test_events_that_memory_no_longer_holds_are_announced_by_a_gap(harness: HubHarness) -> None:
+    """The gap is counted."""
     client = harness.client("trades:SOL")
     harness.hub.pause(client.cursor)
     harness.publish(*range(1, 10))
@@ -47,8 +47,8 @@ def test_what_memory_no_longer_holds_is_announced(harness: HubHarness) -> None:
     assert harness.stats.gaps == 1
 
 
-def test_a_client_may_be_blocked_by_the_very_write(harness: HubHarness) -> None:
-    """What was written is not sent again; the others of its group get all of theirs."""
+def test_a_client_may_be_paused_by_the_write_itself(harness: HubHarness) -> None:
+    """What was written is not sent again; the others of its group get all events."""
     client, other = harness.client("trades:SOL"), harness.client("trades:SOL")
     client.room = 1
     harness.publish(1)
@@ -61,8 +61,8 @@ def test_a_client_may_be_blocked_by_the_very_write(harness: HubHarness) -> None:
     assert client.seqs == [2]
 
 
-def test_a_client_that_is_blocked_while_it_catches_up_goes_on_later() -> None:
-    """From where it stands, however often that happens."""
+def test_a_client_that_is_paused_while_it_catches_up_continues_later() -> None:
+    """From its position, however often that happens."""
     harness = HubHarness(turn_bytes=1, capacity=100)
     client = harness.client("trades:SOL")
     harness.hub.pause(client.cursor)
@@ -76,8 +76,8 @@ def test_a_client_that_is_blocked_while_it_catches_up_goes_on_later() -> None:
     assert seqs == [[1], [2], [3], [4], [5], [6]]
 
 
-def test_a_blocked_client_may_change_its_channels(harness: HubHarness) -> None:
-    """It gets what they owe when it has drained."""
+def test_a_paused_client_may_change_its_channels(harness: HubHarness) -> None:
+    """It gets the events of its new channels when it has drained."""
     client = harness.client("trades:SOL")
     harness.hub.pause(client.cursor)
     harness.hub.subscribe(client.cursor, channel("trades:BTC"), Start())
@@ -94,8 +94,8 @@ def test_a_blocked_client_may_change_its_channels(harness: HubHarness) -> None:
 # Turns.
 
 
-def test_one_write_is_bounded() -> None:
-    """What is more waits for the next turn, and is in order all the same."""
+def test_one_write_is_bounded_in_bytes() -> None:
+    """The rest waits for the next turn, and is still in order."""
     harness = HubHarness(turn_bytes=250, capacity=100)
     client, group = harness.client("trades:SOL", "funding:SOL"), harness.client("trades:SOL")
     harness.client("trades:SOL")
@@ -108,10 +108,10 @@ def test_one_write_is_bounded() -> None:
     assert group.seqs == list(range(1, 20, 2))
 
 
-def test_one_turn_of_a_large_group_is_bounded_in_all(
+def test_one_turn_of_a_large_group_is_bounded_in_total_bytes(
     harness: HubHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that one storm does not hold up everybody else."""
+    """So one storm does not delay all other clients."""
     monkeypatch.setattr(followers, "TURN_BYTES", 400)
     clients = [harness.client("trades:SOL") for _ in range(3)]
     harness.publish(1, 2, 3)
@@ -120,7 +120,7 @@ def test_one_turn_of_a_large_group_is_bounded_in_all(
 
 
 def test_a_flush_stops_when_its_time_is_up(harness: HubHarness) -> None:
-    """It says that something is left, and the next goes on with it."""
+    """It reports that something is left, and the next flush continues with it."""
     clients = [harness.client(f"trades:{slab}") for slab in "ABC"]
     for seq, slab in enumerate("ABC", start=1):
         harness.publish(seq, slab=slab)
@@ -129,8 +129,8 @@ def test_a_flush_stops_when_its_time_is_up(harness: HubHarness) -> None:
     assert [client.seqs for client in clients] == [[1], [2], [3]]
 
 
-def test_a_group_that_everybody_left_while_it_waited_is_passed_over(harness: HubHarness) -> None:
-    """Its turn comes all the same."""
+def test_a_group_that_all_members_left_while_it_waited_is_skipped(harness: HubHarness) -> None:
+    """It still has its turn."""
     first, second = harness.client("trades:A"), harness.client("trades:B")
     harness.publish(1, slab="A")
     harness.publish(2, slab="B")

@@ -1,4 +1,4 @@
-"""Channel logs: what comes after a position, whatever happened to the stream meanwhile."""
+"""Channel logs: what comes after a position, whatever has happened to the stream."""
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ Said = tuple[object, ...]
 
 
 def said(outgoing: list[OutgoingMessage]) -> list[Said]:
-    """What the messages say, in short: (seq, prev), or ("gap", from, to) and maybe its epoch."""
+    """Return the messages in short: (seq, prev), or ("gap", from, to), perhaps with an epoch."""
     short: list[Said] = []
     for each in outgoing:
         told = message(each.frame)
@@ -39,32 +39,32 @@ class Lossless:
         self.publish(*seqs)
 
     def publish(self, *seqs: int) -> None:
-        """Events with these seqs."""
+        """Publish events with these seqs."""
         for seq in seqs:
             self.order += 10
             self.log.append(self.order, seq, make_event(self.log.channel.kind.name, "SOL", seq))
 
     def record_gap(self, before: int) -> None:
-        """A break before a seq."""
+        """Record a gap before a seq."""
         self.order += 10
         self.log.append_gap(self.order, before)
 
     def after(self, position: Position) -> list[Said]:
-        """What follows a position; the last message leads to the head."""
+        """Return what follows a position; the last message leads to the head."""
         outgoing = self.log.after(position)
         assert [each.order for each in outgoing] == sorted(each.order for each in outgoing)
         assert not outgoing or outgoing[-1].position == self.log.head
         return said(outgoing)
 
     def since(self, seq: int) -> list[Said]:
-        """What follows a seq of the stream that is read now."""
+        """Return what follows a seq of the stream that is read now."""
         return self.after(self.log.position_after(seq))
 
 
-# Lossless logs: what follows.
+# Lossless logs: what follows a position.
 
 
-def test_all_that_follows_a_position_is_given_in_order() -> None:
+def test_all_events_after_a_position_are_returned_in_order() -> None:
     """Each with the seq of the one before it, 0 for the first of all."""
     channel = Lossless(3, 5, 8)
     assert channel.since(0) == [(3, 0), (5, 3), (8, 5)]
@@ -73,12 +73,12 @@ def test_all_that_follows_a_position_is_given_in_order() -> None:
 
 
 @pytest.mark.parametrize("seq", [8, 9, 100])
-def test_at_the_head_and_ahead_of_it_nothing_follows(seq: int) -> None:
-    """A cursor that has read more on another gateway waits until this one is there."""
+def test_nothing_follows_the_head_or_a_position_ahead_of_it(seq: int) -> None:
+    """A cursor that has read more on another gateway waits until this one catches up."""
     assert Lossless(3, 5, 8).since(seq) == []
 
 
-def test_who_has_read_ahead_gets_only_what_is_new_to_him() -> None:
+def test_a_client_that_has_read_ahead_gets_only_new_events() -> None:
     """Once this gateway has caught up with the other."""
     channel = Lossless(3, 5)
     ahead = channel.log.position_after(8)
@@ -89,15 +89,15 @@ def test_who_has_read_ahead_gets_only_what_is_new_to_him() -> None:
 
 
 @pytest.mark.parametrize(("most", "given"), [(0, 0), (1, 1), (105, 1), (106, 2), (10_000, 4)])
-def test_no_more_is_given_once_there_is_enough(most: int, given: int) -> None:
-    """So that a turn of a client that is far behind costs no more than what it is sent."""
+def test_no_more_is_returned_than_the_limit_needs(most: int, given: int) -> None:
+    """So a turn of a client far behind costs no more than what it is sent."""
     channel = Lossless(*range(101, 105), capacity=4)
     outgoing = channel.log.after(0, most)
     assert said(outgoing) == [(seq, seq - 1 if seq > 101 else 0) for seq in range(101, 101 + given)]
 
 
-def test_an_event_is_encoded_once_for_all() -> None:
-    """Whoever it goes to: the same bytes."""
+def test_an_event_is_encoded_once_for_all_clients() -> None:
+    """All of them get the same bytes."""
     channel = Lossless(3, kind="funding")
     (first,), (again,) = channel.log.after(0), channel.log.after(0)
     assert first.frame is again.frame
@@ -107,32 +107,32 @@ def test_an_event_is_encoded_once_for_all() -> None:
     assert snapshot.frame != first.frame
 
 
-def test_the_frame_of_an_entry_that_is_no_event_is_as_given() -> None:
+def test_an_entry_without_an_event_has_the_given_frame() -> None:
     """A gap, for example."""
     entry = Entry.of_frame(1, 2, 3, b"gap")
     assert (entry.frame, entry.event, entry.seq) == (b"gap", None, 3)
 
 
-# What has been let go.
+# What has been dropped.
 
 
-def test_what_was_let_go_is_announced_by_a_gap() -> None:
-    """To the first that is still here, whose prev is within it."""
+def test_dropped_events_are_announced_by_a_gap() -> None:
+    """It ends at the first event that is still here, whose prev lies within it."""
     channel = Lossless(3, 5, 8, 9, 12)
     assert channel.since(0) == [("gap", 0, 8), (8, 5), (9, 8), (12, 9)]
     assert channel.since(4) == [("gap", 4, 8), (8, 5), (9, 8), (12, 9)]
     assert channel.since(5) == [(8, 5), (9, 8), (12, 9)]
 
 
-def test_reaching_back_means_holding_everything_after() -> None:
-    """Up to and with the last one that was let go."""
+def test_a_log_reaches_back_to_a_seq_if_it_holds_everything_after_it() -> None:
+    """Down to the seq of the last dropped event."""
     log = Lossless(3, 5, 8, 9, 12).log
     assert [log.reaches(seq) for seq in (0, 4, 5, 6, 100)] == [False, False, True, True, True]
 
 
 @given(st.lists(st.integers(1, 5), max_size=12), st.integers(1, 5), st.integers(0, 60))
-def test_nothing_is_missing_without_a_gap(steps: list[int], capacity: int, since: int) -> None:
-    """Against the list of all events, from any seq."""
+def test_no_event_is_missing_without_a_gap(steps: list[int], capacity: int, since: int) -> None:
+    """Compared with the list of all events, from any seq."""
     seqs = [sum(steps[: end + 1]) for end in range(len(steps))]
     channel = Lossless(*seqs, capacity=capacity)
     chain = list(zip(seqs, [0, *seqs], strict=False))
@@ -144,21 +144,23 @@ def test_nothing_is_missing_without_a_gap(steps: list[int], capacity: int, since
     assert channel.log.reaches(since) == (not gap)
 
 
-# Recent events, and newcomers.
+# Recent events, and new subscribers.
 
 
 @pytest.mark.parametrize(
     ("count", "events"), [(1, [9]), (2, [8, 9]), (3, [5, 8, 9]), (4, [5, 8, 9]), (99, [5, 8, 9])]
 )
-def test_the_last_events_are_given_as_far_as_they_are_here(count: int, events: list[int]) -> None:
-    """And no gap before them: who comes has missed nothing."""
+def test_the_last_events_are_returned_as_far_as_the_log_has_them(
+    count: int, events: list[int]
+) -> None:
+    """With no gap before them: a new subscriber has missed nothing."""
     channel = Lossless(3, 5, 8, 9)
     recent = channel.after(channel.log.position_before(count))
     assert [told[0] for told in recent] == events
 
 
 def test_the_last_events_do_not_reach_back_over_a_gap() -> None:
-    """It was before the client came, and is none of its business."""
+    """The gap was before the client subscribed."""
     channel = Lossless(3, 5, capacity=9)
     channel.record_gap(before=8)
     assert channel.after(channel.log.position_before(2)) == []
@@ -167,13 +169,13 @@ def test_the_last_events_do_not_reach_back_over_a_gap() -> None:
 
 
 def test_an_empty_log_has_no_recent_events() -> None:
-    """A client may ask all the same."""
+    """A client may request them all the same."""
     channel = Lossless()
     assert channel.after(channel.log.position_before(5)) == []
 
 
-def test_who_comes_to_trades_begins_at_the_head() -> None:
-    """Nothing before, everything after, also what comes before the first flush."""
+def test_a_new_subscriber_to_trades_begins_at_the_head() -> None:
+    """Nothing before, everything after, including what comes before the first flush."""
     channel = Lossless(3, 5)
     here = channel.log.start_position
     assert channel.after(here) == []
@@ -181,8 +183,8 @@ def test_who_comes_to_trades_begins_at_the_head() -> None:
     assert channel.after(here) == [(8, 5)]
 
 
-def test_who_comes_to_funding_gets_the_last_rate_as_a_snapshot() -> None:
-    """The one that was the last then; what came after it follows."""
+def test_a_new_subscriber_to_funding_gets_the_last_rate_as_a_snapshot() -> None:
+    """The last one at the time of the subscribe; later rates follow."""
     channel = Lossless(3, 5, kind="funding")
     here = channel.log.start_position
     assert channel.after(here) == [(5, 3, "snapshot")]
@@ -194,21 +196,21 @@ def test_who_comes_to_funding_gets_the_last_rate_as_a_snapshot() -> None:
     assert channel.after(here) == [("gap", 5, 9), (9, 8), (10, 9), (11, 10)]
 
 
-def test_who_comes_after_a_break_gets_the_last_rate_and_the_gap() -> None:
-    """The rate is old, and the gap says so."""
+def test_a_new_subscriber_after_a_gap_gets_the_last_rate_and_the_gap() -> None:
+    """The rate is old, and the gap tells the client so."""
     channel = Lossless(3, kind="funding")
     channel.record_gap(before=8)
     assert channel.after(channel.log.start_position) == [(3, 0, "snapshot"), ("gap", 3, 8)]
 
 
-def test_the_last_rate_is_known_also_where_gaps_have_filled_the_log() -> None:
+def test_the_last_rate_is_known_even_if_gaps_have_filled_the_log() -> None:
     """It is the state of the market."""
     channel = Lossless(3, kind="funding", capacity=1)
     channel.record_gap(before=8)
     assert channel.after(channel.log.start_position) == [(3, 0, "snapshot"), ("gap", 3, 8)]
 
 
-def test_who_comes_to_an_empty_funding_channel_waits() -> None:
+def test_a_new_subscriber_to_an_empty_funding_channel_waits() -> None:
     """There is no rate yet."""
     channel = Lossless(kind="funding")
     here = channel.log.start_position
@@ -217,10 +219,10 @@ def test_who_comes_to_an_empty_funding_channel_waits() -> None:
     assert channel.after(here) == [(3, 0)]
 
 
-# What the stream lost.
+# What the stream has lost.
 
 
-def test_a_break_is_announced_and_what_follows_knows_nothing_before() -> None:
+def test_a_loss_is_announced_and_the_next_event_has_an_unknown_prev() -> None:
     """From the last event that is known."""
     channel = Lossless(3)
     channel.record_gap(before=8)
@@ -229,15 +231,15 @@ def test_a_break_is_announced_and_what_follows_knows_nothing_before() -> None:
     assert channel.since(7) == [(9, None), (10, 9)]
 
 
-def test_a_second_break_begins_where_the_first_ended() -> None:
-    """Nothing is known of what lay between them."""
+def test_a_second_loss_begins_where_the_first_ended() -> None:
+    """What lay between them is unknown."""
     channel = Lossless(3)
     channel.record_gap(before=8)
     channel.record_gap(before=12)
     assert channel.since(3) == [("gap", 3, 8), ("gap", 7, 12)]
 
 
-def test_a_break_in_an_empty_log_goes_back_to_the_beginning() -> None:
+def test_a_loss_in_an_empty_log_goes_back_to_the_beginning() -> None:
     """There may have been events in it."""
     channel = Lossless()
     channel.record_gap(before=8)
@@ -245,8 +247,8 @@ def test_a_break_in_an_empty_log_goes_back_to_the_beginning() -> None:
     assert not channel.log.is_blank
 
 
-def test_gaps_may_have_pushed_the_events_out() -> None:
-    """What they announce is announced still."""
+def test_a_log_may_hold_gaps_and_no_events() -> None:
+    """The gaps still announce everything that was lost."""
     channel = Lossless(3, capacity=1)
     channel.record_gap(before=8)
     assert channel.since(0) == [("gap", 0, 4), ("gap", 3, 8)]
@@ -256,7 +258,7 @@ def test_gaps_may_have_pushed_the_events_out() -> None:
 # Where reading began.
 
 
-def test_what_was_before_the_beginning_is_not_known() -> None:
+def test_events_before_the_beginning_are_unknown() -> None:
     """A log of a stream that is read from the middle holds everything after that."""
     log = LosslessLog(channel_of("trade", "SOL"), 3, floor=100, last_seq=None)
     assert said(log.after(log.position_after(100))) == []
@@ -267,7 +269,7 @@ def test_what_was_before_the_beginning_is_not_known() -> None:
 
 
 def test_a_seed_is_the_newest_event_from_before() -> None:
-    """What was before it is not here; what comes after knows it."""
+    """Its own predecessor is unknown; the next event names the seed as its predecessor."""
     channel = Lossless()
     channel.log.seed(1, 40, make_event("trade", "SOL", 40))
     channel.publish(105)
@@ -280,14 +282,14 @@ def test_a_seed_is_the_newest_event_from_before() -> None:
 
 
 def replaced(*seqs: int, floor: int = 0, last_seq: int | None = 0) -> Lossless:
-    """A log whose stream was replaced after these events."""
+    """Return a log whose stream was replaced after these events."""
     channel = Lossless(*seqs, kind="funding")
     channel.log.start_again("new", floor=floor, last_seq=last_seq)
     return channel
 
 
-def test_who_read_the_stream_before_is_told_of_the_new_one() -> None:
-    """By one gap with its epoch, from the seq that he had to the first that he can have."""
+def test_a_client_of_the_replaced_stream_is_told_of_the_new_one() -> None:
+    """By one gap with the new epoch, from its last seq to the first that it can get."""
     channel = replaced(3, 5)
     for had in (0, 3, 5):
         assert channel.after(had) == [("gap", had, 1, "new")]
@@ -295,8 +297,8 @@ def test_who_read_the_stream_before_is_told_of_the_new_one() -> None:
     assert channel.after(5) == [("gap", 5, 2, "new"), (2, 0)]
 
 
-def test_positions_grow_also_when_seqs_start_again() -> None:
-    """So that who has read the new stream has read more than who has read the old one."""
+def test_positions_grow_even_if_seqs_start_again() -> None:
+    """So a client that has read the new stream is ahead of one that has read the old stream."""
     channel = Lossless(3, 5)
     before = channel.log.head
     channel.log.start_again("new", floor=0, last_seq=0)
@@ -304,8 +306,8 @@ def test_positions_grow_also_when_seqs_start_again() -> None:
     assert channel.log.position_after(0) == channel.log.head
 
 
-def test_who_had_read_ahead_misses_nothing_of_the_new_stream() -> None:
-    """A seq of the old one says nothing of the new one."""
+def test_a_client_that_had_read_ahead_misses_nothing_of_the_new_stream() -> None:
+    """A seq of the old stream means nothing in the new one."""
     channel = Lossless(3)
     ahead = channel.log.position_after(9)
     channel.log.start_again("new", floor=0, last_seq=0)
@@ -313,16 +315,16 @@ def test_who_had_read_ahead_misses_nothing_of_the_new_stream() -> None:
     assert channel.after(ahead) == [("gap", 9, 4, "new"), (4, 0)]
 
 
-def test_who_slept_through_two_replacements_is_told_once() -> None:
-    """Of the last one, from his own seq."""
+def test_a_client_that_missed_two_replacements_gets_one_gap() -> None:
+    """Into the last stream, from its own seq."""
     channel = replaced(3, 5)
     channel.publish(1, 2)
     channel.log.start_again("newest", floor=0, last_seq=0)
     assert channel.after(3) == [("gap", 3, 1, "newest")]
 
 
-def test_a_new_stream_that_dropped_something_is_known_from_there_on() -> None:
-    """No prev of 0 is made up."""
+def test_a_new_stream_that_dropped_events_is_known_from_there_on() -> None:
+    """No prev of 0 is invented."""
     channel = replaced(3, floor=50, last_seq=None)
     channel.publish(60)
     assert channel.after(3) == [("gap", 3, 60, "new"), (60, None)]
@@ -331,21 +333,21 @@ def test_a_new_stream_that_dropped_something_is_known_from_there_on() -> None:
 
 
 def test_a_new_stream_begins_with_its_newest_event() -> None:
-    """Where it held some before it was read."""
+    """If it held events before it was read."""
     channel = replaced(3)
     channel.log.seed(100, 40, make_event("funding", "SOL", 40))
     assert channel.after(3) == [("gap", 3, 40, "new"), (40, None)]
 
 
-def test_who_came_just_before_the_replacement_gets_the_gap_alone() -> None:
-    """The rate of the old stream is no rate any more."""
+def test_a_client_that_subscribed_just_before_the_replacement_gets_only_the_gap() -> None:
+    """The rate of the old stream is no longer valid."""
     channel = Lossless(3, 5, kind="funding")
     here = channel.log.start_position
     channel.log.start_again("new", floor=0, last_seq=0)
     assert channel.after(here) == [("gap", 5, 1, "new")]
 
 
-def test_who_comes_after_the_replacement_is_told_nothing_of_it() -> None:
+def test_a_client_that_subscribes_after_the_replacement_is_not_told_of_it() -> None:
     """Neither by recent events nor by a snapshot."""
     channel = replaced(3, 5)
     assert channel.after(channel.log.start_position) == []
@@ -353,11 +355,11 @@ def test_who_comes_after_the_replacement_is_told_nothing_of_it() -> None:
     assert channel.log.is_blank
 
 
-# What a resume asks.
+# Questions of a resume.
 
 
-def test_the_oldest_event_here_says_what_was_before_it() -> None:
-    """An empty log says what it knows of the channel."""
+def test_the_oldest_event_knows_what_was_before_it() -> None:
+    """An empty log returns what it knows of the channel."""
     assert Lossless(3, 5, 8, 9).log.first_prev == 3
     assert Lossless().log.first_prev == 0
     assert LosslessLog(channel_of("trade", "SOL"), 3, floor=9, last_seq=None).first_prev is None
@@ -365,12 +367,12 @@ def test_the_oldest_event_here_says_what_was_before_it() -> None:
 
 @pytest.mark.parametrize(("count", "around"), [(0, (9, 10)), (1, (8, 9)), (2, (5, 8))])
 def test_the_last_events_begin_between_two_seqs(count: int, around: tuple[int, int]) -> None:
-    """The one before them, and the first of them; with none of them, past the head."""
+    """The one before them and the first of them; without any, past the head."""
     assert Lossless(3, 5, 8, 9).log.seqs_around(count) == around
 
 
 def test_a_log_is_blank_until_it_holds_something() -> None:
-    """Then it can be made anew, and need not be kept."""
+    """A blank log can be created again, and need not be kept."""
     channel = Lossless()
     assert channel.log.is_blank
     channel.publish(1)

@@ -1,4 +1,4 @@
-"""The log of a price channel: the newest alone, and when it may be seen."""
+"""The log of a price channel: only the newest price, and when it becomes visible."""
 
 from percolator.fanout.followers import Cursor
 from percolator.fanout.latest_log import LatestLog, Windows
@@ -20,19 +20,19 @@ class Latest:
         self.log.windowed = True
 
     def publish(self, seq: int) -> None:
-        """A price within a window, so that it is not shown yet."""
+        """Publish a price that is not shown yet."""
         self.log.append(seq, seq, make_event("price", "SOL", seq))
 
     def after(self, position: Position) -> list[Said]:
-        """The seqs that follow a position, and whether as a snapshot."""
+        """Return the seqs that follow a position, and whether each is a snapshot."""
         outgoing = self.log.after(position)
         assert all(outgoing.position == self.log.head for outgoing in outgoing)
         told = [message(outgoing.frame) for outgoing in outgoing]
         return [(one["seq"], *(["snapshot"] if one.get("snapshot") else [])) for one in told]
 
 
-def test_a_price_is_seen_once_it_is_shown() -> None:
-    """Until then clients have the one before it; the state of the market has it already."""
+def test_a_price_is_visible_once_it_is_shown() -> None:
+    """Until then clients get the previous one; the state of the market has the new one already."""
     prices = Latest()
     prices.publish(1)
     assert prices.after(prices.log.start_position) == []
@@ -44,14 +44,14 @@ def test_a_price_is_seen_once_it_is_shown() -> None:
 
 
 def test_a_price_is_shown_once() -> None:
-    """A second time there is nothing new."""
+    """Showing it again changes nothing."""
     prices = Latest()
     assert not prices.log.show(0)
     prices.publish(1)
     assert [prices.log.show(1), prices.log.show(1)] == [True, False]
 
 
-def test_only_the_newest_price_follows() -> None:
+def test_only_the_newest_price_follows_a_position() -> None:
     """However many have been missed."""
     prices = Latest()
     for seq in (1, 2, 3):
@@ -63,8 +63,8 @@ def test_only_the_newest_price_follows() -> None:
     assert prices.after(prices.log.head) == []
 
 
-def test_a_price_comes_in_its_place_among_the_others() -> None:
-    """When it was shown, not when it came."""
+def test_a_price_is_ordered_by_the_time_it_was_shown() -> None:
+    """Not by the time it arrived."""
     prices = Latest()
     prices.publish(1)
     prices.log.show(7)
@@ -78,8 +78,8 @@ def test_a_seeded_price_is_shown_at_once() -> None:
     assert prices.after(prices.log.start_position) == [(40, "snapshot")]
 
 
-def test_a_price_of_a_stream_that_is_no_more_is_forgotten() -> None:
-    """The next one goes out to everybody, whatever its seq."""
+def test_a_price_of_a_replaced_stream_is_dropped() -> None:
+    """The next one goes out to every client, whatever its seq."""
     prices = Latest()
     assert prices.log.is_blank
     prices.publish(40)

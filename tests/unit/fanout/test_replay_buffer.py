@@ -1,4 +1,4 @@
-"""The replay buffer: frames from the stream, taken in order, about so many bytes at a time."""
+"""The replay buffer: frames from the stream, removed in order, some bytes at a time."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +13,8 @@ def replay_buffer(seq: int) -> ReplayBuffer:
     return ReplayBuffer(LosslessLog(channel("trades:SOL"), 3, floor=100, last_seq=None), seq)
 
 
-def test_a_new_history_stands_where_the_client_left() -> None:
-    """Nothing is to be sent yet."""
+def test_a_new_buffer_is_at_the_position_of_the_client() -> None:
+    """There is nothing to send yet."""
     buffer = replay_buffer(7)
     assert (len(buffer), buffer.seq, buffer.fetched_through, buffer.complete) == (0, 7, 7, False)
     buffer.on_drained()
@@ -22,16 +22,16 @@ def test_a_new_history_stands_where_the_client_left() -> None:
     assert buffer.seq == 7
 
 
-def test_one_frame_at_least_is_taken() -> None:
-    """However long it is, or it would never leave."""
+def test_at_least_one_frame_is_returned() -> None:
+    """However long it is; otherwise it would stay forever."""
     buffer = replay_buffer(0)
     buffer.add(3, b"x" * 100)
     assert buffer.pop(10) == [b"x" * 100]
     assert buffer.seq == 3
 
 
-def test_frames_are_taken_up_to_a_size() -> None:
-    """The seq is that of the last one taken."""
+def test_frames_are_returned_up_to_a_size() -> None:
+    """The seq is that of the last one returned."""
     buffer = replay_buffer(0)
     for seq in (3, 5, 8):
         buffer.add(seq, b"x" * 4)
@@ -39,8 +39,8 @@ def test_frames_are_taken_up_to_a_size() -> None:
     assert (buffer.seq, len(buffer)) == (5, 1)
 
 
-def test_an_empty_history_stands_at_what_it_covers() -> None:
-    """Also where the last seqs that were looked through held nothing for the channel."""
+def test_an_empty_buffer_is_at_the_position_that_was_fetched() -> None:
+    """Even if the last seqs fetched held nothing for the channel."""
     buffer = replay_buffer(0)
     buffer.add(3, b"x")
     buffer.fetched_through = 9
@@ -50,8 +50,8 @@ def test_an_empty_history_stands_at_what_it_covers() -> None:
 
 
 @given(st.lists(st.integers(1, 20), max_size=20), st.integers(1, 40))
-def test_all_frames_come_out_once_and_in_order(sizes: list[int], most: int) -> None:
-    """Each turn within its size, unless a single frame is larger."""
+def test_all_frames_are_returned_once_and_in_order(sizes: list[int], most: int) -> None:
+    """Each turn is within its size, unless a single frame is larger."""
     buffer = replay_buffer(0)
     frames = [bytes([seq]) * size for seq, size in enumerate(sizes, start=1)]
     for seq, frame in enumerate(frames, start=1):

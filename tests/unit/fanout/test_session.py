@@ -1,4 +1,4 @@
-"""Sessions: what a client asks for, and the one final reply that it gets."""
+"""Sessions: a client's requests, and the one final reply to each."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ FINAL = {"subscribed", "unsubscribed", "pong", "authenticated", "error"}
 
 
 class Wire:
-    """A connection that notes what it is asked for."""
+    """A connection that records the calls it gets."""
 
     def __init__(self) -> None:
         self.try_send: TrySend | None = None
@@ -32,31 +32,31 @@ class Wire:
         self.bytes = 0
 
     def send(self, data: bytes) -> None:
-        """Frames of the hub."""
+        """Record frames from the hub."""
         self.sent += read_messages(data)
         self.bytes += len(data)
 
     def reply(self, data: bytes) -> None:
-        """An answer; never an empty one."""
+        """Record an answer, which is never empty."""
         assert data
         self.replied += read_messages(data)
         self.bytes += len(data)
 
     def close(self, close: closes.Close) -> None:
-        """The end."""
+        """Record the close."""
         self.closed.append(close)
 
     def terminate(self) -> None:
-        """The end without a word."""
+        """Record an end without a close frame."""
 
     def end_at(self, time: float, close: closes.Close) -> None:
-        """The end, later."""
+        """Record the time of a later end."""
         self.ends.append((time, close))
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What a token allows: the channels that it names, until a second of the wall clock."""
+    """What a token allows: the channels that it names, until a time in Unix seconds."""
 
     channels: tuple[str, ...]
     expires: float = WALL_MS / 1_000 + 60
@@ -78,12 +78,12 @@ class Desk:
     def client(
         self, grants: Mapping[str, Grant] | None = None, token: str | None = None
     ) -> "Client":
-        """One that has come; with `grants`, tokens are asked for."""
+        """Return a connected client; with `grants`, tokens are required."""
         verify = grants.get if grants is not None else None
         return Client(self, verify, token)
 
     def context(self) -> SessionContext:
-        """What all sessions share."""
+        """Return what all sessions share."""
         return SessionContext(
             hub=self.harness.hub,
             stats=self.harness.stats,
@@ -106,11 +106,11 @@ class Client:
         self.greeting, *self.welcome = self._taken()
 
     def ask(self, **fields: object) -> list[Message]:
-        """Send a message; give the answers."""
+        """Send a message as JSON; return the answers."""
         return self.send(json.dumps(fields).encode())
 
     def send(self, data: bytes, *, text: bool = True) -> list[Message]:
-        """Send whatever it is; give the answers."""
+        """Send any message; return the answers."""
         self.session.received(data, text=text)
         return self._taken()
 
@@ -120,20 +120,20 @@ class Client:
 
     @property
     def seqs(self) -> list[int]:
-        """The seqs of the events that it was sent."""
+        """Return the seqs of the events that it was sent."""
         return [message["seq"] for message in self.wire.sent]
 
 
 @pytest.fixture
 def desk() -> Desk:
-    """One without limits."""
+    """A harness without limits."""
     return Desk()
 
 
 # Requests and replies.
 
 
-def test_a_client_is_greeted_with_where_the_gateway_stands(desk: Desk) -> None:
+def test_a_client_is_greeted_with_the_position_of_the_gateway(desk: Desk) -> None:
     """The epoch and the seq from which it could resume."""
     desk.harness.publish(7)
     client = desk.client()
@@ -147,7 +147,7 @@ def test_a_client_is_greeted_with_where_the_gateway_stands(desk: Desk) -> None:
 
 
 def test_a_subscription_is_confirmed_before_anything_is_sent(desk: Desk) -> None:
-    """Then comes the snapshot, then live."""
+    """Then comes the snapshot, then live events."""
     desk.harness.publish(1, kind="price")
     client = desk.client()
     replies = client.ask(type="subscribe", channels=["price:SOL", "trades:SOL"], id=5)
@@ -158,7 +158,7 @@ def test_a_subscription_is_confirmed_before_anything_is_sent(desk: Desk) -> None
     assert client.seqs == [1, 2]
 
 
-def test_the_legacy_form_takes_the_same_way(desk: Desk) -> None:
+def test_the_legacy_form_is_handled_like_the_channels(desk: Desk) -> None:
     """All three channels of the slab."""
     client = desk.client()
     every = ["price:SOL", "trades:SOL", "funding:SOL"]
@@ -170,8 +170,8 @@ def test_the_legacy_form_takes_the_same_way(desk: Desk) -> None:
     ]
 
 
-def test_a_request_that_half_succeeds_gets_its_errors_first(desk: Desk) -> None:
-    """Then what is in force; each of them carries the id."""
+def test_a_request_that_partly_succeeds_gets_its_errors_first(desk: Desk) -> None:
+    """Then the channels that are followed; each answer carries the id."""
     client = desk.client()
     replies = client.ask(type="subscribe", channels=["price:A:B", "price:SOL", "x"], id=1)
     assert [(one["type"], one.get("channel"), one["id"]) for one in replies] == [
@@ -183,7 +183,7 @@ def test_a_request_that_half_succeeds_gets_its_errors_first(desk: Desk) -> None:
 
 
 def test_a_request_of_which_nothing_succeeds_ends_in_an_error(desk: Desk) -> None:
-    """And in nothing else."""
+    """It gets no other answer."""
     client = desk.client()
     assert [one["code"] for one in client.ask(type="subscribe", channels=["x"])] == [
         "invalid_channel"
@@ -193,16 +193,16 @@ def test_a_request_of_which_nothing_succeeds_ends_in_an_error(desk: Desk) -> Non
     ]
 
 
-def test_what_is_in_force_already_is_confirmed_again(desk: Desk) -> None:
-    """A client that asks twice is not in error."""
+def test_a_channel_that_is_followed_already_is_confirmed_again(desk: Desk) -> None:
+    """Subscribing twice is no error."""
     client = desk.client()
     for _ in range(2):
         replies = client.ask(type="subscribe", channels=["price:SOL"])
         assert replies == [{"type": "subscribed", "channels": ["price:SOL"]}]
 
 
-def test_half_an_unsubscribe_says_which_half(desk: Desk) -> None:
-    """The channel that was not followed is named."""
+def test_a_partial_unsubscribe_names_the_channel_that_failed(desk: Desk) -> None:
+    """It is the one that was not followed."""
     client = desk.client()
     client.ask(type="subscribe", channels=["price:SOL"])
     replies = client.ask(type="unsubscribe", channels=["trades:SOL", "price:SOL"])
@@ -228,8 +228,8 @@ def test_a_ping_is_answered_with_the_time(desk: Desk) -> None:
         (b'{"type":"ping"}', False, "invalid_message"),
     ],
 )
-def test_what_cannot_be_read_is_answered(desk: Desk, data: bytes, *, text: bool, code: str) -> None:
-    """And the connection goes on."""
+def test_an_invalid_message_is_answered(desk: Desk, data: bytes, *, text: bool, code: str) -> None:
+    """The connection stays open."""
     client = desk.client()
     assert [one["code"] for one in client.send(data, text=text)] == [code]
     assert client.wire.closed == []
@@ -252,7 +252,7 @@ requests = st.fixed_dictionaries(
 
 @given(st.lists(requests, max_size=12))
 def test_each_request_gets_exactly_one_final_reply(asked: list[dict[str, object]]) -> None:
-    """The last of its answers; the others are errors. All of it is counted."""
+    """The last of its answers; the others are errors. All of them are counted."""
     desk = Desk(HubHarness(per_slab=1, channels=4))
     desk.harness.client("trades:B")
     client = desk.client()
@@ -272,8 +272,8 @@ def test_each_request_gets_exactly_one_final_reply(asked: list[dict[str, object]
 # Limits.
 
 
-def test_limits_are_told_of_each_channel(desk: Desk) -> None:
-    """One error a channel over, and what there is room for is in force."""
+def test_limits_are_reported_per_channel(desk: Desk) -> None:
+    """One error per channel over the limit; the channels within it are followed."""
     desk.harness = HubHarness(channels=1)
     replies = desk.client().ask(type="subscribe", slabAddress="SOL")
     assert [(one.get("code"), one.get("channel")) for one in replies] == [
@@ -284,8 +284,8 @@ def test_limits_are_told_of_each_channel(desk: Desk) -> None:
     assert replies[-1]["channels"] == ["price:SOL"]
 
 
-def test_a_client_that_has_no_market_after_a_full_one_is_closed(desk: Desk) -> None:
-    """It is of no use to itself, and takes a place."""
+def test_a_client_without_a_market_is_closed_if_a_market_was_full(desk: Desk) -> None:
+    """It can receive nothing, and takes a place."""
     desk.harness = HubHarness(per_slab=1)
     desk.harness.client("price:SOL")
     client = desk.client()
@@ -295,7 +295,7 @@ def test_a_client_that_has_no_market_after_a_full_one_is_closed(desk: Desk) -> N
 
 
 def test_a_client_that_has_another_market_stays(desk: Desk) -> None:
-    """The full one is an error, and no more."""
+    """The full market is only an error."""
     desk.harness = HubHarness(per_slab=1)
     desk.harness.client("price:SOL")
     client = desk.client()
@@ -304,7 +304,7 @@ def test_a_client_that_has_another_market_stays(desk: Desk) -> None:
     assert client.wire.closed == []
 
 
-def test_a_client_that_asks_for_nonsense_stays(desk: Desk) -> None:
+def test_a_client_with_an_invalid_request_stays(desk: Desk) -> None:
     """It has no market, but none was full."""
     client = desk.client()
     client.ask(type="subscribe", channels=["x"])
@@ -312,7 +312,7 @@ def test_a_client_that_asks_for_nonsense_stays(desk: Desk) -> None:
 
 
 def test_too_many_messages_are_refused_with_their_id() -> None:
-    """Whether they can be read or not; nothing of them is carried out."""
+    """Whether they are valid or not; none of them is carried out."""
     desk = Desk(rate=1)
     client = desk.client()
     for _ in range(3):
@@ -333,8 +333,8 @@ def test_three_refusals_in_a_row_close_the_connection() -> None:
     assert client.wire.closed == [closes.CLOSE_RATE]
 
 
-def test_who_slows_down_is_forgiven() -> None:
-    """The three have to be in a row."""
+def test_a_client_that_slows_down_is_not_closed() -> None:
+    """The three refusals have to be in a row."""
     desk = Desk(rate=1)
     client = desk.client()
     for _ in range(10):
@@ -359,7 +359,7 @@ def test_pings_and_fragments_count_as_messages() -> None:
 
 
 def test_a_slow_client_is_behind_until_it_has_drained(desk: Desk) -> None:
-    """Then it catches up, and that is counted; a second sign of the same changes nothing."""
+    """Then it catches up, and that is counted; a repeated call changes nothing."""
     client = desk.client()
     client.ask(type="subscribe", channels=["trades:SOL"])
     desk.harness.flush()
@@ -374,7 +374,7 @@ def test_a_slow_client_is_behind_until_it_has_drained(desk: Desk) -> None:
     assert desk.harness.stats.catch_ups == 1
 
 
-def test_a_client_that_has_gone_leaves_nothing(desk: Desk) -> None:
+def test_a_client_that_has_disconnected_leaves_nothing(desk: Desk) -> None:
     """No count, no follower, no log."""
     client = desk.client()
     client.ask(type="subscribe", slabAddress="SOL")
@@ -392,7 +392,7 @@ def test_a_client_that_has_gone_leaves_nothing(desk: Desk) -> None:
 
 
 def test_a_resume_from_memory_is_counted(desk: Desk) -> None:
-    """And needs nobody to fetch anything."""
+    """It needs no fetch from the stream."""
     desk.harness.publish(1, 2)
     client = desk.client()
     client.ask(type="subscribe", channels=["trades:SOL"], since=1, epoch="e")
@@ -402,7 +402,7 @@ def test_a_resume_from_memory_is_counted(desk: Desk) -> None:
 
 
 def test_each_channel_resumes_from_its_own_seq(desk: Desk) -> None:
-    """One that the map does not name starts afresh."""
+    """A channel that the map does not name starts with live events."""
     desk.harness.publish(1, 2)
     desk.harness.publish(3, 4, slab="BTC")
     client = desk.client()
@@ -416,8 +416,8 @@ def test_each_channel_resumes_from_its_own_seq(desk: Desk) -> None:
     assert client.seqs == [2]
 
 
-def test_recent_events_are_asked_for_in_the_request(desk: Desk) -> None:
-    """So many of each channel."""
+def test_a_request_may_ask_for_recent_events(desk: Desk) -> None:
+    """The same number for each channel."""
     desk.harness.publish(1, 2, 3)
     client = desk.client()
     client.ask(type="subscribe", channels=["trades:SOL"], recent=2)
@@ -425,7 +425,7 @@ def test_recent_events_are_asked_for_in_the_request(desk: Desk) -> None:
     assert client.seqs == [2, 3]
 
 
-def test_what_memory_does_not_hold_is_fetched_after_the_reply(desk: Desk) -> None:
+def test_events_that_memory_does_not_hold_are_fetched_after_the_reply(desk: Desk) -> None:
     """All such channels of a request together, within what is left of its limit."""
     desk.replay_limit = 12
     for slab in "AB":
@@ -456,14 +456,14 @@ def test_a_request_replays_no_more_than_its_limit(desk: Desk) -> None:
 # Tokens.
 
 
-def test_without_authentication_a_token_opens_nothing_more(desk: Desk) -> None:
-    """Everything is open; a client that sends one is not in error."""
+def test_a_token_changes_nothing_if_auth_is_disabled(desk: Desk) -> None:
+    """Everything is readable; a client that sends a token gets no error."""
     assert desk.client().ask(type="auth", token="any", id=1) == [
         {"type": "authenticated", "channels": ["*"], "id": 1}
     ]
 
 
-def test_a_client_has_some_seconds_to_say_who_it_is(desk: Desk) -> None:
+def test_a_client_has_some_seconds_to_authenticate(desk: Desk) -> None:
     """Until then it reads nothing."""
     client = desk.client(grants={})
     assert client.welcome == []
@@ -472,7 +472,7 @@ def test_a_client_has_some_seconds_to_say_who_it_is(desk: Desk) -> None:
     assert (refused["code"], refused["channel"]) == ("unauthorized", "price:SOL")
 
 
-def test_a_token_opens_its_channels_until_it_ends(desk: Desk) -> None:
+def test_a_token_opens_its_channels_until_it_expires(desk: Desk) -> None:
     """And no others."""
     client = desk.client(grants={"good": Grant(("price:SOL",))})
     assert client.ask(type="auth", token="good", id=2) == [
@@ -486,14 +486,14 @@ def test_a_token_opens_its_channels_until_it_ends(desk: Desk) -> None:
     ]
 
 
-def test_a_token_that_came_with_the_upgrade_counts_at_once(desk: Desk) -> None:
+def test_a_token_in_the_upgrade_is_in_force_at_once(desk: Desk) -> None:
     """The answer follows the greeting."""
     client = desk.client(grants={"good": Grant(("price:SOL",))}, token="good")
     assert client.welcome == [{"type": "authenticated", "channels": ["price:SOL"]}]
 
 
-def test_a_token_that_is_not_valid_opens_nothing(desk: Desk) -> None:
-    """Nor does it give more time."""
+def test_an_invalid_token_opens_nothing(desk: Desk) -> None:
+    """Nor does it extend the deadline."""
     client = desk.client(grants={}, token="bad")
     assert [one["code"] for one in client.welcome] == ["unauthorized"]
     (refused,) = client.ask(type="auth", token="worse", id=3)
@@ -501,8 +501,8 @@ def test_a_token_that_is_not_valid_opens_nothing(desk: Desk) -> None:
     assert [close for _, close in client.wire.ends] == [closes.CLOSE_UNAUTHENTICATED]
 
 
-def test_another_token_takes_the_place_of_the_first(desk: Desk) -> None:
-    """What it does not cover is withdrawn, with an error that names it."""
+def test_a_second_token_replaces_the_first(desk: Desk) -> None:
+    """Channels that it does not cover are withdrawn, each with an error that names it."""
     grants = {
         "wide": Grant(("price:SOL", "trades:SOL", "trades:A")),
         "narrow": Grant(("price:SOL",), expires=WALL_MS / 1_000 + 5),

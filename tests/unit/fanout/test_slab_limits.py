@@ -1,4 +1,4 @@
-"""Limits per market and per client: each holds at its figure, and 0 switches it off."""
+"""Limits per market and per client: each holds at its value, and 0 switches it off."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ from tests.channels import channel_of
 
 
 def enter(limits: SlabLimits, slabs: Counts, slab: str) -> str | None:
-    """Count one more channel; the error code where there is no room for it."""
+    """Count one more channel; return the error code if there is no room for it."""
     try:
         limits.enter(slabs, channel_of("price", slab))
     except RequestError as error:
@@ -20,8 +20,8 @@ def enter(limits: SlabLimits, slabs: Counts, slab: str) -> str | None:
     return None
 
 
-def test_a_slab_has_as_many_clients_as_it_may_have() -> None:
-    """One past the limit is refused, and comes in when another leaves."""
+def test_a_market_accepts_clients_up_to_its_limit() -> None:
+    """One over the limit is refused, and admitted when another leaves."""
     limits = SlabLimits(per_slab=2, channels_per_client=0)
     first, second, third = Counts(), Counts(), Counts()
     assert enter(limits, first, "SOL") is None
@@ -32,8 +32,8 @@ def test_a_slab_has_as_many_clients_as_it_may_have() -> None:
     assert limits.clients == {"SOL": 2}
 
 
-def test_a_client_counts_once_on_a_slab_whatever_it_follows_there() -> None:
-    """So one that is on a full slab may add a channel of it."""
+def test_a_client_counts_once_on_a_market_whatever_it_follows_there() -> None:
+    """So a client on a full market may add a channel of it."""
     limits = SlabLimits(per_slab=1, channels_per_client=0)
     slabs = Counts()
     assert [enter(limits, slabs, "SOL") for _ in range(3)] == [None] * 3
@@ -45,8 +45,8 @@ def test_a_client_counts_once_on_a_slab_whatever_it_follows_there() -> None:
     assert (limits.clients, slabs) == ({}, {})
 
 
-def test_a_client_has_as_many_channels_as_it_may_have() -> None:
-    """Over all slabs together; what is refused is not counted."""
+def test_a_client_may_follow_channels_up_to_its_limit() -> None:
+    """Over all markets together; a refused channel is not counted."""
     limits = SlabLimits(per_slab=0, channels_per_client=3)
     slabs = Counts()
     codes = [enter(limits, slabs, slab) for slab in ("A", "A", "B", "B", "C")]
@@ -56,7 +56,7 @@ def test_a_client_has_as_many_channels_as_it_may_have() -> None:
 
 @pytest.mark.parametrize(("per_slab", "channels"), [(1, 0), (0, 1)])
 def test_a_refusal_names_the_channel(per_slab: int, channels: int) -> None:
-    """And says what it is about."""
+    """And the limit that was reached."""
     limits = SlabLimits(per_slab=per_slab, channels_per_client=channels)
     slabs = Counts(OTHER=1)
     limits.enter(Counts(), channel_of("price", "SOL"))
@@ -66,8 +66,8 @@ def test_a_refusal_names_the_channel(per_slab: int, channels: int) -> None:
     assert str(refused.value) == closes.ERRORS[refused.value.code]
 
 
-def test_leaving_a_slab_that_one_is_not_on_changes_nothing() -> None:
-    """It is an error of ours, and loud; a count below zero would switch the limit off."""
+def test_leaving_a_market_without_channels_on_it_raises_and_changes_nothing() -> None:
+    """It would be a bug of ours; a count below zero would switch the limit off."""
     limits = SlabLimits(per_slab=1, channels_per_client=1)
     slabs = Counts()
     with pytest.raises(KeyError):
@@ -82,10 +82,10 @@ client_steps = st.lists(
 
 
 @given(limit, limit, client_steps)
-def test_slabs_are_counted_as_one_would_by_hand(
+def test_the_counts_match_a_naive_count(
     per_slab: int, channels: int, steps: list[tuple[bool, int, str]]
 ) -> None:
-    """Against a plain list of who follows what."""
+    """Compared with a plain list of the followed channels."""
     limits = SlabLimits(per_slab=per_slab, channels_per_client=channels)
     counted: list[Counts] = [{} for _ in range(4)]
     follows: list[list[str]] = [[] for _ in range(4)]

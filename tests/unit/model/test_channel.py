@@ -1,4 +1,4 @@
-"""Channels: their names for clients and for NATS."""
+"""Events: what is accepted, in which unit, and the reason why the rest is rejected."""
 
 import weakref
 
@@ -15,12 +15,12 @@ slabs = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 
 @given(st.sampled_from(KIND_NAMES), slabs)
 def test_subject_and_channel_name_the_same_kind_and_slab(kind: str, slab: str) -> None:
-    """Both names lead back to what they were made of."""
+    """Parsing either name returns the kind and the slab that it was built from."""
     channel = channel_of(kind, slab)
     assert Channel.of_subject(channel.subject) == Channel.parse(channel.name) == channel
 
 
-def test_the_names_are_the_given_ones() -> None:
+def test_the_names_are_the_documented_ones() -> None:
     """Singular on NATS, plural on the WebSocket."""
     assert [subject_of(kind, "SOL") for kind in KIND_NAMES] == [
         "percolator.price.SOL",
@@ -36,8 +36,8 @@ def test_the_names_are_the_given_ones() -> None:
     ]
 
 
-def test_the_stream_does_not_take_the_rejections_that_are_published() -> None:
-    """A rejection that came back as an event would be rejected again, for ever."""
+def test_the_stream_does_not_include_published_rejections() -> None:
+    """A rejection that came back as an event would be rejected again, forever."""
     assert not any(
         REJECTED_SUBJECT.startswith(subject.rstrip(">")) for subject in SUBJECTS.values()
     )
@@ -96,20 +96,20 @@ def test_a_subject_without_a_valid_market_name_is_rejected(subject: str) -> None
         "price:" + "x" * 65,
     ],
 )
-def test_another_channel_is_none(channel: str) -> None:
+def test_another_channel_name_is_not_valid(channel: str) -> None:
     """Exactly one colon, a known kind before it, and a slab after it."""
     assert Channel.parse(channel) is None
 
 
 class Text(str):
-    """A text that tells when it is gone."""
+    """A string that can be referenced weakly."""
 
     __slots__ = ("__weakref__",)
 
 
 @pytest.mark.parametrize("text", ["price:SOL", "x" * 4096])
-def test_a_channel_that_a_client_made_up_is_not_kept(text: str) -> None:
-    """There is no end of such texts, and memory is to be bounded."""
+def test_a_channel_name_from_a_client_is_not_kept(text: str) -> None:
+    """There is no end of such names, and memory must be bounded."""
     channel = Text(text)
     gone = weakref.ref(channel)
     Channel.parse(channel)

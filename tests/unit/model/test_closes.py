@@ -1,4 +1,4 @@
-"""Closes: each reason is a sentence that fits."""
+"""The vocabulary of the WebSocket: what is parsed from a client's message, and what is sent."""
 
 import pytest
 
@@ -11,8 +11,8 @@ CLOSES = [name for name in vars(closes) if name.startswith("CLOSE_")]
 
 
 @pytest.mark.parametrize("name", CLOSES)
-def test_a_close_reason_is_words_that_fit_into_the_frame(name: str) -> None:
-    """No figures in it: a limit is the operator's affair."""
+def test_a_close_reason_is_a_phrase_that_fits_into_the_frame(name: str) -> None:
+    """It has no figures: a limit is the operator's affair."""
     close = getattr(closes, name)
     assert close.code in CloseCode
     assert 0 < len(close.reason.encode()) <= MAX_CLOSE_REASON_BYTES

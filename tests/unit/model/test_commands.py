@@ -1,4 +1,4 @@
-"""Commands: what is read of a client's message, and how the rest is refused."""
+"""The vocabulary of the WebSocket: what is parsed from a client's message, and what is sent."""
 
 import json
 
@@ -27,7 +27,7 @@ LARGEST = 2**63 - 1
 
 
 def text(**fields: object) -> bytes:
-    """A message of a client."""
+    """Return a client's message."""
     return json.dumps(fields).encode()
 
 
@@ -37,7 +37,7 @@ def named(*names: str) -> tuple[Channel, ...]:
 
 
 def refusal(data: bytes) -> InvalidCommand:
-    """Why a message is no command."""
+    """Return the reason why a message is not a valid command."""
     with pytest.raises(InvalidCommand) as refused:
         parse(data)
     assert refused.value.error.code in ERRORS
@@ -110,8 +110,8 @@ def refusal(data: bytes) -> InvalidCommand:
         ),
     ],
 )
-def test_a_command_is_read(data: bytes, command: Command) -> None:
-    """Each row of the contract, and both forms of naming channels."""
+def test_a_command_is_parsed(data: bytes, command: Command) -> None:
+    """Each row of the protocol, and both ways of naming channels."""
     assert parse(data) == command
 
 
@@ -124,13 +124,13 @@ def test_since_is_one_seq_for_all_channels_or_one_per_channel() -> None:
     assert Subscribe((sol,)).since_of(sol) is None
 
 
-def test_a_channel_named_twice_stands_there_once() -> None:
+def test_a_channel_named_twice_is_kept_once() -> None:
     """In the order of its first mention."""
     data = text(type="subscribe", channels=["trades:B", "price:A", "trades:B"])
     assert parse(data) == Subscribe(named("trades:B", "price:A"))
 
 
-def test_a_bad_channel_does_not_spoil_the_others() -> None:
+def test_an_invalid_channel_does_not_affect_the_others() -> None:
     """It becomes an error that names it, once."""
     data = text(type="subscribe", channels=["price:A", "price:A:junk", 5, "price:A:junk"], id=1)
     command = parse(data)
@@ -143,13 +143,13 @@ def test_a_bad_channel_does_not_spoil_the_others() -> None:
 
 
 def test_a_token_is_not_shown() -> None:
-    """A command that is logged must not give it away."""
+    """A command in a log must not reveal it."""
     assert "secret" not in repr(Auth("secret"))
 
 
 @pytest.mark.parametrize("request_id", ["", "x" * 64, 0, -5, LARGEST, -LARGEST])
-def test_an_id_is_a_text_or_an_integer(request_id: str | int) -> None:
-    """It comes back as it was, also with what goes wrong."""
+def test_an_id_is_a_string_or_an_integer(request_id: str | int) -> None:
+    """It is returned unchanged, in errors too."""
     command = parse(text(type="ping", id=request_id))
     assert command.id == request_id
     assert type(command.id) is type(request_id)
@@ -158,7 +158,7 @@ def test_an_id_is_a_text_or_an_integer(request_id: str | int) -> None:
 
 @pytest.mark.parametrize("request_id", [1.5, True, [], {}, "x" * 65, LARGEST + 1])
 def test_another_id_is_refused(request_id: object) -> None:
-    """And not sent back: nobody could tell what it is."""
+    """And not sent back, since no client could match it."""
     refused = refusal(text(type="ping", id=request_id))
     assert (refused.error.code, refused.request_id) == ("invalid_message", None)
 
@@ -170,7 +170,7 @@ def test_another_id_is_refused(request_id: object) -> None:
         *(b'{"type":"ping","id":NaN}', b'{"type":"ping","id":' + b"9" * 8000 + b"}"),
     ],
 )
-def test_what_is_no_json_object_is_refused(data: bytes) -> None:
+def test_a_message_that_is_not_a_json_object_is_refused(data: bytes) -> None:
     """Whatever is wrong with it."""
     assert refusal(data).error.code == "invalid_json"
 
@@ -205,7 +205,7 @@ def test_what_is_no_json_object_is_refused(data: bytes) -> None:
         (text(type="auth", token=5), "invalid_message"),
     ],
 )
-def test_what_is_wrong_with_a_message_has_a_code(data: bytes, code: str) -> None:
+def test_each_fault_in_a_message_has_a_code(data: bytes, code: str) -> None:
     """And a text that says more."""
     error = refusal(data).error
     assert error.code == code
@@ -213,7 +213,7 @@ def test_what_is_wrong_with_a_message_has_a_code(data: bytes, code: str) -> None
 
 
 def test_a_binary_message_is_refused_with_advice() -> None:
-    """It is answered like any other message that cannot be read."""
+    """It is answered like any other invalid message."""
     with pytest.raises(InvalidCommand) as refused:
         refuse_binary()
     assert refused.value.error.code == "invalid_message"
@@ -237,8 +237,8 @@ def test_no_error_repeats_more_than_64_characters_of_the_input(data: bytes) -> N
     assert len(error.channel or "") <= ECHO
 
 
-def test_a_channel_that_is_none_is_repeated_cut_off() -> None:
-    """As much as tells which one it was."""
+def test_an_invalid_channel_is_repeated_truncated() -> None:
+    """Enough of it to recognise which one it was."""
     command = parse(text(type="subscribe", channels=["y" * 500, ["z" * 500]]))
     assert isinstance(command, Subscribe)
     assert [error.channel for error in command.errors] == ["y" * 64, '["' + "z" * 62]
@@ -263,7 +263,7 @@ requests = st.builds(
 
 
 def outcome(data: bytes) -> Command | InvalidCommand:
-    """What comes of a client's message."""
+    """Parse a client's message; return the command or the error."""
     try:
         return parse(data)
     except InvalidCommand as refused:
@@ -271,8 +271,8 @@ def outcome(data: bytes) -> Command | InvalidCommand:
 
 
 @given(st.binary(max_size=64) | (json_values | requests).map(lambda one: json.dumps(one).encode()))
-def test_whatever_comes_is_a_command_or_can_be_answered(data: bytes) -> None:
-    """Nothing but InvalidCommand is ever raised, and each error makes a message that is bounded."""
+def test_any_input_is_a_command_or_can_be_answered(data: bytes) -> None:
+    """Only InvalidCommand is raised, and each error makes a message of bounded size."""
     found = outcome(data)
     if isinstance(found, InvalidCommand):
         errors, request_id = [found.error], found.request_id

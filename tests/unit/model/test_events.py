@@ -1,4 +1,4 @@
-"""Events: what is accepted, in which unit, and under which reason the rest is rejected."""
+"""Events: what is accepted, in which unit, and the reason why the rest is rejected."""
 
 import json
 import re
@@ -53,24 +53,24 @@ slabs = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 
 
 def native(kind: str, **changes: object) -> bytes:
-    """A native event of that kind with some of its fields changed; None leaves one out."""
+    """Return a native event of a kind with some fields changed; None removes a field."""
     fields = NATIVE[kind] | changes
     return json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
 
 
 def envelope(kind: str, data: object, **changes: object) -> bytes:
-    """An envelope of that kind round `data`."""
+    """Return an envelope of a kind around `data`."""
     fields = {"event": ENVELOPES[kind], "slabAddress": "SOL", "data": data, "timestamp": 1}
     return json.dumps(fields | changes).encode()
 
 
 def nested(depth: int) -> list[object]:
-    """A list in a list in a list, so many levels deep."""
+    """Return nested lists with this many levels."""
     return [nested(depth - 1)] if depth else []
 
 
 def reason_of(kind: str, payload: bytes, slab: str = "SOL") -> str:
-    """The reason for which a payload is rejected."""
+    """Return the reason why a payload is rejected."""
     with pytest.raises(EventError) as rejected:
         decode(subject_of(kind, slab), payload)
     assert rejected.value.reason in REASONS
@@ -87,8 +87,8 @@ def test_the_native_form_is_read(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KIND_NAMES)
-def test_type_and_slab_may_stand_in_the_payload(kind: str) -> None:
-    """Where they stand and agree with the subject, they change nothing."""
+def test_the_payload_may_repeat_type_and_slab(kind: str) -> None:
+    """If they agree with the subject, they change nothing."""
     assert decode(subject_of(kind, "SOL"), native(kind, type=kind, slab="SOL")) == EVENTS[kind]
 
 
@@ -96,7 +96,7 @@ def test_type_and_slab_may_stand_in_the_payload(kind: str) -> None:
     "changes", [{"type": "trade"}, {"type": ""}, {"slab": "sol"}, {"slab": ""}, {"slab": 1}]
 )
 def test_type_and_slab_must_agree_with_the_subject(changes: dict[str, object]) -> None:
-    """Neither another kind nor another market; an empty name is another one too."""
+    """An empty name does not agree either."""
     assert reason_of("price", native("price", **changes)) == "mismatch"
 
 
@@ -106,8 +106,8 @@ def test_mark_and_index_price_may_be_missing() -> None:
     assert event == Price(price=1.5, timestamp=1234567890123, slab="SOL")
 
 
-def test_unknown_fields_are_passed_over() -> None:
-    """A publisher may say more than we read."""
+def test_unknown_fields_are_ignored() -> None:
+    """A publisher may send more than we read."""
     assert decode("percolator.price.SOL", native("price", venue="x")) == EVENTS["price"]
 
 
@@ -148,7 +148,7 @@ def test_unknown_fields_are_passed_over() -> None:
         ("funding", {"rate": "9" * 21}, "invalid_rate"),
     ],
 )
-def test_a_field_that_is_wrong_is_named_by_the_reason(
+def test_the_reason_names_the_invalid_field(
     kind: str, changes: dict[str, object], reason: str
 ) -> None:
     """Each field has a reason of its own."""
@@ -168,26 +168,26 @@ def test_a_field_that_is_wrong_is_named_by_the_reason(
         ("funding", {"rate": "9" * 20}),
     ],
 )
-def test_what_is_just_allowed_is_read_as_it_is(kind: str, changes: dict[str, object]) -> None:
-    """Each limit itself still counts as inside."""
+def test_values_at_the_limits_are_read_unchanged(kind: str, changes: dict[str, object]) -> None:
+    """Each limit itself is allowed."""
     event = decode(subject_of(kind, "SOL"), native(kind, **changes))
     assert {name: getattr(event, name) for name in changes} == changes
 
 
 @pytest.mark.parametrize("payload", [b"", b"x", b"{", b"\xff", b'{"price":NaN}', b"[" * 5000])
-def test_what_is_not_json_is_rejected(payload: bytes) -> None:
-    """NaN is no JSON either, and depth is no way round."""
+def test_invalid_json_is_rejected(payload: bytes) -> None:
+    """NaN is not JSON either, and deep nesting is no way around it."""
     assert reason_of("price", payload) == "invalid_json"
 
 
 @pytest.mark.parametrize("payload", [b"[]", b"null", b"1", b'"x"', b'[{"price":1}]'])
-def test_json_that_is_no_object_is_rejected(payload: bytes) -> None:
+def test_json_that_is_not_an_object_is_rejected(payload: bytes) -> None:
     """An event is an object."""
     assert reason_of("price", payload) == "invalid_event"
 
 
-def test_a_payload_that_is_too_large_is_rejected_before_it_is_read() -> None:
-    """One byte over; the limit itself is read."""
+def test_a_payload_that_is_too_large_is_rejected_before_it_is_parsed() -> None:
+    """One byte over; the limit itself is allowed."""
     padding = " " * (MAX_EVENT_BYTES - len(native("price")))
     assert decode("percolator.price.SOL", native("price") + padding.encode()) == EVENTS["price"]
     assert reason_of("price", native("price") + padding.encode() + b" ") == "too_large"
@@ -204,27 +204,27 @@ def test_the_envelope_is_read_in_millionths(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ENVELOPES)
-def test_the_envelope_is_read_in_usd_where_no_key_ends_in_e6(kind: str) -> None:
+def test_the_envelope_is_read_in_usd_if_no_key_ends_in_e6(kind: str) -> None:
     """The unit follows from the key, never from the size of the number."""
     data = {name: value for name, value in NATIVE[kind].items() if name != "timestamp"}
     payload = envelope(kind, data, timestamp=1234567890123)
     assert decode(subject_of(kind, "SOL"), payload) == EVENTS[kind]
 
 
-def test_the_envelope_may_leave_the_slab_to_the_subject() -> None:
-    """The subject says it anyway."""
+def test_the_envelope_may_omit_the_slab() -> None:
+    """The subject names it."""
     payload = b'{"event":"price.updated","data":{"priceE6":1500000},"timestamp":5}'
     assert decode("percolator.price.SOL", payload) == Price(price=1.5, timestamp=5, slab="SOL")
 
 
-def test_what_data_says_of_type_and_slab_does_not_count() -> None:
-    """In an envelope it is `event` and `slabAddress` that name them."""
+def test_type_and_slab_within_data_are_ignored() -> None:
+    """In an envelope `event` and `slabAddress` name them."""
     payload = envelope("price", {"price": 1.5, "type": "x", "slab": "y"})
     assert decode("percolator.price.SOL", payload) == Price(price=1.5, timestamp=1, slab="SOL")
 
 
-def test_a_missing_mark_in_millionths_is_missing() -> None:
-    """Indexers write null where they know none."""
+def test_a_null_mark_price_in_millionths_is_missing() -> None:
+    """Indexers write null if they know none."""
     payload = envelope("price", {"priceE6": 1500000, "markPriceE6": None})
     assert decode("percolator.price.SOL", payload) == Price(price=1.5, timestamp=1, slab="SOL")
 
@@ -274,8 +274,8 @@ def test_a_rate_in_millionths_is_exact(millionths: int | str, rate: str) -> None
         ("funding", envelope("funding", {"rateE6": "9" * 40}), "invalid_rate"),
     ],
 )
-def test_an_envelope_that_is_wrong_is_rejected(kind: str, payload: bytes, reason: str) -> None:
-    """For the same reasons as the native form, and where it says two things at once."""
+def test_an_invalid_envelope_is_rejected(kind: str, payload: bytes, reason: str) -> None:
+    """For the same reasons as the native form, and also if it contradicts itself."""
     assert reason_of(kind, payload) == reason
 
 
@@ -284,7 +284,7 @@ def test_an_envelope_that_is_wrong_is_rejected(kind: str, payload: bytes, reason
 
 @pytest.mark.parametrize("kind", KIND_NAMES)
 def test_native_fields_make_an_event(kind: str) -> None:
-    """As a command does that publishes one."""
+    """As in a command that publishes one."""
     assert validate(channel_of(kind, "SOL"), NATIVE[kind]) == EVENTS[kind]
 
 
@@ -303,9 +303,7 @@ def test_native_fields_make_an_event(kind: str) -> None:
         ("SOL", {"price": nested(400)}, "invalid_json"),
     ],
 )
-def test_fields_that_make_no_event_are_refused(
-    slab: str, changes: dict[str, object], reason: str
-) -> None:
+def test_invalid_fields_are_refused(slab: str, changes: dict[str, object], reason: str) -> None:
     """With the reason that `decode` would give."""
     with pytest.raises(EventError) as rejected:
         validate(channel_of("price", slab), NATIVE["price"] | changes)
@@ -335,7 +333,7 @@ subjects = st.builds(subject_of, st.sampled_from(KIND_NAMES), st.just("SOL")) | 
 
 
 def outcome(subject: str, payload: bytes) -> Event | EventError | None:
-    """What comes of a message from NATS; None if its kind is not known."""
+    """Decode a message from NATS; return an event or the reason of its rejection."""
     try:
         channel = Channel.of_subject(subject)
         return None if channel is None else events.decode(channel, payload)
@@ -344,8 +342,8 @@ def outcome(subject: str, payload: bytes) -> Event | EventError | None:
 
 
 @given(subjects, payloads)
-def test_whatever_comes_is_an_event_or_rejected(subject: str, payload: bytes) -> None:
-    """Nothing but EventError is ever raised, its reason is a known one, its text is bounded."""
+def test_any_message_is_an_event_or_rejected(subject: str, payload: bytes) -> None:
+    """Only EventError is raised, with a known reason and a bounded text."""
     found = outcome(subject, payload)
     if isinstance(found, EventError):
         assert found.reason in REASONS
@@ -372,7 +370,7 @@ def test_a_valid_trade_is_read_without_loss(
 
 @given(st.integers(-(10**26) + 1, 10**26 - 1))
 def test_a_rate_in_millionths_keeps_every_digit(millionths: int) -> None:
-    """The decimal text is the same number."""
+    """The decimal string is the same number."""
     event = decode("percolator.funding.SOL", envelope("funding", {"rateE6": millionths}))
     assert isinstance(event, Funding)
     assert re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?", event.rate)

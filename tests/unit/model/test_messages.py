@@ -1,4 +1,4 @@
-"""Messages: what clients get, as the bytes of one frame each."""
+"""The vocabulary of the WebSocket: what is parsed from a client's message, and what is sent."""
 
 from collections.abc import Callable
 
@@ -16,8 +16,8 @@ from tests.unit.wire import message, payloads
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 127, 65_535, 65_536])
-def test_a_text_is_framed_as_the_library_would(size: int) -> None:
-    """Whole, not masked, readable by anybody."""
+def test_a_text_is_framed_as_the_websockets_library_does(size: int) -> None:
+    """Whole, not masked, readable by every client."""
     payload = b"x" * size
     framed = messages.text_frame(payload)
     reader = StreamReader()
@@ -109,8 +109,8 @@ LIQUIDATION = Liquidation(side="short", size="7", price=1.5, timestamp=5, slab="
         ),
     ],
 )
-def test_a_message_has_the_given_shape(data: bytes, shown: str) -> None:
-    """The given fields first, in the given order, under the given names."""
+def test_a_message_has_the_documented_shape(data: bytes, shown: str) -> None:
+    """The documented fields first and in order, under their names."""
     (payload,) = payloads(data)
     assert payload.decode() == shown
 
@@ -126,6 +126,6 @@ def test_a_price_is_written_without_loss(price: float) -> None:
     ("build", "most"),
     [(lambda: messages.connected("f" * 16, LARGEST), 150), (lambda: messages.closing(5000), 60)],
 )
-def test_what_every_client_gets_is_short(build: Callable[[], bytes], most: int) -> None:
-    """It is written a thousand times at once."""
+def test_the_messages_for_every_client_are_short(build: Callable[[], bytes], most: int) -> None:
+    """They are written a thousand times at once."""
     assert len(build()) <= most

@@ -1,4 +1,4 @@
-"""The main job on real input: a recorded market through NATS to many clients, whole, in order."""
+"""Real input: the recorded market passes through NATS to many clients, complete and in order."""
 
 import json
 import re
@@ -19,11 +19,11 @@ CHANNELS = [channel_of(kind, slab).name for slab in recording.SLABS for kind in 
 START = re.compile(rb'\{"type":"(\w+)","slab":"(\w+)"')
 
 Published = dict[str, dict[int, Message]]
-"""What was published: by channel, by seq, in the order in which it was published."""
+"""The published events by channel and seq, in order of publication."""
 
 
 async def play_to(gateway: Gateway, clients: Sequence[Client], speed: float) -> Published:
-    """Play the tape, and wait until everybody has the end of it."""
+    """Publish the recording, and wait until every client has received all of it."""
     published: Published = defaultdict(dict)
     seqs: list[int] = []
 
@@ -48,7 +48,7 @@ async def play_to(gateway: Gateway, clients: Sequence[Client], speed: float) -> 
 
 
 async def arrival(client: Client, seqs: Sequence[int]) -> None:
-    """Wait until a client has had all of some seqs."""
+    """Wait until a client has received all events with the given seqs."""
     missing = {f'"seq":{seq}'.encode() for seq in seqs}
     looked_at = 0
 
@@ -63,7 +63,7 @@ async def arrival(client: Client, seqs: Sequence[int]) -> None:
 
 
 def by_channel(client: Client) -> dict[str, list[bytes]]:
-    """Sort what a client got; what is no event is not expected."""
+    """Sort a client's messages by channel and seq; every message must be an event."""
     found = defaultdict(list)
     greetings = 2
     for text in client.texts[greetings:]:
@@ -78,7 +78,7 @@ def by_channel(client: Client) -> dict[str, list[bytes]]:
 
 
 def check(clients: Sequence[Client], published: Published) -> None:
-    """Everybody has each trade and rate of the tape, once, in order, and the last price last."""
+    """Check that each client has every trade and rate, once and in order, and the last price."""
     received = [by_channel(client) for client in clients]
     for channel, events in published.items():
         if channel.startswith("price"):
@@ -90,7 +90,7 @@ def check(clients: Sequence[Client], published: Published) -> None:
 
 
 def check_lossless(messages: list[Message], events: dict[int, Message]) -> None:
-    """All, in the order of the tape, in one unbroken chain."""
+    """Check that all events came, in order and in one unbroken chain."""
     assert [message["seq"] for message in messages] == list(events)
     assert [message["prev"] for message in messages] == [0, *events][:-1]
     for message in messages:
@@ -98,22 +98,24 @@ def check_lossless(messages: list[Message], events: dict[int, Message]) -> None:
 
 
 def check_prices(messages: list[Message], events: dict[int, Message]) -> None:
-    """Some, in order, up to the last."""
+    """Check that some prices came, in order, up to the last."""
     assert all(before["seq"] < after["seq"] for before, after in pairwise(messages))
     assert messages[-1]["seq"] == max(events)
     for message in messages:
         assert message.items() >= events[message["seq"]].items()
 
 
-async def test_the_tape_as_fast_as_nats_takes_it_reaches_everybody_whole(gateway: Gateway) -> None:
-    """39,797 recorded events, with nothing between them, to 20 clients."""
+async def test_the_recording_at_full_speed_reaches_every_client_complete(gateway: Gateway) -> None:
+    """39,797 recorded events without pauses, to 20 clients."""
     clients = await gateway.clients(CLIENTS, *CHANNELS)
     check(clients, await play_to(gateway, clients, speed=0))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-async def test_the_tape_at_ten_times_its_pace_reaches_everybody_whole(gateway: Gateway) -> None:
-    """The same with its bursts and its pauses, in 34 s."""
+async def test_the_recording_at_ten_times_its_speed_reaches_every_client_complete(
+    gateway: Gateway,
+) -> None:
+    """With its bursts and its pauses, in 34 s."""
     clients = await gateway.clients(CLIENTS, *CHANNELS)
     check(clients, await play_to(gateway, clients, speed=10))

@@ -1,7 +1,7 @@
-"""The crowd: all clients of a scenario, of both kinds, and what they saw.
+"""The client pool: all clients of a scenario, of both kinds, and what they received.
 
-Where the C tools are there, most clients are theirs, since they cost least; a few are witnesses of
-our own, which read every message. Without the tools all are our own, and every 16th reads.
+With the C tools, most clients are theirs, since they cost least; a few are witnesses in Python,
+which read every message. Without the tools all are in Python, and every 16th reads.
 """
 
 import contextlib
@@ -30,14 +30,14 @@ class ClientPool:
     drains: tuple[Process, ...]
 
     def report(self, server: Server) -> dict[str, Any]:
-        """End the server and give what its clients saw: `own` and `drains`, each as it says."""
+        """End the server; return its clients' reports: `own` in Python and `drains` in C."""
         own = json.loads(self.own.finish()) if self.own else None
         server.process.kill()
         return {"own": own, "drains": [json.loads(drain.finish()) for drain in self.drains]}
 
 
 @contextlib.contextmanager
-def crowd(
+def client_pool(
     stage: Stage,
     server: Server,
     clients: int,
@@ -46,9 +46,9 @@ def crowd(
     witnesses: int = WITNESSES,
     sample: int = 1,
 ) -> Iterator[ClientPool]:
-    """Connect and subscribe `clients`; each list of channels gets its equal share of them.
+    """Connect and subscribe `clients`; each list of channels gets an equal share of them.
 
-    All witnesses count and keep their books; every `sample`-th reads each message.
+    All witnesses count and keep a ledger; every `sample`-th reads each message.
     """
     with contextlib.ExitStack() as stack:
         own = None
@@ -68,19 +68,19 @@ def crowd(
                 drains.append(stack.enter_context(Process(command, stage.load_core)))
         for drain in drains:
             if not (line := drain.line()).endswith("refused 0"):
-                raise RuntimeError(f"a server did not take all clients: {line}")
+                raise RuntimeError(f"a server refused some clients: {line}")
         yield ClientPool(own, tuple(drains))
 
 
 def load(stage: Stage, server: Server, clients: int, *options: str) -> Process:
-    """Make the load client of our own; it starts with the block."""
+    """Return the load client in Python; the process starts with the `with` block."""
     command = [sys.executable, "-m", "tests.benchmarks.load", str(server.port), str(clients)]
     return Process([*command, *options], stage.load_core)
 
 
 def expect_all(process: Process) -> float:
-    """Wait until all clients of a load process are subscribed; give the seconds it took."""
+    """Wait until all clients of a load process are subscribed; return the seconds that it took."""
     opened = json.loads(process.line())
     if opened["refused"]:
-        raise RuntimeError(f"a server did not take all clients: {opened}")
+        raise RuntimeError(f"a server refused some clients: {opened}")
     return float(opened["seconds"])
