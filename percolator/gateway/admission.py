@@ -13,7 +13,7 @@ from percolator.stats import Stats
 
 FAILURES_PER_SECOND = 1.0
 FAILURE_BURST = 10
-"""Invalid tokens accepted from an address at once; past that, none of its tokens is verified."""
+"""Bad tokens an address may send at once; past that, none of its tokens is verified."""
 FREE_CODES = 3_000
 """Close codes from here on are chosen by applications; counting each would use memory for each."""
 LOG_SECONDS = 10.0

@@ -4,12 +4,12 @@ import logging
 
 import pytest
 
-from percolator.app.service import Service
+from percolator.app import pages
 from percolator.fanout.session import ClientSession
 from tests.gateway import Gateway, eventually
 
 
-def fail(*_args: object) -> None:
+def fail(*_args: object, **_kwargs: object) -> None:
     """Raise the fault."""
     raise KeyError("an internal secret")
 
@@ -36,7 +36,7 @@ async def test_a_fault_in_a_route_is_answered_with_500(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a word about the fault."""
-    monkeypatch.setattr(Service, "stats_view", fail)
+    monkeypatch.setattr(pages, "stats_view", fail)
     status, _, body = await gateway.get("/ws/stats")
     assert (status, body) == (500, b"An internal error occurred; try again.\n")
     assert (await gateway.get("/health"))[0] == 200
