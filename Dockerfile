@@ -1,4 +1,4 @@
-# The gateway as a container: not root, nothing written, NATS elsewhere.
+# The gateway as a container: not root, writes nothing, needs an external NATS.
 #
 #   docker build -t percolator .
 #   docker run --read-only --tmpfs /tmp -p 3001:3001 -e PERCOLATOR_NATS_URL=nats://... percolator
@@ -7,7 +7,7 @@ ARG PYTHON=3.13
 
 FROM python:${PYTHON}-slim AS build
 WORKDIR /src
-# First what seldom changes: both environments, from the pinned requirements and their hashes.
+# First what rarely changes: both environments, from the pinned requirements and their hashes.
 COPY requirements.txt requirements-build.txt ./
 RUN python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.txt \
@@ -31,8 +31,8 @@ WORKDIR /etc/percolator
 USER 10001:10001
 EXPOSE 3001
 STOPSIGNAL SIGTERM
-# Alive, not ready: a gateway whose NATS is away must not be restarted for it. With TLS of the
-# gateway's own, replace this by a check over https.
+# Liveness, not readiness: a gateway must not be restarted because NATS is down. If the gateway itself
+# serves TLS, replace this with a check over https.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ.get('PERCOLATOR_PORT', '3001') + '/health/live', timeout=2)"]
 ENTRYPOINT ["percolator"]

@@ -5,7 +5,7 @@
     async for message in follow("ws://localhost:3001", ["trades:SOL", "price:SOL"]):
         match message:
             case Gap():
-                print("lost for good:", message)
+                print("missing:", message)
             case _:
                 print(message.seq, message.event)
 

@@ -75,7 +75,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read all counters, as they stand."""
-        yield InfoMetricFamily("percolator", "The version that runs.", {"version": __version__})
+        yield InfoMetricFamily("percolator", "The running version.", {"version": __version__})
         yield from self._clients()
         yield from self._traffic()
         yield from self._feed()
@@ -83,41 +83,49 @@ class Metrics(Collector):
     def _clients(self) -> Iterator[Metric]:
         here = self._from
         stats, limit = here.stats, here.settings.max_connections
-        yield _gauge("connections", "Clients that are connected.", here.admission.total)
-        yield _gauge("connections_limit", "How many there may be; 0 is no limit.", limit)
+        yield _gauge("connections", "Connected clients.", here.admission.total)
+        yield _gauge("connections_limit", "Maximum number of clients; 0 means no limit.", limit)
         addresses = len(here.admission.by_address)
-        yield _gauge("addresses", "Addresses that clients are connected from.", addresses)
-        yield _gauges("slab_connections", "Clients by slab.", "slab", self._by_slab())
+        yield _gauge("addresses", "Addresses with connected clients.", addresses)
+        yield _gauges("slab_connections", "Clients per market.", "slab", self._by_slab())
         yield _gauge("clients_behind", "Clients whose buffer is full.", here.hub.paused)
-        text = "Connections that were not let in, by reason."
+        text = "Refused connections, by reason."
         yield _counters("connections_refused", text, "reason", stats.refused)
-        text = "Connections that ended, by close code; 1006 where no close frame was seen."
+        text = "Closed connections, by close code; 1006 if there was no close frame."
         closed = {str(code): count for code, count in stats.closed.items()}
         yield _counters("connections_closed", text, "code", closed)
-        text = "Tokens that were accepted and refused."
+        text = "Tokens, accepted and refused."
         results = {each: stats.authentications[each] for each in ("accepted", "refused")}
         yield _counters("authentications", text, "result", results)
         yield _histogram("pong_seconds", "Time from a ping to its pong.", here.heartbeat.pongs)
 
     def _traffic(self) -> Iterator[Metric]:
         here, stats = self._from, self._from.stats
-        yield _counter("messages_sent", "Messages to clients.", stats.messages_sent)
-        yield _counter("messages_received", "Messages of clients.", stats.messages_received)
-        yield _counter("bytes_sent", "Bytes to clients.", stats.bytes_sent)
-        yield _counter("bytes_received", "Bytes of clients.", stats.bytes_received)
-        yield _histogram("flush_seconds", "Time that a flush took.", here.flush_seconds)
-        yield _histogram("flush_bytes", "Bytes that a flush wrote.", here.flush_bytes)
-        yield _histogram("loop_lag_seconds", "How late the event loop was.", here.loop_lag)
-        yield _counter("gaps", "Gaps that clients were told of.", stats.gaps)
+        yield _counter("messages_sent", "Messages sent to clients.", stats.messages_sent)
+        yield _counter(
+            "messages_received", "Messages received from clients.", stats.messages_received
+        )
+        yield _counter("bytes_sent", "Bytes sent to clients.", stats.bytes_sent)
+        yield _counter("bytes_received", "Bytes received from clients.", stats.bytes_received)
+        yield _histogram("flush_seconds", "Duration of a flush.", here.flush_seconds)
+        yield _histogram("flush_bytes", "Bytes written by a flush.", here.flush_bytes)
+        yield _histogram("loop_lag_seconds", "Delay of the event loop.", here.loop_lag)
+        yield _counter("gaps", "Gaps sent to clients.", stats.gaps)
         replays = {"memory": stats.resumed, "stream": here.replayer.total}
         yield _counters("replays", "Channels resumed, by source.", "source", replays)
-        yield _gauge("replays_running", "Replays from the stream just now.", here.replayer.running)
-        yield _counter("catch_ups", "Clients that came back from behind.", stats.catch_ups)
+        yield _gauge(
+            "replays_running",
+            "Replays from the stream that are running now.",
+            here.replayer.running,
+        )
+        yield _counter(
+            "catch_ups", "Times that a client caught up after its buffer was full.", stats.catch_ups
+        )
 
     def _feed(self) -> Iterator[Metric]:
         stats, hub, feed = self._from.stats, self._from.hub, self._from.feed
         kinds: dict[str, int] = {kind.name: stats.events[kind.name] for kind in KINDS}
-        yield _counters("events", "Events taken from the stream.", "kind", kinds)
+        yield _counters("events", "Events read from the stream.", "kind", kinds)
         text = "Events that do not validate."
         yield _counters("events_rejected", text, "reason", stats.rejected)
         text = "Messages on subjects of kinds that this version does not know."
@@ -125,15 +133,15 @@ class Metrics(Collector):
         yield _gauge("channels", "Channels in memory.", len(hub.book.logs))
         yield _gauge("feed_connected", "1 while connected to NATS.", feed.connected)
         yield _gauge("feed_loaded", "1 once the state is loaded.", feed.loaded)
-        yield _gauge("feed_lag_events", "Events of the stream not read yet.", feed.lag)
+        yield _gauge(
+            "feed_lag_events", "Events in the stream that have not been read yet.", feed.lag
+        )
         text = "Time since the stream's last sign of life."
         yield _gauge("feed_silent_seconds", text, feed.silent_for)
-        text = "Times the feed has started again: reconnects and lost consumers."
+        text = "Feed restarts, after reconnects and lost consumers."
         yield _counter("feed_restarts", text, max(feed.restarts, 0))
-        yield _gauge("seq", "The stream seq that has been read.", hub.book.seq)
-        yield _gauge(
-            "stream_seq", "The newest seq that the stream is known to have.", feed.stream_seq
-        )
+        yield _gauge("seq", "Stream seq of the last event that was read.", hub.book.seq)
+        yield _gauge("stream_seq", "Newest known seq of the stream.", feed.stream_seq)
 
     def _by_slab(self) -> dict[str, int]:
         """Name the slabs with the most clients, if events are known of them; sum up the rest."""

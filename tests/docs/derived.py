@@ -83,7 +83,7 @@ def table() -> list[str]:
             f"`{name}`" + (" (optional)" if name in optional else "") for name in kind.fields
         )
         delivery = "lossless" if kind.lossless else "the latest wins"
-        delivery += ", a snapshot at once" if kind.snapshot else ""
+        delivery += ", snapshot" if kind.snapshot else ""
         names = f"| `{kind}` | `{channel.name}` | `{channel.subject}` "
         rows.append(f"{names}| {fields} | {delivery} |")
     return rows

@@ -67,6 +67,6 @@ async def test_a_client_that_never_speaks_is_closed(start_gateway: StartGateway)
     pinging = await gateway.client()
     pinging.ping(b"not a message")
     for client in (silent, pinging):
-        assert await client.closed() == (1008, "no message in time")
+        assert await client.closed() == (1008, "no message was sent in time")
         await client.gone()
     assert [message["type"] for message in await speaker.receive_until_pong()] == ["pong"]
