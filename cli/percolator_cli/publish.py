@@ -31,6 +31,7 @@ command = typer.Typer(
         "percolator publish price SOL 1.5",
         "percolator publish trade SOL long 1000000 1.5",
         "percolator publish funding SOL 0.0001",
+        "percolator publish liquidation SOL long 1000000 1.5",
     ),
 )
 

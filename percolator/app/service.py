@@ -260,13 +260,13 @@ class Service:
         seconds = self._clock() - began
         self.flush_seconds.add(seconds)
         self.flush_bytes.add(stats.bytes_sent - sent)
-        if logger.isEnabledFor(logging.DEBUG):
+        if stats.messages_sent > messages and logger.isEnabledFor(logging.DEBUG):
             logger.debug(
-                "flush: %d messages, %d bytes, %d clients connected, %.2f ms",
+                "flush: %d messages, %d bytes, %.2f ms, connections: %d",
                 stats.messages_sent - messages,
                 stats.bytes_sent - sent,
-                self.admission.places.total,
                 seconds * 1_000,
+                self.admission.places.total,
             )
         return more
 

@@ -9,9 +9,9 @@ from tests.cli.program import Program, Running, Serving
 from tests.cli.terminal import terminal
 
 
-def publish(percolator: Program, *sizes: int) -> None:
-    """Publish trades."""
-    trade = {"type": "trade", "slab": "SOL", "side": "long", "price": 1.5}
+def publish(percolator: Program, *sizes: int, kind: str = "trade") -> None:
+    """Publish trades, or liquidations, which have the same fields."""
+    trade = {"type": kind, "slab": "SOL", "side": "long", "price": 1.5}
     lines = "\n".join(json.dumps(trade | {"size": str(size)}) for size in sizes)
     assert percolator.run("publish", "file", "-", "--no-dedupe", stdin=lines).code == 0
 
@@ -45,23 +45,24 @@ def test_tail_starts_with_recent_events_on_request(percolator: Program) -> None:
     ]
 
 
-def test_tail_resumes_without_loss_when_the_gateway_is_back(percolator: Program) -> None:
+@pytest.mark.parametrize("kind", ["trade", "liquidation"])
+def test_tail_resumes_without_loss_when_the_gateway_is_back(percolator: Program, kind: str) -> None:
     """Events published meanwhile are printed once, and so is the error."""
     with percolator.gateway() as gateway:
-        publish(percolator, 1)
+        publish(percolator, 1, kind=kind)
         port = gateway.ws.rpartition(":")[2]
-        args = ("tail", "trades:SOL", "--since", "0", "--json", "--url", gateway.ws)
+        args = ("tail", f"{kind}s:SOL", "--since", "0", "--json", "--url", gateway.ws)
         with percolator.start(*args) as tailing:
             assert sizes(tailing, 1) == [1]
-            publish(percolator, 2)
+            publish(percolator, 2, kind=kind)
             assert sizes(tailing, 1) == [2]
             gateway.running.signal(signal.SIGKILL)
             gateway.running.end()
             assert "retrying" in tailing.complaint("not connected to")
-            publish(percolator, 3, 4)
+            publish(percolator, 3, 4, kind=kind)
             with percolator.gateway("--port", port):
                 assert sizes(tailing, 2) == [3, 4]
-                publish(percolator, 5)
+                publish(percolator, 5, kind=kind)
                 assert sizes(tailing, 1) == [5]
             tailing.signal(signal.SIGINT)
             assert tailing.end().code == 130
