@@ -262,7 +262,7 @@ class Service:
         self.flush_bytes.add(stats.bytes_sent - sent)
         if stats.messages_sent > messages and logger.isEnabledFor(logging.DEBUG):
             logger.debug(
-                "flush: %d messages, %d bytes, %.2f ms, connections: %d",
+                "flush: messages=%d bytes=%d ms=%.2f connections=%d",
                 stats.messages_sent - messages,
                 stats.bytes_sent - sent,
                 seconds * 1_000,
