@@ -95,7 +95,7 @@ async def test_every_text_is_readable(
 
 
 async def test_the_page_follows_the_colour_scheme(gateway: Gateway, open_page: OpenPage) -> None:
-    """It changes while it is open, too."""
+    """The reader may change it while the page is open."""
     page = await open_page(f"http://127.0.0.1:{gateway.port}/")
     ground = "getComputedStyle(document.body).backgroundColor"
     dark = await page.evaluate(ground)
