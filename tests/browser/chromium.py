@@ -1,4 +1,4 @@
-"""Which browser the tests drive, and how it is started."""
+"""The browser that the tests drive, and its command line."""
 
 import os
 import shutil
@@ -8,10 +8,10 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-"""Nothing of its own is to go over the network."""
+"""These keep the browser from using the network for itself."""
 
 
 def find() -> str | None:
-    """Give the path of a Chromium: the one that CHROMIUM names, else the one on the PATH."""
+    """Return the path of Chromium: the variable CHROMIUM, or else the one on the PATH."""
     named = os.environ.get("CHROMIUM")
     return named or next(filter(None, map(shutil.which, NAMES)), None)

@@ -1,7 +1,7 @@
-"""What the browser tests share: one Chromium, pages that must not complain, and gateways.
+"""Fixtures of the browser tests: one Chromium, pages that must not log errors, and gateways.
 
-All of it lives on the event loop of the session, since the browser does. A page is closed before
-the gateway that it looks at.
+All of them use the event loop of the session, because the browser does. A page is closed before
+its gateway.
 """
 
 import os
@@ -21,9 +21,9 @@ from tests.gateway import Gateway, running
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "browser"
 NETWORK = re.compile(r"Failed to load resource|WebSocket connection to .* failed")
-"""What Chromium itself says of a gateway that is away."""
+"""Errors that Chromium logs by itself if a gateway cannot be reached."""
 BLANK = "/health/live"
-"""A page of the gateway's origin with nothing on it, not even a policy."""
+"""An empty page on the gateway's origin, without a security policy."""
 
 StartGateway = Callable[..., Awaitable[Gateway]]
 OpenPage = Callable[..., Awaitable[Page]]
@@ -32,10 +32,10 @@ Shoot = Callable[[Page, str], Awaitable[object]]
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The path of the browser; without one these tests are skipped, but never in CI."""
+    """The path of the browser. If there is none, the tests are skipped; in CI, they fail."""
     path = find()
     if path is None:
-        reason = "there is no Chromium: install it, or name it in the variable CHROMIUM"
+        reason = "Chromium was not found: install it, or set the variable CHROMIUM to its path"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
@@ -44,7 +44,7 @@ def chromium() -> str:
 
 @pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
-    """One browser for all; what a test does stays in contexts of its own."""
+    """One browser for all tests; each test has its own contexts."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=chromium, args=FLAGS, ignore_default_args=["--hide-scrollbars"]
@@ -55,7 +55,7 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def start_gateway(nats_url: str, stream_name: str) -> AsyncIterator[StartGateway]:
-    """Start a gateway with given settings in this process, on the test's stream."""
+    """Start a gateway with the given settings in this process, on the test's stream."""
     async with AsyncExitStack() as stack:
 
         async def start(**settings: object) -> Gateway:
@@ -72,7 +72,7 @@ async def gateway(start_gateway: StartGateway) -> Gateway:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def process(tmp_path: Path, nats_url: str, stream_name: str) -> AsyncIterator[GatewayProcess]:
-    """A gateway in a process of its own, which can be killed and comes back at the same port."""
+    """A gateway in its own process, which can be killed and restarted on the same port."""
     settings = {"attempts_per_second": 0, "drain_seconds": 1}
     program = Program(tmp_path, nats_url=nats_url, stream=stream_name, **settings)
     async with GatewayProcess(program, nats_url, stream_name) as process:
@@ -82,18 +82,18 @@ async def process(tmp_path: Path, nats_url: str, stream_name: str) -> AsyncItera
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
-    """Open a page, which must never complain."""
+    """Open a page. The test fails if it throws or logs an error."""
     contexts: list[BrowserContext] = []
-    complaints: list[str] = []
+    errors: list[str] = []
 
     async def open_page(url: str, **options: object) -> Page:
         context = await browser.new_context(**{"color_scheme": "dark", **options})  # type: ignore[arg-type]
         contexts.append(context)
         page = await context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("pageerror", lambda error: errors.append(str(error)))
         page.on(
             "console",
-            lambda message: complaints.append(message.text) if message.type == "error" else None,
+            lambda message: errors.append(message.text) if message.type == "error" else None,
         )
         await page.goto(url)
         return page
@@ -101,12 +101,12 @@ async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
     yield open_page
     for context in contexts:
         await context.close()
-    assert [text for text in complaints if not NETWORK.search(text)] == []
+    assert [text for text in errors if not NETWORK.search(text)] == []
 
 
 @pytest.fixture(scope="session")
 def shoot() -> Shoot:
-    """Keep a screenshot of a page under a name."""
+    """Save a screenshot of a page under a name."""
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
 
     async def shoot(page: Page, name: str) -> object:

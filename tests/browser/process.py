@@ -1,4 +1,4 @@
-"""A gateway as people run it, killed, frozen and started again at one port."""
+"""A gateway as users run it, which can be killed, frozen and restarted on one port."""
 
 import asyncio
 import signal
@@ -17,7 +17,7 @@ from tests.nats_server import ReservedPort
 
 
 class GatewayProcess:
-    """One gateway's port, whatever process serves it, and a way to publish to its stream."""
+    """The port of one gateway, whichever process serves it, and a publisher to its stream."""
 
     nats: NatsClient
 
@@ -31,7 +31,7 @@ class GatewayProcess:
 
     @property
     def url(self) -> str:
-        """The address of the dashboard, without a slash at its end."""
+        """The address of the dashboard, without a trailing slash."""
         return f"http://127.0.0.1:{self._port.number}"
 
     @property
@@ -40,33 +40,33 @@ class GatewayProcess:
         return self._stream
 
     async def start(self, *args: str) -> None:
-        """Start it, the first time or again, until it is ready."""
+        """Start or restart the gateway, and wait until it is ready."""
         port = str(self._port.number)
         running = self._starts.enter_context(self._program.start("serve", "--port", port, *args))
         await asyncio.to_thread(Serving.when_ready, running)
         self._running = running
 
     async def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """End it, with no goodbye unless another signal asks for one."""
-        running, self._running = self._now(), None
+        """Send a signal to the gateway, SIGKILL by default, and wait until it has exited."""
+        running, self._running = self._current(), None
         running.signal(number)
         await asyncio.to_thread(running.end)
 
     def freeze(self) -> None:
-        """Stop it: its sockets stay open, and nothing answers."""
-        self._now().signal(signal.SIGSTOP)
+        """Suspend the gateway: its sockets stay open, but nothing answers."""
+        self._current().signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
-        self._now().signal(signal.SIGCONT)
+        """Resume a suspended gateway."""
+        self._current().signal(signal.SIGCONT)
 
     async def publish(self, kind: str, slab: str, **fields: object) -> int:
-        """Publish one event, whether the gateway runs or not; give its seq."""
+        """Publish one event, whether the gateway runs or not, and return its seq."""
         payload = event_json(kind, **fields)
         return await self._publisher.publish(subject_of(kind, slab), payload)
 
     async def trades(self, slab: str, sizes: range) -> None:
-        """Publish a trade of each size."""
+        """Publish one trade of each size."""
         for size in sizes:
             await self.publish("trade", slab, size=str(size))
 
@@ -88,6 +88,6 @@ class GatewayProcess:
         self._port.release()
         await self.nats.close()
 
-    def _now(self) -> Running:
-        assert self._running is not None, "the gateway does not run"
+    def _current(self) -> Running:
+        assert self._running is not None, "the gateway is not running"
         return self._running

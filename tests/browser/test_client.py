@@ -1,4 +1,4 @@
-"""percolator.js in a page, against a real gateway: what a team's page gets, and when."""
+"""percolator.js in a page, against a real gateway."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ CONNECT = """async () => {
 
 
 async def connected(open_page: OpenPage, gateway: Gateway) -> Page:
-    """Open a blank page whose feed is live."""
+    """Open a blank page, and wait until its feed is live."""
     page = await open_page(f"http://127.0.0.1:{gateway.port}{BLANK}")
     await page.evaluate(CONNECT)
     await page.wait_for_function("feed.state.name === 'live'")
@@ -30,7 +30,7 @@ async def connected(open_page: OpenPage, gateway: Gateway) -> Page:
 
 
 async def following(open_page: OpenPage, gateway: Gateway, *channels: str) -> Page:
-    """Open a blank page that follows channels."""
+    """Open a blank page, and subscribe it to channels."""
     page = await connected(open_page, gateway)
     await page.evaluate("(channels) => { globalThis.mine = listen(channels); }", list(channels))
     hub = gateway.service.hub
@@ -43,14 +43,16 @@ async def following(open_page: OpenPage, gateway: Gateway, *channels: str) -> Pa
 
 
 async def got(page: Page, count: int) -> list[dict[str, Any]]:
-    """Wait for so many messages; give them all."""
+    """Wait for a number of messages, and return all of them."""
     await page.wait_for_function(f"got.length >= {count}")
     found: list[dict[str, Any]] = json.loads(await page.evaluate("JSON.stringify(got)"))
     return found
 
 
-async def test_a_page_gets_what_it_subscribed_to(gateway: Gateway, open_page: OpenPage) -> None:
-    """Prices, trades and funding rates, with all of their fields."""
+async def test_a_page_gets_the_events_that_it_subscribed_to(
+    gateway: Gateway, open_page: OpenPage
+) -> None:
+    """Prices, trades and funding rates arrive with all of their fields."""
     page = await following(open_page, gateway, "price:SOL", "trades:SOL", "funding:SOL")
     await gateway.publish("price", "SOL", price=1.5, markPrice=1.51)
     first = await gateway.publish("trade", "SOL", size="7")
@@ -64,8 +66,10 @@ async def test_a_page_gets_what_it_subscribed_to(gateway: Gateway, open_page: Op
     assert messages[3]["rate"] == "-0.0002"
 
 
-async def test_a_page_may_iterate(gateway: Gateway, open_page: OpenPage) -> None:
-    """Nothing is lost between the subscription and the loop; leaving the loop unsubscribes."""
+async def test_a_page_can_iterate_over_a_subscription(
+    gateway: Gateway, open_page: OpenPage
+) -> None:
+    """No event is lost between subscribing and the loop; leaving the loop unsubscribes."""
     page = await connected(open_page, gateway)
     await page.evaluate("() => { globalThis.mine = feed.subscribe('trades:SOL'); }")
     hub = gateway.service.hub
@@ -83,10 +87,10 @@ async def test_a_page_may_iterate(gateway: Gateway, open_page: OpenPage) -> None
     await eventually(lambda: not any(log.followers for log in hub.book.logs.values()))
 
 
-async def test_a_page_that_does_not_read_is_told_what_it_missed(
+async def test_a_page_that_reads_too_slowly_gets_a_gap(
     gateway: Gateway, open_page: OpenPage
 ) -> None:
-    """A queue is bounded: what does not fit any more becomes a gap, and memory stays flat."""
+    """The queue is bounded: events that do not fit become a gap, and memory stays flat."""
     page = await connected(open_page, gateway)
     found = await page.evaluate("""async () => {
         const { Subscription } = await import("/percolator/subscription.js");
@@ -108,10 +112,10 @@ async def test_a_page_that_does_not_read_is_told_what_it_missed(
     assert 0 < left <= 10_000
 
 
-async def test_the_last_listener_that_leaves_unsubscribes(
+async def test_the_last_listener_to_leave_unsubscribes_the_channel(
     gateway: Gateway, open_page: OpenPage
 ) -> None:
-    """Two listeners share a channel, and the gateway sends it once."""
+    """Two listeners share a channel, and the gateway sends each event once."""
     page = await following(open_page, gateway, "trades:SOL")
     await page.evaluate("() => { globalThis.second = listen('trades:SOL'); }")
     await page.evaluate("mine.unsubscribe()")
@@ -121,10 +125,10 @@ async def test_the_last_listener_that_leaves_unsubscribes(
     await eventually(lambda: not gateway.service.slab_limits.clients)
 
 
-async def test_who_comes_later_gets_the_last_value_at_once(
+async def test_a_second_listener_gets_the_latest_value_at_once(
     gateway: Gateway, open_page: OpenPage
 ) -> None:
-    """From the page's own memory, marked as a snapshot, as the gateway would."""
+    """It comes from the page's memory and is marked as a snapshot."""
     page = await following(open_page, gateway, "price:SOL")
     seq = await gateway.publish("price", "SOL", price=3)
     await got(page, 1)
@@ -133,8 +137,10 @@ async def test_who_comes_later_gets_the_last_value_at_once(
     assert (latest["seq"], latest["price"], latest["snapshot"]) == (seq, 3, True)
 
 
-async def test_a_channel_taken_up_again_starts_anew(gateway: Gateway, open_page: OpenPage) -> None:
-    """Left and taken up in one breath: the last trades come, once."""
+async def test_a_channel_that_is_left_and_subscribed_to_again_starts_over(
+    gateway: Gateway, open_page: OpenPage
+) -> None:
+    """Even if both happen at once, the recent trades arrive, once."""
     for size in ("1", "2"):
         seq = await gateway.publish("trade", "SOL", size=size)
     await gateway.has_read(seq)
@@ -146,21 +152,22 @@ async def test_a_channel_taken_up_again_starts_anew(gateway: Gateway, open_page:
     assert [message["size"] for message in messages] == ["1", "2", "3"]
 
 
-async def test_what_is_no_channel_is_an_error_of_the_page(
-    gateway: Gateway, open_page: OpenPage
-) -> None:
-    """At once, and by name: a typing error must not look like a quiet market."""
+async def test_an_invalid_channel_name_throws(gateway: Gateway, open_page: OpenPage) -> None:
+    """The error names it, so that a typo does not look like a quiet market."""
     page = await connected(open_page, gateway)
-    said = await page.evaluate("""() => {
+    error = await page.evaluate("""() => {
         try { listen(["price:SOL", "trade:SOL"]); } catch (error) { return String(error); }
     }""")
-    assert said.startswith("TypeError: not a channel: trade:SOL;")
+    assert error == (
+        "TypeError: not a channel: trade:SOL; "
+        "use price:SLAB, trades:SLAB, funding:SLAB or liquidations:SLAB"
+    )
 
 
-async def test_what_the_gateway_refuses_is_told_with_its_channel(
+async def test_a_refused_channel_is_reported_by_name(
     start_gateway: StartGateway, open_page: OpenPage
 ) -> None:
-    """The rest of the request is in force."""
+    """The other channels of the request are subscribed."""
     gateway = await start_gateway(max_channels_per_client=2)
     page = await connected(open_page, gateway)
     await page.evaluate("() => { listen(['price:A', 'trades:A', 'price:B']); }")
@@ -171,10 +178,10 @@ async def test_what_the_gateway_refuses_is_told_with_its_channel(
     await got(page, 1)
 
 
-async def test_a_page_that_changes_its_mind_often_is_never_too_fast(
+async def test_a_page_that_resubscribes_often_stays_within_the_message_limit(
     start_gateway: StartGateway, open_page: OpenPage
 ) -> None:
-    """Only what is wanted in the end is asked for: the limit of messages is not met."""
+    """Requests are combined, so that only the final state is requested."""
     gateway = await start_gateway(messages_per_second=10, message_burst=20)
     page = await connected(open_page, gateway)
     await page.evaluate("""async () => {
@@ -188,10 +195,10 @@ async def test_a_page_that_changes_its_mind_often_is_never_too_fast(
     assert await page.evaluate("faults") == []
 
 
-async def test_many_channels_fit_into_messages(
+async def test_many_channels_are_split_over_several_messages(
     start_gateway: StartGateway, open_page: OpenPage
 ) -> None:
-    """500 channels of long names are asked for in parts, resumed too, and all of them follow."""
+    """All of 500 channels with long names are subscribed, and after a reconnect resumed."""
     gateway = await start_gateway(
         max_channels_per_client=0, messages_per_second=10, message_burst=20
     )
@@ -212,8 +219,11 @@ async def test_many_channels_fit_into_messages(
     assert await page.evaluate("faults") == []
 
 
-async def test_a_listener_that_throws_stops_nobody(gateway: Gateway, browser: Any) -> None:  # noqa: ANN401 - a browser
-    """Its error is the page's own, and is reported as such; the others get everything."""
+async def test_a_listener_that_throws_does_not_affect_the_others(
+    gateway: Gateway,
+    browser: Any,  # noqa: ANN401 - a browser
+) -> None:
+    """Its error is reported as the page's own, and the other listeners get every event."""
     page = await browser.new_page()
     try:
         errors: list[str] = []
@@ -221,20 +231,22 @@ async def test_a_listener_that_throws_stops_nobody(gateway: Gateway, browser: An
         await page.goto(f"http://127.0.0.1:{gateway.port}{BLANK}")
         await page.evaluate(CONNECT)
         await page.evaluate("""() => {
-            feed.subscribe("trades:SOL", () => { throw new Error("of the page"); });
+            feed.subscribe("trades:SOL", () => { throw new Error("listener failed"); });
             listen("trades:SOL");
         }""")
         await eventually(lambda: bool(gateway.service.slab_limits.clients))
         for size in ("1", "2"):
             await gateway.publish("trade", "SOL", size=size)
         assert [message["size"] for message in await got(page, 2)] == ["1", "2"]
-        assert errors == ["of the page", "of the page"]
+        assert errors == ["listener failed", "listener failed"]
     finally:
         await page.close()
 
 
-async def test_closing_ends_everything(gateway: Gateway, open_page: OpenPage) -> None:
-    """Iterations end, the connection goes, and it stays gone."""
+async def test_closing_a_feed_ends_its_subscriptions_and_its_connection(
+    gateway: Gateway, open_page: OpenPage
+) -> None:
+    """Loops end, the connection closes, and the feed does not reconnect."""
     page = await following(open_page, gateway, "trades:SOL")
     await page.evaluate("""async () => {
         const rest = (async () => { for await (const _ of feed.subscribe("price:SOL")); })();
@@ -243,14 +255,16 @@ async def test_closing_ends_everything(gateway: Gateway, open_page: OpenPage) ->
     }""")
     await eventually(lambda: gateway.service.admission.places.total == 0)
     assert await page.evaluate("feed.state.name") == "closed"
-    said = await page.evaluate(
+    error = await page.evaluate(
         "() => { try { listen('price:SOL'); } catch (e) { return `${e}`; } }"
     )
-    assert said == "Error: this feed is closed: connect again"
+    assert error == "Error: the feed is closed: call connect() again"
 
 
-async def test_the_legacy_form_works_from_a_page(gateway: Gateway, open_page: OpenPage) -> None:
-    """A page that sends slabAddress over a bare WebSocket gets all three channels of the slab."""
+async def test_a_page_can_use_the_legacy_form_of_subscribe(
+    gateway: Gateway, open_page: OpenPage
+) -> None:
+    """With slabAddress, over a plain WebSocket, it gets three channels of the market."""
     page = await open_page(f"http://127.0.0.1:{gateway.port}{BLANK}")
     await page.evaluate("""() => {
         globalThis.got = [];

@@ -1,4 +1,4 @@
-"""Whatever stands in an event or an answer comes out as text."""
+"""The dashboard shows any content of an event or a response as text."""
 
 import json
 
@@ -14,16 +14,16 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 MARKUP = "<img src=x onerror=document.title='taken'>"
 
 
-async def is_itself(page: Page) -> None:
-    """Nothing was made out of markup: no element, no script."""
+async def assert_unharmed(page: Page) -> None:
+    """Check that no markup became an element or a script."""
     assert await page.locator("main img, main script, main b:not(#last)").count() == 0
     assert "taken" not in await page.title()
 
 
-async def test_names_that_mean_something_to_a_script_are_names(
+async def test_names_that_are_special_in_javascript_are_ordinary_markets(
     gateway: Gateway, open_page: OpenPage
 ) -> None:
-    """Each is a market like any other, with a row, a line and a tape of its own."""
+    """Each has its own row, chart and tape."""
     names = ["-", "W" * 64, "__proto__", "constructor", "hasOwnProperty", "toString"]
     for size, name in enumerate(names):
         await gateway.publish("trade", name, size=str(size))
@@ -34,24 +34,24 @@ async def test_names_that_mean_something_to_a_script_are_names(
     await expect(rows.locator("th")).to_have_text(names, timeout=SOON)
     for size, name in enumerate(names):
         await rows.nth(size).locator("button").click()
-        await shows(page, "#slab", name)
+        await shows(page, "#market-name", name)
         await shows(page, "#last", f"{1 + size}.0000")
         assert await tape(page, 1) == [str(size)]
-    wide = "document.scrollingElement.scrollWidth <= innerWidth"
-    assert await page.evaluate(wide)
+    fits = "document.scrollingElement.scrollWidth <= innerWidth"
+    assert await page.evaluate(fits)
 
 
-async def test_markup_on_the_socket_is_text(gateway: Gateway, open_page: OpenPage) -> None:
-    """A stream between gateway and page that puts markup into every field."""
+async def test_markup_in_a_message_is_shown_as_text(gateway: Gateway, open_page: OpenPage) -> None:
+    """The test sends messages in the gateway's name, with markup in every field."""
     await gateway.has_read(await a_market(gateway))
     page = await open_page("about:blank")
     sockets: list[WebSocketRoute] = []
 
-    async def between(socket: WebSocketRoute) -> None:
+    async def intercept(socket: WebSocketRoute) -> None:
         socket.connect_to_server()
         sockets.append(socket)
 
-    await page.route_web_socket("**/ws", between)
+    await page.route_web_socket("**/ws", intercept)
     await page.goto(f"http://127.0.0.1:{gateway.port}/#SOL")
     await tape(page, 1)
     trade = {"type": "trade", "slab": "SOL", "prev": 0}
@@ -73,12 +73,13 @@ async def test_markup_on_the_socket_is_text(gateway: Gateway, open_page: OpenPag
     sockets[0].send(MARKUP)
     await shows(page, "#last", "1.7000e+308")
     await shows(page, "#funding", NONE)
-    assert await tape(page, 5) == ["1,500,000", NONE, "9.999e38", "1", "Gap"]
-    await is_itself(page)
+    gap = f"Missing: trades between {NONE} and 2,000"
+    assert await tape(page, 5) == ["1,500,000", NONE, "9.999e38", "1", gap]
+    await assert_unharmed(page)
 
 
-async def test_markup_in_an_answer_is_text(gateway: Gateway, open_page: OpenPage) -> None:
-    """What the routes say goes into text too, and what is of another form breaks nothing."""
+async def test_markup_in_a_response_is_shown_as_text(gateway: Gateway, open_page: OpenPage) -> None:
+    """Responses of the routes are shown as text, and one of another form breaks nothing."""
     await gateway.has_read(await a_market(gateway))
     page = await open_page("about:blank")
     event = {"price": MARKUP, "markPrice": MARKUP, "rate": MARKUP, "seq": 1}
@@ -89,16 +90,16 @@ async def test_markup_in_an_answer_is_text(gateway: Gateway, open_page: OpenPage
         await route.fulfill(json=body)
 
     async def stats(route: Route) -> None:
-        answer = await route.fetch()
-        body = {**await answer.json(), "connectionsPerSlab": {MARKUP: 3}}
+        response = await route.fetch()
+        body = {**await response.json(), "connectionsPerSlab": {MARKUP: 3}}
         body |= {"totalConnections": MARKUP, "clientsBehind": MARKUP}
         await route.fulfill(json=body)
 
     await page.route("**/markets", markets)
     await page.route("**/ws/stats", stats)
     await page.goto(f"http://127.0.0.1:{gateway.port}/")
-    await shows(page, "#fullest-small", MARKUP)
+    await shows(page, "#busiest-small", MARKUP)
     await shows(page, "#connections", f"{NONE} / 1,000")
     await expect(page.locator("#markets tbody th")).to_have_text(["SOL", "X"])
     await shows(page, "#last", "146.2500")
-    await is_itself(page)
+    await assert_unharmed(page)

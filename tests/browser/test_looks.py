@@ -1,4 +1,4 @@
-"""How the dashboard looks: phone and desk, dark and light, by keyboard, and without a jump."""
+"""The look of the dashboard: screen sizes, dark and light, keyboard, and a stable layout."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from tests.gateway import Gateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-SIZES = {"desk": (1280, 800), "phone": (390, 844)}
+SIZES = {"desktop": (1280, 800), "tablet": (768, 1024), "phone": (390, 844)}
 SLABS = ("BTC", "DOGE", "PEPE", "SOL")
 TRADES = 40
-"""Of each market: more than fit into the tape, which so has a scroll bar."""
+"""Per market: more than fit into the tape, so that it has a scroll bar."""
 
 CUT_OFF = """() =>
     [...document.querySelectorAll("td, th, dd, dt, h2, #last, #change, .note, #state")].filter(
@@ -50,7 +50,6 @@ CONTRASTS = """() => {
     return found;
 }"""
 
-
 PLACES = """() => {
     const fixed = "section, h2, #last, #state, .scroll, .facts dd, .tiles div";
     return [...document.querySelectorAll(fixed)].map((element) => {
@@ -61,7 +60,7 @@ PLACES = """() => {
 
 
 async def markets(gateway: Gateway) -> None:
-    """Publish what a page is full of, with numbers as long as they get in life."""
+    """Fill the page, with numbers as long as real ones."""
     prices = {"BTC": 104_250.5, "DOGE": 0.104_326, "PEPE": 0.000_008_21, "SOL": 146.25}
     for slab, price in prices.items():
         await gateway.publish("funding", slab, rate="-0.001125")
@@ -73,10 +72,10 @@ async def markets(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 @pytest.mark.parametrize("device", SIZES)
-async def test_it_is_readable(
+async def test_every_text_is_readable(
     gateway: Gateway, open_page: OpenPage, shoot: Shoot, device: str, scheme: str
 ) -> None:
-    """Nothing is cut off or wider than the screen, and every text stands out from its ground."""
+    """No text is cut off or off the screen, and each has enough contrast."""
     await markets(gateway)
     width, height = SIZES[device]
     size = {"width": width, "height": height}
@@ -95,8 +94,8 @@ async def test_it_is_readable(
     assert await page.evaluate(CONTRASTS) == {}
 
 
-async def test_dark_and_light_differ(gateway: Gateway, open_page: OpenPage) -> None:
-    """The page follows what the reader has chosen, also while it is open."""
+async def test_the_page_follows_the_colour_scheme(gateway: Gateway, open_page: OpenPage) -> None:
+    """The reader may change it while the page is open."""
     page = await open_page(f"http://127.0.0.1:{gateway.port}/")
     ground = "getComputedStyle(document.body).backgroundColor"
     dark = await page.evaluate(ground)
@@ -104,16 +103,18 @@ async def test_dark_and_light_differ(gateway: Gateway, open_page: OpenPage) -> N
     assert await page.evaluate(ground) != dark
 
 
-async def test_it_is_used_by_keyboard_alone(gateway: Gateway, open_page: OpenPage) -> None:
-    """Tab goes from part to part, the arrows within one, and what has the focus is seen."""
+async def test_the_page_can_be_used_with_the_keyboard_alone(
+    gateway: Gateway, open_page: OpenPage
+) -> None:
+    """Tab moves between controls, arrow keys within one, and the focus is visible."""
     await markets(gateway)
     page = await open_page(f"http://127.0.0.1:{gateway.port}/#BTC")
-    await shows(page, "#slab", "BTC")
+    await shows(page, "#market-name", "BTC")
     await tab_to(page, "#markets button")
     outline = "getComputedStyle(document.activeElement).outlineStyle"
     assert await page.evaluate(outline) == "solid"
     await page.keyboard.press("ArrowDown")
-    await shows(page, "#slab", "DOGE")
+    await shows(page, "#market-name", "DOGE")
     pressed = page.locator("#markets button[aria-pressed=true]")
     await expect(pressed).to_have_text("DOGE")
     await expect(pressed).to_be_focused()
@@ -128,17 +129,19 @@ async def test_it_is_used_by_keyboard_alone(gateway: Gateway, open_page: OpenPag
 
 
 async def tab_to(page: Page, selector: str) -> None:
-    """Press Tab until an element like that has the focus."""
+    """Press Tab until an element that matches has the focus."""
     for _ in range(20):
         await page.keyboard.press("Tab")
-        if await page.evaluate("(like) => document.activeElement.matches(like)", selector):
+        if await page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
             return
-    raise AssertionError(f"Tab does not come to {selector}")
+    raise AssertionError(f"Tab does not reach {selector}")
 
 
 @pytest.mark.parametrize("device", SIZES)
-async def test_nothing_jumps(gateway: Gateway, open_page: OpenPage, device: str) -> None:
-    """From the empty page to a full one, what stands somewhere stays there."""
+async def test_the_layout_does_not_shift_as_data_arrives(
+    gateway: Gateway, open_page: OpenPage, device: str
+) -> None:
+    """From the empty page to a full one, every panel keeps its place."""
     width, height = SIZES[device]
     page = await open_page(
         f"http://127.0.0.1:{gateway.port}/", viewport={"width": width, "height": height}
@@ -147,26 +150,26 @@ async def test_nothing_jumps(gateway: Gateway, open_page: OpenPage, device: str)
     await a_market(gateway)
     await shows(page, "#last", "146.2500")
     await tape(page, 1)
-    await shows(page, "#fullest-small", "SOL")
+    await shows(page, "#busiest-small", "SOL")
     for size in range(100):
         await gateway.publish("trade", "SOL", size=str(size))
     await expect(trades(page).first).to_contain_text("99")
     assert await page.evaluate(PLACES) == before
 
 
-async def test_the_page_does_not_grow_with_what_goes_by(
+async def test_the_page_does_not_grow_as_trades_arrive(
     gateway: Gateway, open_page: OpenPage
 ) -> None:
-    """After the first sixty trades a row is used again, and no node is added."""
+    """After sixty trades the tape reuses its rows, and adds no node."""
     await a_market(gateway)
     page = await open_page(f"http://127.0.0.1:{gateway.port}/#SOL")
     count = "document.querySelectorAll('*').length"
     for size in range(100):
         await gateway.publish("trade", "SOL", size=str(size))
-    await shows(page, "#tape-note", "101 seen")
+    await shows(page, "#tape-note", "101 trades")
     nodes = await page.evaluate(count)
     for size in range(100, 400):
         await gateway.publish("trade", "SOL", size=str(size))
-    await shows(page, "#tape-note", "401 seen")
+    await shows(page, "#tape-note", "401 trades")
     assert await page.evaluate(count) == nodes
     assert await tape(page, 60) == [str(size) for size in range(340, 400)]

@@ -1,4 +1,4 @@
-"""A tape that is complete: the page of the documentation, and a stream that is replaced."""
+"""A complete tape: the page in the documentation, and a stream that is replaced."""
 
 import http.server
 import re
@@ -21,15 +21,15 @@ DOCUMENTED = "http://localhost:3001"
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves files, and writes no lines about it."""
+    """Serves files without logging."""
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """Somebody's web site: a folder, and the address that it is served at."""
+    """A web site of another origin: its folder and its address."""
     folder = tmp_path / "site"
     folder.mkdir()
     handler = partial(Quiet, directory=folder)
@@ -41,10 +41,10 @@ def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         serving.join()
 
 
-async def test_the_page_of_the_documentation_keeps_a_complete_tape(
+async def test_the_page_in_the_documentation_shows_a_complete_tape(
     process: GatewayProcess, site: tuple[Path, str], open_page: OpenPage
 ) -> None:
-    """Twenty lines on another site, while the gateway is killed twice and trades go on."""
+    """It is on another site, and the gateway is killed twice while trades continue."""
     (text,) = re.findall(r"```html\n(.*?)```", CLIENTS.read_text(), re.DOTALL)
     assert len(text.splitlines()) <= 21
     folder, address = site
@@ -71,10 +71,10 @@ async def test_the_page_of_the_documentation_keeps_a_complete_tape(
     assert await lines.all_inner_texts() == expected
 
 
-async def test_nothing_is_missed_before_the_first_trade(
+async def test_a_page_misses_no_trade_before_its_first_one(
     process: GatewayProcess, open_page: OpenPage
 ) -> None:
-    """A channel without an event is resumed too: its first trade may be one that was missed."""
+    """A channel without events is resumed too: its first trade may come during an outage."""
     page = await open_page(process.url + "/health/live")
     await page.evaluate("""async () => {
         const { connect } = await import("/percolator.js");
@@ -89,10 +89,10 @@ async def test_nothing_is_missed_before_the_first_trade(
     assert await page.evaluate("got") == ["0", "1", "2"]
 
 
-async def test_a_stream_that_is_replaced_is_a_gap_and_then_goes_on(
+async def test_a_replaced_stream_sends_a_gap_and_then_continues(
     gateway: Gateway, open_page: OpenPage
 ) -> None:
-    """Seqs start again, for trades with a gap that says so, for prices without a word."""
+    """Seqs start again; trades get a gap with the new epoch, prices get no notice."""
     page = await following(open_page, gateway, "trades:SOL", "price:SOL")
     for price in range(1, 6):
         await gateway.publish("trade", "SOL", price=price)
@@ -110,10 +110,10 @@ async def test_a_stream_that_is_replaced_is_a_gap_and_then_goes_on(
     assert (trade["price"], price["price"]) == (7, 8)
 
 
-async def test_a_channel_taken_up_in_a_new_stream_is_resumed_by_its_seqs(
+async def test_a_channel_subscribed_to_in_a_new_stream_resumes_by_the_new_seqs(
     gateway: Gateway, open_page: OpenPage
 ) -> None:
-    """Though the old stream's were higher: its first trade may come while the page is away."""
+    """The old stream's seqs were higher, and the first trade comes during an outage."""
     page = await following(open_page, gateway, "trades:SOL")
     for price in range(1, 6):
         await gateway.publish("trade", "SOL", price=price)

@@ -1,4 +1,4 @@
-"""With authentication on: the dashboard asks for a token, and percolator.js carries one."""
+"""With authentication: the dashboard asks for a token, and percolator.js sends it."""
 
 import asyncio
 import itertools
@@ -16,23 +16,23 @@ from tests.gateway import Gateway, eventually
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PACE_SECONDS = 0.005
-"""From one trade to the next: with all at once, a browser that is kept waiting would lose some."""
+"""Seconds between two trades: in one burst, a browser that waits for the CPU would lose some."""
 SECRET = "a secret of thirty-two bytes or more"
 
 
 def token(*channels: str, seconds: float = 60) -> str:
-    """A token for channels."""
+    """Return a token for channels, by default for all."""
     return tokens.mint(SECRET, channels or ("*",), now=time.time(), seconds=seconds)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def gateway(start_gateway: StartGateway) -> Gateway:
-    """A gateway that asks for tokens."""
+    """A gateway that requires tokens."""
     return await start_gateway(auth=True, auth_secret=SECRET)
 
 
-async def answer(page: Page, text: str) -> None:
-    """Wait for the question, and give a token."""
+async def enter_token(page: Page, text: str) -> None:
+    """Wait for the dialog, and enter a token."""
     await expect(page.locator("#ask")).to_be_visible(timeout=SOON)
     await page.fill("#ask-token", text)
     await page.keyboard.press("Enter")
@@ -41,13 +41,15 @@ async def answer(page: Page, text: str) -> None:
 async def test_the_dashboard_asks_for_a_token_and_keeps_it(
     gateway: Gateway, open_page: OpenPage, shoot: Shoot
 ) -> None:
-    """A wrong one is asked for again; a right one is good for the tab, also when it reloads."""
+    """It asks again after a wrong token, and keeps a valid one when the tab reloads."""
     await gateway.has_read(await a_market(gateway))
     page = await open_page(f"http://127.0.0.1:{gateway.port}/")
     await expect(page.locator("#ask")).to_be_visible(timeout=SOON)
+    await expect(page.locator("#ask-why")).to_have_text("This gateway needs a token.")
+    await expect(page.locator("#ask button")).to_have_text(["Cancel", "Continue"])
     await shoot(page, "token")
-    await answer(page, "wrong")
-    await answer(page, token())
+    await enter_token(page, "wrong")
+    await enter_token(page, token())
     assert await tape(page, 1) == ["1,500,000"]
     await shows(page, "#state span", "Live")
     await expect(page.locator("#ask")).to_be_hidden()
@@ -57,41 +59,41 @@ async def test_the_dashboard_asks_for_a_token_and_keeps_it(
     await expect(page.locator("#ask")).to_be_hidden()
 
 
-async def test_who_would_rather_not_is_not_asked_twice(
+async def test_the_dashboard_does_not_ask_again_after_cancel(
     gateway: Gateway, open_page: OpenPage
 ) -> None:
-    """A button stays for later."""
+    """A button opens the dialog later."""
     await gateway.has_read(await a_market(gateway))
     page = await open_page(f"http://127.0.0.1:{gateway.port}/")
-    await page.click("#ask-later")
+    await page.click("#ask-cancel")
     await expect(page.locator("#ask")).to_be_hidden()
     await shows(page, "#state span", "Live")
     await page.click("#unlock")
-    await answer(page, token())
+    await enter_token(page, token())
     assert await tape(page, 1) == ["1,500,000"]
 
 
-async def test_the_figures_may_have_a_token_of_their_own(
+async def test_the_dashboard_asks_for_a_separate_statistics_token(
     start_gateway: StartGateway, open_page: OpenPage
 ) -> None:
-    """Market data is there without one, and the figures come with it."""
-    gateway = await start_gateway(stats_token="of the figures")
+    """Market data is shown without it."""
+    gateway = await start_gateway(stats_token="statistics token")
     await gateway.has_read(await a_market(gateway))
     page = await open_page(f"http://127.0.0.1:{gateway.port}/")
-    await expect(page.locator("#ask-why")).to_contain_text("figures", timeout=SOON)
+    await expect(page.locator("#ask-why")).to_contain_text("statistics", timeout=SOON)
     await shows(page, "#last", "146.2500")
-    await shows(page, "#asof", "a token is needed")
-    await answer(page, "of the figures")
+    await shows(page, "#asof", "token required")
+    await enter_token(page, "statistics token")
     await shows(page, "#connections", "1 / 1,000")
 
 
-async def test_what_a_token_does_not_cover_is_said_where_it_would_stand(
+async def test_the_tape_explains_that_a_token_does_not_cover_its_trades(
     gateway: Gateway, open_page: OpenPage
 ) -> None:
-    """The prices are there, and the tape says why it is empty."""
+    """Prices are shown, and the page does not ask for another token."""
     await gateway.has_read(await a_market(gateway))
     page = await open_page(f"http://127.0.0.1:{gateway.port}/")
-    await answer(page, token("price:*", "funding:*"))
+    await enter_token(page, token("price:*", "funding:*"))
     await shows(
         page, "#tape-empty", "the token is missing, not valid, or does not cover the channel"
     )
@@ -101,16 +103,16 @@ async def test_what_a_token_does_not_cover_is_said_where_it_would_stand(
     await shows(page, "#last", "150.0000")
 
 
-async def test_a_token_that_expires_is_replaced_and_nothing_is_lost(
+async def test_the_client_replaces_an_expired_token_and_loses_no_trade(
     gateway: Gateway, open_page: OpenPage
 ) -> None:
-    """The page is asked for a new one at each connection, and resumes with it."""
+    """The client calls the page's function for each connection, and resumes with its token."""
     page = await open_page(f"http://127.0.0.1:{gateway.port}{BLANK}")
-    given: list[float] = []
+    minted: list[float] = []
 
     def mint() -> str:
-        given.append(time.monotonic())
-        return token(seconds=1 if len(given) == 1 else 60)
+        minted.append(time.monotonic())
+        return token(seconds=1 if len(minted) == 1 else 60)
 
     await page.expose_function("mint", mint)
     await page.evaluate("""async () => {
@@ -122,7 +124,7 @@ async def test_a_token_that_expires_is_replaced_and_nothing_is_lost(
     }""")
     await eventually(lambda: bool(gateway.service.slab_limits.clients))
     sizes = map(str, itertools.count())
-    while len(given) < 2:
+    while len(minted) < 2:
         await gateway.publish("trade", "SOL", size=next(sizes))
         await asyncio.sleep(PACE_SECONDS)
     last = next(sizes)
@@ -132,10 +134,10 @@ async def test_a_token_that_expires_is_replaced_and_nothing_is_lost(
     assert await page.evaluate("reasons") == ["the token has expired"]
 
 
-async def test_another_token_withdraws_what_it_does_not_cover(
+async def test_a_new_token_ends_the_channels_that_it_does_not_cover(
     gateway: Gateway, open_page: OpenPage
 ) -> None:
-    """The page is told once, the rest goes on, and a better token brings it back."""
+    """The page gets one error for them, and its other channels continue."""
     page = await open_page(f"http://127.0.0.1:{gateway.port}{BLANK}")
     await page.evaluate(
         """async (token) => {
@@ -156,10 +158,10 @@ async def test_another_token_withdraws_what_it_does_not_cover(
     assert await page.evaluate("[got, faults]") == [["A1"], ["unauthorized trades:B"]]
 
 
-async def test_a_token_that_is_taken_makes_no_wait_short_again(
+async def test_an_accepted_token_does_not_shorten_the_next_wait(
     start_gateway: StartGateway, open_page: OpenPage
 ) -> None:
-    """A market that is full closes the page after its token was taken: it waits ever longer."""
+    """If a full market ends the connection after authentication, the waits keep growing."""
     gateway = await start_gateway(auth=True, auth_secret=SECRET, max_connections_per_slab=1)
     other = await gateway.client()
     other.send({"type": "auth", "token": token()})

@@ -1,20 +1,32 @@
 /** The browser client of a percolator gateway. */
 
-/** `price:SLAB`, `trades:SLAB` or `funding:SLAB`; a slab has 1 to 64 of A-Z, a-z, 0-9, _ and -. */
-export type ChannelName = `price:${string}` | `trades:${string}` | `funding:${string}`;
+/**
+ * A kind of events and a market: `price:SOL`, `trades:SOL`, `funding:SOL` or `liquidations:SOL`.
+ * A market's name has 1 to 64 of A-Z, a-z, 0-9, _ and -.
+ */
+export type ChannelName =
+  | `price:${string}`
+  | `trades:${string}`
+  | `funding:${string}`
+  | `liquidations:${string}`;
 
 interface Stamped {
   /** The market. */
   slab: string;
   /** Unix milliseconds, by the publisher's clock. */
   timestamp: number;
-  /** Place of the event in the stream, the same on every gateway. */
+  /** Position of the event in the stream, the same on every gateway. */
   seq: number;
-  /** There on a value that was known before: the last one, sent as a channel is subscribed. */
+  /** Set on a value from before the subscription: the last one, sent when a channel starts. */
   snapshot?: true;
 }
 
-/** The latest price, at most one in half a second for each slab; in USD. */
+interface Chained {
+  /** Seq of the previous event on the channel; 0 if there is none, null if it is not known. */
+  prev: number | null;
+}
+
+/** The latest price in USD, at most one per half second and market. */
 export interface Price extends Stamped {
   type: "price";
   price: number;
@@ -23,52 +35,60 @@ export interface Price extends Stamped {
 }
 
 /** One execution. Trades arrive complete and in order. */
-export interface Trade extends Stamped {
+export interface Trade extends Stamped, Chained {
   type: "trade";
   side: "long" | "short";
   /** Base units, a decimal string of up to 128 bits: use BigInt, not Number. */
   size: string;
   /** USD. */
   price: number;
-  /** Seq of the trade before this one; 0: there is none, null: not known. */
-  prev: number | null;
 }
 
-/** A funding rate. They arrive complete and in order. */
-export interface Funding extends Stamped {
+/** A funding rate. Funding rates arrive complete and in order. */
+export interface Funding extends Stamped, Chained {
   type: "funding";
   /** A signed decimal string: "0.0001" is 0.01 %. */
   rate: string;
-  prev: number | null;
 }
 
-/** Events of a channel after seq `from` and before seq `to` are missing, and stay so. */
+/** A position that was closed by force. Liquidations arrive complete and in order. */
+export interface Liquidation extends Stamped, Chained {
+  type: "liquidation";
+  /** The side of the position. */
+  side: "long" | "short";
+  /** Base units, a decimal string of up to 128 bits: use BigInt, not Number. */
+  size: string;
+  /** USD. */
+  price: number;
+}
+
+/** Events of a channel after seq `from` and before seq `to` are missing for good. */
 export interface Gap {
   type: "gap";
   channel: ChannelName;
   from: number;
   to: number;
-  /** There where the stream was replaced: seqs start again. */
+  /** Set if the stream was replaced: seqs start again. */
   epoch?: string;
 }
 
-export type Event = Price | Trade | Funding;
+export type Event = Price | Trade | Funding | Liquidation;
 
-/** What a subscription gives. A gap comes in the place of what is missing, never for prices. */
+/** What a subscription receives. A gap takes the place of missing events; prices have none. */
 export type Message = Event | Gap;
 
-/** Every state says since when, in Unix milliseconds. */
+/** The state of the connection, and since when it has been so, in Unix milliseconds. */
 export type State =
   | { name: "connecting"; since: number }
   | { name: "live"; since: number }
-  /** Connected, but nothing was heard since then, and an answer is overdue. */
+  /** Connected, but the gateway has sent nothing since then, and a reply is overdue. */
   | { name: "stale"; since: number }
   /** Not connected, for this reason; the next attempt is at `retryAt`, Unix milliseconds. */
   | { name: "waiting"; since: number; reason: string; retryAt: number }
   /** Closed by the page, for good. */
   | { name: "closed"; since: number };
 
-/** What could not be done; `channel` where one is at fault. */
+/** A request that failed, or another error; `channel` is set if it concerns one channel. */
 export interface Fault {
   /** An error code of the protocol, or `token` or `unreadable`. */
   code: string;
@@ -76,7 +96,7 @@ export interface Fault {
   channel?: ChannelName;
 }
 
-/** A signed token, or what gives one each time that the feed connects. */
+/** A signed token, or a function that returns one each time the feed connects. */
 export type Token = string | (() => string | Promise<string>);
 
 export interface Subscription extends AsyncIterableIterator<Message> {
@@ -86,21 +106,21 @@ export interface Subscription extends AsyncIterableIterator<Message> {
 }
 
 export interface Feed {
-  /** What it does at the moment. */
+  /** The current state. */
   readonly state: State;
-  /** When the gateway was last heard of, Unix milliseconds; 0: never. */
+  /** When the gateway last sent anything, Unix milliseconds; 0: never. */
   readonly heardAt: number;
 
-  /** Hear of every state, the present one at once. Gives what ends it. */
+  /** Call a listener with the current state, and with every later one. Returns its removal. */
   on(name: "state", listener: (state: State) => void): () => void;
-  /** Hear of what could not be done. Without a listener it goes to the console. */
+  /** Call a listener with every error. Without a listener, errors go to the console. */
   on(name: "error", listener: (fault: Fault) => void): () => void;
 
   /**
-   * Follow one channel or several. Without a listener, iterate over what it gives.
+   * Follow one channel or several. Without a listener, iterate over the subscription.
    *
-   * `recent`: start a channel with so many of its last trades or funding rates. Throws a TypeError
-   * for a name that is no channel.
+   * `recent`: number of past events that each lossless channel starts with. Throws a TypeError
+   * if a channel's name is not valid.
    */
   subscribe(
     channels: ChannelName | readonly ChannelName[],
@@ -108,7 +128,7 @@ export interface Feed {
     options?: { recent?: number },
   ): Subscription;
 
-  /** Take another token, for this connection and all that follow. */
+  /** Use another token, for this connection and all later ones. */
   authenticate(token: Token): void;
 
   /** Close for good. Every subscription ends. */
@@ -116,7 +136,7 @@ export interface Feed {
 }
 
 /**
- * Connect to a gateway: http, https, ws or wss; without an address, the one that the file came
- * from. It goes on connecting until it is closed.
+ * Connect to a gateway: http, https, ws or wss; without an address, to the one that served the
+ * file. The feed keeps reconnecting until it is closed.
  */
 export function connect(url?: string | URL, options?: { token?: Token }): Feed;

@@ -26,7 +26,7 @@ def body(path: str) -> str:
         ("/", "text/html; charset=utf-8"),
         ("/percolator.js", "text/javascript; charset=utf-8"),
         ("/percolator.d.ts", "text/plain; charset=utf-8"),
-        ("/percolator/line.js", "text/javascript; charset=utf-8"),
+        ("/percolator/connection.js", "text/javascript; charset=utf-8"),
         ("/dashboard/dashboard.css", "text/css; charset=utf-8"),
         ("/dashboard/percolator.svg", "image/svg+xml"),
     ],

@@ -1,13 +1,13 @@
-/** The price line of one market on a canvas: last price, mark price, and where nothing was known. */
+/** The price chart of one market, on a canvas: last price, mark price, and outages. */
 
 import { clock, price, write } from "./format.js";
 
-const GUTTER = 84; // for the prices on the right,
-const FOOT = 22; // and the times below
-const LEAST_SPAN_MS = 20_000;
+const GUTTER = 84; // room for the prices on the right,
+const FOOT = 22; // and for the times below
+const MIN_SPAN_MS = 20_000;
 const STEPS_MS = [5, 10, 15, 30, 60, 120, 300].map((seconds) => seconds * 1_000);
-const MOST_PRICES = 40; // on the right, however high the chart
-const OUTAGES = 50;
+const MAX_LABELS = 40; // prices on the right, however high the chart
+const MAX_OUTAGES = 50;
 const COLOURS = ["line", "area", "mark", "grid", "text", "muted", "outage", "panel"];
 
 export class Chart {
@@ -21,15 +21,15 @@ export class Chart {
   #market = null;
   #outages = [];
   #live = false;
-  #cursor = null; // where the reader points, as a part of the width
+  #cursor = null; // position of the cursor as a share of the width
 
   constructor(canvas, reading) {
     this.#canvas = canvas;
     this.#context = canvas.getContext("2d");
     this.#reading = reading;
     const themes = matchMedia("(prefers-color-scheme: dark)");
-    themes.addEventListener("change", () => this.#takeColours());
-    this.#takeColours();
+    themes.addEventListener("change", () => this.#readColours());
+    this.#readColours();
     new ResizeObserver(() => this.#resize()).observe(canvas);
     canvas.addEventListener("pointermove", (event) => this.#point(event.offsetX));
     canvas.addEventListener("pointerleave", () => this.#point(null));
@@ -48,7 +48,7 @@ export class Chart {
     this.render();
   }
 
-  /** Prices are known from now on (null), or are not known since a time, which may be past. */
+  /** Mark prices as live from now on (null), or as unknown since a time, which may be past. */
   setSilent(since) {
     const live = since === null;
     if (live === this.#live) return;
@@ -56,7 +56,7 @@ export class Chart {
     if (live && open && open.to === null) open.to = Date.now();
     if (!live) this.#outages.push({ from: since, to: null });
     this.#live = live;
-    if (this.#outages.length > OUTAGES) this.#outages.shift();
+    if (this.#outages.length > MAX_OUTAGES) this.#outages.shift();
     this.render();
   }
 
@@ -77,8 +77,8 @@ export class Chart {
     this.#drawCursor(view);
     const label = `${this.#market.slab} ${price(view.last)}, from ${price(view.low)} to ${price(view.high)}`;
     const { from, to } = this.#outages.at(-1) ?? {};
-    const silent = to === null ? `; nothing is known since ${clock(from)}` : "";
-    this.#canvas.setAttribute("aria-label", `Price line: ${label}${silent}`);
+    const silent = to === null ? `; no data since ${clock(from)}` : "";
+    this.#canvas.setAttribute("aria-label", `Price chart: ${label}${silent}`);
   }
 
   #drawNothing() {
@@ -90,12 +90,12 @@ export class Chart {
     write(this.#reading, "");
   }
 
-  /** Decide what is in sight: times, prices, and how both become places on the canvas. */
+  /** Return the visible times and prices, and how both map to the canvas. */
   #view(history) {
     const now = Date.now();
     const end = history.length - 1;
     const age = now - history.time(0);
-    const from = now - Math.max(LEAST_SPAN_MS, Math.min(this.#span, age * 1.02));
+    const from = now - Math.max(MIN_SPAN_MS, Math.min(this.#span, age * 1.02));
     let start = end;
     while (start > 0 && history.time(start) > from) start -= 1;
     let low = Infinity;
@@ -121,8 +121,8 @@ export class Chart {
 
   #drawTimes({ from, now, x, width, height }) {
     const context = this.#context;
-    const most = Math.max(2, Math.floor(width / 90));
-    const step = STEPS_MS.find((each) => (now - from) / each <= most) ?? STEPS_MS.at(-1);
+    const labels = Math.max(2, Math.floor(width / 90));
+    const step = STEPS_MS.find((each) => (now - from) / each <= labels) ?? STEPS_MS.at(-1);
     context.fillStyle = this.#colours.muted;
     context.strokeStyle = this.#colours.grid;
     context.lineWidth = 1;
@@ -141,7 +141,7 @@ export class Chart {
     context.textAlign = "left";
     context.textBaseline = "middle";
     const first = Math.ceil((low - unit * 30) / step);
-    for (let n = 0; n < MOST_PRICES; n += 1) {
+    for (let n = 0; n < MAX_LABELS; n += 1) {
       const value = (first + n) * step;
       const at = Math.round(y(value)) + 0.5;
       if (!(value <= high + unit * 30)) break;
@@ -162,18 +162,18 @@ export class Chart {
     }
   }
 
-  /** A price holds until the next one: the line goes in steps. */
+  /** A price holds until the next one, so the line has steps. */
   #drawLine({ history, start, end, now, x, y, width, height }) {
     const context = this.#context;
     context.save();
     context.beginPath();
     context.rect(0, 0, width, height);
     context.clip();
-    for (const of of ["mark", "price"]) {
+    for (const name of ["mark", "price"]) {
       const path = new Path2D();
       let before = Number.NaN;
       for (let i = start; i <= end; i += 1) {
-        const value = history[of](i);
+        const value = history[name](i);
         const at = x(history.time(i));
         if (Number.isNaN(before)) path.moveTo(at, y(value));
         else path.lineTo(at, y(before));
@@ -182,10 +182,10 @@ export class Chart {
       }
       const right = this.#outages.at(-1)?.to === null ? x(history.time(end)) : x(now);
       if (!Number.isNaN(before)) path.lineTo(right, y(before));
-      if (of === "price") this.#fill(path, x(history.time(start)), right, height);
-      context.setLineDash(of === "mark" ? [2, 4] : []);
-      context.strokeStyle = of === "mark" ? this.#colours.mark : this.#colours.line;
-      context.lineWidth = of === "mark" ? 1 : 1.6;
+      if (name === "price") this.#fill(path, x(history.time(start)), right, height);
+      context.setLineDash(name === "mark" ? [2, 4] : []);
+      context.strokeStyle = name === "mark" ? this.#colours.mark : this.#colours.line;
+      context.lineWidth = name === "mark" ? 1 : 1.6;
       context.lineJoin = "round";
       context.stroke(path);
     }
@@ -246,10 +246,10 @@ export class Chart {
   }
 
   #key(event) {
-    const way = { ArrowLeft: -0.02, ArrowRight: 0.02 }[event.key];
+    const step = { ArrowLeft: -0.02, ArrowRight: 0.02 }[event.key];
     if (event.key === "Escape") this.#point(null);
-    if (!way) return;
-    const next = (this.#cursor ?? 1) + way;
+    if (!step) return;
+    const next = (this.#cursor ?? 1) + step;
     this.#point(next * (this.#width - GUTTER));
     event.preventDefault();
   }
@@ -261,10 +261,10 @@ export class Chart {
     this.#canvas.width = Math.round(this.#width * ratio);
     this.#canvas.height = Math.round(this.#height * ratio);
     this.#context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    this.#takeColours();
+    this.#readColours();
   }
 
-  #takeColours() {
+  #readColours() {
     const style = getComputedStyle(this.#canvas);
     for (const name of COLOURS) this.#colours[name] = style.getPropertyValue(`--chart-${name}`);
     this.#context.font = `12px ${style.fontFamily}`;
@@ -279,8 +279,8 @@ function line(context, x1, y1, x2, y2) {
   context.stroke();
 }
 
-/** The next of 1, 2, 5, 10, 20, … that is not below `least`. */
-function niceStep(least) {
-  const power = 10 ** Math.floor(Math.log10(least));
-  return [1, 2, 5, 10].map((n) => n * power).find((step) => step >= least) ?? 10 * power;
+/** The smallest of 1, 2, 5, 10, 20, … that is at least `minimum`. */
+function niceStep(minimum) {
+  const power = 10 ** Math.floor(Math.log10(minimum));
+  return [1, 2, 5, 10].map((n) => n * power).find((step) => step >= minimum) ?? 10 * power;
 }

@@ -1,4 +1,4 @@
-/** The dashboard: the feed, the routes that are asked once a second, and what shows both. */
+/** The dashboard: the feed, the routes that are polled every second, and the panels for both. */
 
 import { connect } from "../percolator.js";
 import { Chart } from "./chart.js";
@@ -10,13 +10,13 @@ import { sign, Table } from "./table.js";
 import { Tape } from "./tape.js";
 import { Tokens } from "./tokens.js";
 
-const PRICES = 40; // followed live, out of 50 channels; of the others /markets tells
+const LIVE_PRICES = 40; // of the 50 channels per client; other prices come from /markets
 const SLAB = /^[A-Za-z0-9_-]{1,64}$/;
 const RECENT_TRADES = 200;
 const POLL_MS = 1_000;
 const DRAW_MS = 100;
-const CHART_TURNS = 3; // the line is drawn every third time
-const NO_MARKET = "No market has had an event yet. Try: percolator publish price SOL 1.5";
+const CHART_TURNS = 3; // the chart is drawn every third time
+const NO_MARKET = "No markets yet. Try: percolator publish price SOL 1.5";
 
 const byId = (id) => document.getElementById(id);
 const markets = new Map();
@@ -32,7 +32,7 @@ let chosen = null;
 let subscription = null;
 let followed = 0;
 let epoch = null;
-let figuresAt = 0;
+let statsAt = 0;
 
 feed.on("state", (state) => {
   status.setState(state);
@@ -76,13 +76,13 @@ function choose(slab) {
   draw();
 }
 
-/** Take what /markets says; a market that is new is followed, as long as there is room. */
-function know(data) {
+/** Show a response of /markets. New markets are followed live, up to LIVE_PRICES. */
+function updateMarkets(data) {
   const states = Object.entries(data.markets).filter(([slab]) => SLAB.test(slab));
   for (const [slab, state] of states) {
     const market = markets.get(slab) ?? new Market(slab);
     markets.set(slab, market);
-    if (epoch !== data.epoch) market.startAgain();
+    if (epoch !== data.epoch) market.resetSeqs();
     if (state.price) market.setPrice(state.price);
     if (state.funding) market.setRate(state.funding);
   }
@@ -93,7 +93,7 @@ function know(data) {
   follow();
 }
 
-/** The market that the address names, else the one that traded last. */
+/** The market in the page's address, or else the one that traded last. */
 function firstChoice(states) {
   const named = location.hash.slice(1);
   if (markets.has(named)) return named;
@@ -101,57 +101,57 @@ function firstChoice(states) {
 }
 
 function follow() {
-  const names = [...markets.keys()].slice(followed, PRICES).map((slab) => `price:${slab}`);
+  const names = [...markets.keys()].slice(followed, LIVE_PRICES).map((slab) => `price:${slab}`);
   followed += names.length;
   if (names.length > 0) feed.subscribe(names, received);
 }
 
-// The routes.
+// Routes.
 
-/** Give what a route says as JSON; null where it asks for a token that we have not. */
-async function ask(path, kind) {
+/** Return a route's response as JSON; null if it requires a token that the page does not have. */
+async function get(path, kind) {
   if (tokens.lacks(kind)) return null;
   const token = tokens.get(kind);
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const options = { headers, signal: AbortSignal.timeout(5_000) };
   const response = await fetch(new URL(`../${path}`, import.meta.url), options);
   if (response.status !== 401) return response.json();
-  if (tokens.get(kind) === token) tokens.need(kind); // and not one that was given meanwhile
+  if (tokens.get(kind) === token) tokens.need(kind); // unless another token was entered meanwhile
   return null;
 }
 
 async function poll() {
   try {
-    if (!document.hidden) await askAll();
+    if (!document.hidden) await pollAll();
   } finally {
     setTimeout(poll, POLL_MS);
   }
 }
 
-async function askAll() {
-  const answers = [ask("health"), ask("ws/stats", "figures"), ask("markets", "feed")];
-  const [health, stats, states] = await Promise.allSettled(answers);
+async function pollAll() {
+  const responses = [get("health"), get("ws/stats", "stats"), get("markets", "feed")];
+  const [health, stats, states] = await Promise.allSettled(responses);
   status.setHealth(health.value ?? null);
   chart.setSilent(status.silentSince);
   if (stats.value) {
-    figuresAt = Date.now();
+    statsAt = Date.now();
     gateway.show(stats.value);
   } else {
-    gateway.age(figuresAt, reasonOf(stats));
+    gateway.age(statsAt, reasonOf(stats));
   }
-  if (states.value) know(states.value);
+  if (states.value) updateMarkets(states.value);
   else table.explain(`No markets: ${reasonOf(states)}`);
 }
 
 function reasonOf({ status: outcome }) {
-  return outcome === "fulfilled" ? "a token is needed" : "no answer";
+  return outcome === "fulfilled" ? "token required" : "no response";
 }
 
 function useToken(kind, token) {
   if (kind === "feed") feed.authenticate(token);
 }
 
-// What is seen.
+// Drawing.
 
 let turn = 0;
 
@@ -169,7 +169,7 @@ function drawMarket() {
   const market = markets.get(chosen);
   if (!market) return;
   const moved = change(market.first, market.last);
-  write(byId("slab"), market.slab);
+  write(byId("market-name"), market.slab);
   write(byId("last"), price(market.last)).dataset.tick = market.tick;
   write(byId("change"), moved).dataset.sign = sign(moved);
   write(byId("mark"), price(market.mark));
@@ -178,7 +178,7 @@ function drawMarket() {
   write(byId("updated"), clock(market.updated));
 }
 
-/** The title goes on in a tab that is not seen. */
+/** Update the title, also while the tab is hidden. */
 function drawTitle() {
   const market = markets.get(chosen);
   const title = market ? `${price(market.last)} ${market.slab}` : "percolator";

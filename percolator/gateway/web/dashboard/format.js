@@ -1,4 +1,4 @@
-/** Numbers and times as text. Whatever comes in, text comes out. */
+/** Numbers and times as text. A value of the wrong type becomes NONE, never an error. */
 
 export const NONE = "–";
 
@@ -11,7 +11,7 @@ const BY_DIGITS = [2, 4, 6, 8].map(
 const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const DAY_MS = 86_400_000;
 
-/** A price in USD, with as many digits as its size asks for. */
+/** A price in USD, with more decimals the smaller it is. */
 export function price(value) {
   if (typeof value !== "number" || !Number.isFinite(value)) return NONE;
   if (value >= 1e9 || value < 1e-6) return value.toExponential(4);
@@ -19,57 +19,57 @@ export function price(value) {
   return BY_DIGITS[digits].format(value);
 }
 
-/** A change from one price to another, in percent and with its sign. */
+/** The change from one price to another, in percent and with its sign. */
 export function change(from, to) {
   const part = ((to - from) / from) * 100;
   if (!Number.isFinite(part)) return NONE;
   return `${signed(part, Math.abs(part) < 99.5 ? 2 : 0)} %`;
 }
 
-/** A funding rate, which is a decimal string, in percent. */
+/** A funding rate, given as a decimal string, in percent. */
 export function rate(text) {
   const value = Number(text);
   if (typeof text !== "string" || !Number.isFinite(value)) return NONE;
   return `${signed(value * 100, 4)} %`;
 }
 
-/** A trade's size: a decimal string that may be longer than a number can hold. */
+/** A trade's size, given as a decimal string that may be too long for a number. */
 export function size(text) {
   if (typeof text !== "string" || !/^\d+$/.test(text)) return NONE;
   if (text.length > 15) return `${text[0]}.${text.slice(1, 4)}e${text.length - 1}`;
   return GROUPED.format(Number(text));
 }
 
-/** A count, in groups of three. */
+/** A count, with separators between thousands. */
 export function count(value) {
   return typeof value === "number" ? GROUPED.format(value) : NONE;
 }
 
-/** So much a second. */
+/** A rate per second. */
 export function perSecond(value) {
   return typeof value === "number" ? `${(value < 100 ? RATE : GROUPED).format(value)}/s` : NONE;
 }
 
-/** So many bytes a second. */
+/** Bytes per second. */
 export function bytesPerSecond(value) {
   if (typeof value !== "number") return NONE;
   const [unit, by] = value >= 1e6 ? ["MB", 1e6] : value >= 1e3 ? ["kB", 1e3] : ["B", 1];
   return `${RATE.format(value / by)} ${unit}/s`;
 }
 
-/** The time of day, by the reader's clock. */
+/** The local time of day. */
 export function clock(milliseconds) {
   return isTime(milliseconds) ? CLOCK.format(milliseconds) : NONE;
 }
 
-/** The time of day with milliseconds. */
+/** The local time of day, with milliseconds. */
 export function fineClock(milliseconds) {
   if (!isTime(milliseconds)) return NONE;
   const rest = ((milliseconds % 1_000) + 1_000) % 1_000;
   return `${CLOCK.format(milliseconds)}.${String(Math.floor(rest)).padStart(3, "0")}`;
 }
 
-/** How long something took, roughly. */
+/** A duration, rounded down to its largest unit. */
 export function duration(seconds) {
   if (seconds < 120) return `${Math.floor(seconds)} s`;
   if (seconds < 7_200) return `${Math.floor(seconds / 60)} min`;
@@ -87,7 +87,7 @@ function isTime(value) {
   return typeof value === "number" && Math.abs(value) <= 8.64e15;
 }
 
-/** Write text into an element, if it is another one; give the element. */
+/** Set the text of an element, if it differs; return the element. */
 export function write(element, text) {
   if (element.firstChild === null) element.append(text);
   else if (element.firstChild.data !== text) element.firstChild.data = text;

@@ -1,21 +1,21 @@
-/** What the page knows of one market: its last values, and its prices over time. */
+/** One market: its latest values, and its prices over time. */
 
-const POINTS = 2_048; // a quarter of an hour at two prices a second, and some more
-const PAST = 1_000;
+const POINTS = 2_048; // more than 15 minutes at two prices per second
+const PAST_POINTS = 1_000;
 
-/** Prices over time, oldest first, in a ring that never grows. */
+/** Prices over time, oldest first, in a ring buffer of fixed size. */
 export class History {
   #times = new Float64Array(POINTS);
   #prices = new Float64Array(POINTS);
   #marks = new Float64Array(POINTS).fill(Number.NaN);
   #added = 0;
-  #past = []; // what trades tell of the time before the first price
+  #past = []; // prices of trades from before the first price
 
   get length() {
     return this.#past.length + Math.min(this.#added, POINTS);
   }
 
-  /** Add the newest price, as of now. */
+  /** Add the newest price. */
   add(time, price, mark = Number.NaN) {
     const at = this.#added % POINTS;
     this.#times[at] = time;
@@ -24,11 +24,11 @@ export class History {
     this.#added += 1;
   }
 
-  /** Add a price from before the first one, if it is; they come in their order. */
+  /** Add a price if it is older than the first one; such prices arrive oldest first. */
   addPast(time, price) {
     const start = this.#added > 0 ? this.#times[0] : Date.now();
     const known = this.#past.at(-1)?.time ?? 0;
-    if (this.#added > POINTS || this.#past.length === PAST || time <= known || time >= start) return;
+    if (this.#added > POINTS || this.#past.length === PAST_POINTS || time <= known || time >= start) return;
     this.#past.push({ time, price });
   }
 
@@ -55,11 +55,11 @@ export class Market {
   mark;
   index;
   rate;
-  /** When the last price came, by the clock of this page. */
+  /** When the last price arrived, by the page's clock. */
   updated;
-  /** Where the change is counted from: the first price that this page saw. */
+  /** The first price that this page received: the change is relative to it. */
   first;
-  /** -1 or 1: where the last price went. */
+  /** -1 or 1: the direction of the last change; 0 before the first. */
   tick = 0;
   history = new History();
   #priceSeq = 0;
@@ -69,7 +69,7 @@ export class Market {
     this.slab = slab;
   }
 
-  /** Take a price, from the feed or from /markets, if it is a newer one. */
+  /** Set the price, from the feed or from /markets, if it is newer. */
   setPrice(event) {
     if (event.seq <= this.#priceSeq) return;
     this.#priceSeq = event.seq;
@@ -89,7 +89,7 @@ export class Market {
   }
 
   /** The stream was replaced: seqs start again. */
-  startAgain() {
+  resetSeqs() {
     this.#priceSeq = this.#rateSeq = 0;
   }
 }

@@ -1,8 +1,8 @@
-/** How things stand, in the header: connecting, live, stale since, reconnecting in, gaps. */
+/** The header: the state of the connection, why it is not live, and the gaps so far. */
 
 import { clock, write } from "./format.js";
 
-const SPOKEN = {
+const STATE_NAMES = {
   connecting: "Connecting",
   live: "Live",
   stale: "Stale",
@@ -19,7 +19,7 @@ export class Status {
   #count = 0;
   #state = { name: "connecting" };
   #health = null;
-  #faultSince; // when this page first heard of it, where the gateway does not say
+  #faultSince; // when this page first saw the fault, if the gateway does not tell
 
   /** @param {import("../percolator.d.ts").State} state */
   setState(state) {
@@ -27,14 +27,14 @@ export class Status {
     this.render();
   }
 
-  /** Since when nothing is known of the markets, by the page's own clock; null where they are live. */
+  /** Since when prices are not live, by the page's own clock; null while they are. */
   get silentSince() {
     const { name, since } = this.#state;
     if (name !== "live") return since ?? Date.now();
     return this.#faultSince ?? null;
   }
 
-  /** What /health says; null where it could not be asked. */
+  /** Set the response of /health; null if the request failed. */
   setHealth(health) {
     this.#health = health;
     this.#faultSince = this.#fault() ? (this.#faultSince ?? Date.now()) : undefined;
@@ -44,37 +44,36 @@ export class Status {
   /** @param {import("../percolator.d.ts").Gap} gap */
   addGap(gap) {
     this.#count += 1;
-    const many = this.#count === 1 ? "1 gap" : `${this.#count} gaps`;
-    write(this.#gaps, `${many}, last ${clock(Date.now())} ${gap.channel}`);
+    const number = this.#count === 1 ? "1 gap" : `${this.#count} gaps`;
+    write(this.#gaps, `${number}, last ${clock(Date.now())} ${gap.channel}`);
     this.#gaps.dataset.some = "";
-    write(this.#spoken, `A gap in ${gap.channel}`);
+    write(this.#spoken, `Gap in ${gap.channel}`);
   }
 
   render() {
-    const { name, text, detail } = this.#now();
-    if (this.#chip.dataset.state !== name) write(this.#spoken, SPOKEN[name]);
+    const { name, text, detail } = this.#summary();
+    if (this.#chip.dataset.state !== name) write(this.#spoken, STATE_NAMES[name]);
     this.#chip.dataset.state = name;
     write(this.#text, text);
     write(this.#detail, detail);
   }
 
-  /** The connection first: a gateway that cannot be reached says nothing about its feed. */
-  #now() {
+  /** The connection comes first: an unreachable gateway reports nothing about its feed. */
+  #summary() {
     const { name, since, reason, retryAt } = this.#state;
-    const here = location.host;
     if (name === "waiting") {
       const seconds = Math.max(Math.ceil((retryAt - Date.now()) / 1_000), 0);
       return { name, text: `Reconnecting in ${seconds} s`, detail: reason };
     }
     if (name === "stale") {
-      return { name, text: `Stale since ${clock(since)}`, detail: "the gateway does not answer" };
+      return { name, text: `Stale since ${clock(since)}`, detail: "the gateway does not respond" };
     }
     const fault = this.#fault();
     if (name === "live" && fault) {
       const text = `Stale since ${clock(fault.since ?? this.#faultSince)}`;
       return { name: "stale", text, detail: fault.reason };
     }
-    return { name, text: SPOKEN[name], detail: here };
+    return { name, text: STATE_NAMES[name], detail: location.host };
   }
 
   #fault() {

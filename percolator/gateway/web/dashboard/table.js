@@ -1,8 +1,8 @@
-/** The table of the markets: one row each, sorted by name; the chosen one is marked. */
+/** The table of markets: one row per market, sorted by name; the chosen one is marked. */
 
 import { change, price, rate, write } from "./format.js";
 
-const SEEN = 1_000; // rows: past that a page is of no use to anybody
+const MAX_ROWS = 1_000; // a longer table would only slow the page down
 
 export class Table {
   #body;
@@ -23,16 +23,16 @@ export class Table {
     this.#body.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  /** Say why there are no rows. */
+  /** Show why there are no rows. */
   explain(text) {
     write(this.#empty, text);
     this.#empty.hidden = this.#rows.size > 0;
   }
 
-  /** Give each new market a row at its place. */
+  /** Add a row for each new market, in order. */
   add(slabs) {
     for (const slab of slabs) {
-      if (this.#rows.has(slab) || this.#rows.size >= SEEN) continue;
+      if (this.#rows.has(slab) || this.#rows.size >= MAX_ROWS) continue;
       const row = makeRow(slab);
       this.#rows.set(slab, row);
       const next = [...this.#body.rows].find((other) => other.dataset.slab > slab);
@@ -51,7 +51,7 @@ export class Table {
     this.#reveal(this.#rows.get(slab).element);
   }
 
-  /** Scroll the table, and never the page. */
+  /** Scroll a row into view within the table, and never the page. */
   #reveal(row) {
     const view = this.#body.closest(".scroll");
     const [top, bottom] = [row.offsetTop - row.offsetHeight, row.offsetTop + row.offsetHeight];
@@ -72,12 +72,12 @@ export class Table {
     }
   }
 
-  /** The arrow keys go from market to market. */
+  /** Choose the next or previous market with the arrow keys. */
   #key(event) {
-    const way = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     const row = event.target.closest("tr");
-    if (!way || !row) return;
-    const next = way > 0 ? row.nextElementSibling : row.previousElementSibling;
+    if (!step || !row) return;
+    const next = step > 0 ? row.nextElementSibling : row.previousElementSibling;
     if (next) {
       next.querySelector("button").focus();
       this.#choose(next.dataset.slab);
@@ -86,7 +86,7 @@ export class Table {
   }
 }
 
-/** Tell of a text with a sign in front which it is. */
+/** The direction of a change, from the sign that its text starts with. */
 export function sign(text) {
   return { "+": "up", "−": "down" }[text[0]] ?? "none";
 }

@@ -1,4 +1,4 @@
-/** The trade tape: the newest trades of one market, newest on top, and a line for every gap. */
+/** The trade tape: the latest trades of one market, newest first, with a row for every gap. */
 
 import { count, fineClock, price, size, write } from "./format.js";
 
@@ -11,7 +11,7 @@ export class Tape {
   #rows = [];
   #fresh = [];
   #shown = 0;
-  #seen = 0;
+  #received = 0;
   #largest = 1;
 
   constructor(section) {
@@ -20,44 +20,45 @@ export class Tape {
     this.#note = section.querySelector(".note");
   }
 
-  /** Start with another market. */
+  /** Empty the tape for another market. */
   clear() {
     this.#fresh = [];
-    this.#shown = this.#seen = 0;
+    this.#shown = this.#received = 0;
     this.#largest = 1;
     for (const row of this.#rows) row.element.hidden = true;
     this.#empty.hidden = false;
-    this.explain("No trade yet");
+    this.explain("No trades yet");
     write(this.#note, "");
   }
 
-  /** Say why there is nothing to see. */
+  /** Show why there are no trades. */
   explain(text) {
     write(this.#empty, text);
   }
 
   /** @param {import("../percolator.d.ts").Trade | import("../percolator.d.ts").Gap} message */
   add(message) {
-    if (message.type === "trade") this.#seen += 1;
+    if (message.type === "trade") this.#received += 1;
     this.#fresh.push(message);
     if (this.#fresh.length > 2 * ROWS) this.#fresh = this.#fresh.slice(-ROWS);
   }
 
-  /** Bring what came since the last time into the rows; the oldest rows are used again. */
+  /** Show the messages added since the last call; the oldest rows are reused for them. */
   render() {
     if (this.#fresh.length === 0) return;
     for (const message of this.#fresh.slice(-ROWS)) {
-      const row = this.#takeRow();
+      const row = this.#nextRow();
       this.#body.prepend(row.element);
       if (message.type === "gap") fillGap(row, message);
       else this.#fill(row, message);
     }
     this.#fresh = [];
     this.#empty.hidden = true;
-    write(this.#note, `${count(this.#seen)} seen`);
+    const unit = this.#received === 1 ? "trade" : "trades";
+    write(this.#note, `${count(this.#received)} ${unit}`);
   }
 
-  #takeRow() {
+  #nextRow() {
     if (this.#rows.length < ROWS && this.#shown === this.#rows.length) this.#rows.unshift(makeRow());
     else this.#rows.unshift(this.#rows.pop());
     this.#shown = Math.min(this.#shown + 1, ROWS);
@@ -69,6 +70,7 @@ export class Tape {
     const long = trade.side === "long";
     const amount = Number(trade.size) || 0;
     this.#largest = Math.max(this.#largest * 0.999, amount);
+    if (element.className === "gap") spread(cells, false);
     element.className = "";
     element.dataset.side = long ? "long" : "short";
     element.style.setProperty("--share", (amount / this.#largest).toFixed(3));
@@ -87,8 +89,14 @@ function fillGap({ element, cells }, gap) {
   element.className = "gap";
   delete element.dataset.side;
   element.style.removeProperty("--share");
-  const texts = ["Gap", "", `${count(gap.from)} to ${count(gap.to)}`, "lost"];
-  texts.forEach((text, index) => write(cells[index], text));
+  spread(cells, true);
+  write(cells[0], `Missing: trades between ${count(gap.from)} and ${count(gap.to)}`);
+}
+
+/** Let the first cell take the whole row, or one column again. */
+function spread([first, ...others], whole) {
+  first.colSpan = whole ? 1 + others.length : 1;
+  for (const cell of others) cell.hidden = whole;
 }
 
 function makeRow() {

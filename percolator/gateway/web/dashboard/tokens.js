@@ -1,8 +1,8 @@
-/** The tokens that a gateway may ask for: kept for this tab, forgotten with it. */
+/** The tokens that a gateway may require, kept until the tab is closed. */
 
 const WHY = {
-  feed: "This gateway gives its market data to those who have a token.",
-  figures: "This gateway shows its figures to those who have a token.",
+  feed: "This gateway needs a token.",
+  stats: "The statistics of this gateway need a token.",
 };
 
 const byId = (id) => document.getElementById(id);
@@ -11,33 +11,33 @@ export class Tokens {
   #dialog = byId("ask");
   #input = byId("ask-token");
   #button = byId("unlock");
-  #given;
-  #asking = null;
+  #onToken;
+  #askedFor = null;
   #needed = new Set();
   #declined = new Set();
 
-  /** @param {(kind: "feed" | "figures", token: string) => void} given */
-  constructor(given) {
-    this.#given = given;
+  /** @param {(kind: "feed" | "stats", token: string) => void} onToken */
+  constructor(onToken) {
+    this.#onToken = onToken;
     this.#dialog.addEventListener("close", () => this.#closed());
-    byId("ask-later").addEventListener("click", () => this.#dialog.close());
+    byId("ask-cancel").addEventListener("click", () => this.#dialog.close());
     this.#button.addEventListener("click", () => {
       this.#declined.clear();
       this.#ask();
     });
   }
 
-  /** @param {"feed" | "figures"} kind */
+  /** @param {"feed" | "stats"} kind */
   get(kind) {
     return sessionStorage.getItem(`percolator ${kind}`) ?? undefined;
   }
 
-  /** A token is needed, and none was given since: to ask the gateway would be in vain. */
+  /** A token is required and was not entered yet: a request would fail. */
   lacks(kind) {
     return this.#needed.has(kind);
   }
 
-  /** Forget a token that is not good, and ask for one; a button stays for who would rather not. */
+  /** Forget an invalid token and ask for one; after Cancel, a button asks again. */
   need(kind) {
     sessionStorage.removeItem(`percolator ${kind}`);
     this.#needed.add(kind);
@@ -48,7 +48,7 @@ export class Tokens {
     this.#button.hidden = this.#needed.size === 0;
     const kind = [...this.#needed].find((each) => !this.#declined.has(each));
     if (this.#dialog.open || kind === undefined) return;
-    this.#asking = kind;
+    this.#askedFor = kind;
     byId("ask-why").textContent = WHY[kind];
     this.#input.value = this.#dialog.returnValue = "";
     this.#dialog.showModal();
@@ -56,12 +56,12 @@ export class Tokens {
   }
 
   #closed() {
-    const [kind, token] = [this.#asking, this.#input.value.trim()];
+    const [kind, token] = [this.#askedFor, this.#input.value.trim()];
     this.#input.value = "";
     if (this.#dialog.returnValue === "ok" && token !== "") {
       sessionStorage.setItem(`percolator ${kind}`, token);
       this.#needed.delete(kind);
-      this.#given(kind, token);
+      this.#onToken(kind, token);
     } else {
       this.#declined.add(kind);
     }

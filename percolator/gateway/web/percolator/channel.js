@@ -1,87 +1,80 @@
 /**
- * One channel: how far the page has read it, and what of the next message it gets.
- * Nothing is sent here, and nothing is waited for.
+ * One channel: how far the page has read it, and which messages it gets next.
+ * Nothing in this file sends or waits.
  *
  * @typedef {import("../percolator.d.ts").Event} Event
- * @typedef {import("../percolator.d.ts").Message} Message
  */
 
-const CHANNEL = /^(price|trades|funding):[A-Za-z0-9_-]{1,64}$/;
-const CHANNEL_OF = { price: "price", trade: "trades", funding: "funding" };
-
-/** Name the channel that a message belongs to. @param {Message} message */
-export function channelOf(message) {
-  return message.channel ?? `${CHANNEL_OF[message.type]}:${message.slab}`;
-}
+import { kindOfChannel } from "./kinds.js";
 
 export class Channel {
   subscriptions = new Set();
-  /** @type {"wanted" | "asked" | "live" | "refused"} */
-  status = "wanted";
-  /** Id of the request that asked for it. */
-  request = 0;
-  /** @type {number | null} Seq of the newest event that the page has; null: none yet. */
-  last = null;
+  /** @type {"pending" | "requested" | "live" | "refused"} */
+  status = "pending";
+  /** Id of the latest request for this channel. */
+  requestId = 0;
+  /** @type {number | null} Seq of the newest event that the page has; null before the first. */
+  lastSeq = null;
   /** @type {Event | null} */
   latest = null;
-  /** @type {string | null} The life of the stream that these seqs belong to. */
+  /** @type {string | null} The incarnation of the stream that these seqs belong to. */
   epoch = null;
-  #start = null; // where it is resumed as long as it has had no event
-  #here = 0; // seq of the newest event on the connection of the moment
+  #startSeq = null; // where to resume until the first event arrives
+  #connectionSeq = 0; // seq of the newest event on the current connection
 
   /** @param {string} name @param {number} recent */
   constructor(name, recent) {
-    if (!CHANNEL.test(name)) {
-      throw new TypeError(`not a channel: ${name}; use price:SLAB, trades:SLAB or funding:SLAB`);
-    }
+    this.kind = kindOfChannel(name);
     this.name = name;
     this.recent = recent;
-    this.lossless = !name.startsWith("price:");
   }
 
-  /** The connection is gone. Give nothing away: it is wanted again where it stopped. */
-  lost() {
-    this.status = "wanted";
-    this.last ??= this.#start;
-    this.#here = 0;
+  /** The connection is gone: request the channel again, and resume where it stopped. */
+  disconnected() {
+    this.status = "pending";
+    this.lastSeq ??= this.#startSeq;
+    this.#connectionSeq = 0;
   }
 
-  /** The gateway follows it from here on: an event after `seq` must not be missed. */
-  opened(seq, epoch) {
+  /** The gateway has accepted the subscription: every event after `seq` must arrive. */
+  subscribed(seq, epoch) {
     this.status = "live";
-    if (this.last === null && this.#start === null) {
-      this.#start = seq;
+    if (this.lastSeq === null && this.#startSeq === null) {
+      this.#startSeq = seq;
       this.epoch = epoch;
     }
   }
 
-  /** Give what the page gets for an event: nothing for a double, a gap first where one is. */
-  take(event, epoch) {
-    const before = this.last;
-    const moved = this.epoch !== null && this.epoch !== epoch;
-    const replaced = this.#replaced(event);
-    if (before !== null && !moved && !replaced && event.seq <= before) return [];
+  /** Return what the page gets for an event: nothing for a duplicate, a gap before it if due. */
+  accept(event, epoch) {
+    const before = this.lastSeq;
+    const replaced = this.epoch !== null && this.epoch !== epoch;
+    const restarted = this.#restarted(event);
+    if (before !== null && !replaced && !restarted && event.seq <= before) return [];
     this.epoch = epoch;
-    this.last = event.seq;
+    this.lastSeq = event.seq;
     this.latest = event;
-    const lost = moved || event.prev > before; // an unknown prev is null, and never greater
-    if (!this.lossless || before === null || !lost) return [event];
+    const missed = replaced || event.prev > before; // an unknown prev is null, and never greater
+    if (!this.kind.lossless || before === null || !missed) return [event];
     const gap = { type: "gap", channel: this.name, from: before, to: event.seq };
-    return [moved ? { ...gap, epoch } : gap, event];
+    return [replaced ? { ...gap, epoch } : gap, event];
   }
 
-  /** Go on behind a gap that the gateway has told. */
+  /** Continue after a gap that the gateway reported. */
   skip(gap, epoch) {
-    const moved = this.epoch !== null && this.epoch !== epoch;
-    this.last = moved ? gap.to - 1 : Math.max(this.last ?? 0, gap.to - 1);
+    const replaced = this.epoch !== null && this.epoch !== epoch;
+    this.lastSeq = replaced ? gap.to - 1 : Math.max(this.lastSeq ?? 0, gap.to - 1);
     this.epoch = epoch;
     return [gap];
   }
 
-  /** A price older than the last one on the same connection is of a stream that starts again. */
-  #replaced(event) {
-    const older = !this.lossless && event.seq < this.#here;
-    this.#here = event.seq;
+  /**
+   * Report whether the stream started again without a notice. The gateway sends no gap for a kind
+   * of which the latest value wins, so an older seq on the same connection is the only sign.
+   */
+  #restarted(event) {
+    const older = !this.kind.lossless && event.seq < this.#connectionSeq;
+    this.#connectionSeq = event.seq;
     return older;
   }
 }

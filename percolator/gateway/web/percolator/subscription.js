@@ -1,14 +1,14 @@
 /**
- * What a page holds of its channels: a listener that is called, or a queue to iterate over.
+ * A page's subscription to its channels: it calls a listener, or queues messages for a loop.
  *
  * @typedef {import("../percolator.d.ts").Message} Message
  */
 
-import { channelOf } from "./channel.js";
+import { channelOf, kindOf } from "./kinds.js";
 
-const QUEUE_LENGTH = 10_000; // so much waits for a page that iterates slowly
+const QUEUE_LENGTH = 10_000; // messages kept for a page that iterates slowly
 
-/** Call a listener; what it throws is the page's own error, and no end of the feed. */
+/** Call a listener. An error in it is the page's own: it is reported, and the feed goes on. */
 export function call(listener, value) {
   try {
     listener(value);
@@ -33,7 +33,7 @@ export class Subscription {
     this.#leave = leave;
   }
 
-  /** Stop listening. A channel that nobody listens to any more is unsubscribed. */
+  /** Stop listening. A channel without listeners is unsubscribed. */
   unsubscribe() {
     if (this.#ended) return;
     this.#ended = true;
@@ -73,7 +73,7 @@ export class Subscription {
   }
 }
 
-/** Make room in a queue that nobody reads: the latest price of a slab, else a gap a channel. */
+/** Shorten a full queue: the latest event of a latest-wins channel, one gap per lossless one. */
 function condensed(queue) {
   const found = new Map();
   for (const message of queue) {
@@ -81,7 +81,7 @@ function condensed(queue) {
     const gap = message.type === "gap";
     const from = gap ? message.from : (message.prev ?? message.seq - 1);
     const to = gap ? message.to : message.seq + 1;
-    if (message.type === "price") found.set(name, message);
+    if (kindOf(message)?.lossless === false) found.set(name, message);
     else found.set(name, { type: "gap", channel: name, from: found.get(name)?.from ?? from, to });
   }
   return [...found.values()];

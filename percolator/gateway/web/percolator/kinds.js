@@ -1,0 +1,43 @@
+/**
+ * The kinds of events: one table, which every other file asks. A new kind is one more row here,
+ * and one more interface in percolator.d.ts. The table matches the gateway's own, model/kinds.py.
+ *
+ * - `type`: the `type` of its messages
+ * - `prefix`: how its channels begin: `trades` in `trades:SOL`
+ * - `lossless`: every event arrives, chained by `prev`; otherwise the latest value wins
+ * - `snapshot`: a new subscriber gets the newest event at once
+ *
+ * @typedef {{type: string, prefix: string, lossless: boolean, snapshot: boolean}} Kind
+ * @typedef {import("../percolator.d.ts").Message} Message
+ */
+
+/** @type {readonly Kind[]} */
+export const KINDS = [
+  { type: "price", prefix: "price", lossless: false, snapshot: true },
+  { type: "trade", prefix: "trades", lossless: true, snapshot: false },
+  { type: "funding", prefix: "funding", lossless: true, snapshot: true },
+  { type: "liquidation", prefix: "liquidations", lossless: true, snapshot: false },
+];
+
+const BY_TYPE = new Map(KINDS.map((kind) => [kind.type, kind]));
+const BY_PREFIX = new Map(KINDS.map((kind) => [kind.prefix, kind]));
+const CHANNEL = /^([a-z]+):[A-Za-z0-9_-]{1,64}$/;
+const FORMS = KINDS.map(({ prefix }) => `${prefix}:SLAB`);
+
+/** The kind of an event; undefined for every other message. @returns {Kind | undefined} */
+export function kindOf(message) {
+  return BY_TYPE.get(message.type);
+}
+
+/** The channel that an event or a gap belongs to. @param {Message} message */
+export function channelOf(message) {
+  return message.channel ?? `${kindOf(message).prefix}:${message.slab}`;
+}
+
+/** The kind of a channel's events. Throws a TypeError for an invalid name. @returns {Kind} */
+export function kindOfChannel(name) {
+  const kind = BY_PREFIX.get(CHANNEL.exec(name)?.[1]);
+  if (kind) return kind;
+  const forms = `${FORMS.slice(0, -1).join(", ")} or ${FORMS.at(-1)}`;
+  throw new TypeError(`not a channel: ${name}; use ${forms}`);
+}
