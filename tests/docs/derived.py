@@ -89,6 +89,15 @@ def table() -> list[str]:
     return rows
 
 
+def browser() -> list[str]:
+    """Describe each kind to the browser client."""
+    return [
+        f'{{ type: "{kind}", prefix: "{kind.prefix}", '
+        f"lossless: {json.dumps(kind.lossless)}, snapshot: {json.dumps(kind.snapshot)} }},"
+        for kind in KINDS
+    ]
+
+
 BLOCKS: dict[str, Callable[[], list[str]]] = {
     "exports": lambda: subjects('{{ service: "{}", accounts: [PUBLISHERS] }}'),
     "imports": lambda: subjects('{{ service: {{ account: GATEWAYS, subject: "{}" }} }}'),
@@ -97,8 +106,14 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
     "operation": lambda: references('- {{"$ref": "#/channels/socket/messages/{}"}}'),
     "messages": messages,
     "table": table,
+    "browser": browser,
 }
-FILES = ("nats/nats-server.conf", "docs/asyncapi.yaml", "docs/protocol.md")
+FILES = (
+    "nats/nats-server.conf",
+    "docs/asyncapi.yaml",
+    "docs/protocol.md",
+    "percolator/gateway/web/percolator/kinds.js",
+)
 
 
 def stream() -> str:

@@ -25,7 +25,7 @@ def table() -> list[dict[str, Any]]:
     (rows,) = re.findall(
         r"export const KINDS = (\[.*?\]);", text("/percolator/kinds.js"), re.DOTALL
     )
-    quoted = re.sub(r"(\w+): ", r'"\1": ', rows)
+    quoted = re.sub(r"(\w+): ", r'"\1": ', re.sub(r" *//.*", "", rows))
     found: list[dict[str, Any]] = json.loads(re.sub(r",(\s*\])", r"\1", quoted))
     return found
 

@@ -1,6 +1,6 @@
 /**
- * The kinds of events: one table, which every other file asks. A new kind is one more row here,
- * and one more interface in percolator.d.ts. The table matches the gateway's own, model/kinds.py.
+ * The kinds of events: one table, which every other file asks. Its rows are written out of the
+ * gateway's own, model/kinds.py; a new kind is one more interface in percolator.d.ts.
  *
  * - `type`: the `type` of its messages
  * - `prefix`: how its channels begin: `trades` in `trades:SOL`
@@ -13,10 +13,12 @@
 
 /** @type {readonly Kind[]} */
 export const KINDS = [
+  // kinds browser: written by python -m tests.docs.derived
   { type: "price", prefix: "price", lossless: false, snapshot: true },
   { type: "trade", prefix: "trades", lossless: true, snapshot: false },
   { type: "funding", prefix: "funding", lossless: true, snapshot: true },
   { type: "liquidation", prefix: "liquidations", lossless: true, snapshot: false },
+  // end of kinds
 ];
 
 const BY_TYPE = new Map(KINDS.map((kind) => [kind.type, kind]));
