@@ -113,7 +113,7 @@ class Consumer:
             if done:
                 return self._broken.result()
             if self._silent():
-                return ConsumerError("the consumer on the stream has gone silent")
+                return ConsumerError("the consumer has gone silent")
 
     def _silent(self) -> bool:
         return self._clock() - self.heard > SILENCE_SECONDS
@@ -141,9 +141,7 @@ class Consumer:
         if count != self._count + 1:
             self.fail(self._missing())
         elif seq != self._seq + 1:
-            self.fail(
-                SequenceGapError(f"the stream no longer holds seqs {self._seq + 1} to {seq - 1}")
-            )
+            self.fail(SequenceGapError(f"the stream has dropped seqs {self._seq + 1} to {seq - 1}"))
         else:
             self._count, self._seq, self._pending = count, seq, pending
             self._handler(Stored(seq, message.subject, message.data, time))
@@ -159,7 +157,7 @@ class Consumer:
         if int(headers.get("Nats-Last-Consumer", self._count)) > self._count:
             self.fail(self._missing())
         elif int(headers.get("Nats-Last-Stream", self._seq)) > self._seq:
-            self.fail(SequenceGapError(f"the stream no longer has events after seq {self._seq}"))
+            self.fail(SequenceGapError(f"the stream has dropped the events after seq {self._seq}"))
 
     def _missing(self) -> ConsumerError:
         return ConsumerError(f"message {self._count + 1} from the consumer is missing")

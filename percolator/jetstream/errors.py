@@ -2,7 +2,7 @@
 
 
 class ConsumerError(Exception):
-    """The consumer cannot be trusted any more; the text gives the reason."""
+    """The consumer can no longer be trusted; the text gives the reason."""
 
 
 class SequenceGapError(ConsumerError):

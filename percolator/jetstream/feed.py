@@ -32,7 +32,7 @@ from percolator.model.events import KINDS, SUBJECT_PREFIX
 ANSWER_SECONDS = 4.0
 """Seconds NATS has to answer a request."""
 CONSUMER_SECONDS = 0.75
-"""Seconds NATS has to create a consumer: it may have placed it on a frozen server.
+"""Seconds NATS has to create a consumer, which it may have placed on a frozen server.
 
 More on a slow network, and doubled after each failure."""
 MAX_BACKOFF_SECONDS = 1.0
@@ -58,7 +58,7 @@ class Feed:
         backlog: int,
         clock: Callable[[], float],
     ) -> None:
-        """`connect` opens a connection that never reconnects; it calls its argument at the end."""
+        """`connect` opens a connection without reconnect; it calls its argument when that ends."""
         self.stream_seq = 0
         """The newest seq that the stream is known to have."""
         self.connected = False
@@ -69,7 +69,7 @@ class Feed:
         self.trouble = "not started yet"
         """Why it is not reading; empty while it is."""
         self.client: Client | None = None
-        """The connection that it reads from; None until that shows the stream it knows."""
+        """The connection that it reads from; None until the stream behind it has been checked."""
         self._connect = connect
         self._name = stream_name
         self._sink = sink
@@ -79,7 +79,7 @@ class Feed:
         self._heard = clock()
         self._consumer: Consumer | None = None
         self._last_run: tuple[float, str] | None = None
-        """How many seconds the previous consumer lasted, and why it ended."""
+        """Seconds that the previous consumer lasted, and why it ended."""
         self._target: int | None = None
         self._round_trip = 0.0
         self._lag = self._least_lag = 0
