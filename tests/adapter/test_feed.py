@@ -30,11 +30,11 @@ from tests.adapter.feeding import (
     server_with_stream,
 )
 from tests.gateway import event_json, eventually
-from tests.integration.faults.at_once import at_once, scenes
+from tests.integration.faults.at_once import at_once, scenarios
 from tests.integration.faults.proxy import proxy
 from tests.nats_server import LOOPBACK, NatsServer
 
-__all__ = ["scenes"]
+__all__ = ["scenarios"]
 
 STALL_SECONDS = 6.0
 """Seconds: less than the client library stalls after a reconnect, more than the feed ever does."""
