@@ -92,7 +92,11 @@ class Replayer:
         try:
             for held, buffer in wanted.items():
                 channel = ChannelReplay(self, cursor, held, buffer, left)
+                start = buffer.fetched_through
+                logger.debug("replay of %s started after seq %d", held.channel, start)
                 await channel.run()
+                text = "replay of %s ended at seq %d, %d events sent"
+                logger.debug(text, held.channel, buffer.fetched_through, channel.sent)
                 left = None if left is None else left - channel.sent
                 self.hub.finish_replay(cursor, buffer)
         finally:

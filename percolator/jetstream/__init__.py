@@ -1,1 +1,1 @@
-"""The NATS side: stream, feed, publishing, the embedded server. Knows nothing of sockets."""
+"""The NATS side: stream, feed, replay, publishing, embedded server. No client sockets here."""

@@ -1,7 +1,8 @@
-"""Connections to NATS: one way to open one, with errors that a person can act on."""
+"""Connections to NATS: the one way to open them, with errors that a user can act on."""
 
 import asyncio
 import contextlib
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,16 +19,20 @@ from percolator.jetstream import credentials
 from percolator.redaction import redact_logins
 
 CONNECT_SECONDS = 2
+"""Seconds one server has to answer; all servers together have twice as long."""
 CLOSE_SECONDS = 0.5
 RECONNECT_SECONDS = 1
+"""Seconds between two attempts to reconnect."""
 PING_SECONDS = 10
 
 Handler = Callable[[], Awaitable[None]]
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class NatsAddress:
-    """Where NATS is, and how to get in. `url` may hold several, divided by commas."""
+    """The address of NATS and the credentials for it. `url` may be a comma-separated list."""
 
     url: str
     creds: Path | None = None
@@ -35,8 +40,8 @@ class NatsAddress:
     tls_ca: Path | None = None
 
     @property
-    def wants_tls(self) -> bool:
-        """True where nothing may be said in plain."""
+    def requires_tls(self) -> bool:
+        """True if nothing may be sent unencrypted."""
         return self.tls_ca is not None or self.url.strip().startswith("tls://")
 
     @property
@@ -46,11 +51,11 @@ class NatsAddress:
 
     @property
     def shown(self) -> str:
-        """The address for people: without user and password."""
+        """The address for messages and logs, without user and password."""
         return redact_logins(", ".join(self.servers))
 
-    def login_to(self, found: ParseResult) -> str:
-        """Name a server that a cluster has told of, with the user of the first that was named."""
+    def with_login(self, found: ParseResult) -> str:
+        """Return the address of a discovered server, with the login of the first configured one."""
         login, at, _ = self.servers[0].rpartition("://")[2].rpartition("@")
         return f"{found.scheme}://{login}{at}{found.netloc}"
 
@@ -58,22 +63,24 @@ class NatsAddress:
 async def connect(
     address: NatsAddress, *, name: str, reconnect: bool, closed: Handler | None = None
 ) -> Client:
-    """Connect. With `reconnect`, the client comes back without end; else `closed` tells of its end.
+    """Connect to one of the servers of an address.
 
-    Raises NatsUnreachableError, and NatsUnfitError where the credentials file is none.
+    With `reconnect`, the client reconnects forever; otherwise `closed` is called when the
+    connection has ended. Raises NatsUnreachableError, and NatsUnfitError if the credentials file
+    is not valid.
     """
     return await open_to(address, address.servers, name=name, reconnect=reconnect, closed=closed)
 
 
 async def hang_up(client: Client) -> None:
-    """Close a connection, also where the other side does not answer any more."""
+    """Close a connection, even if the server no longer answers."""
     try:
-        # After a TLS handshake that failed, the library would wait for its end for ever.
+        # After a failed TLS handshake, the library would wait forever for the socket to close.
         await asyncio.wait_for(client.close(), CLOSE_SECONDS)
-    except Exception:  # noqa: BLE001, S110 - it is over, in whatever way
+    except Exception:  # noqa: BLE001, S110 - the connection is over in any case
         pass
     finally:
-        # A close that is cut short, by us or by a cancellation, leaves the socket open.
+        # An interrupted close, by our timeout or by a cancellation, leaves the socket open.
         if client._transport is not None:  # noqa: SLF001
             with contextlib.suppress(Exception):
                 client._transport.close()  # type: ignore[no-untyped-call] # noqa: SLF001
@@ -82,11 +89,11 @@ async def hang_up(client: Client) -> None:
 async def open_to(
     address: NatsAddress, servers: list[str], *, name: str, reconnect: bool, closed: Handler | None
 ) -> Client:
-    """Connect to one of these servers of an address, as `connect` does."""
-    client = _ClientOverTls() if address.wants_tls else Client()
+    """Connect as `connect` does, but only to one of these servers of the address."""
+    client = _TlsClient() if address.requires_tls else Client()
     try:
         async with asyncio.timeout(CONNECT_SECONDS * 2):
-            # It reconnects once it is connected: else the first try would never come to an end.
+            # Reconnecting is enabled once connected: otherwise the first attempt would never end.
             await client.connect(
                 servers=servers,
                 name=name,
@@ -106,25 +113,34 @@ async def open_to(
         if reason is None:
             raise
         raise NatsUnreachableError(f"NATS at {address.shown} cannot be reached: {reason}") from None
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("connected to NATS at %s as %r", server_address(client), name)
     if reconnect:
         client.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
     return client
 
 
-class _ClientOverTls(Client):
-    """The library upgrades where the server asks for it; this one leaves where it does not.
+def server_address(client: Client) -> str:
+    """Return the host and port of the server that a client is connected to, without login."""
+    url = client.connected_url
+    return redact_logins(url.netloc) if url else "its address"
 
-    Else whoever stands between the two could have the credentials in plain.
+
+class _TlsClient(Client):
+    """A client that disconnects from a server without TLS.
+
+    The library only upgrades to TLS if the server asks for it. An attacker in between could
+    therefore get the credentials unencrypted.
     """
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002 - the library's signature
         if initial_connection and not info.get("tls_required"):
-            raise nats.errors.Error("nats: the server does not ask for TLS")
+            raise nats.errors.Error("nats: the server does not offer TLS")
         await super()._process_info(info, initial_connection)
 
 
 async def _ignore(_error: Exception) -> None:
-    """What goes wrong is seen where it matters: by `closed`, or by the call that fails."""
+    """Ignore errors here: `closed` or the failing call reports them."""
 
 
 def _credentials(address: NatsAddress) -> dict[str, Any]:
@@ -140,12 +156,12 @@ def _credentials(address: NatsAddress) -> dict[str, Any]:
 
 
 def _reason(error: BaseException) -> str | None:
-    """Say in words why a connection did not come about; None where it is no such error."""
+    """Return why a connection failed, in words; None if the error is of another kind."""
     match error:
         case nats.errors.NoServersError():
             return "nothing answers there"
         case TimeoutError():
-            return "it does not answer in time"
+            return "no answer in time"
         case nats.errors.Error():
             return str(error).removeprefix("nats: ").strip("'\"")
         case ssl.SSLError():

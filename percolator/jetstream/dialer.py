@@ -1,4 +1,4 @@
-"""The dialer: a connection to whichever server answers, as often as one is needed."""
+"""The dialer: opens a connection to whichever server answers first."""
 
 import asyncio
 import contextlib
@@ -11,81 +11,81 @@ from percolator.jetstream.connect import Handler, NatsAddress, hang_up, open_to
 
 
 class Dialer:
-    """Opens connections that do not come back by themselves, to whichever server answers first.
+    """Opens connections that do not reconnect, to whichever server answers first.
 
-    All servers are called at once: a frozen one takes the call and never speaks, and finding that
-    out one by one takes too long. What a cluster tells of its other servers is remembered, so that
-    one address is enough to find it again when that server is gone.
+    All servers are dialed at once: a frozen server accepts the connection and never speaks, and
+    finding that out one by one takes too long. The dialer remembers the other servers that a
+    cluster announces, so one address is enough to find the cluster when that server is gone.
     """
 
     def __init__(self, find: Callable[[], Awaitable[NatsAddress]], *, name: str) -> None:
-        """`find` says where NATS is now; asked each time."""
+        """`find` returns the current address of NATS; it is called for each connection."""
         self._find = find
         self._name = name
         self._address: NatsAddress | None = None
-        self._told: set[str] = set()
+        self._discovered: set[str] = set()
 
     async def dial(self, closed: Handler) -> Client:
         """Connect; `closed` is called when the connection has ended. Raises NatsError.
 
-        Where no server answers, the error is that of the first.
+        If no server answers, the error is that of the first one.
         """
         address = await self._find()
         if address != self._address:
-            self._address, self._told = address, set()
-        servers = list(dict.fromkeys((*address.servers, *self._told)))
-        calls = [asyncio.create_task(self._call(address, server)) for server in servers]
+            self._address, self._discovered = address, set()
+        servers = list(dict.fromkeys((*address.servers, *self._discovered)))
+        attempts = [asyncio.create_task(self._try(address, server)) for server in servers]
         try:
-            line = await _first(calls)
-            await _hang_up(calls, but=line)
-            await line.take(closed)
+            line = await _first(attempts)
+            await _abandon(attempts, keep=line)
+            await line.on_end(closed)
         except BaseException:
-            await _hang_up(calls)
+            await _abandon(attempts)
             raise
-        self._told |= {address.login_to(found) for found in line.client.discovered_servers}
+        self._discovered |= {address.with_login(url) for url in line.client.discovered_servers}
         return line.client
 
-    async def _call(self, address: NatsAddress, server: str) -> "_Line":
+    async def _try(self, address: NatsAddress, server: str) -> "_Line":
         line = _Line()
         line.client = await open_to(
-            address, [server], name=self._name, reconnect=False, closed=line.on_closed
+            address, [server], name=self._name, reconnect=False, closed=line.closed
         )
         return line
 
 
 class _Line:
-    """A connection that somebody may take; until then nobody is told of its end."""
+    """A connection that may still be abandoned: its end is not reported before `on_end`."""
 
     client: Client
 
     def __init__(self) -> None:
         self._ended = False
-        self._closed: Handler | None = None
+        self._handler: Handler | None = None
 
-    async def on_closed(self) -> None:
-        """It has ended."""
+    async def closed(self) -> None:
+        """The connection has ended."""
         self._ended = True
-        if self._closed is not None:
-            await self._closed()
+        if self._handler is not None:
+            await self._handler()
 
-    async def take(self, closed: Handler) -> None:
-        """From now on `closed` is told; at once, where it is over already."""
-        self._closed = closed
+    async def on_end(self, handler: Handler) -> None:
+        """Call `handler` when the connection ends; now, if it has already ended."""
+        self._handler = handler
         if self._ended:
-            await closed()
+            await handler()
 
 
-async def _first(calls: list[asyncio.Task[_Line]]) -> _Line:
-    """Give the first that succeeds; where none does, raise the error of the first in the list."""
-    for call in asyncio.as_completed(calls):
+async def _first(attempts: list[asyncio.Task[_Line]]) -> _Line:
+    """Return the first that succeeds; if none does, raise the error of the first in the list."""
+    for attempt in asyncio.as_completed(attempts):
         with contextlib.suppress(NatsUnreachableError):
-            return await call
-    return calls[0].result()
+            return await attempt
+    return attempts[0].result()
 
 
-async def _hang_up(calls: list[asyncio.Task[_Line]], *, but: _Line | None = None) -> None:
-    for call in calls:
-        call.cancel()
-    for line in await asyncio.gather(*calls, return_exceptions=True):
-        if isinstance(line, _Line) and line is not but:
+async def _abandon(attempts: list[asyncio.Task[_Line]], *, keep: _Line | None = None) -> None:
+    for attempt in attempts:
+        attempt.cancel()
+    for line in await asyncio.gather(*attempts, return_exceptions=True):
+        if isinstance(line, _Line) and line is not keep:
             await hang_up(line.client)

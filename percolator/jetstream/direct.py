@@ -1,8 +1,8 @@
-"""Single events out of the stream, without a consumer: nothing is set up, nothing is left behind.
+"""Single events from the stream, without a consumer: nothing to create, nothing left behind.
 
-Two ways. A *direct get* is answered by any replica, many events at once; each answer is of one
-replica, which may lag: it is true, but may lack the newest. The stream's *leader* is asked for one
-event at a time, where it matters that there is none.
+There are two ways. Any replica answers a *direct get*, with many events at once; a replica may
+lag, so the answer is correct but may lack the newest events. The stream's *leader* returns one
+event at a time; it is asked when the absence of an event matters.
 """
 
 import asyncio
@@ -24,10 +24,11 @@ END_OF_BATCH = "204"
 NOT_FOUND = "404"
 NO_MESSAGE_FOUND = 10037
 ANSWER_SECONDS = 4.0
+"""Seconds the stream has to answer."""
 
 
 class Stored(NamedTuple):
-    """One event as the stream holds it; `time` is when it took it, in nanoseconds since 1970."""
+    """An event of the stream. `time` is when it was stored, in nanoseconds since 1970."""
 
     seq: int
     subject: str
@@ -36,9 +37,9 @@ class Stored(NamedTuple):
 
 
 async def direct_get(client: Client, stream: str, request: dict[str, object]) -> list[Stored]:
-    """Send a batched direct get, and gather its answers until the server says that it is done.
+    """Send a batched direct get, and collect its answers until the server ends the batch.
 
-    Raises NatsUnreachableError where the stream does not answer in time, or refuses.
+    Raises NatsUnreachableError if the stream does not answer in time, or refuses.
     """
     return await hedged(lambda: _gather(client, stream, request))
 
@@ -46,13 +47,13 @@ async def direct_get(client: Client, stream: str, request: dict[str, object]) ->
 async def _gather(client: Client, stream: str, request: dict[str, object]) -> list[Stored]:
     answers: asyncio.Queue[Msg] = asyncio.Queue()
 
-    async def take(message: Msg) -> None:
+    async def receive(message: Msg) -> None:
         answers.put_nowait(message)
 
     found: list[Stored] = []
     try:
         inbox = client.new_inbox()
-        subscription = await client.subscribe(inbox, cb=take)
+        subscription = await client.subscribe(inbox, cb=receive)
         try:
             subject = f"$JS.API.DIRECT.GET.{stream}"
             await client.publish(subject, json.dumps(request).encode(), reply=inbox)
@@ -60,25 +61,25 @@ async def _gather(client: Client, stream: str, request: dict[str, object]) -> li
                 raise_if_cancelled()
                 message = await asyncio.wait_for(answers.get(), ANSWER_SECONDS)
                 headers = message.headers or {}
-                if "Nats-Sequence" in headers:  # an event, whatever its publisher wrote besides
+                if "Nats-Sequence" in headers:  # an event, whatever other headers it has
                     found.append(_stored(headers, message.data))
                 elif headers.get("Status") in (END_OF_BATCH, NOT_FOUND):
                     return found
                 else:
-                    raise _unreadable(stream, headers.get("Description", "it does not say why"))
+                    raise _unreadable(stream, headers.get("Description", "no reason given"))
         finally:
             with suppress(nats.errors.Error):
                 await subscription.unsubscribe()
     except TimeoutError:
-        raise _unreadable(stream, "no answer in time") from None
+        raise _unreadable(stream, "it does not answer in time") from None
     except nats.errors.Error as error:
         raise _unreadable(stream, str(error)) from None
 
 
 async def ask_leader(client: Client, stream: str, request: dict[str, object]) -> Stored | None:
-    """Ask the stream's leader for one event; None where there is none.
+    """Ask the stream's leader for one event; None if there is none.
 
-    Raises NatsUnreachableError where it does not answer in time, or refuses.
+    Raises NatsUnreachableError if the leader does not answer in time, or refuses.
     """
     subject, body = f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps(request).encode()
     try:
@@ -89,7 +90,7 @@ async def ask_leader(client: Client, stream: str, request: dict[str, object]) ->
     if (refusal := answer.get("error")) is not None:
         if refusal.get("err_code") == NO_MESSAGE_FOUND:
             return None
-        raise _unreadable(stream, refusal.get("description", "it does not say why"))
+        raise _unreadable(stream, refusal.get("description", "no reason given"))
     event = answer["message"]
     payload = base64.b64decode(event.get("data", ""))
     return Stored(event["seq"], event["subject"], payload, _nanoseconds(event["time"]))
@@ -101,11 +102,11 @@ def _stored(headers: dict[str, str], payload: bytes) -> Stored:
 
 
 def _nanoseconds(text: str) -> int:
-    """Read a time as NATS writes it, `2006-01-02T15:04:05.999999999Z`, to the nanosecond."""
+    """Convert a NATS time, `2006-01-02T15:04:05.999999999Z`, without losing nanoseconds."""
     whole, _, fraction = text.removesuffix("Z").partition(".")
     seconds = timegm(datetime.fromisoformat(whole).timetuple())
     return seconds * 1_000_000_000 + int(fraction.ljust(9, "0"))
 
 
 def _unreadable(stream: str, reason: str) -> NatsUnreachableError:
-    return NatsUnreachableError(f"the stream {stream} cannot be read back: {reason}")
+    return NatsUnreachableError(f"the stream {stream} cannot be read: {reason}")

@@ -1,16 +1,15 @@
-"""The feed: events out of the stream, each once and in order, whatever breaks.
+"""The feed: events from the stream, each once and in order, whatever breaks.
 
-A supervisor over one consumer after another. It knows the last seq that it handed on and the life
-of the stream, and starts again at last + 1 when the consumer is in trouble or the connection has
-ended. Where the stream has holes, and where a consumer makes no headway, it reads on by direct
-gets, and says which channels may have lost something.
+A supervisor that runs one consumer after another. It knows the last seq that it passed on and the
+stream's incarnation. If the consumer fails or the connection ends, it starts again at last + 1.
+If seqs are missing from the stream, or a consumer makes no progress, it reads on with direct gets
+and reports which channels may have lost events.
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 import nats.errors
 from nats.aio.client import Client
@@ -19,64 +18,37 @@ from nats.js.errors import Error as JetStreamError
 from percolator.errors import NatsError, NatsUnfitError, StreamConflictError
 from percolator.jetstream import stream
 from percolator.jetstream.connect import Handler, hang_up
-from percolator.jetstream.consumer import (
-    HOLD_SECONDS,
-    Consumer,
-    ConsumerError,
-    Delivery,
-    SequenceGapError,
-)
+from percolator.jetstream.consumer import POLL_SECONDS, Consumer
 from percolator.jetstream.direct import Stored
+from percolator.jetstream.errors import ConsumerError, SequenceGapError, StreamChangedError
 from percolator.jetstream.gaps import SequenceGap, read_by_page
 from percolator.jetstream.incarnation import StreamIncarnation
 from percolator.jetstream.last_per_subject import last_per_subject
 from percolator.jetstream.liveness import hedged, is_alive, raise_if_cancelled
+from percolator.jetstream.sink import Sink
 from percolator.jetstream.stream import StreamState
 from percolator.jetstream.subjects import Growth
 from percolator.model.channel import SUBJECTS
 
 ANSWER_SECONDS = 4.0
-"""For NATS to answer a request."""
+"""Seconds NATS has to answer a request."""
 CONSUMER_SECONDS = 0.75
-"""For it to set up a consumer, if the network allows: it may have chosen a server that is frozen.
+"""Seconds NATS has to create a consumer, which it may have placed on a frozen server.
 
-After each failure twice as long."""
+More on a slow network, and doubled after each failure."""
 MAX_BACKOFF_SECONDS = 1.0
 STEADY_SECONDS = 5.0
-"""A consumer that has lasted for so long was a success, whether or not there were events."""
+"""A consumer that lasted this many seconds counts as a success, with or without events."""
 PATIENCE = 10_000
-"""Events by which the feed may fall back, so that a sink that is full need not lose any."""
+"""Events by which the feed may fall further behind while it waits for a full sink."""
 
-RECOVERABLE = (ConsumerError, NatsError, nats.errors.Error, JetStreamError)
+RECOVERABLE = (ConsumerError, StreamChangedError, NatsError, nats.errors.Error, JetStreamError)
 
 logger = logging.getLogger(__name__)
 
 
-class Sink(Protocol):
-    """Who takes what the feed reads. Calls come in stream order."""
-
-    def begin(self, epoch: str, after: int, *, first_seq: int, complete: bool) -> None:
-        """Reading starts after seq `after`; with another epoch, everything before is void."""
-
-    def seed(self, seq: int, subject: str, payload: bytes) -> None:
-        """The newest valid event of a subject before that."""
-
-    def take(self, seq: int, subject: str, payload: bytes) -> None:
-        """The next event."""
-
-    def record_gap(self, before: int, subjects: frozenset[str]) -> None:
-        """The stream has a hole before seq `before`; these subjects may have lost events in it."""
-
-    @property
-    def full(self) -> bool:
-        """True while it would lose events if it were given more."""
-
-    def last_seqs(self) -> Mapping[str, int]:
-        """The newest event taken of each subject that must not lose any unsaid; 0: none known."""
-
-
 class Feed:
-    """Reads one stream into a sink, for ever."""
+    """Reads one stream into a sink, forever."""
 
     def __init__(
         self,
@@ -87,18 +59,18 @@ class Feed:
         backlog: int,
         clock: Callable[[], float],
     ) -> None:
-        """`connect` opens a connection that does not reconnect, and calls back when it ended."""
+        """`connect` opens a connection without reconnect; it calls its argument when that ends."""
         self.stream_seq = 0
-        """The last seq that the stream is known to have."""
+        """The newest seq that the stream is known to have."""
         self.connected = False
         self.ready = asyncio.Event()
-        """Set once everything that the stream held at the start has been handed on."""
+        """Set once everything that the stream held at the start has been passed on."""
         self.restarts = -1
-        """How often it has started again."""
+        """Consumers started after the first one."""
         self.trouble = "not started yet"
-        """Why it does not read; empty while it does."""
+        """Why it is not reading; empty while it is."""
         self.client: Client | None = None
-        """The connection that it reads from, while there is one that reads the stream it knows."""
+        """The connection that it reads from; None until the stream behind it has been checked."""
         self._connect = connect
         self._name = stream_name
         self._sink = sink
@@ -107,6 +79,8 @@ class Feed:
         self._incarnation = StreamIncarnation(stream_name, clock)
         self._heard = clock()
         self._consumer: Consumer | None = None
+        self._last_run: tuple[float, str] | None = None
+        """Seconds that the previous consumer lasted, and why it ended."""
         self._target: int | None = None
         self._round_trip = 0.0
         self._lag = self._least_lag = 0
@@ -116,22 +90,22 @@ class Feed:
 
     @property
     def epoch(self) -> str:
-        """The life of the stream that it reads."""
+        """Identifies the incarnation of the stream that it reads."""
         return self._incarnation.epoch
 
     @property
     def created(self) -> str:
-        """Names the creation of that stream."""
+        """Identifies the creation of that stream."""
         return self._incarnation.created
 
     @property
     def seq(self) -> int:
-        """The last seq that was handed on."""
+        """The last seq that was passed on."""
         return self._incarnation.seq
 
     @property
     def lag(self) -> int:
-        """How many events the stream has that were not handed on yet, as far as is known here."""
+        """Events known to be in the stream that were not passed on yet."""
         return self._lag if self._consumer is None else self._consumer.lag
 
     @property
@@ -142,14 +116,14 @@ class Feed:
 
     @property
     def loaded(self) -> bool:
-        """True once the state is there."""
+        """True once the state is loaded."""
         return self.ready.is_set()
 
     async def run(self) -> None:
         """Read until cancelled.
 
-        Raises NatsError only before the state is loaded, and only where trying again is no use:
-        there is no JetStream, or the stream is another.
+        Raises NatsError only before the state is loaded, and only if a retry cannot help: NATS has
+        no JetStream, or the stream has another definition.
         """
         while True:
             try:
@@ -157,24 +131,24 @@ class Feed:
             except (*RECOVERABLE, OSError) as error:
                 if _hopeless(error) and not self.loaded:
                     raise
-                self._note(error)
+                self._note_failure(error)
             except Exception as error:
-                logger.exception("feed: an error that nobody foresaw")
-                self._note(error)
+                logger.exception("feed: unexpected error")
+                self._note_failure(error)
             await self._pause()
 
-    def _note(self, error: Exception) -> None:
+    def _note_failure(self, error: Exception) -> None:
         self._failures += 1
-        self.trouble = str(error) or type(error).__name__
-        logger.warning("feed: %s; reading on after seq %d", self.trouble, self.seq)
+        self.trouble = _reason(error)
+        logger.warning("feed: %s; retrying, will resume after seq %d", self.trouble, self.seq)
 
     async def _pause(self) -> None:
         raise_if_cancelled()
-        most = min(MAX_BACKOFF_SECONDS, 0.05 * 2 ** min(self._failures, 10))
-        await asyncio.sleep(random.uniform(0, most))  # noqa: S311 - jitter
+        limit = min(MAX_BACKOFF_SECONDS, 0.05 * 2 ** min(self._failures, 10))
+        await asyncio.sleep(random.uniform(0, limit))  # noqa: S311 - jitter
 
     async def _session(self) -> None:
-        """One connection, and as many consumers on it as it takes until it fails."""
+        """Open one connection, and run consumers on it until the connection fails."""
         ended = asyncio.Event()
 
         async def on_closed() -> None:
@@ -191,22 +165,22 @@ class Feed:
                 except RECOVERABLE as error:
                     if ended.is_set() or _hopeless(error) or not await is_alive(client):
                         raise
-                    self._note(error)
+                    self._note_failure(error)
                 await self._pause()
         finally:
             self.connected, self.client = False, None
             await hang_up(client)
 
     async def _read(self, client: Client) -> None:
-        """Read with one consumer until it is in trouble; which is always raised."""
+        """Read with one consumer until it fails; this always ends with an exception."""
         before, start = self.seq, self._clock()
         try:
             state = await hedged(lambda: self._ask(client))
-            await self._place(client, state)
+            await self._find_position(client, state)
             self._lag = self._least_lag = state.last_seq - self.seq
             if self._target is None:
                 self._target = state.last_seq
-            self.client = client  # not before: a replay must not read another life than this one
+            self.client = client  # not earlier: a replay must not read another incarnation
             if self._by_page and self.seq < state.last_seq:
                 await self._read_by_page(client, state.last_seq)
             await self._consume(client)
@@ -225,27 +199,29 @@ class Feed:
         return state
 
     async def _consume(self, client: Client) -> None:
-        before = self.seq
+        before, start = self.seq, self._clock()
         self._by_page = True
         self._consumer = Consumer(
-            client, self._name, clock=self._clock, take=self._take, paused=self._paused
+            client, self._name, clock=self._clock, on_event=self._on_event, paused=self._paused
         )
         within = max(CONSUMER_SECONDS, 4 * self._round_trip) * 2 ** min(self._failures, 3)
         try:
-            await self._consumer.run(before, self._opened, within=min(within, ANSWER_SECONDS))
-        except SequenceGapError:
-            raise
-        except ConsumerError:
-            self._by_page = self.seq == before  # it may have met an event that it cannot read
+            await self._consumer.run(
+                before, lambda: self._on_start(before), within=min(within, ANSWER_SECONDS)
+            )
+        except Exception as error:
+            self._last_run = self._clock() - start, _reason(error)
+            if isinstance(error, ConsumerError) and not isinstance(error, SequenceGapError):
+                self._by_page = self.seq == before  # the next event may be unreadable for it
             raise
         finally:
             self._heard, self._lag = self._consumer.heard, self._consumer.lag
             self._consumer = None
 
-    # Where to read on.
+    # Where to resume.
 
-    async def _place(self, client: Client, state: StreamState) -> None:
-        """Find where to read on: after the last seq or, in a stream new to us, the backlog."""
+    async def _find_position(self, client: Client, state: StreamState) -> None:
+        """Resume after the last seq or, if the stream is new to us, start with the backlog."""
         self.stream_seq = state.last_seq
         epoch = await self._incarnation.current_epoch(client, state)
         if epoch != self.epoch:
@@ -254,7 +230,7 @@ class Feed:
             self._by_page = True
 
     async def _begin(self, client: Client, state: StreamState, epoch: str) -> None:
-        """Begin with the backlog; where another life was read before, with all that there is."""
+        """Start with the backlog, or with everything if another incarnation was read before."""
         first = max(state.first_seq, 1)
         after = first - 1
         seeds: list[Stored] = []
@@ -265,8 +241,8 @@ class Feed:
                 seeds += await last_per_subject(client, self._name, subjects, after)
             now = await stream.ensure(client, self._name, timeout=ANSWER_SECONDS)
             if now.epoch != state.epoch:
-                raise ConsumerError("the stream was replaced while it was looked at")
-            state = now  # it may have dropped something meanwhile
+                raise StreamChangedError("the stream was replaced while its state was being read")
+            state = now  # it may have dropped events meanwhile
         first = max(state.first_seq, 1)
         self._sink.begin(epoch, after, first_seq=first, complete=state.complete)
         for seed in sorted(seeds):
@@ -276,17 +252,23 @@ class Feed:
 
     # Reading.
 
-    def _opened(self) -> None:
+    def _on_start(self, after: int) -> None:
         self.restarts += 1
         self.trouble = ""
-        self._look_around()
+        text = "feed: consumer started on stream %s after seq %d"
+        if self._last_run is None:
+            logger.debug(text, self._name, after)
+        else:
+            text += "; the previous one lasted %.1f s: %s"
+            logger.debug(text, self._name, after, *self._last_run)
+        self._check_ready()
 
-    def _take(self, delivery: Delivery) -> None:
-        self._hand_on(delivery.seq, delivery.subject, delivery.payload, delivery.time)
-        self._look_around()
+    def _on_event(self, event: Stored) -> None:
+        self._pass_on(event)
+        self._check_ready()
 
     def _paused(self) -> bool:
-        """Tell whether the next event is to wait: for a sink that is full, but not for too long."""
+        """Return whether the next event must wait: for a full sink, but only up to PATIENCE."""
         lag = self.lag
         self._least_lag = min(self._least_lag, lag)
         return self._sink.full and lag <= self._least_lag + PATIENCE
@@ -296,34 +278,37 @@ class Feed:
         async for step in steps:
             self._heard = self._clock()
             if isinstance(step, SequenceGap):
-                self._lose(step)
+                self._record_gap(step)
             else:
-                self._hand_on(*step)
+                self._pass_on(step)
                 self._lag = max(last_seq - self.seq, 0)
             while self._paused():
-                await asyncio.sleep(HOLD_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
                 self._heard = self._clock()
 
-    def _hand_on(self, seq: int, subject: str, payload: bytes, time: int) -> None:
+    def _pass_on(self, event: Stored) -> None:
         try:
-            self._sink.take(seq, subject, payload)
+            self._sink.take(event.seq, event.subject, event.payload)
         except Exception:
-            text = "feed: event %d could not be taken; its channel goes on after a gap"
-            logger.exception(text, seq)
-            self._sink.record_gap(seq + 1, frozenset({subject}))
-        self._incarnation.advance(seq, time)
-        self.stream_seq = max(self.stream_seq, seq)
+            text = "feed: event %d could not be processed; its channel continues after a gap"
+            logger.exception(text, event.seq)
+            self._sink.record_gap(event.seq + 1, frozenset({event.subject}))
+        self._incarnation.advance(event.seq, event.time)
+        self.stream_seq = max(self.stream_seq, event.seq)
 
-    def _lose(self, loss: SequenceGap) -> None:
-        self._sink.record_gap(loss.before, loss.subjects)
-        if loss.before > self.seq + 1:
-            self._incarnation.advance(loss.before - 1, None)
+    def _record_gap(self, gap: SequenceGap) -> None:
+        self._sink.record_gap(gap.before, gap.subjects)
+        if gap.before > self.seq + 1:
+            self._incarnation.advance(gap.before - 1, None)
 
-    def _look_around(self) -> None:
-        """See whether everything that was there at the start has been handed on."""
+    def _check_ready(self) -> None:
         if not self.ready.is_set() and self._target is not None and self.seq >= self._target:
             logger.info("feed: state loaded up to seq %d", self.seq)
             self.ready.set()
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _hopeless(error: Exception) -> bool:

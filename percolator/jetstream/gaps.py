@@ -1,9 +1,9 @@
-"""Holes: seqs that the stream does not hold any more, and which channels lost something in them.
+"""Gaps: seqs that the stream no longer holds, and the channels that may have lost events there.
 
-The stream drops the oldest events of a subject first, whatever makes it drop them: age, bytes,
-events a subject, a purge. So where it still has the last event of a channel that was read, it has
-every one after it, and a hole is no loss of that channel. (An operator who deletes single events
-by hand is outside of this.)
+The stream drops the oldest events of a subject first, whatever the reason: age, bytes, events per
+subject, a purge. So if it still holds the last event read of a channel, it holds every later one,
+and the gap costs that channel nothing. (An operator who deletes single events by hand breaks this
+rule.)
 """
 
 import asyncio
@@ -16,13 +16,14 @@ from nats.aio.client import Client
 from percolator.jetstream.direct import Stored, ask_leader, direct_get
 
 PAGE = 500
-REQUESTS_AT_ONCE = 64
+MAX_REQUESTS = 64
+"""Requests in flight at a time."""
 
 logger = logging.getLogger(__name__)
 
 
 class SequenceGap(NamedTuple):
-    """The stream has a hole before seq `before`, in which these subjects may have lost events."""
+    """Seqs before `before` are missing; these subjects may have lost events there."""
 
     before: int
     subjects: frozenset[str]
@@ -35,11 +36,11 @@ async def read_by_page(
     last_seq: int,
     last_seqs: Callable[[], Mapping[str, int]],
 ) -> AsyncIterator[Stored | SequenceGap]:
-    """Read on after a seq until there is a page that is neither full nor has holes.
+    """Yield the events after a seq until a page is neither full nor has missing seqs.
 
-    The stream is known to have come up to `last_seq`. `last_seqs` gives the newest event of each
-    subject that must not lose any unsaid, 0 where none is known; with all that was yielded so far.
-    Raises NatsUnreachableError.
+    The stream is known to have reached `last_seq`. `last_seqs` returns the newest event of each
+    subject that needs a gap for lost events, 0 if none is known; it must include everything that
+    was yielded so far. Raises NatsUnreachableError.
     """
     while True:
         request: dict[str, object] = {"seq": after + 1, "batch": PAGE, "next_by_subj": ">"}
@@ -49,40 +50,40 @@ async def read_by_page(
                 affected = await affected_subjects(client, stream, last_seqs(), after)
                 yield SequenceGap(last_seq + 1, frozenset(affected))
             return
-        holes = has_holes(events, after)
-        affected = await affected_subjects(client, stream, last_seqs(), after) if holes else {}
-        for step in crossing(events, after, affected):
+        missing = seqs_missing(events, after)
+        affected = await affected_subjects(client, stream, last_seqs(), after) if missing else {}
+        for step in with_gaps(events, after, affected):
             yield step
-        if not holes and len(events) < PAGE:
+        if not missing and len(events) < PAGE:
             return
         after = events[-1].seq
 
 
-def has_holes(events: list[Stored], after: int) -> bool:
-    """Tell whether a run of events, in order, leaves out any seq after `after`."""
+def seqs_missing(events: list[Stored], after: int) -> bool:
+    """Return whether a run of events, in order, leaves out any seq after `after`."""
     return bool(events) and events[-1].seq - after != len(events)
 
 
 async def affected_subjects(
     client: Client, stream: str, last_seqs: Mapping[str, int], after: int
 ) -> dict[str, int | None]:
-    """Say which subjects may have lost events after seq `after`, the first that each still has.
+    """Return the subjects that may have lost events after seq `after`.
 
-    `last_seqs` gives the newest event of each that was read, 0 where there is none. To be asked
-    after the events themselves were read: what the stream still has now, it had then. Raises
-    NatsUnreachableError.
+    The value is the first seq that the stream still holds of the subject, if any. `last_seqs` has
+    the newest event that was read of each subject, 0 if none. Call this after the events were
+    read: what the stream still holds now, it held then. Raises NatsUnreachableError.
     """
-    few = asyncio.Semaphore(REQUESTS_AT_ONCE)
+    slots = asyncio.Semaphore(MAX_REQUESTS)
 
-    async def look(subject: str, last: int) -> tuple[str, int | None] | None:
-        async with few:
+    async def check(subject: str, last: int) -> tuple[str, int | None] | None:
+        async with slots:
             if last and await ask_leader(client, stream, {"seq": last}):
                 return None
             first = await _next(client, stream, subject, after)
             return subject, first.seq if first else None
 
-    looks = await asyncio.gather(*(look(*item) for item in last_seqs.items()))
-    found = dict(suspect for suspect in looks if suspect is not None)
+    checks = await asyncio.gather(*(check(*item) for item in last_seqs.items()))
+    found = dict(affected for affected in checks if affected is not None)
     text = "the stream has dropped events after seq %d; %d channels may have lost some"
     logger.warning(text, after, len(found))
     return found
@@ -92,26 +93,26 @@ async def _next(client: Client, stream: str, subject: str, after: int) -> Stored
     return await ask_leader(client, stream, {"seq": after + 1, "next_by_subj": subject})
 
 
-def crossing(
+def with_gaps(
     events: list[Stored], after: int, affected: Mapping[str, int | None]
 ) -> Iterator[Stored | SequenceGap]:
-    """Put the losses between the events: each before the next event of its subject, or at the end.
+    """Put the gaps between the events: each before the next event of its subject, or at the end.
 
-    Each hole comes as a loss of no subject too: whoever hears of a channel for the first time
-    later must not take what was before the hole for known.
+    Missing seqs also yield a gap without subjects: a channel that first appears later must not
+    claim to know what came before them.
     """
-    owed: dict[str, int] = {}
+    pending: dict[str, int] = {}
     for event in events:
         if event.seq != after + 1:
             yield SequenceGap(event.seq, frozenset())
             for subject, first in affected.items():
                 if first is None or first >= event.seq:
-                    owed[subject] = event.seq
-        if event.subject in owed:
-            yield SequenceGap(owed.pop(event.subject), frozenset({event.subject}))
+                    pending[subject] = event.seq
+        if event.subject in pending:
+            yield SequenceGap(pending.pop(event.subject), frozenset({event.subject}))
         yield event
         after = event.seq
-    for before in sorted(set(owed.values())):
+    for before in sorted(set(pending.values())):
         yield SequenceGap(
-            before, frozenset(subject for subject, at in owed.items() if at == before)
+            before, frozenset(subject for subject, at in pending.items() if at == before)
         )

@@ -1,7 +1,7 @@
-"""Heads: the newest valid event of each subject up to a seq, out of the stream itself.
+"""The newest valid event of each subject up to a seq, from the stream itself.
 
-With them and the events after that seq, a gateway that starts now has the state of one that has
-read the stream from its beginning.
+Together with the events after that seq, they give a gateway that starts now the same state as one
+that has read the stream from its beginning.
 """
 
 from nats.aio.client import Client
@@ -11,26 +11,26 @@ from percolator.jetstream.direct import Stored, direct_get
 from percolator.model.channel import Channel
 from percolator.model.events import decode
 
-SUBJECTS_A_REQUEST = 512
-"""The server answers for 1,024 subjects at the most."""
+SUBJECTS_PER_REQUEST = 512
+"""Subjects per request; the server allows at most 1,024."""
 STEPS_BACK = 100
-"""So many bad events in a row are gone back over, one by one, in search of a good one."""
+"""Invalid events of a subject that are skipped, one by one, to find a valid one."""
 
 
 async def last_per_subject(client: Client, stream: str, pattern: str, up_to: int) -> list[Stored]:
-    """Give the newest event, at or before seq `up_to`, of each subject that fits the pattern.
+    """Return the newest event, at or before seq `up_to`, of each subject that matches the pattern.
 
-    A message that is no valid event does not hide the one before it. Raises NatsUnreachableError
-    where the stream does not answer in time.
+    An invalid event does not hide the valid one before it. Raises NatsUnreachableError if the
+    stream does not answer in time.
     """
     info = await client.jetstream().stream_info(stream, subjects_filter=pattern)
     subjects = sorted(info.state.subjects or {})
     found: list[Stored] = []
-    for start in range(0, len(subjects), SUBJECTS_A_REQUEST):
-        part = subjects[start : start + SUBJECTS_A_REQUEST]
+    for start in range(0, len(subjects), SUBJECTS_PER_REQUEST):
+        part = subjects[start : start + SUBJECTS_PER_REQUEST]
         last = await direct_get(client, stream, {"multi_last": part, "up_to_seq": up_to})
-        valid = [await _valid(client, stream, head) for head in last]
-        found += [head for head in valid if head is not None]
+        valid = [await _valid(client, stream, event) for event in last]
+        found += [event for event in valid if event is not None]
     return found
 
 
@@ -54,7 +54,7 @@ async def _valid(client: Client, stream: str, last: Stored) -> Stored | None:
 
 
 async def newest(client: Client, stream: str, subject: str, up_to: int) -> Stored | None:
-    """Give the newest message of one subject at or before seq `up_to`, valid or not, if any.
+    """Return the newest message of one subject at or before seq `up_to`, valid or not, if any.
 
     Raises NatsUnreachableError.
     """

@@ -1,4 +1,4 @@
-"""Liveness: what to do where the other side may be gone without a word."""
+"""Liveness: how to wait for a peer that may disappear without notice."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,16 +8,17 @@ import nats.errors
 from nats.aio.client import Client
 
 ALIVE_SECONDS = 1
-"""For a connection to answer."""
+"""Seconds a connection has to answer."""
 HEDGE_SECONDS = 0.5
+"""Seconds without an answer after which the question is sent again."""
 
 T = TypeVar("T")
 
 
 def raise_if_cancelled() -> None:
-    """Raise CancelledError where the running task was cancelled; to be called in every long loop.
+    """Raise CancelledError if the running task was cancelled; call this in every long loop.
 
-    nats-py swallows a cancellation that reaches it while it writes.
+    nats-py swallows a cancellation that arrives while it writes.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
@@ -25,20 +26,20 @@ def raise_if_cancelled() -> None:
 
 
 async def is_alive(client: Client) -> bool:
-    """Tell whether a connection still answers."""
+    """Return whether a connection still answers."""
     try:
         await client.flush(ALIVE_SECONDS)
     except (nats.errors.Error, OSError):
         return False
-    # nats-py stops reading for good at a message that it cannot parse; `flush` then says nothing.
+    # nats-py stops reading for good at a message that it cannot parse; `flush` does not show it.
     return client._reading_task is not None and not client._reading_task.done()  # noqa: SLF001
 
 
 async def hedged(ask: Callable[[], Coroutine[None, None, T]]) -> T:
-    """Ask, and ask again while there is no answer; the first one counts, whatever it is.
+    """Ask, and ask again until there is an answer; the first one counts, even if it is an error.
 
-    The server that was asked may be gone or frozen, and whoever takes its place has not heard the
-    question. `ask` has a timeout of its own.
+    The server that was asked may be gone or frozen, and the one that takes its place has not
+    received the question. `ask` must have its own timeout.
     """
     asked: set[asyncio.Task[T]] = set()
     try:
@@ -51,12 +52,12 @@ async def hedged(ask: Callable[[], Coroutine[None, None, T]]) -> T:
             if done:
                 return done.pop().result()
     finally:
-        for each in asked:
-            each.add_done_callback(_heard)
-            each.cancel()
+        for task in asked:
+            task.add_done_callback(_retrieve)
+            task.cancel()
 
 
-def _heard(answer: asyncio.Task[T]) -> None:
-    """Take note of an answer that is not needed any more, so that nobody misses it."""
-    if not answer.cancelled():
-        answer.exception()
+def _retrieve(task: asyncio.Task[T]) -> None:
+    """Retrieve the exception of an unneeded answer, so that asyncio does not log it."""
+    if not task.cancelled():
+        task.exception()

@@ -1,4 +1,4 @@
-"""Publishing: events in. One at a time with its seq, or many with acks in flight."""
+"""Publishing: writes events to the stream, one at a time or many with acks in flight."""
 
 import asyncio
 
@@ -23,17 +23,17 @@ class Publisher:
         self._client = client
         self._stream = stream
         self._context: JetStreamContext = client.jetstream(timeout=ACK_SECONDS)
-        self._room = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
 
     async def publish(self, subject: str, payload: bytes, message_id: str | None = None) -> int:
-        """Publish one event and give the seq that it got. As `store` otherwise."""
+        """Publish one event and return its seq. Otherwise like `store`."""
         return (await self.store(subject, payload, message_id)).seq
 
     async def store(self, subject: str, payload: bytes, message_id: str | None = None) -> PubAck:
-        """Publish one event and give its acknowledgement, which knows whether it was there already.
+        """Publish one event and return its ack, which also shows whether it is a duplicate.
 
-        With a message id it is tried again for some seconds, since JetStream then drops a double;
-        without one, once. Raises NatsUnreachableError or NatsUnfitError.
+        With a message id, it retries for some seconds, since JetStream then drops duplicates;
+        without one, it tries once. Raises NatsUnreachableError or NatsUnfitError.
         """
         headers = {"Nats-Msg-Id": message_id} if message_id is not None else None
         last: Exception | None = None
@@ -41,30 +41,35 @@ class Publisher:
             if attempt:
                 await asyncio.sleep(RETRY_SECONDS * attempt)
             try:
-                async with self._room:
-                    ack = await self._context.publish(
-                        subject, payload, stream=self._stream, headers=headers
-                    )
-            except ServiceUnavailableError as error:
-                last = error
-            except APIError as error:
-                raise NatsUnfitError(
-                    f"JetStream refuses the event: {error.description or error}"
-                ) from None
-            except nats.errors.MaxPayloadError:
-                raise NatsUnfitError(
-                    f"the event is larger than NATS takes: {len(payload)} bytes"
-                ) from None
+                return await self._try(subject, payload, headers)
             except nats.errors.Error as error:
                 last = error
-            else:
-                return ack
         if isinstance(last, NoStreamResponseError):
             raise NatsUnfitError(
-                f"no stream takes {subject}: start a gateway once (it creates {self._stream}), "
+                f"no stream accepts {subject}: start a gateway once (it creates {self._stream}), "
                 "or add the subject to the stream (percolator doctor shows how), "
-                "or check that JetStream is on"
+                "or check that JetStream is enabled"
             )
         raise NatsUnreachableError(
-            "NATS does not acknowledge the event: see that it is up, and that its disk is not full"
+            "NATS does not acknowledge the event: check that it is up and its disk is not full"
         )
+
+    async def _try(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> PubAck:
+        """Publish once. Raises NatsUnfitError if a retry cannot help, else NATS's own error."""
+        try:
+            async with self._slots:
+                return await self._context.publish(
+                    subject, payload, stream=self._stream, headers=headers
+                )
+        except ServiceUnavailableError:
+            raise
+        except APIError as error:
+            raise NatsUnfitError(
+                f"JetStream refuses the event ({error.description or error}): "
+                f"check the stream {self._stream}"
+            ) from None
+        except nats.errors.MaxPayloadError:
+            raise NatsUnfitError(
+                f"the event has {len(payload):,} bytes, but NATS accepts at most "
+                f"{self._client.max_payload:,}: make it smaller"
+            ) from None

@@ -1,13 +1,14 @@
 """Replay: deep history, the events of one subject after a seq, page by page.
 
-Nothing is held for it on the server. Each page is asked for from the last event that is known on,
-that one included: where it is not there any more, the stream has dropped events meanwhile, maybe
-some that were not read yet. Each answer is of one replica, so that this holds also where it lags;
-where it has nothing, the leader is asked.
+The server keeps no state for it. Each page starts with the last known event: if that one is
+missing, the stream has dropped events meanwhile, maybe some that were not read yet. This also
+holds for a replica that lags, because one replica gives the whole answer. If it returns nothing,
+the leader is asked.
 """
 
+import logging
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import nats.errors
 from nats.aio.client import Client
@@ -15,10 +16,14 @@ from nats.js.errors import Error as JetStreamError
 
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream.direct import Stored, ask_leader, direct_get
+from percolator.jetstream.feed import Feed
 from percolator.jetstream.last_per_subject import newest
 from percolator.jetstream.stream import StreamState, state_of
 
 PAGE = 500
+"""Events per page."""
+
+logger = logging.getLogger(__name__)
 
 
 class Page(NamedTuple):
@@ -26,72 +31,61 @@ class Page(NamedTuple):
 
     events: list[Stored]
     last: Stored | None
-    """The newest event at or before that seq; None where it is not known."""
+    """The newest event at or before that seq; None if it is not known."""
     whole: bool
-    """True where the stream has dropped nothing between the two."""
+    """True if the stream has dropped nothing between `last` and the events."""
     first: bool = False
-    """True where there never was an event at or before that seq."""
+    """True if there never was an event at or before that seq."""
     end: bool = False
-    """True where there is nothing more now."""
-
-
-class Reading(Protocol):
-    """The feed, as far as it matters here."""
-
-    @property
-    def client(self) -> Client | None:
-        """The connection that it reads from, while there is one."""
-
-    @property
-    def created(self) -> str:
-        """Names the creation of the stream that it reads."""
+    """True if the stream has no later event of the subject at present."""
 
 
 class Replay:
-    """Reads back the stream that the feed reads."""
+    """Reads history from the stream that the feed reads."""
 
-    def __init__(self, feed: Callable[[], Reading | None], stream: str) -> None:
+    def __init__(self, feed: Callable[[], Feed | None], stream: str) -> None:
         self._feed = feed
         self._stream = stream
 
     @property
     def connected(self) -> bool:
-        """True while there is somebody to ask."""
+        """True while the feed has a connection to read from."""
         feed = self._feed()
         return feed is not None and feed.client is not None
 
     async def page(self, subject: str, after: int, last: Stored | None) -> Page:
-        """Give the next events of `subject` after seq `after`.
+        """Return the next events of `subject` after seq `after`.
 
-        `last` is the newest event of the subject at or before that, where it is known from the
-        page before. Raises NatsUnreachableError, also where the stream is not the feed's any more.
+        `last` is the newest event of the subject at or before that seq, if the previous page told.
+        Raises NatsUnreachableError, also if the stream is no longer the one that the feed reads.
         """
         feed = self._feed()
         if feed is None or feed.client is None:
-            raise NatsUnreachableError("NATS is not connected just now")
+            raise NatsUnreachableError("not connected to NATS at the moment")
         client = feed.client
         if last is not None:
             page = _page(await self._from(client, subject, last.seq), after, last)
         else:
             page = await self._first(client, feed, subject, after)
+        logger.debug("replay: %d events of %s after seq %d", len(page.events), subject, after)
         if page.events:
             return page
-        # It may be a replica that lags, and lacks what is next, or even the last event known.
+        # A lagging replica may lack the next events, or even the last known one.
         later = await ask_leader(client, self._stream, {"seq": after + 1, "next_by_subj": subject})
         if page.last is not None and not page.whole:
             held = await ask_leader(client, self._stream, {"seq": page.last.seq})
             page = page._replace(whole=held == page.last)
         return page._replace(end=later is None)
 
-    async def _first(self, client: Client, feed: Reading, subject: str, after: int) -> Page:
-        """Give the first page of a replay: what comes before it is not known yet."""
+    async def _first(self, client: Client, feed: Feed, subject: str, after: int) -> Page:
+        """Return the first page of a replay, for which no last event is known yet."""
         events = await self._from(client, subject, max(after, 1))
         last: Stored | None = None
         if events and events[0].seq <= after:
             last = events[0]
         elif last := await newest(client, self._stream, subject, after):
             events = await self._from(client, subject, last.seq)
-        state = await self._state(client)  # only now: what it still has, it had before
+        state = await self._state(client)  # asked last: what the stream still holds, it held before
         if state.epoch != feed.created:
             raise NatsUnreachableError("the stream was replaced")
         if last is not None:
@@ -107,11 +101,13 @@ class Replay:
         try:
             return state_of(await client.jetstream().stream_info(self._stream))
         except (nats.errors.Error, JetStreamError) as error:
-            raise NatsUnreachableError(f"the stream does not say its state: {error}") from None
+            raise NatsUnreachableError(
+                f"the stream {self._stream} cannot be read: {error}"
+            ) from None
 
 
 def _page(events: list[Stored], after: int, last: Stored) -> Page:
-    """Make a page of what was asked for from `last` on."""
+    """Return the page of an answer that was requested from `last` on."""
     whole = bool(events) and events[0] == last
     before = [event for event in events if event.seq <= after]
     return Page(events[len(before) :], before[-1] if before else last, whole)

@@ -1,7 +1,7 @@
-"""The stream: its one definition, and how it is created, checked and named.
+"""The stream: its one definition, and how it is created, checked and identified.
 
-Created where it is missing, checked where it is there. What we rely on must agree; how long and
-how much is kept, and on how many servers, is the operator's to choose.
+A missing stream is created, an existing one is checked. What we rely on must match; how long and
+how much is kept, and on how many servers, is the operator's choice.
 """
 
 from dataclasses import dataclass, replace
@@ -14,22 +14,22 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavailableError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
+from percolator.jetstream.connect import server_address
 from percolator.jetstream.subjects import Growth, growth, taken
 from percolator.model.channel import SUBJECTS
-from percolator.redaction import redact_logins
 
 DAY_SECONDS = 86_400
 MIN_SERVER = (2, 11)
-"""The first nats-server that gives the last value of each subject up to a seq."""
+"""The first nats-server that returns the last message of each subject up to a seq."""
 
 NOT_ENABLED = (10039, 10076)
-"""JetStream is not: for the account, at all. Whatever else is amiss may be over in a moment."""
+"""JetStream is off: for the account, or altogether. Any other error may pass in a moment."""
 STREAM_NAME_IN_USE = 10058
 SUBJECTS_OVERLAP = 10065
 
 
 def definition(name: str) -> StreamConfig:
-    """Give the stream as we create it; `nats/stream.json` says the same to other tools."""
+    """Return the stream as we create it; `nats/stream.json` is the same for other tools."""
     return StreamConfig(
         name=name,
         description="percolator: the events of all markets",
@@ -48,27 +48,27 @@ def definition(name: str) -> StreamConfig:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """What a stream holds. `epoch` names its life: a recreated one has another."""
+    """What a stream holds. `epoch` identifies its incarnation: a recreated stream has a new one."""
 
     epoch: str
     first_seq: int
     last_seq: int
     deleted: int
-    """How many events between the two are gone."""
+    """Number of events between the two that are gone."""
     growth: Growth | None = None
     """The kinds that the stream does not take yet, if any."""
 
     @property
     def complete(self) -> bool:
-        """True where it still holds everything that it ever took."""
+        """True if it still holds every event that it ever stored."""
         return self.first_seq <= 1 and not self.deleted
 
 
 async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamState:  # noqa: ASYNC109
-    """Create the stream where it is missing, check it where it is there; give its state.
+    """Create the stream if it is missing, check it if it exists, and return its state.
 
-    Raises NatsUnfitError (no JetStream, or too old a server), StreamConflictError, and
-    NatsUnreachableError where NATS does not answer in time.
+    Raises NatsUnfitError (no JetStream, or a server that is too old), StreamConflictError, and
+    NatsUnreachableError if NATS does not answer in time.
     """
     _check_server(client)
     context = client.jetstream(timeout=timeout)
@@ -78,17 +78,20 @@ async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamStat
         if error.err_code is None or error.err_code in NOT_ENABLED:
             raise NatsUnfitError(_without_jetstream(client)) from None
         raise NatsUnreachableError(
-            f"JetStream at {_address(client)} is not available: {error.description}"
+            f"JetStream at {server_address(client)} is not available ({error.description}): "
+            "check the NATS server"
         ) from None
     except APIError as error:
         raise _conflict(name, error) from None
     except nats.errors.Error:
-        raise NatsUnreachableError(f"JetStream at {_address(client)} does not answer") from None
+        raise NatsUnreachableError(
+            f"JetStream at {server_address(client)} does not answer: check the NATS server"
+        ) from None
     differing = differences(info.config, name)
     if differing:
         raise StreamConflictError(
-            f"the stream {name} is there with another definition: {'; '.join(differing)}. "
-            "Mend it, or choose another name with --stream"
+            f"the stream {name} exists with another definition ({'; '.join(differing)}): "
+            "fix it, or choose another name with --stream"
         )
     return replace(state_of(info), growth=growth(name, info.config.subjects or ()))
 
@@ -102,11 +105,11 @@ async def _create_or_get(context: JetStreamContext, name: str) -> StreamInfo:
         except APIError as error:
             if error.err_code != STREAM_NAME_IN_USE:
                 raise
-            return await context.stream_info(name)  # another gateway was quicker
+            return await context.stream_info(name)  # another gateway was faster
 
 
 def differences(found: StreamConfig, name: str) -> list[str]:
-    """Return in which of the things that we rely on a stream is not as defined.
+    """Return how a stream differs from our definition in what we rely on.
 
     It may take any other subjects besides ours, and lack some of ours (see `growth`).
     """
@@ -130,7 +133,7 @@ def differences(found: StreamConfig, name: str) -> list[str]:
 
 
 def state_of(info: StreamInfo) -> StreamState:
-    """Read the state out of what NATS says of a stream."""
+    """Convert what NATS reports about a stream."""
     state = info.state
     return StreamState(
         epoch=_epoch(info.created),
@@ -141,7 +144,7 @@ def state_of(info: StreamInfo) -> StreamState:
 
 
 def _epoch(created: datetime | None) -> str:
-    """Name a stream's life by its creation time: microseconds since 1970, in hex."""
+    """Return the epoch of a creation time: microseconds since 1970, in hex."""
     assert created is not None
     since = created.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     return f"{(since.days * DAY_SECONDS + since.seconds) * 1_000_000 + since.microseconds:x}"
@@ -151,31 +154,29 @@ def _check_server(client: Client) -> None:
     version = client.connected_server_version
     if (version.major, version.minor) < MIN_SERVER:
         raise NatsUnfitError(
-            f"the NATS server at {_address(client)} is version "
+            f"the NATS server at {server_address(client)} is version "
             f"{version.major}.{version.minor}.{version.patch}: "
-            f"percolator needs {MIN_SERVER[0]}.{MIN_SERVER[1]} or newer"
+            f"upgrade it to {MIN_SERVER[0]}.{MIN_SERVER[1]} or newer"
         )
-
-
-def _address(client: Client) -> str:
-    url = client.connected_url
-    return redact_logins(url.netloc) if url else "its address"
 
 
 def _without_jetstream(client: Client) -> str:
     return (
-        f"the NATS server at {_address(client)} has no JetStream for us: "
-        "start it with -js, or switch JetStream on for the account"
+        f"the NATS server at {server_address(client)} has JetStream disabled for us: "
+        "start it with -js, or enable JetStream for the account"
     )
 
 
 def _conflict(name: str, error: APIError) -> StreamConflictError | NatsUnfitError:
     if error.err_code == SUBJECTS_OVERLAP:
         return StreamConflictError(
-            f"another stream already takes subjects of {name}: remove it, "
-            "or name that one with --stream"
+            f"another stream already has subjects of {name}: delete that stream, "
+            "or use it with --stream"
         )
-    return NatsUnfitError(f"JetStream refuses the stream {name}: {error.description}")
+    return NatsUnfitError(
+        f"JetStream refuses the stream {name} ({error.description}): "
+        "check the limits and permissions of the account"
+    )
 
 
 def _plain(value: object) -> str:

@@ -40,6 +40,9 @@ class Channel(NamedTuple):
         """Its NATS subject: `percolator.trade.SOL`."""
         return f"{SUBJECT_PREFIX}.{self.kind}.{self.slab}"
 
+    def __str__(self) -> str:
+        return self.name
+
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Read a channel's name; None if it is not one.

@@ -1,6 +1,7 @@
-"""Connections to NATS: opened in time, or an error that a person can act on."""
+"""Connections to NATS: opened in time, or an error that a user can act on."""
 
 import asyncio
+import logging
 import re
 import socket
 from collections.abc import Iterator
@@ -18,13 +19,13 @@ from tests.nats_server import NatsServer, ReservedPort
 
 @pytest.fixture(autouse=True)
 def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second try comes soon after the first."""
+    """Retry soon after the first attempt."""
     monkeypatch.setattr(module, "RECONNECT_SECONDS", 0.02)
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits long for an answer."""
+    """Wait only a fraction of a second for an answer."""
     monkeypatch.setattr(module, "CONNECT_SECONDS", 0.2)
 
 
@@ -37,29 +38,29 @@ def nowhere() -> Iterator[str]:
 
 
 async def fails(address: NatsAddress) -> str:
-    """Connect in vain; give what is said about it."""
+    """Return the error of a connect that fails."""
     with pytest.raises(NatsUnreachableError) as raised:
         await connect(address, name="test", reconnect=False)
     return str(raised.value)
 
 
-async def test_it_connects(nats_url: str) -> None:
-    """By an address alone."""
+async def test_connect_opens_a_connection(nats_url: str) -> None:
+    """With only an address."""
     client = await connect(NatsAddress(nats_url), name="test", reconnect=False)
     assert client.is_connected
     await client.close()
 
 
-async def test_of_several_addresses_one_that_answers_will_do(nats_url: str, nowhere: str) -> None:
-    """Whichever place it has in the list."""
+async def test_connect_uses_the_address_that_answers(nats_url: str, nowhere: str) -> None:
+    """It comes after one without a server in the list."""
     client = await connect(NatsAddress(f"{nowhere}, {nats_url}"), name="test", reconnect=False)
     assert client.is_connected
     await client.close()
 
 
 @pytest.mark.parametrize("reconnect", [True, False])
-async def test_where_nothing_answers_it_says_so(nowhere: str, *, reconnect: bool) -> None:
-    """Once, also where a connection that was there would come back by itself."""
+async def test_connect_fails_when_nothing_answers(nowhere: str, *, reconnect: bool) -> None:
+    """After one attempt, even if an open connection would reconnect."""
     said = re.escape(f"NATS at {nowhere} cannot be reached: nothing answers there")
     async with asyncio.timeout(10):
         with pytest.raises(NatsUnreachableError, match=said):
@@ -67,8 +68,8 @@ async def test_where_nothing_answers_it_says_so(nowhere: str, *, reconnect: bool
 
 
 @pytest.mark.usefixtures("quick")
-async def test_a_server_that_does_not_answer_is_an_error_in_time(nats_process: NatsServer) -> None:
-    """It takes the connection, and says nothing."""
+async def test_connect_fails_in_time_when_the_server_is_silent(nats_process: NatsServer) -> None:
+    """A frozen server accepts the connection and sends nothing."""
     nats_process.freeze()
     async with asyncio.timeout(5):
         assert "cannot be reached: " in await fails(NatsAddress(nats_process.url))
@@ -76,8 +77,8 @@ async def test_a_server_that_does_not_answer_is_an_error_in_time(nats_process: N
 
 
 @pytest.mark.usefixtures("quick")
-async def test_a_server_that_is_no_nats_is_an_error_in_time() -> None:
-    """It says something else."""
+async def test_connect_fails_in_time_when_the_server_is_not_nats() -> None:
+    """It sends another greeting."""
 
     async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example ESMTP\r\n")
@@ -93,13 +94,13 @@ async def test_a_server_that_is_no_nats_is_an_error_in_time() -> None:
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[NatsServer]:
-    """A NATS that asks for a token."""
+    """A NATS that requires a token."""
     with NatsServer(tmp_path, "--auth", "the secret token") as server:
         yield server
 
 
-async def test_the_right_token_gets_in(guarded: NatsServer) -> None:
-    """Given beside the address."""
+async def test_connect_passes_the_token(guarded: NatsServer) -> None:
+    """It is separate from the address."""
     address = NatsAddress(guarded.url, token="the secret token")
     client = await connect(address, name="test", reconnect=False)
     assert client.is_connected
@@ -107,18 +108,18 @@ async def test_the_right_token_gets_in(guarded: NatsServer) -> None:
 
 
 @pytest.mark.parametrize("token", ["a wrong one", None])
-async def test_a_wrong_token_is_an_error_that_does_not_repeat_it(
+async def test_the_error_for_a_wrong_token_hides_the_token(
     guarded: NatsServer, token: str | None
 ) -> None:
-    """It says that NATS refused, and keeps the secret."""
+    """It reports only that NATS refused the login."""
     said = await fails(NatsAddress(guarded.url, token=token))
     assert "uthorization" in said
     assert "wrong" not in said
     assert "secret" not in said
 
 
-async def test_a_password_in_the_address_is_not_shown(nowhere: str) -> None:
-    """Nor the user."""
+async def test_the_error_hides_the_user_and_password_of_the_address(nowhere: str) -> None:
+    """So does the address for messages."""
     address = NatsAddress(nowhere.replace("//", "//somebody:hunter2@") + ",nats://x@127.0.0.1:1")
     assert address.shown == f"{nowhere}, nats://127.0.0.1:1"
     said = await fails(address)
@@ -130,21 +131,21 @@ async def test_a_password_in_the_address_is_not_shown(nowhere: str) -> None:
     "url",
     ["nats://", "nats://[", "nats://host:port", "http://127.0.0.1:1", "", ",", "nats://a b", "::"],
 )
-async def test_an_address_that_is_none_is_an_error_and_no_traceback(url: str) -> None:
-    """Whatever is wrong with it."""
+async def test_connect_fails_with_an_error_when_the_address_is_invalid(url: str) -> None:
+    """No other exception comes through."""
     async with asyncio.timeout(10):
         assert "cannot be reached: " in await fails(NatsAddress(url))
 
 
-async def test_a_ca_file_that_is_none_is_an_error(nats_url: str, tmp_path: Path) -> None:
-    """A file that holds something else."""
+async def test_connect_fails_when_the_ca_file_is_invalid(nats_url: str, tmp_path: Path) -> None:
+    """The file contains something else."""
     ca = tmp_path / "ca.pem"
-    ca.write_text("no certificate")
+    ca.write_text("not a certificate")
     assert "cannot be reached: " in await fails(NatsAddress(nats_url, tls_ca=ca))
 
 
-async def test_the_end_of_a_connection_is_told(nats_process: NatsServer) -> None:
-    """Of one that does not come back by itself."""
+async def test_the_client_calls_closed_when_its_connection_ends(nats_process: NatsServer) -> None:
+    """If it does not reconnect."""
     ended = asyncio.Event()
 
     async def closed() -> None:
@@ -159,8 +160,10 @@ async def test_the_end_of_a_connection_is_told(nats_process: NatsServer) -> None
     assert client.is_closed
 
 
-async def test_a_connection_that_comes_back_works_again(nats_process: NatsServer) -> None:
-    """After a restart of the server, with what was subscribed before."""
+async def test_the_client_keeps_its_subscriptions_when_it_reconnects(
+    nats_process: NatsServer,
+) -> None:
+    """After a restart of the server."""
     client = await connect(NatsAddress(nats_process.url), name="test", reconnect=True)
     subscription = await client.subscribe("news")
     nats_process.restart()
@@ -171,8 +174,8 @@ async def test_a_connection_that_comes_back_works_again(nats_process: NatsServer
     await client.close()
 
 
-async def test_it_leaves_no_socket_behind_where_it_fails(nowhere: str) -> None:
-    """A gateway tries for days."""
+async def test_connect_leaves_no_socket_open_when_it_fails(nowhere: str) -> None:
+    """A gateway may retry for days."""
     before = socket.socket()
     highest = before.fileno()
     before.close()
@@ -181,3 +184,16 @@ async def test_it_leaves_no_socket_behind_where_it_fails(nowhere: str) -> None:
     after = socket.socket()
     assert after.fileno() <= highest + 1
     after.close()
+
+
+async def test_each_connection_logs_a_debug_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the server and the connection's name, without user and password."""
+    with NatsServer(tmp_path, "--user", "somebody", "--pass", "hunter2") as server:
+        url = server.url.replace("//", "//somebody:hunter2@")
+        with caplog.at_level(logging.DEBUG, logger=module.__name__):
+            client = await connect(NatsAddress(url), name="test", reconnect=False)
+        await client.close()
+    assert f"connected to NATS at 127.0.0.1:{server.port} as 'test'" in caplog.messages
+    assert "hunter2" not in caplog.text

@@ -1,4 +1,4 @@
-"""Getting in: credentials files, and TLS to NATS that cannot be talked out of."""
+"""Access to NATS: credentials files, and TLS that a server cannot refuse."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from tests.nats_operator import Operator
 from tests.nats_server import NatsServer
 
 
-async def test_a_credentials_file_gets_in(tmp_path: Path) -> None:
-    """Where the server asks for a user of its operator, and for nobody else."""
+async def test_connect_logs_in_with_a_credentials_file(tmp_path: Path) -> None:
+    """The server accepts only users of its own operator."""
     operator = Operator()
     config, creds, others = tmp_path / "nats.conf", tmp_path / "me.creds", tmp_path / "other.creds"
     config.write_text(operator.configuration())
@@ -29,7 +29,7 @@ async def test_a_credentials_file_gets_in(tmp_path: Path) -> None:
 
 
 def damaged(text: str) -> list[str]:
-    """A credentials file, with something wrong in each."""
+    """Variants of a credentials file, each with one error."""
     seed = text.partition("SEED-----\n")[2].partition("\n")[0]
     return [
         "",
@@ -42,8 +42,8 @@ def damaged(text: str) -> list[str]:
     ]
 
 
-def test_a_file_that_is_no_credentials_file_is_one_sentence(tmp_path: Path) -> None:
-    """With the setting that names it, and nothing of what it holds."""
+def test_an_invalid_credentials_file_raises_one_sentence(tmp_path: Path) -> None:
+    """It names the setting, and quotes nothing from the file."""
     file = tmp_path / "me.creds"
     Operator().write_credentials(file)
     for text in damaged(file.read_text()):
@@ -51,29 +51,33 @@ def test_a_file_that_is_no_credentials_file_is_one_sentence(tmp_path: Path) -> N
         with pytest.raises(NatsUnfitError) as raised:
             credentials.read(file)
         assert str(raised.value) == (
-            f"the NATS credentials file {file} does not hold the JWT and the seed of a user: "
-            "name another (nats_creds)"
+            f"the NATS credentials file {file} does not contain the JWT and seed of a user: "
+            "set nats_creds to another"
         )
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", "é".encode()])
-def test_a_file_that_is_no_text_is_one_sentence(content: bytes, tmp_path: Path) -> None:
-    """Whatever bytes it has."""
+def test_a_binary_credentials_file_raises_one_sentence(content: bytes, tmp_path: Path) -> None:
+    """Its bytes are not ASCII."""
     file = tmp_path / "me.creds"
     file.write_bytes(content)
-    with pytest.raises(NatsUnfitError, match="does not hold"):
+    with pytest.raises(NatsUnfitError, match="does not contain"):
         credentials.read(file)
 
 
-async def test_a_file_that_is_gone_is_one_sentence(tmp_path: Path, nats_url: str) -> None:
-    """It was there when the settings were read."""
+async def test_a_missing_credentials_file_raises_one_sentence(
+    tmp_path: Path, nats_url: str
+) -> None:
+    """It existed when the settings were read."""
     address = NatsAddress(nats_url, creds=tmp_path / "gone.creds")
     with pytest.raises(NatsUnfitError, match="cannot be read"):
         await connect(address, name="test", reconnect=False)
 
 
-async def test_a_server_with_a_certificate_of_our_authority_is_trusted(tmp_path: Path) -> None:
-    """And no other; without the authority's file, nobody is."""
+async def test_connect_trusts_only_a_server_with_a_certificate_of_our_authority(
+    tmp_path: Path,
+) -> None:
+    """Without the authority's file, it trusts no server."""
     authority = Authority(tmp_path)
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     authority.issue(cert, key, "nats")
@@ -86,17 +90,20 @@ async def test_a_server_with_a_certificate_of_our_authority_is_trusted(tmp_path:
         assert client.is_connected
         await client.close()
         for refused in (NatsAddress(server.url, tls_ca=stranger.file), NatsAddress(server.url)):
-            with pytest.raises(NatsUnreachableError, match="TLS fails"):
+            with pytest.raises(
+                NatsUnreachableError,
+                match="the TLS handshake failed: unable to get local issuer certificate",
+            ):
                 await connect(refused, name="test", reconnect=False)
 
 
-async def test_nothing_is_said_in_plain_where_tls_is_wanted(nats_url: str, tmp_path: Path) -> None:
-    """A server that does not ask for TLS gets no credentials, for it may be somebody else."""
+async def test_connect_sends_nothing_to_a_server_without_tls(nats_url: str, tmp_path: Path) -> None:
+    """If TLS is required: the server could be an attacker's."""
     authority = Authority(tmp_path)
     plain = [
         NatsAddress(nats_url, token="a secret", tls_ca=authority.file),
         NatsAddress(nats_url.replace("nats://", "tls://"), token="a secret"),
     ]
     for address in plain:
-        with pytest.raises(NatsUnreachableError, match="does not ask for TLS"):
+        with pytest.raises(NatsUnreachableError, match="does not offer TLS"):
             await connect(address, name="test", reconnect=False)

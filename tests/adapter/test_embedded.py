@@ -19,7 +19,7 @@ Start = Callable[..., Awaitable[EmbeddedNats]]
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    """`embedded.start` on a free port; what it started is stopped with the test."""
+    """`embedded.start` on a free port; its servers are stopped after the test."""
     started: list[EmbeddedNats] = []
 
     async def start(data_dir: Path, port: int = 0) -> EmbeddedNats:
@@ -32,7 +32,7 @@ async def start() -> AsyncIterator[Start]:
 
 
 async def publish(url: str, payload: bytes) -> int:
-    """Publish to a file stream, made where it is missing; give the seq."""
+    """Publish to a file stream, which is created if it is missing; return the seq."""
     client = await nats.connect(url)
     try:
         stream = client.jetstream()
@@ -43,7 +43,7 @@ async def publish(url: str, payload: bytes) -> int:
 
 
 async def stored(url: str, seq: int) -> bytes | None:
-    """What the stream holds at this seq."""
+    """The payload that the stream holds at this seq."""
     client = await nats.connect(url)
     try:
         return (await client.jetstream().get_msg("KEPT", seq)).data
@@ -51,8 +51,8 @@ async def stored(url: str, seq: int) -> bytes | None:
         await client.close()
 
 
-async def test_it_answers_where_it_says(tmp_path: Path, start: Start) -> None:
-    """The address, the process and the folder are the real ones."""
+async def test_the_server_answers_at_its_address(tmp_path: Path, start: Start) -> None:
+    """Its process, folder and log are the real ones, too."""
     server = await start(tmp_path / "new" / "data")
     assert re.fullmatch(r"nats://127\.0\.0\.1:\d+", server.url)
     assert await embedded.answers(server.url)
@@ -61,22 +61,22 @@ async def test_it_answers_where_it_says(tmp_path: Path, start: Start) -> None:
     assert f"[{server.pid}]" in server.log_file.read_text()
 
 
-async def test_it_takes_the_port_it_is_given(tmp_path: Path, start: Start) -> None:
-    """A server that is started again is where its clients look for it."""
+async def test_the_server_listens_on_the_given_port(tmp_path: Path, start: Start) -> None:
+    """So clients find a restarted server again."""
     first = await start(tmp_path)
     await first.stop()
     again = await start(tmp_path, port=int(first.url.rpartition(":")[2]))
     assert again.url == first.url
 
 
-async def test_it_never_listens_to_the_world(tmp_path: Path) -> None:
-    """It has no password, so it is for this machine alone."""
+async def test_the_server_refuses_to_listen_outside_loopback(tmp_path: Path) -> None:
+    """It has no password, so only this machine may reach it."""
     with pytest.raises(ValueError, match="loopback only"):
         await embedded.start(tmp_path, host="0.0.0.0", port=0)  # noqa: S104
 
 
-async def test_data_is_kept_between_runs(tmp_path: Path, start: Start) -> None:
-    """The same stream, the same seq."""
+async def test_the_server_keeps_its_data_between_runs(tmp_path: Path, start: Start) -> None:
+    """The stream and its seqs continue."""
     server = await start(tmp_path)
     seq = await publish(server.url, b"before")
     await server.stop()
@@ -85,8 +85,8 @@ async def test_data_is_kept_between_runs(tmp_path: Path, start: Start) -> None:
     assert await publish(again.url, b"after") == seq + 1
 
 
-async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, start: Start) -> None:
-    """Kill -9 of the server itself."""
+async def test_an_acknowledged_message_survives_a_kill(tmp_path: Path, start: Start) -> None:
+    """A kill -9 of the server itself."""
     server = await start(tmp_path)
     seq = await publish(server.url, b"before")
     os.kill(server.pid, signal.SIGKILL)
@@ -94,18 +94,18 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, start: Star
     assert await stored((await start(tmp_path)).url, seq) == b"before"
 
 
-async def test_the_store_may_fill_more_than_what_was_free_at_the_start(
+async def test_a_stream_may_be_larger_than_the_space_free_at_the_start(
     tmp_path: Path, start: Start
 ) -> None:
-    """A limit drawn from the free space would leave a grown store over it after a restart."""
+    """A limit based on the free space would shrink below the store's size over restarts."""
     server = await start(tmp_path)
     client = await nats.connect(server.url)
     await client.jetstream().add_stream(name="HUGE", subjects=["huge"], max_bytes=900 * 10**9)
     await client.close()
 
 
-async def test_a_folder_may_have_any_name(tmp_path: Path, start: Start) -> None:
-    """Quotes, blanks, variables and letters of all sorts reach nats-server as they are."""
+async def test_the_data_folder_may_have_any_name(tmp_path: Path, start: Start) -> None:
+    """Quotes, spaces, variables and any letters reach nats-server unchanged."""
     folder = tmp_path / 'it\'s "my" $HOME \\ {data} # Größe'
     server = await start(folder)
     seq = await publish(server.url, b"here")
@@ -114,8 +114,8 @@ async def test_a_folder_may_have_any_name(tmp_path: Path, start: Start) -> None:
     assert await stored((await start(folder)).url, seq) == b"here"
 
 
-async def test_a_stop_leaves_nothing_running(tmp_path: Path, start: Start) -> None:
-    """Twice, and at once, is as good as once."""
+async def test_stop_leaves_no_process_running(tmp_path: Path, start: Start) -> None:
+    """Repeated and concurrent calls do no harm."""
     server = await start(tmp_path)
     await asyncio.gather(server.stop(), server.stop())
     await server.stop()
@@ -125,18 +125,18 @@ async def test_a_stop_leaves_nothing_running(tmp_path: Path, start: Start) -> No
     assert not await embedded.answers(server.url)
 
 
-async def test_its_end_is_noticed(tmp_path: Path, start: Start) -> None:
-    """Everybody who waits learns how it ended."""
+async def test_every_waiting_task_learns_how_the_server_ended(tmp_path: Path, start: Start) -> None:
+    """Here by a kill -9."""
     server = await start(tmp_path)
     waiting = [asyncio.create_task(server.wait()) for _ in range(2)]
     os.kill(server.pid, signal.SIGKILL)
     assert await asyncio.gather(*waiting) == [128 + signal.SIGKILL] * 2
 
 
-async def test_a_frozen_server_is_killed(
+async def test_stop_kills_a_frozen_server(
     tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It cannot be asked to end."""
+    """A frozen server does not react to a request to end."""
     monkeypatch.setattr(embedded, "GRACE_SECONDS", 0.05)
     server = await start(tmp_path)
     os.kill(server.pid, signal.SIGSTOP)
@@ -144,10 +144,10 @@ async def test_a_frozen_server_is_killed(
     assert await server.wait() == 128 + signal.SIGKILL
 
 
-async def test_a_frozen_watchdog_does_not_keep_the_server(
+async def test_stop_ends_the_server_of_a_frozen_watchdog(
     tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then the gateway ends both itself."""
+    """The gateway kills both itself."""
     monkeypatch.setattr(embedded, "STOP_SECONDS", 0.05)
     server = await start(tmp_path)
     server._watchdog.send_signal(signal.SIGSTOP)
@@ -155,10 +155,10 @@ async def test_a_frozen_watchdog_does_not_keep_the_server(
     assert not await embedded.answers(server.url)
 
 
-async def test_a_folder_that_is_still_in_use_is_waited_for(
+async def test_start_waits_for_a_store_that_is_still_in_use(
     tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The predecessor is frozen, so that it takes the whole grace to end."""
+    """The previous server is frozen, so it ends only after the grace period."""
     monkeypatch.setattr(embedded, "GRACE_SECONDS", 0.3)
     dying = await start(tmp_path)
     os.kill(dying.pid, signal.SIGSTOP)
@@ -166,10 +166,10 @@ async def test_a_folder_that_is_still_in_use_is_waited_for(
     assert await embedded.answers(successor.url)
 
 
-async def test_a_start_can_be_given_up(
+async def test_a_start_that_waits_for_the_store_can_be_cancelled(
     tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While it waits for the folder: at once, and it does not take it later."""
+    """It ends at once, and does not lock the store later."""
     monkeypatch.setattr(embedded, "LOCK_SECONDS", 3600)
     monkeypatch.setattr(embedded, "STOP_SECONDS", 3600)
     first = await start(tmp_path)

@@ -1,4 +1,4 @@
-"""The servers that the other tests stand on do what those tests take for granted."""
+"""The test servers do what the other tests rely on."""
 
 import socket
 import uuid
@@ -10,8 +10,10 @@ from nats.js.api import StorageType
 from tests.nats_server import LOOPBACK, NatsServer, ReservedPort, greeting
 
 
-async def test_the_shared_server_stores_in_jetstream(nats_url: str, stream_name: str) -> None:
-    """A message published to a stream of the test's own is there afterwards."""
+async def test_the_shared_server_stores_messages_in_jetstream(
+    nats_url: str, stream_name: str
+) -> None:
+    """In a stream of the test's own."""
     client = await nats.connect(nats_url)
     stream = client.jetstream()
     await stream.add_stream(name=stream_name, subjects=["percolator.*.*"])
@@ -20,18 +22,18 @@ async def test_the_shared_server_stores_in_jetstream(nats_url: str, stream_name:
     await client.close()
 
 
-async def test_a_stream_of_an_earlier_test_is_gone(nats_url: str, stream_name: str) -> None:
-    """The subjects that the test above took are free again, since its stream went with it."""
+async def test_the_stream_of_an_earlier_test_is_deleted(nats_url: str, stream_name: str) -> None:
+    """So the subjects that the test above used are free again."""
     client = await nats.connect(nats_url)
     info = await client.jetstream().add_stream(name=stream_name, subjects=["percolator.*.*"])
     assert info.state.messages == 0
     await client.close()
 
 
-async def test_a_killed_server_comes_back_with_its_port_and_store(
+async def test_a_killed_server_keeps_its_port_and_store(
     nats_process: NatsServer,
 ) -> None:
-    """What was acknowledged before kill -9 is there after the start."""
+    """Messages acknowledged before a kill -9 are there after the start."""
     url, first_pid = nats_process.url, nats_process.pid
     client = await nats.connect(url)
     stream = client.jetstream()
@@ -51,7 +53,7 @@ async def test_a_killed_server_comes_back_with_its_port_and_store(
     await client.close()
 
 
-def test_a_frozen_server_is_silent_until_it_is_thawed(nats_process: NatsServer) -> None:
+def test_a_frozen_server_is_silent_until_the_thaw(nats_process: NatsServer) -> None:
     """SIGSTOP leaves the port open and unanswered; SIGCONT brings the greeting."""
     nats_process.freeze()
     with socket.create_connection((LOOPBACK, nats_process.port)) as connection:
@@ -63,33 +65,33 @@ def test_a_frozen_server_is_silent_until_it_is_thawed(nats_process: NatsServer) 
         assert connection.recv(4) == b"INFO"
 
 
-def test_a_server_ends_also_when_it_is_frozen(nats_process: NatsServer) -> None:
-    """Whatever a test did to it, nothing is left behind."""
+def test_close_ends_a_frozen_server(nats_process: NatsServer) -> None:
+    """Whatever a test did to a server, nothing is left behind."""
     nats_process.freeze()
     nats_process.close()
     assert greeting(nats_process.port) is None
 
 
-def test_it_serves_jetstream_on_loopback_only(nats_process: NatsServer) -> None:
-    """Nobody but this machine can reach a server of the tests."""
+def test_the_server_listens_on_loopback_only(nats_process: NatsServer) -> None:
+    """Only this machine can reach a test server."""
     info = greeting(nats_process.port)
     assert info is not None
     assert info["jetstream"] is True
     assert info["host"] == LOOPBACK
 
 
-def test_a_reserved_port_is_given_to_nobody_else() -> None:
-    """While a server is down, its port does not go to another."""
+def test_a_reserved_port_is_not_given_out_again() -> None:
+    """While a server is down, no other server gets its port."""
     ports = [ReservedPort() for _ in range(200)]
     assert len({port.number for port in ports}) == len(ports)
     for port in ports:
         port.release()
 
 
-def test_unusable_flags_are_an_error_that_shows_the_log(
+def test_a_server_that_cannot_start_raises_with_its_log(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """A server that cannot start does not leave a test waiting."""
+    """At once, so no test waits for it."""
     folder = tmp_path_factory.mktemp(uuid.uuid4().hex)
     with pytest.raises(RuntimeError, match="did not start"), NatsServer(folder, "--no-such-flag"):
         pass

@@ -1,4 +1,4 @@
-"""The publisher: every event acknowledged, in order, once where it has an id."""
+"""The publisher: every event is acknowledged, in order, and stored once if it has an id."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ SUBJECT = "percolator.price.SOL"
 
 @pytest.fixture
 async def client(nats_url: str, stream_name: str) -> AsyncIterator[Client]:
-    """A connection to a NATS that has the test's stream."""
+    """A connection to a NATS with the test's stream."""
     connected = await nats.connect(nats_url)
     await stream.ensure(connected, stream_name)
     yield connected
@@ -27,19 +27,19 @@ async def client(nats_url: str, stream_name: str) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits of a fraction of a second."""
+    """Wait only a fraction of a second."""
     monkeypatch.setattr(publisher, "ACK_SECONDS", 0.1)
     monkeypatch.setattr(publisher, "RETRY_SECONDS", 0.02)
 
 
-async def test_an_event_gets_its_seq(client: Client, stream_name: str) -> None:
-    """The one of the stream, from 1 on."""
+async def test_publish_returns_the_seq_of_the_event(client: Client, stream_name: str) -> None:
+    """The stream counts from 1."""
     events = Publisher(client, stream_name)
     assert [await events.publish(SUBJECT, b"{}") for _ in range(3)] == [1, 2, 3]
 
 
-async def test_many_at_once_keep_their_order(client: Client, stream_name: str) -> None:
-    """With their acks in flight; the payloads are as they were given."""
+async def test_events_published_at_once_keep_their_order(client: Client, stream_name: str) -> None:
+    """With acks in flight; the payloads are unchanged."""
     events = Publisher(client, stream_name)
     payloads = [b"%d" % number for number in range(2_000)]
     seqs = await asyncio.gather(*(events.publish(SUBJECT, payload) for payload in payloads))
@@ -48,8 +48,8 @@ async def test_many_at_once_keep_their_order(client: Client, stream_name: str) -
     assert last.data == payloads[-1]
 
 
-async def test_an_event_with_an_id_is_stored_once(client: Client, stream_name: str) -> None:
-    """A second one with the same id gets the seq of the first."""
+async def test_the_stream_stores_an_event_with_an_id_once(client: Client, stream_name: str) -> None:
+    """A second event with the same id gets the seq of the first."""
     events = Publisher(client, stream_name)
     first = await events.publish(SUBJECT, b"{}", message_id="a")
     assert await events.publish(SUBJECT, b"{}", message_id="a") == first
@@ -57,38 +57,43 @@ async def test_an_event_with_an_id_is_stored_once(client: Client, stream_name: s
 
 
 @pytest.mark.usefixtures("quick")
-async def test_without_a_stream_it_says_what_to_do(nats_url: str) -> None:
-    """Nobody has created it yet."""
+async def test_publish_says_what_to_do_when_the_stream_is_missing(nats_url: str) -> None:
+    """A gateway creates the stream."""
     client = await nats.connect(nats_url)
-    with pytest.raises(NatsUnfitError, match="no stream takes percolator"):
+    with pytest.raises(NatsUnfitError, match="no stream accepts percolator"):
         await Publisher(client, "PERCOLATOR").publish(SUBJECT, b"{}")
     await client.close()
 
 
-async def test_an_event_that_another_stream_takes_is_refused(client: Client) -> None:
-    """It would go where no gateway of ours reads it."""
-    with pytest.raises(NatsUnfitError, match="JetStream refuses the event: "):
+async def test_publish_fails_when_another_stream_has_the_subject(client: Client) -> None:
+    """No gateway would read the event there."""
+    with pytest.raises(
+        NatsUnfitError, match=r"JetStream refuses the event \(.+\): check the stream ANOTHER"
+    ):
         await Publisher(client, "ANOTHER").publish(SUBJECT, b"{}")
 
 
 @pytest.mark.parametrize("message_id", [None, "a"])
-async def test_an_event_larger_than_nats_takes_is_refused_at_once(
+async def test_publish_fails_at_once_when_the_event_is_too_large(
     client: Client, stream_name: str, message_id: str | None
 ) -> None:
-    """Trying again would not make it smaller."""
+    """A retry would not make it smaller."""
     events = Publisher(client, stream_name)
     too_large = b"x" * (client.max_payload + 1)
     async with asyncio.timeout(0.4):
-        with pytest.raises(NatsUnfitError, match="the event is larger than NATS takes: 1048577"):
+        with pytest.raises(
+            NatsUnfitError,
+            match="the event has 1,048,577 bytes, but NATS accepts at most 1,048,576: ",
+        ):
             await events.publish(SUBJECT, too_large, message_id)
 
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("message_id", [None, "a"])
-async def test_without_an_ack_it_is_an_error_in_the_end(
+async def test_publish_fails_when_no_ack_comes(
     nats_process: NatsServer, message_id: str | None
 ) -> None:
-    """After some tries where it may be tried again."""
+    """After some retries, if the event has an id."""
     client = await nats.connect(nats_process.url)
     await stream.ensure(client, "PERCOLATOR")
     events = Publisher(client, "PERCOLATOR")
@@ -101,10 +106,10 @@ async def test_without_an_ack_it_is_an_error_in_the_end(
         await client.close()
 
 
-async def test_an_event_with_an_id_survives_a_restart_of_nats(
+async def test_publish_retries_an_event_with_an_id_while_nats_restarts(
     nats_process: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is tried again until it is stored, and it is stored once."""
+    """Until the event is stored; it is stored once."""
     monkeypatch.setattr(publisher, "ACK_SECONDS", 0.3)
     client = await connect(NatsAddress(nats_process.url), name="test", reconnect=True)
     await stream.ensure(client, "PERCOLATOR")

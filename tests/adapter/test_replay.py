@@ -1,41 +1,31 @@
-"""Replay from a stream whose replicas do not all stand at the same event."""
+"""Replay from a stream whose replicas are not all up to date."""
 
+import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
-import nats
 import pytest
 from nats.aio.client import Client
 
-from percolator.jetstream import direct, replay, stream
+from percolator.jetstream import direct, replay
 from percolator.jetstream.direct import Stored
+from percolator.jetstream.feed import Feed
 from percolator.jetstream.replay import Replay
+from tests.adapter.feeding import SUBJECT, reading
 from tests.gateway import event_json
 
-SUBJECT = "percolator.trade.SOL"
 Lag = Callable[[int | None], None]
 
 
-@dataclass
-class Reading:
-    """What a replay knows of the feed."""
-
-    client: Client
-    created: str
-
-
 @pytest.fixture
-async def reading(nats_url: str, stream_name: str) -> AsyncIterator[Reading]:
-    """A feed's connection to a NATS that has the test's stream."""
-    connected = await nats.connect(nats_url)
-    state = await stream.ensure(connected, stream_name)
-    yield Reading(connected, state.epoch)
-    await connected.close()
+async def feed(nats_url: str, stream_name: str) -> AsyncIterator[Feed]:
+    """A feed that reads the test's own stream."""
+    async with reading(nats_url, stream=stream_name) as (_, running):
+        yield running
 
 
 @pytest.fixture
 def lag(monkeypatch: pytest.MonkeyPatch) -> Lag:
-    """Have a replica answer that has the stream up to a seq only; None: one that has it all."""
+    """Sets the seq up to which the replica that answers has the stream; None: all of it."""
     end: int | None = None
 
     async def answer(client: Client, name: str, request: dict[str, object]) -> list[Stored]:
@@ -50,20 +40,26 @@ def lag(monkeypatch: pytest.MonkeyPatch) -> Lag:
     return set_end
 
 
-async def publish(reading: Reading, count: int) -> list[int]:
-    """Publish trades; give their seqs."""
-    context = reading.client.jetstream()
+def client_of(feed: Feed) -> Client:
+    """The feed's connection."""
+    assert feed.client is not None
+    return feed.client
+
+
+async def publish(feed: Feed, count: int) -> list[int]:
+    """Publish trades; return their seqs."""
+    context = client_of(feed).jetstream()
     return [(await context.publish(SUBJECT, event_json("trade"))).seq for _ in range(count)]
 
 
-async def test_a_replica_without_the_last_event_known_is_no_gap(
-    reading: Reading, stream_name: str, lag: Lag
+async def test_a_replica_that_lacks_the_last_known_event_causes_no_gap(
+    feed: Feed, stream_name: str, lag: Lag
 ) -> None:
-    """The leader says that it is still there; the next page is asked for again."""
-    seqs = await publish(reading, 3)
-    source = Replay(lambda: reading, stream_name)
+    """The leader still holds the event, so the replay requests the next page again."""
+    seqs = await publish(feed, 3)
+    source = Replay(lambda: feed, stream_name)
     first = await source.page(SUBJECT, 0, None)
-    seqs += await publish(reading, 1)
+    seqs += await publish(feed, 1)
     lag(seqs[1])
     page = await source.page(SUBJECT, seqs[2], first.events[-1])
     assert (page.events, page.whole, page.end) == ([], True, False)
@@ -72,25 +68,39 @@ async def test_a_replica_without_the_last_event_known_is_no_gap(
     assert ([event.seq for event in page.events], page.whole) == (seqs[3:], True)
 
 
-async def test_a_replica_without_the_last_event_is_no_gap_at_the_end_either(
-    reading: Reading, stream_name: str, lag: Lag
+async def test_a_replica_that_lacks_the_last_event_causes_no_gap_at_the_end(
+    feed: Feed, stream_name: str, lag: Lag
 ) -> None:
-    """Nothing has come since, and nothing is missing."""
-    seqs = await publish(reading, 3)
-    source = Replay(lambda: reading, stream_name)
+    """No event followed, and none is missing."""
+    seqs = await publish(feed, 3)
+    source = Replay(lambda: feed, stream_name)
     lag(seqs[0])
     page = await source.page(SUBJECT, seqs[2], None)
     assert (page.events, page.whole, page.end) == ([], True, True)
 
 
-async def test_a_last_event_that_was_dropped_is_a_gap(reading: Reading, stream_name: str) -> None:
-    """Whether or not anything came after it."""
-    seqs = await publish(reading, 3)
-    source = Replay(lambda: reading, stream_name)
+async def test_a_page_is_not_whole_if_the_stream_dropped_the_last_known_event(
+    feed: Feed, stream_name: str
+) -> None:
+    """Whether or not an event followed."""
+    seqs = await publish(feed, 3)
+    source = Replay(lambda: feed, stream_name)
     first = await source.page(SUBJECT, 0, None)
-    await reading.client.jetstream().purge_stream(stream_name)
+    await client_of(feed).jetstream().purge_stream(stream_name)
     page = await source.page(SUBJECT, seqs[2], first.events[-1])
     assert (page.events, page.whole, page.end) == ([], False, True)
-    seqs += await publish(reading, 1)
+    seqs += await publish(feed, 1)
     page = await source.page(SUBJECT, seqs[2], first.events[-1])
     assert ([event.seq for event in page.events], page.whole) == (seqs[3:], False)
+
+
+async def test_each_page_logs_a_debug_line(
+    feed: Feed, stream_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the number of events, the subject and the seq before them."""
+    seqs = await publish(feed, 3)
+    source = Replay(lambda: feed, stream_name)
+    with caplog.at_level(logging.DEBUG, logger=replay.__name__):
+        await source.page(SUBJECT, seqs[0], None)
+    lines = [record.getMessage() for record in caplog.records if record.name == replay.__name__]
+    assert lines == [f"replay: 2 events of {SUBJECT} after seq {seqs[0]}"]

@@ -1,4 +1,4 @@
-"""The stream: created where it is missing, checked where it is there, never changed in silence."""
+"""The stream: created if it is missing, checked if it exists, never changed silently."""
 
 import asyncio
 import shlex
@@ -28,13 +28,13 @@ async def client(nats_url: str) -> AsyncIterator[Client]:
     await connected.close()
 
 
-async def make(client: Client, name: str, **changes: Any) -> None:  # noqa: ANN401 - of any kind
-    """Make a stream that differs from ours."""
+async def make(client: Client, name: str, **changes: Any) -> None:  # noqa: ANN401 - of any type
+    """Create a stream that differs from our definition."""
     await client.jetstream().add_stream(replace(stream.definition(name), **changes))
 
 
-async def test_a_missing_stream_is_created_as_defined(client: Client, stream_name: str) -> None:
-    """NATS keeps what the definition says."""
+async def test_ensure_creates_a_missing_stream_as_defined(client: Client, stream_name: str) -> None:
+    """NATS stores every field of the definition."""
     state = await stream.ensure(client, stream_name)
     assert (state.last_seq, state.deleted, state.complete) == (0, 0, True)
     config = (await client.jetstream().stream_info(stream_name)).config
@@ -52,8 +52,8 @@ async def test_a_missing_stream_is_created_as_defined(client: Client, stream_nam
     assert config.num_replicas == 1
 
 
-async def test_a_stream_that_is_there_is_taken_as_it_is(client: Client, stream_name: str) -> None:
-    """Its epoch and its events stay."""
+async def test_ensure_keeps_an_existing_stream(client: Client, stream_name: str) -> None:
+    """With its epoch and its events."""
     first = await stream.ensure(client, stream_name)
     await client.jetstream().publish("percolator.price.SOL", b"{}")
     second = await stream.ensure(client, stream_name)
@@ -69,10 +69,10 @@ async def test_a_stream_that_is_there_is_taken_as_it_is(client: Client, stream_n
         {"description": "ours", "max_msgs": 1_000},
     ],
 )
-async def test_how_much_is_kept_is_the_operators_choice(
+async def test_ensure_accepts_other_limits(
     client: Client, stream_name: str, changes: dict[str, Any]
 ) -> None:
-    """Limits and storage may differ, and stay as they are."""
+    """Limits and storage are the operator's choice, and stay unchanged."""
     await make(client, stream_name, **changes)
     await stream.ensure(client, stream_name)
     config = (await client.jetstream().stream_info(stream_name)).config
@@ -100,7 +100,7 @@ async def test_the_command_for_an_older_stream_makes_it_complete(
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "difference"),
     [
         ({"subjects": ["orders.>"]}, "subjects is ['orders.>'], not "),
         ({"subjects": ["percolator.*.*"]}, "subjects is ['percolator.*.*'], not "),
@@ -111,37 +111,39 @@ async def test_the_command_for_an_older_stream_makes_it_complete(
         ({"no_ack": True}, "no_ack is True, not False"),
     ],
 )
-async def test_another_definition_is_an_error_that_says_what_differs(
-    client: Client, stream_name: str, changes: dict[str, Any], said: str
+async def test_ensure_raises_with_the_difference_when_the_definition_conflicts(
+    client: Client, stream_name: str, changes: dict[str, Any], difference: str
 ) -> None:
-    """And nothing of it is changed."""
+    """It changes nothing in the stream."""
     await make(client, stream_name, **changes)
     before = (await client.jetstream().stream_info(stream_name)).config
     with pytest.raises(StreamConflictError) as raised:
         await stream.ensure(client, stream_name)
-    assert said in str(raised.value)
+    assert difference in str(raised.value)
     assert stream_name in str(raised.value)
     assert (await client.jetstream().stream_info(stream_name)).config == before
 
 
-async def test_everything_that_differs_is_said_at_once(client: Client, stream_name: str) -> None:
-    """One run, one list to mend."""
+async def test_ensure_reports_all_differences_at_once(client: Client, stream_name: str) -> None:
+    """So one run shows everything to fix."""
     await make(client, stream_name, no_ack=True, allow_direct=False)
     with pytest.raises(StreamConflictError, match=r"allow_direct is .*; no_ack is "):
         await stream.ensure(client, stream_name)
 
 
-async def test_subjects_that_another_stream_takes_are_an_error(
+async def test_ensure_raises_when_another_stream_has_the_subjects(
     client: Client, stream_name: str
 ) -> None:
-    """Two streams cannot share them."""
+    """Two streams cannot share a subject."""
     await make(client, stream_name, subjects=["percolator.trade.SOL"])
-    with pytest.raises(StreamConflictError, match="another stream already takes subjects of OTHER"):
+    with pytest.raises(StreamConflictError, match="another stream already has subjects of OTHER"):
         await stream.ensure(client, "OTHER")
 
 
-async def test_many_may_create_it_at_once(nats_url: str, stream_name: str) -> None:
-    """Gateways that start together agree on one stream."""
+async def test_gateways_that_start_together_create_one_stream(
+    nats_url: str, stream_name: str
+) -> None:
+    """They all get the same epoch."""
     async with AsyncExitStack() as stack:
         clients = []
         for _ in range(8):
@@ -151,8 +153,8 @@ async def test_many_may_create_it_at_once(nats_url: str, stream_name: str) -> No
         assert len({state.epoch for state in states}) == 1
 
 
-async def test_a_recreated_stream_has_another_epoch(client: Client, stream_name: str) -> None:
-    """The name is the same, the life is not."""
+async def test_a_recreated_stream_has_a_new_epoch(client: Client, stream_name: str) -> None:
+    """The name is the same, the incarnation is not."""
     epochs = set()
     for _ in range(3):
         epochs.add((await stream.ensure(client, stream_name)).epoch)
@@ -160,10 +162,10 @@ async def test_a_recreated_stream_has_another_epoch(client: Client, stream_name:
     assert len(epochs) == 3
 
 
-async def test_a_stream_that_has_dropped_something_is_not_complete(
+async def test_a_stream_that_dropped_an_event_is_not_complete(
     client: Client, stream_name: str
 ) -> None:
-    """Whether from its beginning or from its middle."""
+    """At its beginning or in the middle."""
     await stream.ensure(client, stream_name)
     context = client.jetstream()
     for _ in range(5):
@@ -178,8 +180,8 @@ async def test_a_stream_that_has_dropped_something_is_not_complete(
     assert (state.first_seq, state.last_seq, state.deleted, state.complete) == (4, 5, 0, False)
 
 
-async def test_an_emptied_stream_is_not_complete(client: Client, stream_name: str) -> None:
-    """It holds nothing, but it has held something."""
+async def test_a_purged_stream_is_not_complete(client: Client, stream_name: str) -> None:
+    """It is empty, but it once held an event."""
     await stream.ensure(client, stream_name)
     await client.jetstream().publish("percolator.price.SOL", b"{}")
     await client.jetstream().purge_stream(stream_name)
@@ -187,10 +189,10 @@ async def test_an_emptied_stream_is_not_complete(client: Client, stream_name: st
     assert (state.last_seq, state.complete) == (1, False)
 
 
-@pytest.fixture(params=["no JetStream at all", "none for our account"])
+@pytest.fixture(params=["without JetStream", "JetStream disabled for our account"])
 def without_jetstream(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a NATS whose JetStream is not for us."""
-    if request.param == "no JetStream at all":
+    """The address of a NATS whose JetStream we cannot use."""
+    if request.param == "without JetStream":
         server = NatsServer(tmp_path, jetstream=False)
     else:
         accounts = tmp_path / "accounts.conf"
@@ -204,24 +206,24 @@ def without_jetstream(request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
         yield server.url
 
 
-async def test_a_nats_without_jetstream_is_an_error_that_says_so(without_jetstream: str) -> None:
-    """For the whole server or for our account."""
+async def test_ensure_raises_when_jetstream_is_disabled(without_jetstream: str) -> None:
+    """For the whole server, or for our account."""
     client = await nats.connect(without_jetstream)
-    with pytest.raises(NatsUnfitError, match="has no JetStream for us: start it with -js"):
+    with pytest.raises(NatsUnfitError, match="has JetStream disabled for us: start it with -js"):
         await stream.ensure(client, "PERCOLATOR")
     await client.close()
 
 
-async def test_a_nats_that_is_too_old_is_an_error_that_says_so(client: Client) -> None:
-    """With its version, and the one that is needed."""
+async def test_ensure_raises_when_the_server_is_too_old(client: Client) -> None:
+    """With its version and the required one."""
     assert client._current_server is not None
     client._current_server.server_version = "2.10.29"
-    with pytest.raises(NatsUnfitError, match=r"is version 2\.10\.29: percolator needs 2\.11"):
+    with pytest.raises(NatsUnfitError, match=r"is version 2\.10\.29: upgrade it to 2\.11"):
         await stream.ensure(client, "PERCOLATOR")
 
 
-async def test_a_nats_that_does_not_answer_is_an_error_in_time(nats_process: NatsServer) -> None:
-    """A frozen server holds nobody up for longer than was asked."""
+async def test_ensure_raises_in_time_when_nats_does_not_answer(nats_process: NatsServer) -> None:
+    """After the timeout that the caller gave."""
     client = await nats.connect(nats_process.url)
     nats_process.freeze()
     try:

@@ -17,7 +17,7 @@ try:
 except EmbeddedNatsError as error:
     print(error)
 """
-FULL = "the disk of the data folder {} is full ({} MiB free, 32 MiB needed): make room, or "
+FULL = "the disk of the data folder {} is full ({} MiB free, 32 MiB needed): free some space, or "
 
 
 def mounts() -> bool:

@@ -1,6 +1,6 @@
-"""What the embedded nats-server has on disk: its folder, configuration, store and log.
+"""The files of the embedded nats-server: folder, configuration, store and log.
 
-Files only; the process is `embedded`'s.
+Files only; `server.py` runs the process.
 """
 
 import errno
@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from percolator.errors import EmbeddedNatsError
 
 SYNC_SECONDS = 10
-"""How old an event is at most that a power cut takes away; nats-server's own default is 120 s."""
+"""A power cut loses the events of at most this many seconds; nats-server's default is 120."""
 MIN_FREE_BYTES = 32 * 1024**2
-"""Four of JetStream's blocks: with less, the first events would fill the disk."""
+"""Four of JetStream's blocks: with less, the first events could fill the disk."""
 
 HINT = "choose another with --data-dir"
 _COMPLAINT = re.compile(r"\[(?:FTL|ERR)\] (.+)")
@@ -26,7 +26,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DataFolder:
-    """The data folder at `path`, in which everything of nats-server is under `nats`."""
+    """The data folder at `path`. All files of nats-server are in its subfolder `nats`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
@@ -35,11 +35,11 @@ class DataFolder:
         self.config = self.nats / "nats-server.conf"
         self.log = self.nats / "nats-server.log"
         self.output = self.nats / "nats-server.out"
-        """What it prints before it has its log, and when it crashes."""
+        """Output of the server from before it opens its log, and of crashes."""
         self._read: dict[Path, int] = {}
 
     def make(self) -> None:
-        """Make the folder where it is missing. Raises EmbeddedNatsError where it cannot be used."""
+        """Create the folder if it is missing. Raises EmbeddedNatsError if it cannot be used."""
         try:
             self.nats.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(self.nats).free
@@ -49,10 +49,7 @@ class DataFolder:
             raise self._full(free)
 
     def configure(self, host: str, port: int) -> None:
-        """Write the configuration. Only who holds the lock may do that.
-
-        Raises EmbeddedNatsError.
-        """
+        """Write the configuration; the caller must hold the lock. Raises EmbeddedNatsError."""
         try:
             for stale in self.nats.glob("*.ports"):
                 stale.unlink()
@@ -76,25 +73,25 @@ class DataFolder:
             "logfile_max_num: 3\n"
             "jetstream {\n"
             f"  store_dir: {_quoted(self.nats)}\n"
-            # By default it is 75 % of what is free at the start: less each time, until a
-            # restart leaves a store that is over its limit and takes nothing any more.
+            # The default is 75 % of the free space at the start. That shrinks with each restart,
+            # until the store is over its limit and accepts nothing.
             "  max_file_store: 1TB\n"
             f'  sync_interval: "{SYNC_SECONDS}s"\n'
             "}\n"
         )
 
     def port(self, pid: int) -> int | None:
-        """Give the port that the server with this process id listens on, once it does."""
+        """Return the port that the server with this process id listens on; None until it does."""
         for file in self.nats.glob(f"*_{pid}.ports"):
             try:
                 url: str = json.loads(file.read_text())["nats"][0]
                 return urlsplit(url).port
             except (OSError, ValueError):
-                pass  # half written
+                pass  # not fully written yet
         return None
 
     def complaint(self) -> str | None:
-        """Give the first error that the server has logged since `configure`, cut, or None."""
+        """The first error that the server has logged since `configure`, truncated, or None."""
         found = _COMPLAINT.search(_tail(self.log, self._read))
         if found:
             return found[1][:_COMPLAINT_CHARACTERS]
@@ -102,8 +99,8 @@ class DataFolder:
         return lines[0][:_COMPLAINT_CHARACTERS] if lines else None
 
     def bytes_stored(self) -> int:
-        """Give the size of the store."""
-        # Other than rglob, walk minds no folder that vanishes under it: the server may be at work.
+        """Return the size of the store."""
+        # Unlike rglob, walk tolerates folders that vanish meanwhile: the server may be running.
         return sum(
             _size(Path(folder, file))
             for folder, _, files in os.walk(self.nats)
@@ -112,14 +109,14 @@ class DataFolder:
         )
 
     def holder(self) -> int | None:
-        """Give the process id of the server that has, or had, the store."""
+        """Return the process id of the server that uses, or used, the store."""
         try:
             return int(self.lock.read_text())
         except (OSError, ValueError):
             return None
 
     def unusable(self, error: OSError) -> EmbeddedNatsError:
-        """Say what the operating system refused here."""
+        """Return the error for something that the operating system refused in this folder."""
         if error.errno in _FULL:
             return self._full(0)
         not_a_folder = isinstance(error, FileExistsError | NotADirectoryError)
@@ -130,12 +127,12 @@ class DataFolder:
         mib = 1024**2
         return EmbeddedNatsError(
             f"the disk of the data folder {self.path} is full ({free // mib} MiB free, "
-            f"{MIN_FREE_BYTES // mib} MiB needed): make room, or {HINT}"
+            f"{MIN_FREE_BYTES // mib} MiB needed): free some space, or {HINT}"
         )
 
 
 def _quoted(path: Path) -> str:
-    # In double quotes the backslash escapes, as in JSON.
+    # In double quotes, the backslash escapes as in JSON.
     return json.dumps(str(path), ensure_ascii=False)
 
 
@@ -152,5 +149,5 @@ def _tail(file: Path, read: dict[Path, int]) -> str:
     except OSError:
         return ""
     start = read.get(file, 0)
-    # Shorter than before: it has been rotated, and all of it is new.
+    # Shorter than before: the file was rotated, so all of it is new.
     return data[start if start <= len(data) else 0 :].decode("utf-8", "replace")

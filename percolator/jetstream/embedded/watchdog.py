@@ -1,19 +1,19 @@
 """The process between the gateway and its nats-server: it ends the server when the gateway ends.
 
-Run as a script by `embedded`, in an interpreter without site-packages; it therefore imports
-the standard library alone, and nothing imports it.
+`server.py` runs it as a script, in an interpreter without site-packages. So it imports only the
+standard library, and nothing imports it.
 
-Standard input is a pipe whose other end only the gateway has. The kernel closes that end
-however the gateway ends, kill -9 included, so that end of file means: the gateway is gone,
-or wants the server gone. Standard output tells the gateway, a line each, what came of it:
+Standard input is a pipe whose other end only the gateway has. The kernel closes that end however
+the gateway ends, kill -9 included. So end of file means that the gateway is gone, or wants the
+server gone. Standard output reports to the gateway, one line per event:
 
     busy                the store is in use by another server
     locked              the store is ours; a line on standard input starts the server
-    failed REASON       what the operating system refused
+    failed REASON       the operating system refused something
     started PID         the server runs; the watchdog now ends with the server's exit code
 
-Arguments: the lock file, the seconds to wait for it, the seconds between asking the server to end
-and killing it, then the server's command line.
+Arguments: the lock file, the seconds to wait for it, the seconds from asking the server to end to
+killing it, then the server's command line.
 """
 
 import contextlib
@@ -31,42 +31,42 @@ else:
     import fcntl
 try:
     import ctypes
-except ImportError:  # a Python that was built without libffi
+except ImportError:  # this Python was built without libffi
     ctypes = None  # type: ignore[assignment]
 
 _LOCK_RETRY_SECONDS = 0.05
 _PR_SET_PDEATHSIG = 1
-_LOCKED_BYTE = 1 << 30  # far behind the process id, which others must be able to read on Windows
+_LOCKED_BYTE = 1 << 30  # far behind the process id, which must stay readable on Windows
 
 
 def main(lock_file: str, lock_seconds: float, grace_seconds: float, command: Sequence[str]) -> int:
-    """Lock the store, run `command`, end it when the gateway is gone.
+    """Lock the store, run `command`, and end it when the gateway is gone.
 
-    Gives its exit code, or 128 and the signal that ended it.
+    Returns its exit code, or 128 plus the number of the signal that ended it.
     """
     _outlive_the_gateway()
     try:
         lock = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o600)
         if not _acquire(lock, lock_seconds):
-            _say("busy")
+            _report("busy")
             return 1
-        _say("locked")
-        if not _gateway_goes_on():
+        _report("locked")
+        if not _gateway_alive():
             return 0
         server = _run(command, lock)
     except OSError as error:
-        _say(f"failed {error.strerror or error}")
+        _report(f"failed {error.strerror or error}")
         return 1
     threading.Thread(target=_end_with_gateway, args=(server, grace_seconds), daemon=True).start()
-    _note(lock, server.pid)
-    _say(f"started {server.pid}")
+    _write_pid(lock, server.pid)
+    _report(f"started {server.pid}")
     code = server.wait()
     return code if code >= 0 else 128 - code
 
 
 def _outlive_the_gateway() -> None:
-    # A `pkill python` reaches the gateway too, which then drains with its NATS still there.
-    # A handler rather than SIG_IGN, because the server would inherit the latter.
+    # A `pkill python` reaches the gateway too, which must drain while its NATS is still there.
+    # A handler and not SIG_IGN, because the server would inherit SIG_IGN.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: None)
@@ -95,7 +95,7 @@ def _try_lock(lock: int) -> bool:
     return True
 
 
-def _gateway_goes_on() -> bool:
+def _gateway_alive() -> bool:
     try:
         return os.read(0, 16) != b""
     except OSError:
@@ -103,23 +103,23 @@ def _gateway_goes_on() -> bool:
 
 
 def _run(command: Sequence[str], lock: int) -> subprocess.Popen[bytes]:
-    # What the server prints before it has its log goes where our own standard error goes.
-    # It inherits the lock as well: the store is free only when the server itself is gone.
+    # Before the server opens its log, its output goes to our standard error.
+    # The server inherits the lock: the store is free only when the server itself is gone.
     return subprocess.Popen(  # noqa: S603 - the command is the gateway's
         command,
         stdin=subprocess.DEVNULL,
         stdout=2,
         stderr=2,
         pass_fds=() if sys.platform == "win32" else (lock,),
-        preexec_fn=_die_with_watchdog(),  # noqa: PLW1509 - there is no other thread yet
+        preexec_fn=_die_with_watchdog(),  # noqa: PLW1509 - no other thread runs yet
     )
 
 
 def _die_with_watchdog() -> Callable[[], None] | None:
-    """What the server runs before its exec, so that it cannot outlive a killed watchdog.
+    """The function that the server runs before its exec, so it cannot outlive a killed watchdog.
 
-    Linux alone can do that. The signal comes when the *thread* that started the server ends,
-    and here that is the main thread, which ends with the process.
+    Only Linux supports it. The signal comes when the *thread* that started the server ends; here
+    that is the main thread, which ends with the process.
     """
     prepare = None
     if sys.platform == "linux" and ctypes is not None:
@@ -130,33 +130,33 @@ def _die_with_watchdog() -> Callable[[], None] | None:
         def arm() -> None:
             prctl(_PR_SET_PDEATHSIG, kill)
             if os.getppid() != watchdog:
-                os._exit(1)  # it died before the kernel was told
+                os._exit(1)  # the watchdog died before prctl
 
         prepare = arm
     return prepare
 
 
 def _end_with_gateway(server: subprocess.Popen[bytes], grace_seconds: float) -> None:
-    while _gateway_goes_on():
+    while _gateway_alive():
         pass
     server.terminate()
     time.sleep(grace_seconds)
     server.kill()
 
 
-def _note(lock: int, pid: int) -> None:
-    with contextlib.suppress(OSError):  # a full disk: the next one does not learn who we are
+def _write_pid(lock: int, pid: int) -> None:
+    with contextlib.suppress(OSError):  # disk full: the next server cannot name ours
         os.ftruncate(lock, 0)
         os.lseek(lock, 0, os.SEEK_SET)
         os.write(lock, b"%d\n" % pid)
 
 
-def _say(line: str) -> None:
-    # A gateway that is gone reads no more; the end of standard input says so too.
+def _report(line: str) -> None:
+    # A gateway that is gone no longer reads; the end of standard input shows that too.
     with contextlib.suppress(OSError):
         os.write(1, line.encode() + b"\n")
 
 
 if __name__ == "__main__":
-    # _exit: the reading thread must not hold up the interpreter's end.
+    # _exit: the reading thread must not delay the exit.
     os._exit(main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]))

@@ -1,7 +1,7 @@
-"""Tests that mostly wait, run side by side: each is a scene, and all of a module begin together.
+"""Tests that mostly wait, run concurrently: all scenarios of a module start together.
 
-What stands under `@at_once` is a test like any other, with a name, a docstring and a result of its
-own; it is given a folder. Those of one module share one event loop.
+A function under `@at_once` is a test with its own name, docstring and result; its argument is a
+folder. The tests of one module share one event loop.
 """
 
 import asyncio
@@ -15,29 +15,29 @@ import pytest_asyncio
 FaultScenario = Callable[[Path], Awaitable[None]]
 Test = Callable[..., Awaitable[None]]
 
-_SCENES: dict[str, dict[str, FaultScenario]] = {}
+_SCENARIOS: dict[str, dict[str, FaultScenario]] = {}
 
 
-def at_once(scene: FaultScenario) -> Test:
-    """Make a test of a scene that runs beside the others of its module."""
-    name = scene.__name__
-    _SCENES.setdefault(scene.__module__, {})[name] = scene
+def at_once(scenario: FaultScenario) -> Test:
+    """Turn a scenario into a test that runs concurrently with the others of its module."""
+    name = scenario.__name__
+    _SCENARIOS.setdefault(scenario.__module__, {})[name] = scenario
 
-    async def test(scenes: dict[str, asyncio.Task[None]]) -> None:
-        await scenes[name]
+    async def test(scenarios: dict[str, asyncio.Task[None]]) -> None:
+        await scenarios[name]
 
     test.__name__, test.__qualname__ = name, name
-    test.__doc__, test.__module__ = scene.__doc__, scene.__module__
+    test.__doc__, test.__module__ = scenario.__doc__, scenario.__module__
     marked: Test = pytest.mark.asyncio(loop_scope="module")(test)
     return marked
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scenes(
+async def scenarios(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[dict[str, asyncio.Task[None]]]:
-    """Those scenes of the module that are to be tested, all under way."""
-    known = _SCENES[request.module.__name__]
+    """The selected scenarios of the module, all running."""
+    registered = _SCENARIOS[request.module.__name__]
     wanted = [
         item.name
         for item in request.session.items
@@ -45,10 +45,10 @@ async def scenes(
     ]
     tasks = {}
     for name in wanted:
-        if name in known:
-            played = known[name](tmp_path_factory.mktemp(name[:30]))
-            assert inspect.iscoroutine(played)
-            tasks[name] = asyncio.create_task(played)
+        if name in registered:
+            running = registered[name](tmp_path_factory.mktemp(name[:30]))
+            assert inspect.iscoroutine(running)
+            tasks[name] = asyncio.create_task(running)
     yield tasks
     for task in tasks.values():
         task.cancel()

@@ -1,4 +1,4 @@
-"""Three nats-servers on loopback that replicate a stream, each to be killed, frozen and revived."""
+"""Three nats-servers on loopback that replicate a stream; tests kill, freeze and restart them."""
 
 import asyncio
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from tests.nats_server import LOOPBACK, NatsServer, ReservedPort
 
 SIZE = 3
 FORM_SECONDS = 30.0
+"""Seconds for the cluster to form, or to elect a leader."""
 ASK_SECONDS = 0.5
 
 
@@ -27,16 +28,16 @@ class Cluster:
 
     @property
     def urls(self) -> list[str]:
-        """The address of each."""
+        """The address of each server."""
         return [server.url for server in self.servers.values()]
 
     @property
     def url(self) -> str:
-        """All addresses as the setting takes them."""
+        """All addresses in the format of the setting."""
         return ",".join(self.urls)
 
     async def make_stream(self, client: Client, name: str, **fields: object) -> None:
-        """Create the stream on all three, as soon as the cluster is able to."""
+        """Create the stream on all three servers, as soon as the cluster can."""
         config = definition(name).evolve(num_replicas=SIZE, **fields)
         async with asyncio.timeout(FORM_SECONDS):
             while True:
@@ -48,7 +49,7 @@ class Cluster:
             await self.leader(client, name)
 
     async def leader(self, client: Client, name: str) -> str:
-        """Wait until the stream has a leader that answers; give its name."""
+        """Wait until the stream has a leader that answers; return its name."""
         async with asyncio.timeout(FORM_SECONDS):
             while True:
                 try:
@@ -61,20 +62,20 @@ class Cluster:
                 await asyncio.sleep(ASK_SECONDS / 5)
 
     async def whole(self, client: Client, name: str) -> None:
-        """Wait until all servers have the stream, up to its end."""
+        """Wait until all servers have the whole stream."""
         while True:
             with suppress(nats.errors.Error, JetStreamError):
                 info = await client.jetstream(timeout=ASK_SECONDS).stream_info(name)
                 replicas = (info.cluster and info.cluster.replicas) or []
-                there = [one for one in replicas if one.current and not one.offline]
-                if len(there) == SIZE - 1:
+                current = [each for each in replicas if each.current and not each.offline]
+                if len(current) == SIZE - 1:
                     return
             await asyncio.sleep(ASK_SECONDS / 5)
 
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """Run three servers that know each other."""
+    """Run three servers as a cluster."""
     names = [f"n{number}" for number in range(1, SIZE + 1)]
     with ExitStack() as stack:
         routes = [ReservedPort() for _ in names]

@@ -1,4 +1,4 @@
-"""What the fault suite shares: a summary of all that the witnesses were sent."""
+"""Shared by the fault suite: a summary of everything that the witnesses received."""
 
 import gc
 from collections.abc import Iterator
@@ -8,35 +8,35 @@ import pytest
 
 from tests.integration.faults.judge import TOTAL
 
-FORGOTTEN = (
+UNCLOSED = (
     "ignore:Exception ignored in. <(function (StreamWriter|_SelectorTransport)|socket)"
     ":pytest.PytestUnraisableExceptionWarning"
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests' own publishers leave sockets to the garbage collector.
+    """Allow the tests' own publishers to leave sockets to the garbage collector.
 
-    They come back by themselves, as the client library does it; where a server freezes in the
-    middle of that, it forgets the socket. Our own connections are looked at in `test_feed`.
+    They use the client library's reconnect; if a server freezes during one, the library forgets
+    the socket. `test_feed` checks our own connections.
     """
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings(FORGOTTEN))
+            item.add_marker(pytest.mark.filterwarnings(UNCLOSED))
 
 
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
-    """Have that happen in the test that it is of."""
+    """Collect such sockets in the test that left them."""
     yield
     gc.collect()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how much was checked, and what was found."""
+    """Report how much was checked, and what was found."""
     if TOTAL.events:
         terminalreporter.write_line(
             f"faults: {TOTAL.events} events checked, {TOTAL.gaps} gaps; lost without a gap "
-            f"{TOTAL.lost}, doubled {TOTAL.doubled}, out of order {TOTAL.disordered}, "
-            f"false gaps {TOTAL.false_gaps}, wrong links {TOTAL.unlinked}, altered {TOTAL.altered}"
+            f"{TOTAL.lost}, duplicated {TOTAL.duplicated}, out of order {TOTAL.disordered}, "
+            f"false gaps {TOTAL.false_gaps}, wrong prev {TOTAL.wrong_prev}, altered {TOTAL.altered}"
         )

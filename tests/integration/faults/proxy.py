@@ -1,4 +1,4 @@
-"""A TCP proxy that does to a connection what networks do: cuts it, delays it, swallows it."""
+"""A TCP proxy that does to a connection what networks do: cut it, delay it, drop it."""
 
 import asyncio
 import contextlib
@@ -10,16 +10,16 @@ CHUNK = 65_536
 
 
 class Proxy:
-    """Carries connections to `target`, a port of loopback that may change at any time."""
+    """Forwards connections to `target`, a loopback port that may change at any time."""
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.delay = 0.0
-        """Seconds that everything takes longer, in each direction."""
+        """Extra seconds for all data, in each direction."""
         self.open = True
-        """False: whoever calls is cut off at once."""
+        """If False, new connections are cut at once."""
         self.calls: list[float] = []
-        """When it was called, on the loop's clock."""
+        """Time of each connection, on the loop's clock."""
         self.port = 0
         self._cut: bytes | None = None
         self._was_cut = asyncio.Event()
@@ -31,16 +31,16 @@ class Proxy:
         return f"nats://{LOOPBACK}:{self.port}"
 
     async def cut_inside(self, pattern: bytes) -> None:
-        """Cut the connection that next carries `pattern` to its client, right in the middle of it.
+        """Cut the next connection that sends `pattern` to its client, in the middle of the pattern.
 
-        Waits until that has happened.
+        Returns after the cut.
         """
         self._cut = pattern
         self._was_cut.clear()
         await self._was_cut.wait()
 
     def close(self) -> None:
-        """Cut all connections, and let nobody through until `open` is set again."""
+        """Cut all connections, and accept no others until `open` is set again."""
         self.open = False
         self.cut()
 
@@ -50,7 +50,7 @@ class Proxy:
             line.cancel()
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry one connection until either side ends it."""
+        """Forward one connection until either side ends it."""
         self.calls.append(asyncio.get_running_loop().time())
         line = asyncio.current_task()
         assert line is not None
@@ -61,8 +61,8 @@ class Proxy:
                 return
             source, there = await asyncio.open_connection(LOOPBACK, self.target)
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._carry(reader, there, to_client=False))
-                both.create_task(self._carry(source, writer, to_client=True))
+                both.create_task(self._forward(reader, there, to_client=False))
+                both.create_task(self._forward(source, writer, to_client=True))
         except* (OSError, asyncio.CancelledError):
             pass
         finally:
@@ -71,7 +71,7 @@ class Proxy:
                 if end is not None:
                     end.transport.abort()
 
-    async def _carry(
+    async def _forward(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, to_client: bool
     ) -> None:
         while data := await reader.read(CHUNK):
@@ -86,12 +86,12 @@ class Proxy:
                 raise ConnectionAbortedError
             writer.write(data)
             await writer.drain()
-        raise ConnectionAbortedError  # one side has ended: so does the other
+        raise ConnectionAbortedError  # one side has ended, so end the other
 
 
 @contextlib.asynccontextmanager
 async def proxy(target: int) -> AsyncIterator[Proxy]:
-    """Run a proxy on a free port for a while."""
+    """Run a proxy on a free port."""
     found = Proxy(target)
     server = await asyncio.start_server(found.accept, LOOPBACK, 0)
     found.port = server.sockets[0].getsockname()[1]

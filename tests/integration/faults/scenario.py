@@ -1,4 +1,4 @@
-"""A scene: a NATS, a gateway, events that flow, and witnesses; and at the end, a verdict."""
+"""A fault scenario: a NATS, a gateway, traffic and witnesses, and a verdict at the end."""
 
 import asyncio
 import contextlib
@@ -21,31 +21,31 @@ from tests.nats_server import NatsServer
 STREAM = "PERCOLATOR"
 CHANNELS = ("trades:A", "trades:B", "funding:A", "price:A")
 PATIENCE = 40.0
-"""Seconds for the witnesses to have everything at last; far more than it takes."""
+"""Seconds for the witnesses to receive everything; far more than they need."""
 
 
 @dataclass
 class FaultScenario:
-    """Everything in it."""
+    """A NATS, a gateway, traffic and witnesses."""
 
     server: NatsServer
     gateway: Gateway
     line: Proxy
     """Between the gateway and the server."""
     client: Client
-    """A connection of the test's own; it comes back by itself."""
+    """The test's own connection; it reconnects."""
     config: StreamConfig
     traffic: Traffic
     witnesses: list[Witness]
 
     async def flow(self, count: int = 50) -> None:
-        """Wait until so many events more were acknowledged, and the gateway has read them."""
+        """Wait until `count` more events were acknowledged, and the gateway has read them."""
         async with asyncio.timeout(PATIENCE):
             await self.traffic.flowed(count)
             await self.gateway.has_read(self.traffic.published[-1].seq)
 
     async def verdict(self) -> Verdict:
-        """Stop the traffic, wait until every witness has heard the last word, and judge."""
+        """Stop the traffic, wait until every witness has the last events, and judge."""
         async with asyncio.timeout(PATIENCE):
             last = await self.traffic.stop(self.witnesses[0].channels)
             for witness in self.witnesses:
@@ -58,7 +58,7 @@ class FaultScenario:
         return verdict
 
     async def first_event(self, after: float) -> float:
-        """Give the time until the last witness had its first event after a time, in seconds."""
+        """Seconds from `after` until each witness had received an event."""
         async with asyncio.timeout(PATIENCE):
             events = await asyncio.gather(
                 *(witness.received("trades:A", after) for witness in self.witnesses)
@@ -68,14 +68,14 @@ class FaultScenario:
 
 @contextlib.asynccontextmanager
 async def _loaded(gateway: Gateway) -> AsyncIterator[None]:
-    """Wait until the gateway has its state."""
+    """Wait until the gateway has loaded its state."""
     async with asyncio.timeout(PATIENCE):
         await gateway.service.ready()
     yield
 
 
 @contextlib.asynccontextmanager
-async def scene(
+async def fault_scenario(
     folder: Path,
     *,
     rate: float = 60,
@@ -83,13 +83,13 @@ async def scene(
     quiet: Sequence[str] = (),
     **settings: object,
 ) -> AsyncIterator[FaultScenario]:
-    """Set a scene with a nats-server of its own, which the gateway reaches through a proxy.
+    """Run a scenario with its own nats-server, which the gateway reaches through a proxy.
 
-    Events flow on CHANNELS; `quiet` are followed too, and have one event at the beginning.
+    Events flow on CHANNELS. The witnesses also follow `quiet`, which get one event at the start.
     """
     with contextlib.ExitStack() as servers:
         server = await asyncio.to_thread(servers.enter_context, NatsServer(folder / "nats"))
-        client = await connect(NatsAddress(server.url), name="scene", reconnect=True)
+        client = await connect(NatsAddress(server.url), name="scenario", reconnect=True)
         try:
             config = config or definition(STREAM)
             await client.jetstream().add_stream(config)

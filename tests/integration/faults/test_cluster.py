@@ -1,4 +1,4 @@
-"""Three nats-servers and one stream on all of them: a leader dies, another dies, one freezes."""
+"""Three nats-servers replicate one stream: a leader dies, another server dies, one freezes."""
 
 import asyncio
 import contextlib
@@ -23,12 +23,12 @@ RATE = 1_000
 FROZEN_SECONDS = 12.0
 LOSSLESS = ("trades:A", "trades:B", "funding:A")
 SOON = 3.0
-"""Seconds from the first acknowledgement of a new leader to the client: this is promised."""
+"""Promised seconds from the first ack of a new leader until the client has the event."""
 
 
 @dataclass
-class Play:
-    """A gateway on a cluster, events that flow at RATE, and witnesses."""
+class ClusterScenario:
+    """A gateway on a cluster, traffic at RATE, and witnesses."""
 
     servers: Cluster
     client: Client
@@ -37,40 +37,43 @@ class Play:
     witnesses: Sequence[Witness]
 
     async def steady(self) -> None:
-        """Wait until events flow through again."""
+        """Wait until events reach the gateway again."""
         async with asyncio.timeout(PATIENCE):
             await self.traffic.flowed(RATE // 2)
             await self.gateway.has_read(self.traffic.published[-1].seq)
 
     @property
-    def gateways_own(self) -> str:
+    def gateways_server(self) -> str:
         """The name of the server that the gateway reads from."""
         assert self.gateway.service.feed is not None
         assert self.gateway.service.feed.client is not None
         url = self.gateway.service.feed.client.connected_url
         assert url is not None
-        return next(name for name, one in self.servers.servers.items() if one.port == url.port)
+        return next(
+            name for name, server in self.servers.servers.items() if server.port == url.port
+        )
 
     async def whole(self) -> None:
-        """Wait until all three have the stream again."""
+        """Wait until all three servers have the whole stream again."""
         async with asyncio.timeout(PATIENCE):
             await self.servers.whole(self.client, STREAM)
 
-    def silence(self, since: float) -> tuple[float, Published]:
-        """Give the longest pause between acknowledgements since a time, and the one that ended it.
+    def longest_pause(self, since: float) -> tuple[float, Published]:
+        """Return the longest pause between acks since a time, and the ack that ended it.
 
-        That is the first one of a new leader.
+        That ack is the first of a new leader.
         """
         acks = sorted(
-            (one for one in self.traffic.published if one.at > since), key=lambda one: one.at
+            (event for event in self.traffic.published if event.at > since),
+            key=lambda event: event.at,
         )
-        times = [since, *(one.at for one in acks)]
+        times = [since, *(event.at for event in acks)]
         pauses = [after - before for before, after in pairwise(times)]
         longest = max(range(len(pauses)), key=pauses.__getitem__)
         return pauses[longest], acks[longest]
 
     async def delay(self, first: Published) -> float:
-        """Give the time from that acknowledgement until the last witness had the event."""
+        """Seconds from that ack until each witness had the event."""
         async with asyncio.timeout(PATIENCE):
             for witness in self.witnesses:
                 await witness.reaches(first.channel, first.seq)
@@ -86,11 +89,11 @@ class Play:
 
 
 @contextlib.asynccontextmanager
-async def playing(folder: Path, gateway_knows: int) -> AsyncIterator[Play]:
-    """Set it up; the gateway is told of so many of the servers."""
+async def cluster_scenario(folder: Path, gateway_knows: int) -> AsyncIterator[ClusterScenario]:
+    """Run a scenario; the gateway gets the addresses of `gateway_knows` servers."""
     with contextlib.ExitStack() as stack:
         servers = await asyncio.to_thread(stack.enter_context, cluster(folder))
-        client = await connect(NatsAddress(servers.url), name="play", reconnect=True)
+        client = await connect(NatsAddress(servers.url), name="scenario", reconnect=True)
         await servers.make_stream(client, STREAM)
         known = ",".join(servers.urls[:gateway_knows])
         async with starting(known, STREAM) as gateway:
@@ -100,58 +103,65 @@ async def playing(folder: Path, gateway_knows: int) -> AsyncIterator[Play]:
                 witnesses(f"ws://127.0.0.1:{gateway.port}/ws", LOSSLESS, each=1) as found,
                 flowing(servers.url, STREAM, LOSSLESS, RATE) as traffic,
             ):
-                yield Play(servers, client, gateway, traffic, found)
+                yield ClusterScenario(servers, client, gateway, traffic, found)
         await client.close()
 
 
-async def test_a_cluster_loses_its_servers_one_after_the_other(tmp_path: Path) -> None:
-    """Under 1,000 events a second: publishing and delivery go on by themselves, all of it once.
+async def test_clients_get_each_event_once_while_cluster_servers_fail_one_by_one(
+    tmp_path: Path,
+) -> None:
+    """Under 1,000 events per second: publishing and delivery continue without help.
 
-    The gateway is told of one server only, and finds the others when that one dies.
+    The gateway knows the address of only one server, and finds the others when that one dies.
     """
     figures = []
-    async with playing(tmp_path, gateway_knows=1) as play:
-        await play.steady()
-        leader = await play.servers.leader(play.client, STREAM)
-        figures.append(await without(play, leader))
-        figures.append(await without(play, play.gateways_own))
-        leader = await play.servers.leader(play.client, STREAM)
-        figures.append(await without(play, leader, frozen=True))
+    async with cluster_scenario(tmp_path, gateway_knows=1) as scenario:
+        await scenario.steady()
+        leader = await scenario.servers.leader(scenario.client, STREAM)
+        figures.append(await without(scenario, leader))
+        figures.append(await without(scenario, scenario.gateways_server))
+        leader = await scenario.servers.leader(scenario.client, STREAM)
+        figures.append(await without(scenario, leader, frozen=True))
         async with asyncio.timeout(PATIENCE):
-            last = await play.traffic.stop(LOSSLESS)
-            for witness in play.witnesses:
+            last = await scenario.traffic.stop(LOSSLESS)
+            for witness in scenario.witnesses:
                 for channel, event in last.items():
                     await witness.has(channel, event.number)
-        truth = await Truth.of(play.client, STREAM, LOSSLESS, play.traffic.published)
-        verdict = judge(truth, play.witnesses)
+        truth = await Truth.of(scenario.client, STREAM, LOSSLESS, scenario.traffic.published)
+        verdict = judge(truth, scenario.witnesses)
         TOTAL.add(verdict)
     assert verdict.clean, verdict
     assert verdict.gaps == 0
     held = truth.held[-1]
-    assert all(held[one.channel][one.seq] == one.number for one in play.traffic.published)
+    assert all(
+        held[event.channel][event.seq] == event.number for event in scenario.traffic.published
+    )
     numbers = [number for channel in held.values() for number in channel.values()]
     assert len(numbers) == len(set(numbers))
     assert all(delay < SOON for _, delay in figures), figures
 
 
-async def without(play: Play, name: str, *, frozen: bool = False) -> tuple[float, float]:
-    """Take a server away until events flow again, bring it back, and wait until it has caught up.
+async def without(
+    scenario: ClusterScenario, name: str, *, frozen: bool = False
+) -> tuple[float, float]:
+    """Stop a server until events flow again, restart it, and wait until it has caught up.
 
-    Give how long no event was acknowledged, and how long the first one then took to the clients.
+    Returns for how long no event was acknowledged, and the seconds from the next ack until the
+    clients had that event.
     """
-    server = play.servers.servers[name]
-    gone = asyncio.get_running_loop().time()
+    server = scenario.servers.servers[name]
+    stopped = asyncio.get_running_loop().time()
     if frozen:
         server.freeze()
     else:
         await asyncio.to_thread(server.kill)
-    await play.steady()
+    await scenario.steady()
     if frozen:
-        await asyncio.sleep(max(gone + FROZEN_SECONDS - asyncio.get_running_loop().time(), 0))
+        await asyncio.sleep(max(stopped + FROZEN_SECONDS - asyncio.get_running_loop().time(), 0))
         server.thaw()
     else:
         await asyncio.to_thread(server.start)
-    await play.steady()
-    await play.whole()
-    pause, first = play.silence(gone)
-    return pause, await play.delay(first)
+    await scenario.steady()
+    await scenario.whole()
+    pause, first = scenario.longest_pause(stopped)
+    return pause, await scenario.delay(first)

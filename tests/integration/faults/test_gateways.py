@@ -1,4 +1,4 @@
-"""Gateways that die and clients that change over: nobody loses an event, and nobody is told so."""
+"""Gateways die and clients move to others: no client loses an event or gets a gap."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.stream import ensure
 from tests.cli.program import Program, Running, Serving
 from tests.gateway import Gateway, running
-from tests.integration.faults.at_once import at_once, scenes
+from tests.integration.faults.at_once import at_once, scenarios
 from tests.integration.faults.judge import TOTAL, Truth, Verdict, judge
 from tests.integration.faults.proxy import Proxy, proxy
 from tests.integration.faults.scenario import CHANNELS, PATIENCE, STREAM
@@ -20,14 +20,14 @@ from tests.integration.faults.traffic import Traffic, flowing
 from tests.integration.faults.witness import Witness, witnesses
 from tests.nats_server import NatsServer
 
-__all__ = ["scenes"]
+__all__ = ["scenarios"]
 
 UNLIMITED = {"max_connections_per_ip": 0, "attempts_per_second": 0, "messages_per_second": 0}
 
 
 @dataclass
-class Stage:
-    """Events that flow, and witnesses behind a proxy that leads to one gateway or another."""
+class GatewayScenario:
+    """Traffic, and witnesses behind a proxy that leads to one gateway or another."""
 
     nats_url: str
     client: Client
@@ -35,8 +35,8 @@ class Stage:
     traffic: Traffic
     witnesses: Sequence[Witness]
 
-    async def everybody_heard(self, count: int = 20) -> None:
-        """Wait until so many events more were acknowledged and every witness has the last."""
+    async def all_witnesses_caught_up(self, count: int = 20) -> None:
+        """Wait until `count` more events were acknowledged and every witness has the last ones."""
         async with asyncio.timeout(PATIENCE):
             await self.traffic.flowed(count)
             last = {event.channel: event.seq for event in self.traffic.published[-40:]}
@@ -45,7 +45,7 @@ class Stage:
                     await witness.reaches(channel, last[channel])
 
     async def verdict(self) -> Verdict:
-        """Stop the traffic, wait until every witness has heard the last word, and judge."""
+        """Stop the traffic, wait until every witness has the last events, and judge."""
         async with asyncio.timeout(PATIENCE):
             last = await self.traffic.stop(CHANNELS)
             for witness in self.witnesses:
@@ -58,70 +58,70 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(folder: Path, rate: float) -> AsyncIterator[Stage]:
-    """Set one up; the proxy leads nowhere yet."""
+async def gateway_scenario(folder: Path, rate: float) -> AsyncIterator[GatewayScenario]:
+    """Run a scenario; the proxy leads to no gateway yet."""
     with contextlib.ExitStack() as servers:
         server = await asyncio.to_thread(servers.enter_context, NatsServer(folder / "nats"))
-        client = await connect(NatsAddress(server.url), name="stage", reconnect=True)
+        client = await connect(NatsAddress(server.url), name="scenario", reconnect=True)
         await ensure(client, STREAM)
         async with (
             proxy(1) as line,
             witnesses(f"ws://127.0.0.1:{line.port}/ws", CHANNELS) as found,
             flowing(server.url, STREAM, CHANNELS, rate) as traffic,
         ):
-            yield Stage(server.url, client, line, traffic, found)
+            yield GatewayScenario(server.url, client, line, traffic, found)
         await client.close()
 
 
 @at_once
-async def test_a_gateway_is_killed_and_started_again_under_load(tmp_path: Path) -> None:
-    """With kill -9, as a process, three times; its clients resume with the next."""
-    async with stage(tmp_path, rate=150) as play:
-        program = Program(tmp_path, nats_url=play.nats_url, stream=STREAM, port=0, **UNLIMITED)
+async def test_clients_lose_no_event_when_the_gateway_is_killed_under_load(tmp_path: Path) -> None:
+    """Three times with a kill -9 of the process; the clients resume on the next one."""
+    async with gateway_scenario(tmp_path, rate=150) as scenario:
+        program = Program(tmp_path, nats_url=scenario.nats_url, stream=STREAM, port=0, **UNLIMITED)
         for _ in range(3):
             with program.start("serve", "--backlog", "100") as process:
-                await lead_to(play.line, process)
-                await play.everybody_heard()
+                await lead_to(scenario.line, process)
+                await scenario.all_witnesses_caught_up()
                 process.process.kill()
         with program.start("serve", "--backlog", "100") as process:
-            await lead_to(play.line, process)
-            verdict = await play.verdict()
+            await lead_to(scenario.line, process)
+            verdict = await scenario.verdict()
     assert verdict.clean, verdict
     assert verdict.gaps == 0
-    assert min(witness.connections for witness in play.witnesses) >= 4
+    assert min(witness.connections for witness in scenario.witnesses) >= 4
 
 
 async def lead_to(line: Proxy, process: Running) -> None:
-    """Lead clients to a gateway once it is ready."""
+    """Direct clients to a gateway once it is ready."""
     serving = await asyncio.to_thread(Serving.when_ready, process)
     line.target = int(serving.ws.rpartition(":")[2])
 
 
 @at_once
-async def test_clients_resume_on_another_gateway_than_they_left(tmp_path: Path) -> None:
-    """To and fro between two, of which one has almost nothing in memory, while events flow."""
+async def test_clients_lose_no_event_when_they_resume_on_another_gateway(tmp_path: Path) -> None:
+    """Back and forth between two under traffic; one of them has almost no history in memory."""
     async with (
-        stage(tmp_path, rate=150) as play,
-        running(play.nats_url, STREAM) as one,
-        running(play.nats_url, STREAM, log_capacity=50, backlog=5) as other,
+        gateway_scenario(tmp_path, rate=150) as scenario,
+        running(scenario.nats_url, STREAM) as first,
+        running(scenario.nats_url, STREAM, log_capacity=50, backlog=5) as second,
     ):
         for turn in range(12):
-            play.line.target = (one, other)[turn % 2].port
-            play.line.cut()
-            await play.everybody_heard()
-        await away_for(play, other, events=300)
-        verdict = await play.verdict()
-        play.line.close()
+            scenario.line.target = (first, second)[turn % 2].port
+            scenario.line.cut()
+            await scenario.all_witnesses_caught_up()
+        await away_for(scenario, second, events=300)
+        verdict = await scenario.verdict()
+        scenario.line.close()
     assert verdict.clean, verdict
     assert verdict.gaps == 0
-    assert min(witness.connections for witness in play.witnesses) >= 12
+    assert min(witness.connections for witness in scenario.witnesses) >= 12
 
 
-async def away_for(play: Stage, gateway: Gateway, events: int) -> None:
-    """Leave all clients without a gateway for a while; then lead them to this one."""
-    play.line.close()
-    await play.traffic.flowed(events)
-    play.line.target = gateway.port
-    play.line.open = True
-    await play.everybody_heard()
+async def away_for(scenario: GatewayScenario, gateway: Gateway, events: int) -> None:
+    """Leave all clients without a gateway for some events; then direct them to this one."""
+    scenario.line.close()
+    await scenario.traffic.flowed(events)
+    scenario.line.target = gateway.port
+    scenario.line.open = True
+    await scenario.all_witnesses_caught_up()
     assert gateway.service.replayer.total > 0

@@ -1,4 +1,4 @@
-"""One nats-server that fails in every way that it can: nobody loses an event unsaid."""
+"""One nats-server fails in every possible way: no client loses an event without a gap."""
 
 import asyncio
 import json
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.gateway import Gateway
-from tests.integration.faults.at_once import at_once, scenes
-from tests.integration.faults.scenario import PATIENCE, scene
+from tests.integration.faults.at_once import at_once, scenarios
+from tests.integration.faults.scenario import PATIENCE, fault_scenario
 
-__all__ = ["scenes"]
+__all__ = ["scenarios"]
 
 SOON = 3.0
-"""Seconds until the first event, once NATS is back: this is promised."""
+"""Promised seconds until the first event once NATS is back."""
 FREEZE_SECONDS = 20.0
 
 
@@ -23,47 +23,49 @@ def now() -> float:
 
 
 @at_once
-async def test_nats_is_killed_and_started_again(tmp_path: Path) -> None:
-    """With kill -9, twice; the first event is there within 3 s."""
-    async with scene(tmp_path) as play:
+async def test_clients_lose_no_event_when_nats_is_killed_and_restarted(tmp_path: Path) -> None:
+    """Twice with a kill -9; the first event arrives within 3 s."""
+    async with fault_scenario(tmp_path) as scenario:
         for _ in range(2):
-            await play.flow()
-            await asyncio.to_thread(play.server.kill)
-            await asyncio.to_thread(play.server.start)
-            assert await play.first_event(now()) < SOON
-        await play.flow()
-        verdict = await play.verdict()
+            await scenario.flow()
+            await asyncio.to_thread(scenario.server.kill)
+            await asyncio.to_thread(scenario.server.start)
+            assert await scenario.first_event(now()) < SOON
+        await scenario.flow()
+        verdict = await scenario.verdict()
     assert verdict.clean, verdict
     assert verdict.gaps == 0
 
 
 @at_once
-async def test_nats_is_frozen_for_20_s(tmp_path: Path) -> None:
-    """/health says since when; no client is disconnected; the first event is there within 3 s."""
-    async with scene(tmp_path) as play:
-        await play.flow()
+async def test_clients_stay_connected_while_nats_is_frozen_for_20_s(tmp_path: Path) -> None:
+    """/health shows since when; the first event arrives within 3 s after the thaw."""
+    async with fault_scenario(tmp_path) as scenario:
+        await scenario.flow()
         frozen = time.time()
-        play.server.freeze()
+        scenario.server.freeze()
         try:
             async with asyncio.timeout(FREEZE_SECONDS):
-                unwell = await health_until(play.gateway, 503)
+                unwell = await health_until(scenario.gateway, 503)
                 since = [check["since"] for check in unwell["checks"].values() if "since" in check]
                 assert since
                 assert all(abs(each / 1000 - frozen) < 3 for each in since)
-            await asyncio.sleep(FREEZE_SECONDS - (time.time() - frozen))  # as long as it takes
+            await asyncio.sleep(FREEZE_SECONDS - (time.time() - frozen))  # the freeze itself
         finally:
-            play.server.thaw()
-        assert await play.first_event(now()) < SOON
-        await health_until(play.gateway, 200)
-        await play.flow()
-        verdict = await play.verdict()
-        assert [witness.connections for witness in play.witnesses] == [1] * len(play.witnesses)
+            scenario.server.thaw()
+        assert await scenario.first_event(now()) < SOON
+        await health_until(scenario.gateway, 200)
+        await scenario.flow()
+        verdict = await scenario.verdict()
+        assert [witness.connections for witness in scenario.witnesses] == [1] * len(
+            scenario.witnesses
+        )
     assert verdict.clean, verdict
     assert verdict.gaps == 0
 
 
 async def health_until(gateway: Gateway, wanted: int) -> dict[str, Any]:
-    """Ask after the gateway's health until it answers with a status."""
+    """Request the gateway's health until it answers with a status."""
     while True:
         status, _, body = await gateway.get("/health")
         if status == wanted:
@@ -73,40 +75,42 @@ async def health_until(gateway: Gateway, wanted: int) -> dict[str, Any]:
 
 
 @at_once
-async def test_the_connection_to_nats_is_cut_in_the_middle_of_a_message(tmp_path: Path) -> None:
-    """In an event, in a subject, in an answer to a request, in a heartbeat."""
-    async with scene(tmp_path) as play:
+async def test_clients_lose_no_event_when_the_nats_connection_is_cut_inside_a_message(
+    tmp_path: Path,
+) -> None:
+    """In an event, a subject, the answer to a request, or a heartbeat."""
+    async with fault_scenario(tmp_path) as scenario:
         async with asyncio.timeout(PATIENCE):
-            await play.flow()
+            await scenario.flow()
             for inside in (b'"side"', b"percolator.trade.A", b"$JS.ACK."):
-                await play.line.cut_inside(inside)
-                await play.flow(20)
-            cut = asyncio.create_task(play.line.cut_inside(b"consumer_create_response"))
-            play.line.cut()
+                await scenario.line.cut_inside(inside)
+                await scenario.flow(20)
+            cut = asyncio.create_task(scenario.line.cut_inside(b"consumer_create_response"))
+            scenario.line.cut()
             await cut
-            await play.flow(20)
-            async with play.traffic.held_up():
-                await play.line.cut_inside(b"Idle Heartbeat")
-            await play.flow(20)
-        verdict = await play.verdict()
-    assert len(play.line.calls) >= 7
+            await scenario.flow(20)
+            async with scenario.traffic.paused():
+                await scenario.line.cut_inside(b"Idle Heartbeat")
+            await scenario.flow(20)
+        verdict = await scenario.verdict()
+    assert len(scenario.line.calls) >= 7
     assert verdict.clean, verdict
     assert verdict.gaps == 0
 
 
 @at_once
-async def test_the_connection_to_nats_is_slow(tmp_path: Path) -> None:
-    """Each way takes 0.2 s, also when it begins; then nothing comes through for some seconds."""
-    async with scene(tmp_path) as play:
-        await play.flow()
-        play.line.delay = 0.2
-        await play.flow()
-        play.line.cut()
-        await play.flow()
-        play.line.delay = 4.0
-        await play.traffic.flowed(200)
-        play.line.delay = 0.0
-        await play.flow()
-        verdict = await play.verdict()
+async def test_clients_lose_no_event_when_the_nats_connection_is_slow(tmp_path: Path) -> None:
+    """0.2 s per direction, also on connect; then nothing arrives for some seconds."""
+    async with fault_scenario(tmp_path) as scenario:
+        await scenario.flow()
+        scenario.line.delay = 0.2
+        await scenario.flow()
+        scenario.line.cut()
+        await scenario.flow()
+        scenario.line.delay = 4.0
+        await scenario.traffic.flowed(200)
+        scenario.line.delay = 0.0
+        await scenario.flow()
+        verdict = await scenario.verdict()
     assert verdict.clean, verdict
     assert verdict.gaps == 0

@@ -1,4 +1,4 @@
-"""A stream that drops events, is replaced or goes back: what is gone is told, and nothing else."""
+"""The stream drops events, is replaced or goes back: gaps cover exactly the missing events."""
 
 import asyncio
 import shutil
@@ -6,49 +6,51 @@ from pathlib import Path
 
 from percolator.jetstream.stream import definition
 from tests.gateway import eventually
-from tests.integration.faults.at_once import at_once, scenes
-from tests.integration.faults.scenario import PATIENCE, STREAM, FaultScenario, scene
+from tests.integration.faults.at_once import at_once, scenarios
+from tests.integration.faults.scenario import PATIENCE, STREAM, FaultScenario, fault_scenario
 from tests.integration.faults.witness import Gap
 
-__all__ = ["scenes"]
+__all__ = ["scenarios"]
 
 LOSSLESS = 3
-"""Channels on which events flow that must not be lost unsaid."""
+"""Number of channels with traffic on which a lost event needs a gap."""
 
 
 @at_once
-async def test_the_stream_is_purged_under_way(tmp_path: Path) -> None:
-    """What everybody has had already is no loss."""
-    async with scene(tmp_path) as play:
-        await play.flow()
-        await play.client.jetstream().purge_stream(STREAM)
-        await play.flow()
-        verdict = await play.verdict()
+async def test_a_purge_causes_no_fault_when_clients_have_the_events(tmp_path: Path) -> None:
+    """Events that were delivered already are not lost."""
+    async with fault_scenario(tmp_path) as scenario:
+        await scenario.flow()
+        await scenario.client.jetstream().purge_stream(STREAM)
+        await scenario.flow()
+        verdict = await scenario.verdict()
     assert verdict.clean, verdict
 
 
 @at_once
-async def test_the_stream_is_purged_before_it_was_read(tmp_path: Path) -> None:
-    """A gap names what is gone, and only that; it comes though no event follows."""
-    async with scene(tmp_path) as play:
-        await play.flow()
-        play.line.close()
-        await play.traffic.flowed(60)
-        await play.client.jetstream().purge_stream(STREAM)
-        play.line.open = True
-        await gaps_everywhere(play)
-        await play.flow()
-        verdict = await play.verdict()
+async def test_clients_get_a_gap_when_the_stream_is_purged_before_it_was_read(
+    tmp_path: Path,
+) -> None:
+    """The gap covers only the purged events, and comes even if no event follows."""
+    async with fault_scenario(tmp_path) as scenario:
+        await scenario.flow()
+        scenario.line.close()
+        await scenario.traffic.flowed(60)
+        await scenario.client.jetstream().purge_stream(STREAM)
+        scenario.line.open = True
+        await gap_on_each_channel(scenario)
+        await scenario.flow()
+        verdict = await scenario.verdict()
     assert verdict.clean, verdict
-    assert verdict.gaps == LOSSLESS * len(play.witnesses)
+    assert verdict.gaps == LOSSLESS * len(scenario.witnesses)
 
 
-async def gaps_everywhere(play: FaultScenario) -> None:
+async def gap_on_each_channel(scenario: FaultScenario) -> None:
     """Wait until each witness has a gap on each lossless channel."""
     await eventually(
         lambda: all(
             any(isinstance(item, Gap) for item in seen)
-            for witness in play.witnesses
+            for witness in scenario.witnesses
             for channel, seen in witness.seen.items()
             if not channel.startswith("price:")
         )
@@ -56,111 +58,117 @@ async def gaps_everywhere(play: FaultScenario) -> None:
 
 
 @at_once
-async def test_the_stream_is_deleted_and_made_again(tmp_path: Path) -> None:
-    """A new life begins with a gap on each channel, and all of it is there."""
-    async with scene(tmp_path) as play:
-        await play.flow()
-        await replace(play)
-        await play.flow()
-        verdict = await play.verdict()
+async def test_clients_get_a_gap_and_all_events_when_the_stream_is_recreated(
+    tmp_path: Path,
+) -> None:
+    """The new incarnation starts with a gap on each channel."""
+    async with fault_scenario(tmp_path) as scenario:
+        await scenario.flow()
+        await replace(scenario)
+        await scenario.flow()
+        verdict = await scenario.verdict()
     assert verdict.clean, verdict
-    assert verdict.gaps == LOSSLESS * len(play.witnesses)
+    assert verdict.gaps == LOSSLESS * len(scenario.witnesses)
 
 
-async def replace(play: FaultScenario) -> None:
-    """Delete the stream and make it again at once; wait until the gateway has noticed."""
-    context = play.client.jetstream()
-    before = play.gateway.service.hub.book.epoch
-    async with play.traffic.held_up():
+async def replace(scenario: FaultScenario) -> None:
+    """Delete and recreate the stream; wait until the gateway has a new epoch."""
+    context = scenario.client.jetstream()
+    before = scenario.gateway.service.book.epoch
+    async with scenario.traffic.paused():
         await context.delete_stream(STREAM)
-        await context.add_stream(play.config)
-        play.traffic.life += 1
-    await eventually(lambda: play.gateway.service.hub.book.epoch != before)
+        await context.add_stream(scenario.config)
+        scenario.traffic.incarnation += 1
+    await eventually(lambda: scenario.gateway.service.book.epoch != before)
 
 
 @at_once
-async def test_old_events_go_for_want_of_room_before_they_were_read(tmp_path: Path) -> None:
-    """The bytes that the stream may take are used up while the gateway is away."""
+async def test_clients_get_a_gap_when_the_stream_runs_out_of_bytes(tmp_path: Path) -> None:
+    """It drops the oldest events while the gateway is disconnected."""
     config = definition(STREAM).evolve(max_bytes=40_000)
-    async with scene(tmp_path, config=config, rate=200) as play:
-        await play.flow()
-        play.line.close()
-        await play.traffic.flowed(500)
-        play.line.open = True
-        await gaps_everywhere(play)
-        await play.flow()
-        verdict = await play.verdict()
+    async with fault_scenario(tmp_path, config=config, rate=200) as scenario:
+        await scenario.flow()
+        scenario.line.close()
+        await scenario.traffic.flowed(500)
+        scenario.line.open = True
+        await gap_on_each_channel(scenario)
+        await scenario.flow()
+        verdict = await scenario.verdict()
     assert verdict.clean, verdict
-    assert verdict.gaps == LOSSLESS * len(play.witnesses)
+    assert verdict.gaps == LOSSLESS * len(scenario.witnesses)
 
 
 @at_once
-async def test_old_events_of_a_busy_channel_go_before_they_were_read(tmp_path: Path) -> None:
-    """A channel of which nothing is gone is told of no gap, though the stream is full of holes."""
+async def test_only_busy_channels_get_a_gap_when_their_old_events_are_dropped(
+    tmp_path: Path,
+) -> None:
+    """A channel that lost nothing gets no gap, although seqs are missing all over the stream."""
     config = definition(STREAM).evolve(max_msgs_per_subject=20)
-    async with scene(tmp_path, config=config, rate=200, quiet=["trades:Q", "funding:Q"]) as play:
-        await play.flow()
-        play.line.close()
-        await play.traffic.publish("trades:Q")
-        await play.traffic.flowed(300)
-        play.line.open = True
-        await play.flow()
-        verdict = await play.verdict()
+    async with fault_scenario(
+        tmp_path, config=config, rate=200, quiet=["trades:Q", "funding:Q"]
+    ) as scenario:
+        await scenario.flow()
+        scenario.line.close()
+        await scenario.traffic.publish("trades:Q")
+        await scenario.traffic.flowed(300)
+        scenario.line.open = True
+        await scenario.flow()
+        verdict = await scenario.verdict()
     assert verdict.clean, verdict
-    quiet = [play.witnesses[0].seen[channel] for channel in ("trades:Q", "funding:Q")]
+    quiet = [scenario.witnesses[0].seen[channel] for channel in ("trades:Q", "funding:Q")]
     assert not any(isinstance(item, Gap) for seen in quiet for item in seen)
-    assert verdict.gaps >= LOSSLESS * len(play.witnesses)
+    assert verdict.gaps >= LOSSLESS * len(scenario.witnesses)
 
 
 @at_once
-async def test_the_stream_goes_back(tmp_path: Path) -> None:
-    """It was restored from a backup: its seqs come again, for other events, in another life."""
-    async with scene(tmp_path) as play:
-        await play.flow()
-        async with play.traffic.held_up():
-            await set_back(play)
-            await noticed(play)
-        await play.flow()
-        verdict = await play.verdict()
+async def test_clients_get_a_gap_when_the_stream_goes_back(tmp_path: Path) -> None:
+    """It was restored from a backup: its seqs repeat, for other events, in a new incarnation."""
+    async with fault_scenario(tmp_path) as scenario:
+        await scenario.flow()
+        async with scenario.traffic.paused():
+            await restore_old_state(scenario)
+            await new_epoch(scenario)
+        await scenario.flow()
+        verdict = await scenario.verdict()
     assert verdict.clean, verdict
-    assert verdict.gaps == LOSSLESS * len(play.witnesses)
+    assert verdict.gaps == LOSSLESS * len(scenario.witnesses)
 
 
 @at_once
-async def test_the_stream_goes_back_and_grows_past_where_it_was(tmp_path: Path) -> None:
-    """It has more events than were read before, but they are others."""
-    async with scene(tmp_path) as play:
-        await play.flow()
-        async with play.traffic.held_up():
-            await set_back(play)
-            while play.traffic.published[-1].seq <= play.gateway.service.hub.book.seq:
-                await play.traffic.publish("trades:B")
-            await noticed(play)
-        await play.flow()
-        verdict = await play.verdict()
+async def test_clients_get_a_gap_when_the_stream_goes_back_and_grows_again(tmp_path: Path) -> None:
+    """It has more events than were read before, but different ones."""
+    async with fault_scenario(tmp_path) as scenario:
+        await scenario.flow()
+        async with scenario.traffic.paused():
+            await restore_old_state(scenario)
+            while scenario.traffic.published[-1].seq <= scenario.gateway.service.book.seq:
+                await scenario.traffic.publish("trades:B")
+            await new_epoch(scenario)
+        await scenario.flow()
+        verdict = await scenario.verdict()
     assert verdict.clean, verdict
-    assert verdict.gaps == LOSSLESS * len(play.witnesses)
+    assert verdict.gaps == LOSSLESS * len(scenario.witnesses)
 
 
-async def set_back(play: FaultScenario) -> None:
-    """Restore what the server held some 100 events ago, and let the gateway not look on."""
-    store, backup = play.server.folder / "store", play.server.folder / "backup"
-    await asyncio.to_thread(play.server.terminate)
+async def restore_old_state(scenario: FaultScenario) -> None:
+    """Restore what the server held 100 events ago, with the gateway disconnected."""
+    store, backup = scenario.server.folder / "store", scenario.server.folder / "backup"
+    await asyncio.to_thread(scenario.server.terminate)
     shutil.copytree(store, backup)
-    await asyncio.to_thread(play.server.start)
+    await asyncio.to_thread(scenario.server.start)
     for _ in range(100):
-        await play.gateway.has_read((await play.traffic.publish("trades:A")).seq)
-    play.line.close()
-    await asyncio.to_thread(play.server.kill)
+        await scenario.gateway.has_read((await scenario.traffic.publish("trades:A")).seq)
+    scenario.line.close()
+    await asyncio.to_thread(scenario.server.kill)
     shutil.rmtree(store)
     backup.rename(store)
-    await asyncio.to_thread(play.server.start)
-    play.traffic.life += 1
+    await asyncio.to_thread(scenario.server.start)
+    scenario.traffic.incarnation += 1
 
 
-async def noticed(play: FaultScenario) -> None:
-    """Let the gateway look again, and wait until it has seen that it is another life."""
-    before = play.gateway.service.hub.book.epoch
-    play.line.open = True
+async def new_epoch(scenario: FaultScenario) -> None:
+    """Reconnect the gateway, and wait until it has a new epoch."""
+    before = scenario.gateway.service.book.epoch
+    scenario.line.open = True
     async with asyncio.timeout(PATIENCE):
-        await eventually(lambda: play.gateway.service.hub.book.epoch != before)
+        await eventually(lambda: scenario.gateway.service.book.epoch != before)

@@ -22,7 +22,7 @@ from percolator.model.kinds import LIQUIDATION
 from tests.cli.program import Program, Running, Serving
 from tests.gateway import running
 from tests.integration.faults.scenario import STREAM
-from tests.integration.faults.test_gateways import UNLIMITED, stage
+from tests.integration.faults.test_gateways import UNLIMITED, gateway_scenario
 
 ROOT = Path(__file__).parents[3]
 BEFORE = "20d42ca"
@@ -69,19 +69,19 @@ async def test_clients_change_between_the_version_before_and_this_one(
 ) -> None:
     """To and fro on one stream, while events flow: nothing lost, nothing doubled, no gap."""
     older = [own for kind, own in SUBJECTS.items() if kind is not LIQUIDATION]
-    async with stage(tmp_path, rate=150) as play:
-        await play.client.jetstream().update_stream(replace(definition(STREAM), subjects=older))
+    async with gateway_scenario(tmp_path, rate=150) as scenario:
+        await scenario.client.jetstream().update_stream(replace(definition(STREAM), subjects=older))
         with contextlib.ExitStack() as processes:
             before = await asyncio.to_thread(
-                processes.enter_context, serving(version_before, play.nats_url)
+                processes.enter_context, serving(version_before, scenario.nats_url)
             )
-            async with running(play.nats_url, STREAM) as now:
+            async with running(scenario.nats_url, STREAM) as now:
                 for turn in range(TURNS):
-                    play.line.target = (before, now.port)[turn % 2]
-                    play.line.cut()
-                    await play.everybody_heard()
-                verdict = await play.verdict()
-                play.line.close()
+                    scenario.line.target = (before, now.port)[turn % 2]
+                    scenario.line.cut()
+                    await scenario.all_witnesses_caught_up()
+                verdict = await scenario.verdict()
+                scenario.line.close()
     assert verdict.clean, verdict
     assert verdict.gaps == 0
-    assert min(witness.connections for witness in play.witnesses) >= TURNS
+    assert min(witness.connections for witness in scenario.witnesses) >= TURNS

@@ -1,6 +1,6 @@
-"""Traffic: events that flow while something breaks, each with a number of its own.
+"""Traffic: events that flow while something breaks, each with a unique number.
 
-Published as a careful publisher would: with a message id, and again until it is acknowledged.
+Published like a careful publisher does: with a message id, and retried until acknowledged.
 """
 
 import asyncio
@@ -22,18 +22,18 @@ TICK_SECONDS = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One event that the stream has acknowledged. `life` is the traffic's at that time."""
+    """An event that the stream acknowledged; `incarnation` is the traffic's at that time."""
 
-    life: int
+    incarnation: int
     channel: str
     seq: int
     number: int
     at: float
-    """When the acknowledgement came, on the loop's clock."""
+    """Time of the ack, on the loop's clock."""
 
 
 def numbered(kind: str, number: int) -> bytes:
-    """Give an event that carries a number."""
+    """Return an event that carries a number."""
     fields: dict[str, dict[str, object]] = {
         "price": {"price": number},
         "trade": {"size": str(number)},
@@ -43,7 +43,7 @@ def numbered(kind: str, number: int) -> bytes:
 
 
 def number_of(fields: dict[str, Any]) -> int:
-    """Read the number out of an event's fields again."""
+    """Return the number that an event carries."""
     match fields["type"]:
         case "price":
             return int(fields["price"])
@@ -54,20 +54,20 @@ def number_of(fields: dict[str, Any]) -> int:
 
 
 class Traffic:
-    """Publishes to some channels in turn, about `rate` events a second."""
+    """Publishes to some channels in turn, about `rate` events per second."""
 
     def __init__(self, publisher: Publisher, channels: Sequence[str], rate: float) -> None:
         self.published: list[Published] = []
-        self.life = 0
-        """To be raised when the stream is replaced."""
+        self.incarnation = 0
+        """Number of the stream's incarnation; the test increments it."""
         self.failures = 0
-        """How often it was tried again."""
+        """Number of retries."""
         self._publisher = publisher
         self._channels = channels
         self._rate = rate
         self._numbers = itertools.count(1)
         self._name = uuid.uuid4().hex
-        self._under_way: set[asyncio.Task[Published]] = set()
+        self._in_flight: set[asyncio.Task[Published]] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._flow = asyncio.create_task(self._run())
@@ -83,17 +83,17 @@ class Traffic:
             while count < (loop.time() - start) * self._rate:
                 count += 1
                 task = asyncio.create_task(self.publish(next(channels)))
-                self._under_way.add(task)
-                task.add_done_callback(self._under_way.discard)
+                self._in_flight.add(task)
+                task.add_done_callback(self._in_flight.discard)
             await asyncio.sleep(TICK_SECONDS)
 
     async def publish(self, channel: str) -> Published:
-        """Publish one event, however often it takes."""
+        """Publish one event, with retries until it is acknowledged."""
         number = next(self._numbers)
         named = Channel.parse(channel)
         assert named is not None
         while True:
-            life = self.life
+            incarnation = self.incarnation
             try:
                 seq = await self._publisher.publish(
                     named.subject, numbered(named.kind.name, number), f"{self._name}.{number}"
@@ -103,35 +103,35 @@ class Traffic:
                 self.failures += 1
                 await asyncio.sleep(TICK_SECONDS)
         now = asyncio.get_running_loop().time()
-        event = Published(life, named.name, seq, number, now)
+        event = Published(incarnation, named.name, seq, number, now)
         self.published.append(event)
         return event
 
     @contextlib.asynccontextmanager
-    async def held_up(self) -> AsyncIterator[None]:
-        """Publish nothing for a while; all that was under way is acknowledged first."""
+    async def paused(self) -> AsyncIterator[None]:
+        """Pause publishing; everything in flight is acknowledged first."""
         self._flowing.clear()
         await asyncio.sleep(2 * TICK_SECONDS)
-        await asyncio.gather(*self._under_way)
+        await asyncio.gather(*self._in_flight)
         yield
         self._flowing.set()
 
     async def flowed(self, count: int) -> None:
-        """Wait until so many more events were acknowledged."""
+        """Wait until `count` more events were acknowledged."""
         until = len(self.published) + count
         while len(self.published) < until:  # noqa: ASYNC110 - a list sets no event
             await asyncio.sleep(TICK_SECONDS)
 
     async def stop(self, channels: Sequence[str]) -> dict[str, Published]:
-        """Publish no more, but for one last event on each of these channels; give them."""
+        """Stop publishing; publish one last event on each of these channels and return them."""
         self._flow.cancel()
         await asyncio.gather(self._flow, return_exceptions=True)
-        await asyncio.gather(*self._under_way)
+        await asyncio.gather(*self._in_flight)
         return {channel: await self.publish(channel) for channel in channels}
 
     async def abandon(self) -> None:
-        """End it in whatever state it is."""
-        tasks = [self._flow, *self._under_way]
+        """End the traffic in whatever state it is."""
+        tasks = [self._flow, *self._in_flight]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -141,12 +141,12 @@ class Traffic:
 async def flowing(
     nats_url: str, stream: str, channels: Sequence[str], rate: float = 100
 ) -> AsyncIterator[Traffic]:
-    """Let events flow for a while."""
+    """Run traffic."""
     client = await connect(NatsAddress(nats_url), name="traffic", reconnect=True)
     traffic = Traffic(Publisher(client, stream), channels, rate)
     try:
         yield traffic
     finally:
         await traffic.abandon()
-        with contextlib.suppress(Exception):  # a server that is gone cannot be taken leave of
+        with contextlib.suppress(Exception):  # the server may be gone
             await asyncio.wait_for(client.close(), 2)

@@ -1,6 +1,6 @@
-"""Witnesses: clients that write down all that they are sent, over any number of connections.
+"""Witnesses: clients that record everything they receive, over any number of connections.
 
-`RawWitness` knows nothing but the written contract; `ClientWitness` is the client that we ship.
+`RawWitness` relies only on the documented protocol; `ClientWitness` uses the client that we ship.
 """
 
 import asyncio
@@ -23,18 +23,18 @@ RETRY_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event that was received."""
+    """A received event."""
 
     seq: int
     prev: int | None
     number: int
     at: float
-    """When, on the loop's clock."""
+    """Time of arrival, on the loop's clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A gap that was announced; `announced` is False where a client had to find out itself."""
+    """A gap; `announced` is False if the client had to detect it."""
 
     after: int
     before: int
@@ -44,7 +44,7 @@ class Gap:
 
 @dataclass
 class Witness:
-    """What one client was sent on each channel, in order."""
+    """What one client received on each channel, in order."""
 
     channels: Sequence[str]
     seen: dict[str, list[Event | Gap]] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Witness:
         self._news = asyncio.Event()
 
     def note(self, channel: str, item: Event | Gap) -> None:
-        """Write something down."""
+        """Record an event or a gap."""
         self.seen[channel].append(item)
         self._news.set()
 
@@ -65,7 +65,7 @@ class Witness:
         return newest[0] if newest and isinstance(newest[0], Event) else None
 
     async def has(self, channel: str, number: int) -> Event:
-        """Wait until the newest event of a channel is the one with a number."""
+        """Wait until the newest event of a channel has this number."""
         while True:
             last = self.last(channel)
             if last is not None and last.number == number:
@@ -74,13 +74,13 @@ class Witness:
             await self._news.wait()
 
     async def reaches(self, channel: str, seq: int) -> None:
-        """Wait until the newest event of a channel is the one with a seq, or a later one."""
+        """Wait until the newest event of a channel has this seq or a later one."""
         while (last := self.last(channel)) is None or last.seq < seq:
             self._news.clear()
             await self._news.wait()
 
     async def received(self, channel: str, after: float) -> Event:
-        """Wait for an event that comes after a time on the loop's clock."""
+        """Wait for an event that arrives after a time on the loop's clock."""
         while True:
             for item in self.seen[channel]:
                 if isinstance(item, Event) and item.at > after:
@@ -90,10 +90,10 @@ class Witness:
 
 
 class RawWitness(Witness):
-    """Subscribes, and resumes where it left, by the written contract alone."""
+    """Subscribes and resumes by the documented protocol alone."""
 
     async def run(self, url: str, since: int | None) -> None:
-        """Follow for ever."""
+        """Follow forever."""
         self.epochs: dict[str, str] = {}
         while True:
             with contextlib.suppress(OSError, ConnectionClosed, InvalidHandshake, TimeoutError):
@@ -102,7 +102,7 @@ class RawWitness(Witness):
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _read(self, socket: ClientConnection, since: int | None) -> None:
-        """Subscribe, each channel in the life of the stream in which it was left; then read."""
+        """Subscribe to each channel with the epoch in which it was last read; then read."""
         hello = json.loads(await socket.recv())
         self.connections += 1
         for channel in self.channels:
@@ -113,7 +113,7 @@ class RawWitness(Witness):
                 request |= {"since": position, "epoch": epoch}
             await socket.send(json.dumps(request))
         async for text in socket:
-            self._take(json.loads(text))
+            self._on_message(json.loads(text))
 
     def _position(self, channel: str, since: int | None) -> int | None:
         newest = self.seen[channel][-1:]
@@ -121,7 +121,7 @@ class RawWitness(Witness):
             return since
         return newest[0].seq if isinstance(newest[0], Event) else newest[0].before - 1
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _on_message(self, message: dict[str, Any]) -> None:
         now = asyncio.get_running_loop().time()
         match message["type"]:
             case "gap":
@@ -143,7 +143,7 @@ class ClientWitness(Witness):
     """Follows with `percolator.client`."""
 
     async def run(self, url: str, since: int | None) -> None:
-        """Follow for ever."""
+        """Follow forever."""
         async for message in follow(url, self.channels, since=since, on_state=self._state):
             match message:
                 case Update():
@@ -164,11 +164,11 @@ class ClientWitness(Witness):
 async def witnesses(
     url: str, channels: Sequence[str], *, each: int = 2, since: int | None = 0
 ) -> AsyncIterator[list[Witness]]:
-    """Let some clients of both sorts follow for a while, from `since` on; None is from now on."""
+    """Run clients of both kinds that follow from `since` on; None means from now on."""
     found: list[RawWitness | ClientWitness] = []
     for _ in range(each):
         found += [RawWitness(channels), ClientWitness(channels)]
-    tasks = [asyncio.create_task(one.run(url, since)) for one in found]
+    tasks = [asyncio.create_task(witness.run(url, since)) for witness in found]
     try:
         yield list(found)
         assert not [task for task in tasks if task.done()], "a client gave up"

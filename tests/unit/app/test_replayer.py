@@ -1,7 +1,11 @@
 """Replayer: a replay serves the resume that asked for it, and no other of the same client."""
 
 import asyncio
+import logging
 
+import pytest
+
+from percolator.app import replayer
 from percolator.app.replayer import Replayer
 from percolator.fanout.hub import Start
 from percolator.fanout.lossless_log import LosslessLog
@@ -105,3 +109,14 @@ async def test_a_replay_leaves_alone_what_another_has_taken_over() -> None:
     await scene.answer(A, B)
     assert scene.got("trades:B") == SEQS["trades:B"]
     assert scene.replayer.running == 0
+
+
+async def test_a_replay_logs_its_start_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Per channel, at debug level, with the events sent from the stream."""
+    scene = Scene()
+    with caplog.at_level(logging.DEBUG, logger=replayer.__name__):
+        await scene.resume("trades:A")
+        await scene.answer(A)
+    started, ended = caplog.messages
+    assert started == "replay of trades:A started after seq 0"
+    assert ended == "replay of trades:A ended at seq 11, 6 events sent"
