@@ -1,6 +1,6 @@
-"""Reads the YAML that docs/asyncapi.yaml keeps to: maps and lists by indentation, JSON on a line.
+"""Reads the part of YAML that docs/asyncapi.yaml uses: indented maps and lists, JSON on one line.
 
-Anything else is an error, so that no reader of YAML sees something else in it than this one.
+Anything else is an error, so that every reader of YAML understands the file as this one does.
 """
 
 import json
@@ -15,7 +15,7 @@ Line = tuple[int, str]
 
 
 def read(text: str) -> Any:  # noqa: ANN401 - as json.loads
-    """Give what the text holds. Raises ValueError."""
+    """Return what the text holds. Raises ValueError."""
     found = [
         (len(line) - len(line.lstrip()), line.strip())
         for line in text.splitlines()

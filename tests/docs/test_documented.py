@@ -1,4 +1,4 @@
-"""Whatever a person can meet stands in the documentation: in docs/ or the README, on any page."""
+"""Every public name is documented, on some page of docs/ or in the README."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ FAMILY = re.compile(r"^# TYPE (percolator_\w+) ", re.MULTILINE)
 
 
 def commands() -> list[str]:
-    """Name every command, and of those that hold others, each of them."""
+    """Return every command; of a group of commands, each of its own."""
     names = []
     for name in COMMANDS:
         inner = getattr(load(name), "commands", None)
@@ -26,37 +26,37 @@ def commands() -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """Name the headings of a page as links do."""
+    """Return the headings of a page in the form that links have."""
     heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_documented(name: str) -> None:
-    """By its name, as code."""
+    """Its name is written as code."""
     assert f"`{name}`" in TEXT
 
 
 @pytest.mark.parametrize("code", closes.ERRORS)
 def test_every_error_code_is_documented(code: str) -> None:
-    """In a table of its own."""
+    """It is in the first column of a table."""
     assert f"| `{code}` |" in TEXT
 
 
 @pytest.mark.parametrize("code", closes.CloseCode)
 def test_every_close_code_is_documented(code: closes.CloseCode) -> None:
-    """In a table of its own."""
+    """It is in the first column of a table."""
     assert re.search(rf"^\| {code.value} \|", TEXT, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", commands())
 def test_every_command_is_documented(command: str) -> None:
-    """As one would type it."""
+    """It is written as it is typed."""
     assert re.search(rf"\bpercolator {command}\b", TEXT)
 
 
 async def test_every_route_and_metric_is_documented(nats_url: str, stream_name: str) -> None:
-    """As a running gateway has them."""
+    """A running gateway says which there are."""
     async with running(nats_url, stream_name) as gateway:
         named = {*(route.path for route in gateway.service.routes.table), "/"}
         _, _, shown = await gateway.get("/metrics")
@@ -68,7 +68,7 @@ async def test_every_route_and_metric_is_documented(nats_url: str, stream_name: 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_within_the_documentation_leads_somewhere(page: Path) -> None:
-    """To a file that is there, and to a heading in it."""
+    """It leads to a file that is there, and to a heading in it."""
     for target, anchor in LINK.findall(page.read_text()):
         file = page.parent / target if target else page
         if ":" not in target:
