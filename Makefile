@@ -14,7 +14,7 @@
 # When in doubt:
 #   make browser   run the browser tests (they need chromium)
 #   make fuzz      fuzz each target for FUZZ_SECONDS (60)
-#   make mutants   break the fan-out in ten places; the unit tests must notice each
+#   make mutants   break the fan-out in a dozen ways; its unit tests must notice each
 #   make bench     run the benchmarks, or some: make bench SCENARIOS="storm-500 idle"
 #   make profile   profile a gateway in a storm of the benchmarks
 #
