@@ -20,7 +20,7 @@ from rich.table import Table
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 TESTS = "tests/unit/fanout"
-OPTIONS = ("-p", "no:cacheprovider", "--hypothesis-profile=mutants", "--tb=no")
+OPTIONS = ("--timeout=10", "--tb=no", "-p", "no:cacheprovider", "--hypothesis-profile=mutants")
 LEFT_BEHIND = shutil.ignore_patterns("__pycache__", "artifacts", "data", "*.pyc")
 PAGE_WIDTH = 200
 """Characters of a line, if the table does not go to a terminal."""
