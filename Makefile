@@ -1,12 +1,30 @@
-# make demo     a gateway on an embedded NATS, with a recorded market playing
-# make test     the tests
-# make lint     ruff and mypy
-# make install  the runtime environment in .venv, nothing started
-# make lock     the pinned requirements anew, from pyproject.toml (needs uv)
-# make clean    away with .venv and everything that was built
+# To try it:
+#   make demo      run a gateway on an embedded NATS that plays a recorded market
+#   make install   make the runtime environment in .venv, start nothing
+#
+# Before a commit:
+#   make fix       fix what ruff can fix, and format
+#   make lint      run ruff, mypy, codespell and the check of the language
+#   make unit      run the unit tests (15 s)
+#   make coverage  run the tests of the pure rooms, which must cover every branch
+#   make docs      run the tests of the documentation
+#   make derived   write the files that derive from the table of kinds and from the commands
+#   make test      run all tests
+#
+# When in doubt:
+#   make browser   run the browser tests (they need chromium)
+#   make fuzz      fuzz each target for FUZZ_SECONDS (60)
+#   make mutants   break the fan-out in a dozen ways; its unit tests must notice each
+#   make bench     run the benchmarks, or some: make bench SCENARIOS="storm-500 idle"
+#   make profile   profile a gateway in a storm of the benchmarks
+#
+# To tidy up:
+#   make lock      pin the requirements again, from pyproject.toml (needs uv)
+#   make clean     remove .venv and everything that was built
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint install lock clean
+.PHONY: demo install fix lint unit coverage docs derived test browser fuzz mutants bench profile \
+	lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,10 +45,53 @@ demo: $(VENV)/.runtime
 test: $(VENV)/.dev
 	@$(BIN)/pytest
 
+unit: $(VENV)/.dev
+	@$(BIN)/pytest -q tests/unit
+
+browser: $(VENV)/.dev
+	@$(BIN)/pytest tests/browser
+
+docs: $(VENV)/.dev
+	@$(BIN)/pytest tests/docs
+
+# The rooms without I/O and without a clock, and the tests that are about them alone.
+PURE := model fanout counts errors histogram ratelimit redaction stats
+
+coverage: $(VENV)/.dev
+	@$(BIN)/pytest -q $(wildcard $(PURE:%=tests/unit/%) $(PURE:%=tests/unit/test_%.py)) \
+		$(PURE:%=--cov=percolator.%) --cov-branch --cov-report=term-missing:skip-covered \
+		--cov-fail-under=100
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/python -m tests.language
+
+fix: $(VENV)/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+derived: $(VENV)/.dev
+	$(BIN)/python -m tests.docs.derived
+	$(BIN)/python -m percolator_cli.reference docs/cli.md
+
+FUZZ_SECONDS ?= 60
+
+fuzz: $(VENV)/.dev
+	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+mutants: $(VENV)/.dev
+	@$(BIN)/python -m tests.mutants
+
+SCENARIOS ?=
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m tests.benchmarks $(SCENARIOS)
+
+profile: $(VENV)/.dev
+	@$(BIN)/python -m tests.benchmarks.profiling
 
 install: $(VENV)/.runtime
 

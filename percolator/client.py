@@ -9,8 +9,8 @@
             case _:
                 print(message.seq, message.event)
 
-Trades and fundings come each once and in order, over any number of reconnects and on any gateway
-that reads the same stream; what cannot be had any more comes as a `Gap`.
+Each trade and each funding rate comes once and in order, over any number of reconnects and from any
+gateway that reads the same stream; events that are lost come as a `Gap`.
 """
 
 import asyncio
@@ -37,9 +37,9 @@ LONGEST_DELAY = 10.0
 OPEN_SECONDS = 10.0
 PING_SECONDS = 20.0
 REQUEST_CHARS = 3_000
-"""So much of channels in one request: a gateway takes 4,096 bytes a message."""
+"""Characters of channel names in one request: a gateway takes 4,096 bytes per message."""
 HOPELESS = frozenset({"invalid_message", "invalid_channel", "unauthorized", "channel_limit"})
-"""Errors that another try would only meet again."""
+"""Errors that another attempt would get again."""
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +57,10 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Events of a channel after one seq and before another cannot be had any more.
+    """Events of a channel after one seq and before another are lost.
 
-    `epoch` is there where the stream was replaced: the seqs from here on are the new one's.
-    `announced` is False where the gateway should have said so and did not.
+    `epoch` is set if the stream was replaced: later seqs are of the new one. `announced` is False
+    if the gateway sent no gap although it should have.
     """
 
     channel: str
@@ -72,7 +72,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How it stands: `connecting`, `live` or `waiting` (for `delay` seconds); and why."""
+    """The connection's state, and why: `connecting`, `live`, or `waiting` for `delay` seconds."""
 
     name: str
     reason: str = ""
@@ -94,9 +94,9 @@ async def follow(
 ) -> AsyncGenerator[Message]:
     """Follow channels until the caller stops iterating.
 
-    `since` and `epoch` continue where an earlier run has left off; `recent` asks for the last
-    events besides. Raises RequestError where the gateway refuses for good (a channel that is
-    none, a token that is not valid). An unreachable gateway is tried again without end.
+    `since` and `epoch` continue where an earlier run left off; `recent` asks for the last events
+    too. Raises RequestError if the gateway refuses for good (a channel or a token that is not
+    valid). An unreachable gateway is tried again forever.
     """
     follower = _Follower(list(channels), since, epoch, recent, token)
     tell = on_state or (lambda _state: None)
@@ -131,7 +131,7 @@ async def follow(
 
 
 def websocket_url(url: str) -> str:
-    """Turn what names a gateway (http, https, ws, wss; any path) into its WebSocket URL."""
+    """Return the WebSocket URL of a gateway from any URL of it (http, https, ws, wss; any path)."""
     parts = urlsplit(url if "://" in url else f"ws://{url}")
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     return urlunsplit((scheme, parts.netloc, "/ws", "", ""))
@@ -149,16 +149,16 @@ class _Follower:
         token: str | None,
     ) -> None:
         self.fresh = False
-        """True once this connection has brought an answer: then the back-off starts anew."""
+        """True once this connection has brought an answer: then the back-off starts again."""
         self._channels = channels
         self._recent = recent
         self._token = token
         self._epoch = ""
-        """Of the stream that the gateway reads."""
+        """The epoch of the stream that the gateway reads."""
         self._last: dict[str, int] = {}
         """The seq of the last event of each lossless channel, or of the gap after it."""
         self._resume: dict[str, tuple[str | None, int]] = {}
-        """Where to resume each of them, epoch and seq; also before its first event has come."""
+        """The epoch and seq to resume each of them at, also before its first event has come."""
         self._asked_to_wait: float | None = None
         self._lossless = [name for name in channels if _is_lossless(name)]
         for channel in self._lossless if since is not None else ():
@@ -167,17 +167,17 @@ class _Follower:
                 self._last[channel], self._resume[channel] = seq, (epoch, seq)
 
     def delay(self, failures: int) -> float:
-        """How long to wait before the next try: as the gateway asked, else with jitter."""
+        """Return the seconds until the next attempt: as the gateway asked, else with jitter."""
         asked, self._asked_to_wait = self._asked_to_wait, None
         if asked is not None:
             return asked
-        most = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, 10))
-        return random.uniform(0, most)  # noqa: S311 - jitter
+        longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, 10))
+        return random.uniform(0, longest)  # noqa: S311 - jitter
 
     async def read(
         self, socket: ClientConnection, tell: Callable[[State], None]
     ) -> AsyncGenerator[Message]:
-        """Subscribe on a new connection, and give what comes of it."""
+        """Subscribe on a new connection, and yield what the gateway sends."""
         hello: dict[str, Any] = from_json(await socket.recv())
         self._epoch = hello["epoch"]
         for request in self._requests():
@@ -197,10 +197,10 @@ class _Follower:
                 case "closing":
                     self._asked_to_wait = message["reconnectInMs"] / 1000
                 case "error":
-                    _heed(message)
+                    _raise_if_final(message)
 
     def _requests(self) -> Iterator[dict[str, Any]]:
-        """Ask for all channels: each request is of one epoch, and fits into a message."""
+        """Yield requests for all channels: each is of one epoch, and fits into a message."""
         by_epoch: dict[str | None, list[str]] = {}
         for channel in self._channels:
             epoch, _ = self._resume.get(channel, (self._epoch, 0))
@@ -218,7 +218,7 @@ class _Follower:
                 yield request
 
     def _subscribed(self, channels: list[str], hello: dict[str, Any]) -> None:
-        """From now on, a channel that has had no event yet is resumed from here."""
+        """Record where to resume channels that have had no event yet."""
         epoch, here = hello["epoch"], hello["seq"]
         for channel in channels:
             if channel not in self._lossless:
@@ -246,13 +246,13 @@ class _Follower:
         try:
             event = validate(named, message)
         except EventError:
-            logger.warning("the gateway sent an event that is none, at seq %d", seq)
+            logger.warning("the gateway sent an invalid event at seq %d", seq)
             return missing
         update = Update(channel, seq, prev, event, message.get("snapshot", False))
         return [*missing, update]
 
     def _gap(self, message: dict[str, Any]) -> list[Message]:
-        """Take note of a gap; with an epoch, the channel goes on in that stream."""
+        """Record a gap; with an epoch, the channel goes on in that stream."""
         channel, after, before = message["channel"], message["from"], message["to"]
         epoch: str | None = message.get("epoch")
         if epoch is not None:
@@ -270,8 +270,8 @@ def _is_lossless(name: str) -> bool:
     return channel is None or channel.kind.lossless
 
 
-def _heed(message: dict[str, Any]) -> None:
-    """Raise RequestError where an error is for good."""
+def _raise_if_final(message: dict[str, Any]) -> None:
+    """Raise RequestError for an error that another attempt would get again; log the others."""
     error = RequestError(message["code"], message["message"], message.get("channel"))
     if error.code in HOPELESS:
         raise error

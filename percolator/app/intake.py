@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Intake:
-    """Takes what the feed reads, and gives the book what is valid."""
+    """Decodes what the feed reads, and passes what is valid on to the book."""
 
     def __init__(self, book: Book, stats: Stats, report: Callable[[int, str, str], None]) -> None:
         """`report` is called with seq, subject and reason of each event that is not valid."""
@@ -32,7 +32,7 @@ class Intake:
         self._book.begin(epoch, after, first_seq=first_seq, complete=complete)
 
     def seed(self, seq: int, subject: str, payload: bytes) -> None:
-        """Take the newest valid event of a subject from before the point where reading starts."""
+        """Record the newest valid event of a subject from before the point where reading starts."""
         channel = _channel_of(subject)
         if channel is None:
             return

@@ -1,7 +1,7 @@
-"""Replayer: brings a client from where it left to where the logs begin, out of the stream.
+"""Replayer: sends a client what the stream has from where it left off to where the logs begin.
 
 Between the hub, which holds the client's cursor, and the stream, which still has what the logs
-have let go. Bounded: so many replays at once, so many events each; past that, and where the stream
+have let go. Bounded: replays at once, and events per replay; past that, and if the stream
 itself has dropped something, the client gets a gap that says so.
 """
 
@@ -27,20 +27,20 @@ LOW_WATER = 250
 """With fewer events left to send, the next page is fetched."""
 PAUSE_SECONDS = 0.1
 TRIES = 20
-"""So often in a row a NATS that is there may refuse, or not answer."""
+"""Failures in a row, of a NATS that is connected, that end a replay."""
 
 logger = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """Where deep history comes from."""
+    """The source of events that are older than the logs."""
 
     @property
     def connected(self) -> bool:
-        """True while there is somebody to ask."""
+        """True while NATS is connected."""
 
     async def page(self, subject: str, after: int, last: Stored | None) -> Page:
-        """Give the next events after a seq; `last` is the one before, where it is known."""
+        """Return the next events after a seq; `last` is the one before, if it is known."""
 
 
 class Replayer:
@@ -55,11 +55,11 @@ class Replayer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, cursor: Cursor, logs: list[LosslessLog], most: int | None) -> None:
-        """Begin to send a client what it lacks of the logs that it is held for.
+        """Begin to send a client what comes before the logs that it is replaying.
 
         `most` events are sent in all; None is no limit.
         """
-        # Who leaves a channel and resumes it has another buffer then, and another replay.
+        # A client that leaves a channel and resumes it gets another buffer, and another replay.
         wanted = {held: cursor.replaying[held] for held in logs if held in cursor.replaying}
         if self.running >= MAX_REPLAYS:
             self._release(cursor, wanted.values())
@@ -115,7 +115,7 @@ class ChannelReplay:
         most: int | None,
     ) -> None:
         self.sent = 0
-        """How many events were added."""
+        """Events that were added."""
         self._hub = replayer.hub
         self._source = replayer.source
         self._cursor = cursor
@@ -130,7 +130,7 @@ class ChannelReplay:
         self._buffer.on_drained = self._shorter.set
 
     def _wanted(self) -> bool:
-        """True for as long as the client is there and has not gone over to the log."""
+        """True while the client is connected and has not reached the log."""
         return self._cursor.replaying.get(self._log) is self._buffer
 
     async def run(self) -> None:
@@ -144,7 +144,7 @@ class ChannelReplay:
                     self._channel.subject, self._buffer.fetched_through, self._last
                 )
             except NatsError as error:
-                # Nothing is lost because NATS is away: that is no failure, however long it takes.
+                # While NATS is not connected nothing is lost, so that does not count as a failure.
                 failures += self._source.connected
                 if failures >= TRIES:
                     logger.warning("a replay ended with a gap: %s", error)
@@ -168,7 +168,7 @@ class ChannelReplay:
             await self._shorter.wait()
 
     def _add(self, page: Page, asked: int) -> bool:
-        """Add a page, after a gap where the stream has dropped what was before; False: enough."""
+        """Add a page, after a gap if the stream dropped what was before. False if that is all."""
         if self._last is None:
             self._prev = 0 if page.first else self._valid_seq(page.last)
         self._last = page.events[-1] if page.events else page.last

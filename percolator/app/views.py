@@ -13,15 +13,15 @@ from percolator.model.kinds import KINDS
 from percolator.stats import Stats
 
 STALE_SECONDS = 5.0
-"""A feed that shows no sign of life for so long is stalled; it has one every half second."""
+"""Seconds without a sign of life after which a feed is stalled; it has one every half second."""
 
 Data = dict[str, Any]
 Covers = Callable[[Channel], bool]
-"""Whether somebody may read a channel."""
+"""True if the client may read a channel."""
 
 
 class FeedState(Protocol):
-    """What is asked about the feed."""
+    """What the views show of the feed."""
 
     connected: bool
     stream_seq: int
@@ -30,19 +30,19 @@ class FeedState(Protocol):
 
     @property
     def seq(self) -> int:
-        """The last seq that was handed on."""
+        """The last seq that was passed on."""
 
     @property
     def lag(self) -> int:
-        """How many events of the stream were not handed on yet."""
+        """Events of the stream that have not been passed on yet."""
 
     @property
     def silent_for(self) -> float:
-        """Seconds since it last showed a sign of life."""
+        """Seconds since its last sign of life."""
 
     @property
     def loaded(self) -> bool:
-        """True once the state is there."""
+        """True once the stream's state has been read."""
 
 
 def stats_view(
@@ -55,7 +55,7 @@ def stats_view(
     feed: FeedState,
     now: float,
 ) -> Data:
-    """Give `/ws/stats`: the given fields first, under their given names."""
+    """Return `/ws/stats`: the given fields first, under their given names."""
     rates = stats.rates(now)
     return {
         "totalConnections": admission.total,
@@ -91,7 +91,7 @@ def stats_view(
 
 
 def health_view(feed: FeedState, wall_ms: int, *, draining: bool) -> tuple[bool, Data]:
-    """Give `/health`, and whether all is well. A check that is not says why, and since when."""
+    """Return `/health`, after True if every check passes. A failed one says why, and since when."""
     stale = feed.silent_for > STALE_SECONDS
     checks: Data = {
         "state": _check(feed.loaded, "the state is still being read from the stream"),
@@ -112,7 +112,7 @@ def _check(ok: bool, reason: str) -> Data:  # noqa: FBT001 - it is what it says
 
 
 def markets_view(hub: Hub, covers: Covers) -> Data:
-    """Give `/markets`: every market's state, folded from the events, as far as one may read it."""
+    """Return `/markets`: each market's state, folded from those events that the client may read."""
     slabs = sorted({slab for (_, slab), log in hub.book.logs.items() if log.latest is not None})
     markets = {slab: found for slab in slabs if (found := market_view(hub, slab, covers))}
     return {"epoch": hub.book.epoch, "seq": hub.book.seq, "markets": markets}

@@ -1,7 +1,7 @@
 """The book: the logs of all channels, written by the stream's events alone.
 
 What it holds is a fold over the events: a gateway that has just started and one that never stopped
-hold the same. What follows a log is not its business, except that it calls `wake` for news.
+hold the same. It knows nothing of what follows a log, except that it calls `wake` for news.
 """
 
 from collections.abc import Callable, Container, Mapping
@@ -70,13 +70,13 @@ class Book:
             self._start_again()
 
     def seed(self, seq: int, channel: Channel, event: Event) -> None:
-        """Take a channel's newest event from before the point where reading starts."""
+        """Record a channel's newest event from before the point where reading starts."""
         log = self.log(channel)
         log.seed(self._next_order(), seq, event)
         self._mark(log)
 
     def publish(self, seq: int, channel: Channel, event: Event) -> None:
-        """Take the next event of the stream."""
+        """Record the next event of the stream."""
         self.seq = seq
         log = self.logs.get(channel) or self.log(channel)
         self._order += 1
@@ -154,7 +154,7 @@ class Book:
 
     @property
     def _known(self) -> tuple[int, int | None]:
-        """From where on a channel without events is known, and the seq of its newest event."""
+        """The seq after which an empty channel is known, and the seq of its newest event."""
         return (0, 0) if self._complete else (self._start, None)
 
     def _start_again(self) -> None:

@@ -1,8 +1,8 @@
 """The hub: the book's logs, out to their followers.
 
 A flush takes each follower that has something to get, collects what follows its positions, joins
-it once and writes it once. A client that comes, resumes, catches up or changes its channels stands
-alone, is brought to the head, and then joins the group of those that stand there.
+it once and writes it once. A client that comes, resumes, catches up or changes its channels is
+alone, is brought to the head, and then joins the group that is there.
 
 A write may come back in: a client's full buffer calls `pause`, and a write that fails calls
 `remove`, from inside `deliver`. So positions are moved before anything is written, `Group.deliver`
@@ -100,7 +100,7 @@ class Hub:
     def subscribe(
         self, cursor: Cursor, channel: Channel, start: Start, limit: int | None = None
     ) -> Resumed:
-        """Let a client follow a channel; one that it already follows goes on as it is.
+        """Subscribe a client to a channel; one that it already follows is left as it is.
 
         A resume replays at most `limit` events. If the log does not reach back far enough, it is
         returned, and `finish_replay` must follow in the end. Raises RequestError if a limit is
@@ -123,10 +123,10 @@ class Hub:
     def _resume(
         self, cursor: Cursor, log: LosslessLog, since: int, epoch: str | None, limit: int | None
     ) -> Resumed:
-        """Put a cursor where it left off, over a gap if what it had is of no use any more."""
+        """Put a cursor where it left off, after a gap if that place is gone."""
         book = self.book
         if epoch is None:
-            since = min(since, book.seq)  # it may be of a replaced stream: there is no telling
+            since = min(since, book.seq)  # it may be of a replaced stream
         buffer = ReplayBuffer(log, since)
         if epoch not in (None, book.epoch):
             buffer = ReplayBuffer(log, book.first_seq - 1)
@@ -151,7 +151,7 @@ class Hub:
         self._enqueue(cursor)
 
     def finish_replay(self, cursor: Cursor, buffer: ReplayBuffer) -> None:
-        """Let a replaying cursor go on in the log from where this buffer ends, gap or no gap."""
+        """Move a replaying cursor to the log once this buffer is sent, with or without a gap."""
         if buffer in cursor.replaying.values():
             buffer.complete = True
             self._enqueue(cursor)
@@ -271,14 +271,14 @@ class Hub:
 
     @staticmethod
     def _end_replay(cursor: Cursor, log: ChannelLog) -> None:
-        """Let a cursor go on in the log, from where its replay stands."""
+        """Move a cursor to the log, at the place that its replay has reached."""
         buffer = cursor.replaying.pop(log, None)
         if buffer is not None:
             cursor.positions[log] = buffer.position
             buffer.on_drained()
 
     def _join_group(self, cursor: Cursor) -> None:
-        """Let a client join those that follow the same channels and stand at the same place."""
+        """Add a client to the group with its channels, if it stands at the same place."""
         if cursor.paused or cursor.replaying or not cursor.positions:
             return
         if any(log.is_ahead(at, self.book.seq) for log, at in cursor.positions.items()):

@@ -40,12 +40,12 @@ class LatestLog(ChannelLog):
         return self._windows.offer(self, order)
 
     def seed(self, order: int, seq: int, event: Event) -> None:
-        """Take the newest value from before the part of the stream that is read, and show it."""
+        """Record the newest value from before the part of the stream that is read, and show it."""
         self.latest = Entry(order, 0, seq, None, event)
         self.show(order)
 
     def show(self, order: int) -> bool:
-        """Let clients see the newest value. False if they already do."""
+        """Show clients the newest value. False if they already see it."""
         if self.shown is self.latest or self.latest is None:
             return False
         self.head += 1
@@ -76,15 +76,15 @@ class LatestLog(ChannelLog):
 
     @property
     def start_position(self) -> Position:
-        """Where a cursor stands that begins here and now; some kinds begin with a snapshot."""
+        """The position of a cursor that begins here and now; some kinds begin with a snapshot."""
         return -1 if self.channel.kind.snapshot else self.head
 
     def position_before(self, count: int) -> Position:  # noqa: ARG002 - only the newest value is here
-        """Where a cursor stands that begins here and now."""
+        """Return the position of a cursor that begins here and now."""
         return self.start_position
 
     def is_ahead(self, position: Position, seq: int) -> bool:  # noqa: ARG002 - as a lossless log
-        """Return False: the newest value is right for everybody."""
+        """Return False: the newest value is right for every cursor."""
         return False
 
     @property

@@ -94,7 +94,7 @@ class ChannelLog(ABC):
         self.channel = channel
         self.followers: dict[Follower, None] = {}
         self.head = head
-        """The position of whatever has read everything."""
+        """The position of a cursor that has read everything."""
         self.last_seq = last_seq
         """Seq of the channel's newest event; 0 if it has none, None if not known."""
         self.latest: Entry | None = None
@@ -108,7 +108,7 @@ class ChannelLog(ABC):
 
     @abstractmethod
     def seed(self, order: int, seq: int, event: Event) -> None:
-        """Take the newest event from before the part of the stream that is read."""
+        """Record the newest event from before the part of the stream that is read."""
 
     @abstractmethod
     def append_gap(self, order: int, before: int) -> bool:
@@ -129,16 +129,16 @@ class ChannelLog(ABC):
 
     @abstractmethod
     def settled(self, position: Position) -> Position:
-        """Return where a cursor stands for which `after` this position had nothing."""
+        """Return the position of a cursor for which `after` this position had nothing."""
 
     @property
     @abstractmethod
     def start_position(self) -> Position:
-        """Where a cursor stands that begins here and now."""
+        """The position of a cursor that begins here and now."""
 
     @abstractmethod
     def position_before(self, count: int) -> Position:
-        """Where a cursor stands that gets the last `count` events first, if they are here."""
+        """Return the position of a cursor that first gets the last `count` events that are here."""
 
     @abstractmethod
     def is_ahead(self, position: Position, seq: int) -> bool:
@@ -190,7 +190,7 @@ class Follower(ABC):
         sources = 0
         for log, position in positions.items():
             if position != log.head:
-                if found := log.after(position, max_bytes + 1):  # one too many shows that it is cut
+                if found := log.after(position, max_bytes + 1):  # one more shows that it is cut
                     outgoing += found
                     sources += 1
                 else:

@@ -46,7 +46,7 @@ class LosslessLog(ChannelLog):
         return True
 
     def seed(self, order: int, seq: int, event: Event) -> None:
-        """Take the newest event from before what is read of the stream; its prev is unknown."""
+        """Record the newest event from before what is read of the stream; its prev is unknown."""
         self._entries.clear()
         self.floor = self.head = self._base + seq - 1
         self.last_seq = None
@@ -114,17 +114,17 @@ class LosslessLog(ChannelLog):
 
     @property
     def start_position(self) -> Position:
-        """Where a cursor stands that begins here and now; some kinds begin with a snapshot."""
+        """The position of a cursor that begins here and now; some kinds begin with a snapshot."""
         if self.channel.kind.snapshot and self.latest is not None:
             return ~self.latest.position
         return self.head
 
     def position_after(self, seq: int) -> Position:
-        """Where a cursor stands that has everything up to `seq`; it may be ahead."""
+        """Return the position of a cursor that has everything up to `seq`; it may be ahead."""
         return self._base + seq
 
     def position_before(self, count: int) -> Position:
-        """Where a cursor stands that gets the last `count` events first, if they are here."""
+        """Return the position of a cursor that first gets the last `count` events that are here."""
         for number, entry in enumerate(reversed(self._entries)):
             if number == count or entry.event is None:  # new subscribers get no earlier gaps
                 return entry.position

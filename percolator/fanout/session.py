@@ -1,4 +1,4 @@
-"""A session: what one client asks for, and what it is answered. The hub's side of a connection.
+"""A session: carries out what one client asks for, and replies. The hub's side of a connection.
 
 A connection hands it text messages and tells it when its buffer is full, has drained, or is gone.
 It answers through the connection, and never touches a socket.

@@ -15,7 +15,7 @@ from percolator.model.channel import SLAB, SLAB_RULE, Channel
 from percolator.model.kinds import FIELDS, Event
 
 MAX_EVENT_BYTES = 8_192
-"""Longest payload of an event; the longest that is of use takes some 400 bytes."""
+"""Longest payload of an event; the longest valid one takes some 400."""
 
 REASONS = (
     *("too_large", "invalid_json", "invalid_subject", "mismatch", "invalid_event"),
@@ -40,7 +40,7 @@ def decode(channel: Channel, payload: bytes) -> Event:
     if event.slab != channel.slab:
         if event.slab:
             raise EventError("mismatch", "slab does not match the subject")
-        # Frozen from here on: nobody has the event yet.
+        # Events are frozen, but this one has not left this function yet.
         object.__setattr__(event, "slab", channel.slab)
     return event
 

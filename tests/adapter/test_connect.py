@@ -120,11 +120,11 @@ async def test_the_error_for_a_wrong_token_hides_the_token(
 
 async def test_the_error_hides_the_user_and_password_of_the_address(nowhere: str) -> None:
     """So does the address for messages."""
-    address = NatsAddress(nowhere.replace("//", "//somebody:hunter2@") + ",nats://x@127.0.0.1:1")
+    address = NatsAddress(nowhere.replace("//", "//alice:hunter2@") + ",nats://x@127.0.0.1:1")
     assert address.shown == f"{nowhere}, nats://127.0.0.1:1"
     said = await fails(address)
     assert "hunter2" not in said
-    assert "somebody" not in said
+    assert "alice" not in said
 
 
 @pytest.mark.parametrize(
@@ -190,8 +190,8 @@ async def test_each_connection_logs_a_debug_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With the server and the connection's name, without user and password."""
-    with NatsServer(tmp_path, "--user", "somebody", "--pass", "hunter2") as server:
-        url = server.url.replace("//", "//somebody:hunter2@")
+    with NatsServer(tmp_path, "--user", "alice", "--pass", "hunter2") as server:
+        url = server.url.replace("//", "//alice:hunter2@")
         with caplog.at_level(logging.DEBUG, logger=module.__name__):
             client = await connect(NatsAddress(url), name="test", reconnect=False)
         await client.close()

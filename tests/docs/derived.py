@@ -1,6 +1,6 @@
-"""What other files say of the kinds, written out of the table: `python -m tests.docs.derived`.
+"""What other files say of the kinds, written from the table: `python -m tests.docs.derived`.
 
-`nats/stream.json` is written whole. In other files, a block stands between a comment `kinds NAME`
+`nats/stream.json` is written whole. In other files, a block is between a comment `kinds NAME`
 and a comment `end of kinds`; the rest is written by hand.
 """
 

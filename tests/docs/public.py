@@ -75,7 +75,7 @@ def _fields(value: Any, path: str = "") -> Iterator[str]:  # noqa: ANN401 - any 
 
 
 async def names(gateway: Gateway) -> dict[str, list[str]]:
-    """Return all of them by what they are names of. `gateway` has events of SOL."""
+    """Return all public names by what they name. `gateway` has events of SOL."""
     return {
         "settings": sorted(settings()),
         "subjects": sorted(subjects()),

@@ -1,4 +1,4 @@
-"""Files that say what the table of kinds says agree with it."""
+"""Files that repeat what the table of kinds says agree with it."""
 
 import pytest
 
@@ -9,6 +9,6 @@ DERIVED = derived()
 
 
 @pytest.mark.parametrize("name", DERIVED)
-def test_what_a_file_says_of_the_kinds_is_what_the_table_says(name: str) -> None:
-    """Write it again with: python -m tests.docs.derived."""
+def test_a_file_says_of_the_kinds_what_the_table_says(name: str) -> None:
+    """Write them again with `make derived`."""
     assert (ROOT / name).read_text() == DERIVED[name]

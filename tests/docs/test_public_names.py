@@ -7,7 +7,7 @@ from tests.docs import public
 from tests.gateway import running
 
 BEFORE = json.loads((Path(__file__).parents[1] / "data" / "public-names-0.1.0.json").read_text())
-"""What version 0.1.0 has."""
+"""The public names of version 0.1.0."""
 
 
 async def test_every_public_name_of_version_0_1_0_is_still_there(

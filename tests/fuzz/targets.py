@@ -346,7 +346,7 @@ def check_tokens(token: str) -> None:
 
 
 def _end_by_sweep(bench: Bench, client: ClientSocket) -> None:
-    """Let time pass until the gateway has closed what the client did not; then nothing is left."""
+    """Advance the clock until the gateway has closed what the client did not: nothing is left."""
     for _ in range(3):
         bench.now += 60
         if not client.wire.ended:

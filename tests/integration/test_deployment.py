@@ -224,7 +224,7 @@ async def test_an_allowed_operation_is_not_refused(gateway: Gateway, server: Nat
         assert not await user.is_refused(user.jetstream.stream_info("PERCOLATOR"))
 
 
-@pytest.mark.parametrize("user", ["nobody", "gateway:wrong", "publisher:"])
+@pytest.mark.parametrize("user", ["stranger", "gateway:wrong", "publisher:"])
 async def test_a_login_without_a_valid_password_is_refused(user: str, server: NatsServer) -> None:
     """Neither a missing nor a wrong password works."""
     address = NatsAddress(f"nats://{user}@127.0.0.1:{server.port}")

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from percolator import logs
 
@@ -22,6 +22,10 @@ settings.register_profile(
 )
 settings.register_profile(
     "long", settings.get_profile("unit"), derandomize=False, max_examples=10_000, print_blob=True
+)
+# That an example fails is enough for tests.mutants: it need not be the smallest one.
+settings.register_profile(
+    "mutants", settings.get_profile("unit"), phases=[Phase.explicit, Phase.generate]
 )
 settings.load_profile("unit")
 

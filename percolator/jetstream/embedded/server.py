@@ -245,7 +245,7 @@ async def _failure(folder: DataFolder, url: str, code: int) -> EmbeddedNatsError
 
 
 async def _end(watchdog: Process, pid: int | None) -> None:
-    """Let the watchdog end its server, if it has one; kill both if that takes too long."""
+    """Ask the watchdog to end its server, if it has one; kill both if that takes too long."""
     assert watchdog.stdin is not None
     watchdog.stdin.close()
     try:

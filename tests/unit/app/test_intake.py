@@ -1,4 +1,4 @@
-"""The intake: what is valid goes to the hub; what is not is counted, reported and logged."""
+"""The intake: valid events go to the book; invalid ones are counted, reported and logged."""
 
 import io
 import logging
@@ -16,7 +16,7 @@ TRADE = b'{"side":"long","size":"1","price":1.5,"timestamp":5}'
 
 
 class IntakeHarness:
-    """An intake, the hub behind it, and what it reported."""
+    """An intake, the hub behind it, and the rejections that it reported."""
 
     def __init__(self) -> None:
         self.harness = HubHarness()
@@ -37,11 +37,11 @@ class IntakeHarness:
 
 @pytest.fixture
 def harness() -> IntakeHarness:
-    """One that stands at seq 10."""
+    """Return an intake that has read up to seq 10."""
     return IntakeHarness()
 
 
-def test_where_reading_begins_is_passed_on(harness: IntakeHarness) -> None:
+def test_the_intake_passes_on_where_reading_begins(harness: IntakeHarness) -> None:
     """Epoch, seq, and the oldest seq that the stream has."""
     hub = harness.harness.hub
     assert (hub.book.epoch, hub.book.seq, hub.book.first_seq) == ("e2", 10, 3)
@@ -58,7 +58,7 @@ def test_a_valid_event_goes_to_its_channel_and_is_counted(harness: IntakeHarness
 
 
 def test_an_invalid_event_is_counted_and_reported_and_stops_nothing(harness: IntakeHarness) -> None:
-    """By reason; the hub stands after it."""
+    """By reason; the book skips its seq."""
     harness.intake.take(11, "percolator.price.SOL", b'{"price":-1,"timestamp":5}')
     harness.intake.take(12, "percolator.price.S.L", PRICE)
     assert harness.harness.hub.book.seq == 12
@@ -72,8 +72,8 @@ def test_an_invalid_event_is_counted_and_reported_and_stops_nothing(harness: Int
     assert harness.harness.stats.events == {"price": 1}
 
 
-def test_a_head_is_state_and_no_event(harness: IntakeHarness) -> None:
-    """It was counted when it was read first; an invalid one was reported then."""
+def test_a_seed_is_state_and_is_not_counted(harness: IntakeHarness) -> None:
+    """It was counted when it was first read; an invalid one was reported then."""
     harness.intake.seed(4, "percolator.trade.SOL", TRADE)
     harness.intake.seed(5, "percolator.price.SOL", b"{")
     assert harness.state == {"trades:SOL": 4}
@@ -84,8 +84,10 @@ def test_a_head_is_state_and_no_event(harness: IntakeHarness) -> None:
     )
 
 
-def test_what_is_lost_is_told_where_it_may_be_missed(harness: IntakeHarness) -> None:
-    """To the clients of the channels in question, and to no others."""
+def test_a_loss_is_announced_on_the_channels_that_may_have_lost_events(
+    harness: IntakeHarness,
+) -> None:
+    """Clients of other channels get nothing."""
     client = Client(harness.harness.hub)
     for name in ("trades:SOL", "trades:BTC", "funding:SOL", "price:SOL"):
         harness.harness.hub.subscribe(client.cursor, channel(name), Start())
@@ -97,15 +99,15 @@ def test_what_is_lost_is_told_where_it_may_be_missed(harness: IntakeHarness) -> 
     assert harness.harness.hub.book.seq == 19
 
 
-def test_a_loss_that_is_told_late_does_not_turn_the_hub_back(harness: IntakeHarness) -> None:
-    """The channel's next event came after those of others."""
+def test_a_loss_that_is_found_late_does_not_move_the_book_back(harness: IntakeHarness) -> None:
+    """The channel's next event came after events of other channels."""
     harness.intake.take(30, "percolator.trade.BTC", TRADE)
     harness.intake.record_gap(20, frozenset({"percolator.trade.SOL"}))
     assert harness.harness.hub.book.seq == 30
 
 
-def test_after_a_hole_nothing_is_taken_for_known_before_it(harness: IntakeHarness) -> None:
-    """Also of a channel that nobody has heard of yet."""
+def test_after_a_loss_the_prev_of_a_new_channel_is_unknown(harness: IntakeHarness) -> None:
+    """Its events before the loss may be among the lost ones."""
     harness.intake.record_gap(20, frozenset())
     harness.intake.take(20, "percolator.trade.SOL", TRADE)
     log = harness.harness.hub.book.logs[channel("trades:SOL")]
@@ -113,10 +115,10 @@ def test_after_a_hole_nothing_is_taken_for_known_before_it(harness: IntakeHarnes
     assert log.latest.prev is None
 
 
-def test_it_says_what_it_has_had_last_of_each_channel_that_loses_nothing(
+def test_the_intake_reports_the_newest_seq_of_each_lossless_subject(
     harness: IntakeHarness,
 ) -> None:
-    """By subject; 0 where nothing is known."""
+    """0 if none is known."""
     client = Client(harness.harness.hub)
     harness.harness.hub.subscribe(client.cursor, channel("funding:SOL"), Start())
     harness.intake.take(11, "percolator.trade.SOL", TRADE)
@@ -127,7 +129,7 @@ def test_it_says_what_it_has_had_last_of_each_channel_that_loses_nothing(
 def test_a_rejection_is_logged_with_the_payload_cut(
     harness: IntakeHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Seq, subject and why, in one line."""
+    """Seq, subject and reason, on one line."""
     payload = b'{\n"price":"' + b"x" * 5_000 + b'"}'
     harness.intake.take(11, "percolator.price.SOL", payload)
     (record,) = caplog.records
@@ -139,7 +141,7 @@ def test_a_rejection_is_logged_with_the_payload_cut(
     assert len(text) < 300
 
 
-def test_a_flood_of_rejections_leaves_the_log_short(
+def test_the_log_stays_short_in_a_flood_of_rejections(
     harness: IntakeHarness, lines: io.StringIO
 ) -> None:
     """The one limit on log lines holds here too, and every rejection is counted."""
@@ -150,8 +152,8 @@ def test_a_flood_of_rejections_leaves_the_log_short(
     assert harness.harness.stats.rejected == {"invalid_json": 1_000}
 
 
-def test_an_event_of_an_unknown_kind_is_counted_and_is_no_fault(harness: IntakeHarness) -> None:
-    """A newer gateway beside this one may publish it."""
+def test_an_event_of_an_unknown_kind_is_counted_and_not_rejected(harness: IntakeHarness) -> None:
+    """A newer version may publish it."""
     harness.intake.take(11, "percolator.candle.SOL", b"{}")
     harness.intake.seed(3, "percolator.candle.SOL", b"{}")
     harness.intake.take(12, "percolator.price.SOL", PRICE)

@@ -20,7 +20,7 @@ A, B = (subject_of("trade", slab) for slab in "AB")
 
 
 class Source:
-    """A stream that answers each question only when it is told to."""
+    """A stream that answers each request only when the test says so."""
 
     connected = True
 
@@ -28,7 +28,7 @@ class Source:
         self._asked: list[tuple[str, asyncio.Event]] = []
 
     async def page(self, subject: str, after: int, last: Stored | None) -> Page:
-        """All that there is after a seq."""
+        """Return all events after a seq."""
         answer = asyncio.Event()
         self._asked.append((subject, answer))
         await answer.wait()
@@ -38,14 +38,14 @@ class Source:
         return Page(left, last, whole=True, first=last is None, end=not left)
 
     def answer(self, subject: str) -> None:
-        """Answer the first question about a subject that was not answered yet."""
+        """Answer the oldest open request about a subject."""
         asked = next(one for one in self._asked if one[0] == subject)
         self._asked.remove(asked)
         asked[1].set()
 
 
-class Scene:
-    """Two markets, of which the logs hold the newest events only, and a client that resumes."""
+class ReplayScenario:
+    """Two markets whose logs hold only the newest events, and a client that resumes."""
 
     def __init__(self) -> None:
         self.harness = HubHarness(capacity=2)
@@ -56,7 +56,7 @@ class Scene:
             self.harness.publish(seq, slab="A" if seq % 2 else "B")
 
     async def resume(self, *channels: str) -> None:
-        """Ask for everything of some channels."""
+        """Resume some channels from the beginning."""
         held = []
         for name in channels:
             resumed = self.harness.hub.subscribe(self.client.cursor, channel(name), Start(0, "e"))
@@ -66,24 +66,24 @@ class Scene:
         await self.turn()
 
     async def again(self, name: str) -> None:
-        """Leave a channel, and resume it once more."""
+        """Unsubscribe from a channel, and resume it again."""
         self.harness.hub.unsubscribe(self.client.cursor, channel(name))
         await self.resume(name)
 
     async def answer(self, *subjects: str) -> None:
-        """Answer questions, one after the other."""
+        """Answer requests, one after the other."""
         for subject in subjects:
             self.source.answer(subject)
             await self.turn()
 
     async def turn(self) -> None:
-        """Let whoever can go on do so, and flush."""
+        """Run the tasks that can go on, and flush."""
         for _ in range(20):
             await asyncio.sleep(0)
             self.harness.flush()
 
     def got(self, channel: str) -> list[int | str]:
-        """What came of a channel since it was last asked."""
+        """Return the messages of a channel since the last call."""
         return [
             message["seq"] if "seq" in message else message["type"]
             for message in self.client.got
@@ -91,9 +91,9 @@ class Scene:
         ]
 
 
-async def test_a_channel_that_is_left_and_resumed_again_has_no_gap() -> None:
-    """The end of the replay that nobody wants any more is not the end of the new one."""
-    scene = Scene()
+async def test_a_channel_that_is_resumed_twice_has_no_gap() -> None:
+    """The end of the first replay does not end the second."""
+    scene = ReplayScenario()
     await scene.resume("trades:A")
     await scene.again("trades:A")
     await scene.answer(A, A)
@@ -101,9 +101,9 @@ async def test_a_channel_that_is_left_and_resumed_again_has_no_gap() -> None:
     assert scene.replayer.running == 0
 
 
-async def test_a_replay_leaves_alone_what_another_has_taken_over() -> None:
-    """A request for two channels comes to the second, which has been asked for once more."""
-    scene = Scene()
+async def test_a_replay_skips_a_channel_that_a_newer_replay_serves() -> None:
+    """The second channel of a request was resumed again before its turn."""
+    scene = ReplayScenario()
     await scene.resume("trades:A", "trades:B")
     await scene.again("trades:B")
     await scene.answer(A, B)
@@ -113,7 +113,7 @@ async def test_a_replay_leaves_alone_what_another_has_taken_over() -> None:
 
 async def test_a_replay_logs_its_start_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
     """Per channel, at debug level, with the events sent from the stream."""
-    scene = Scene()
+    scene = ReplayScenario()
     with caplog.at_level(logging.DEBUG, logger=replayer.__name__):
         await scene.resume("trades:A")
         await scene.answer(A)

@@ -23,7 +23,7 @@ WALL_MS = 1_700_000_000_000
 
 @dataclass
 class Feed:
-    """The state of a feed that is well."""
+    """The state of a healthy feed."""
 
     connected: bool = True
     seq: int = 7
@@ -36,13 +36,13 @@ class Feed:
 
 
 def everything(_channel: Channel) -> bool:
-    """Somebody who may read all channels."""
+    """Return True: all channels may be read."""
     return True
 
 
 @pytest.fixture
 def harness() -> HubHarness:
-    """A hub with two markets, of which one is followed."""
+    """Return a hub with two markets, one of them followed."""
     harness = HubHarness()
     for seq, kind in enumerate(("price", "trade", "funding"), start=1):
         harness.publish(seq, kind=kind)
@@ -84,7 +84,7 @@ def test_the_given_fields_stand_first_under_their_given_names(harness: HubHarnes
 
 
 def test_messages_and_bytes_are_sent_plus_received(harness: HubHarness) -> None:
-    """And each of the two beside it, a second."""
+    """Sent and received are also shown apart, per second."""
     stats = harness.stats
     stats.messages_sent, stats.messages_received = 900, 450
     stats.bytes_sent, stats.bytes_received = 90_000, 9_000
@@ -122,7 +122,7 @@ def test_the_limits_are_those_in_force(harness: HubHarness) -> None:
 
 
 def test_a_gateway_is_well_that_has_its_state_and_a_living_feed() -> None:
-    """Then there is nothing to explain."""
+    """There is nothing to explain."""
     well, shown = health_view(Feed(), WALL_MS, draining=False)
     assert well
     assert shown == {
@@ -137,13 +137,13 @@ def test_a_gateway_is_well_that_has_its_state_and_a_living_feed() -> None:
     [
         (Feed(loaded=False), "state", "still being read"),
         (Feed(connected=False), "nats", "not connected"),
-        (Feed(connected=False, trouble="nobody there"), "nats", "nobody there"),
+        (Feed(connected=False, trouble="nothing answers"), "nats", "nothing answers"),
         (Feed(silent_for=STALE_SECONDS + 1), "feed", "no sign of life"),
         (Feed(silent_for=STALE_SECONDS + 1, trouble="it is frozen"), "feed", "it is frozen"),
     ],
 )
 def test_what_is_not_well_says_why(feed: Feed, check: str, reason: str) -> None:
-    """One check that fails is enough."""
+    """One failed check is enough."""
     well, shown = health_view(feed, WALL_MS, draining=False)
     assert not well
     assert shown["status"] == "unavailable"
@@ -152,7 +152,7 @@ def test_what_is_not_well_says_why(feed: Feed, check: str, reason: str) -> None:
 
 
 def test_a_gateway_that_shuts_down_is_not_well() -> None:
-    """So that a balancer sends nobody there any more."""
+    """So a balancer sends it no more clients."""
     well, shown = health_view(Feed(), WALL_MS, draining=True)
     assert not well
     assert "shutting down" in shown["checks"]["serving"]["reason"]
@@ -172,7 +172,7 @@ def test_a_feed_is_not_stale_for_a_short_silence() -> None:
 
 
 def test_markets_show_the_newest_of_everything(harness: HubHarness) -> None:
-    """Each with seq and timestamp; what is not known is not made up."""
+    """Each with seq and timestamp; unknown values are null."""
     shown = markets_view(harness.hub, everything)
     assert (shown["epoch"], shown["seq"]) == ("e", 5)
     assert shown["markets"] == {
@@ -196,14 +196,14 @@ def test_markets_show_the_newest_of_everything(harness: HubHarness) -> None:
 
 
 def test_one_market_is_shown_as_among_all(harness: HubHarness) -> None:
-    """By the same names."""
+    """With the same fields."""
     markets = markets_view(harness.hub, everything)["markets"]
     assert market_view(harness.hub, "SOL", everything) == markets["SOL"]
 
 
 @pytest.mark.parametrize("slab", ["NEW", "NONE", ""])
 def test_a_market_without_events_is_none(harness: HubHarness, slab: str) -> None:
-    """Also where somebody waits for one."""
+    """Even if a client is subscribed to it."""
     assert market_view(harness.hub, slab, everything) is None
 
 
@@ -216,8 +216,8 @@ def test_a_price_that_conflation_holds_back_is_shown_already(harness: HubHarness
     assert shown["price"]["seq"] == 7
 
 
-def test_only_what_one_may_read_is_shown(harness: HubHarness) -> None:
-    """A market of which that is nothing is not there."""
+def test_only_readable_channels_are_shown(harness: HubHarness) -> None:
+    """A market without any is left out."""
     allowed = {channel("price:SOL")}
     shown = markets_view(harness.hub, allowed.__contains__)["markets"]
     assert {slab: list(market) for slab, market in shown.items()} == {"SOL": ["slab", "price"]}

@@ -52,7 +52,7 @@ def test_an_invalid_number_in_the_file_is_refused(
         ("max_buffered_bytes", "10", "it must be 0, or a whole number from 1,024 to 10,000,000"),
         ("stream", "a b", "it must be 1 to 64 letters, digits, _ or -, not 'a b'"),
         ("nats_creds", "/no/such", "it must be the path of an existing file, not '/no/such'"),
-        ("tls_cert", "~nobody-of-this-name/x", "it must be the path of an existing file"),
+        ("tls_cert", "~unknown-user/x", "it must be the path of an existing file"),
         ("data_dir", "", "it must be the path of a folder, not ''"),
         ("auth", "maybe", "it must be true or false, not 'maybe'"),
         ("log_level", "loud", "it must be debug, info, warning or error, not 'loud'"),

@@ -129,9 +129,9 @@ class Lossless:
     has: tuple[str, int] = ("", 0)
     gone: set[int] = field(default_factory=set)
     unknown: bool = True
-    """True where the next event's prev may be null: at the beginning, and after a gap."""
+    """True if the next event's prev may be null: at the beginning, and after a gap."""
     excused: bool = False
-    """True where a gap may come though the stream has it all: nobody fetched it."""
+    """True if a gap may come although the stream has everything: it was not fetched."""
 
     def take(self, message: Message) -> None:
         """Check the next message of the channel."""

@@ -264,3 +264,17 @@ def test_a_book_that_starts_late_has_the_same_state(
             assert [outgoing.frame for outgoing in log.after(had)] == [
                 outgoing.frame for outgoing in same.after(had)
             ]
+
+
+def test_the_book_names_the_newest_seq_of_each_lossless_channel() -> None:
+    """After a gap, the newest event of a channel is not known."""
+    reader = Reader()
+    reader.begin()
+    reader.publish(1, "price")
+    reader.publish(2, "trade")
+    reader.publish(3, "funding")
+    reader.book.record_gap(9, {channel_of("funding", "SOL")})
+    assert reader.book.last_seqs() == {
+        channel_of("trade", "SOL"): 2,
+        channel_of("funding", "SOL"): 0,
+    }

@@ -121,7 +121,7 @@ class Walk:
         for number in range(before):
             kind, slab = NAMED[number % len(NAMED)]
             if kept == "none" and kind == "price":
-                stream.seq += 1  # what nobody can ever see is no newest price
+                stream.seq += 1  # no client can ever see this price
             else:
                 stored = stream.add(kind, slab)
                 if kept != "all":

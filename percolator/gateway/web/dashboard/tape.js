@@ -93,7 +93,7 @@ function fillGap({ element, cells }, gap) {
   write(cells[0], `Missing: trades between ${count(gap.from)} and ${count(gap.to)}`);
 }
 
-/** Let the first cell take the whole row, or one column again. */
+/** Make the first cell span the whole row, or one column again. */
 function spread([first, ...others], whole) {
   first.colSpan = whole ? 1 + others.length : 1;
   for (const cell of others) cell.hidden = whole;

@@ -97,7 +97,7 @@ export class Connection {
     this.#announcedWait = milliseconds;
   }
 
-  /** Give up this connection, and open another one after a wait. */
+  /** Drop this connection, and open another one after a wait. */
   drop(reason) {
     this.#detach();
     const limit = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures);
