@@ -13,7 +13,7 @@ class TokenBucket:
         self._at = now
 
     def take(self, now: float) -> bool:
-        """Take one token; return whether there was one."""
+        """Remove one token; return whether there was one."""
         if not self._rate:
             return True
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)

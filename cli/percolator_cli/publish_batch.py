@@ -39,7 +39,7 @@ def file(
     no_dedupe: Annotated[
         bool, typer.Option("--no-dedupe", help="Publish events again even if just published.")
     ] = False,
-    anew: Annotated[bool, typer.Option("--anew", hidden=True)] = False,
+    former_name: Annotated[bool, typer.Option("--anew", hidden=True)] = False,  # of --no-dedupe
     as_json: given.Json = False,
 ) -> None:
     """Publish a file of events, one JSON object per line.
@@ -54,7 +54,7 @@ def file(
 
     settings = load(flags).settings
     outcome = publishing.Outcome()
-    dedupe = not (no_dedupe or anew)  # --anew is the former name of --no-dedupe
+    dedupe = not (no_dedupe or former_name)
     interruptible()
     try:
         with publishing_bar(size_of(path), lambda: (outcome.read, outcome.published)) as notify:

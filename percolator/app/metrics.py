@@ -1,8 +1,8 @@
 """What `/metrics` shows: every counter of a gateway as Prometheus has it.
 
-The counters are plain integers that are read when `/metrics` is asked for; no event runs any code
-of this file. Labels have few values, whatever clients do: a slab without events is not named, nor
-is a close code that a client made up.
+Read from plain integers when somebody asks; nothing here is touched on the way of an event. Labels
+take few values, whatever clients do: a slab that no event was ever seen of has no name here, nor
+has a close code of a client's own invention.
 """
 
 from collections import Counter
@@ -41,7 +41,7 @@ OTHER = "(other)"
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The parts of a gateway that the numbers are read from."""
+    """Where the numbers stand."""
 
     settings: Settings
     stats: Stats
@@ -66,15 +66,15 @@ class Metrics(Collector):
         ProcessCollector(registry=self._registry)
 
     def render(self) -> bytes:
-        """Return the text that Prometheus reads."""
+        """Give the text that Prometheus reads."""
         return generate_latest(self._registry)
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: the registry need not collect to learn the names."""
+        """Nothing in advance: the registry need not collect to learn the names."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Read all counters."""
+        """Read all counters, as they stand."""
         yield InfoMetricFamily("percolator", "The version that runs.", {"version": __version__})
         yield from self._clients()
         yield from self._traffic()
@@ -91,7 +91,7 @@ class Metrics(Collector):
         yield _gauge("clients_behind", "Clients whose buffer is full.", here.hub.paused)
         text = "Connections that were not let in, by reason."
         yield _counters("connections_refused", text, "reason", stats.refused)
-        text = "Connections that ended, by close code; 1006 if no close frame was seen."
+        text = "Connections that ended, by close code; 1006 where no close frame was seen."
         closed = {str(code): count for code, count in stats.closed.items()}
         yield _counters("connections_closed", text, "code", closed)
         text = "Tokens that were accepted and refused."

@@ -11,7 +11,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class Block(NamedTuple):
-    """One code block; `language` is empty if it is indented or names none."""
+    """One code block; `language` is empty where it is indented or does not say."""
 
     page: str
     language: str
@@ -19,12 +19,12 @@ class Block(NamedTuple):
 
 
 def everything() -> str:
-    """Return the text of all pages together."""
+    """Give all pages together."""
     return "\n".join(page.read_text() for page in PAGES)
 
 
 def blocks() -> Iterator[Block]:
-    """Yield every code block of every page, fenced ones first."""
+    """Give every code block of every page, fenced ones first."""
     for page in PAGES:
         name, text = str(page.relative_to(ROOT)), page.read_text()
         for language, code in FENCE.findall(text):
@@ -35,7 +35,7 @@ def blocks() -> Iterator[Block]:
 
 
 def lines() -> Iterator[tuple[str, str]]:
-    """Yield (page, line) for each line of a block in no language, a shell's or JSON."""
+    """Give (page, line) for each line of the blocks that name no language, or a shell's or JSON."""
     for block in blocks():
         if block.language in ("", "sh", "shell", "console", "json"):
             for line in block.text.splitlines():

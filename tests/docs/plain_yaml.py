@@ -1,6 +1,6 @@
-"""Reads the part of YAML that docs/asyncapi.yaml uses: indented maps and lists, JSON on one line.
+"""Reads the YAML that docs/asyncapi.yaml keeps to: maps and lists by indentation, JSON on a line.
 
-Anything else is an error, so that every reader of YAML understands the file as this one does.
+Anything else is an error, so that no reader of YAML sees something else in it than this one.
 """
 
 import json
@@ -15,7 +15,7 @@ Line = tuple[int, str]
 
 
 def read(text: str) -> Any:  # noqa: ANN401 - as json.loads
-    """Return what the text holds. Raises ValueError."""
+    """Give what the text holds. Raises ValueError."""
     found = [
         (len(line) - len(line.lstrip()), line.strip())
         for line in text.splitlines()

@@ -1,6 +1,6 @@
 """Checks a JSON value against a schema: the part of JSON Schema that docs/asyncapi.yaml uses.
 
-An unknown keyword is an error, so that nothing in the file goes unchecked.
+A keyword that is not known here is an error; so nothing in the file goes unchecked.
 """
 
 import re
@@ -18,7 +18,7 @@ TYPES: dict[str, Callable[[object], bool]] = {
 
 
 def fits(value: Any, schema: Any, document: Any) -> bool:  # noqa: ANN401 - any JSON
-    """True if a value fits a schema of the document."""
+    """Whether a value is as a schema of the document has it."""
     return all(
         _holds(keyword, wanted, value, schema, document) for keyword, wanted in schema.items()
     )

@@ -1,4 +1,4 @@
-"""docs/asyncapi.yaml describes what the code does: real messages fit it, and others do not."""
+"""docs/asyncapi.yaml says what the code does: real messages fit it, and others do not."""
 
 import json
 from typing import Any
@@ -91,7 +91,7 @@ def names_of(operation: str) -> list[str]:
 
 
 def parses(given: object) -> bool:
-    """True if the gateway accepts every part of a message."""
+    """Whether the gateway takes a message, and all of it."""
     try:
         command = commands.parse(json.dumps(given).encode())
     except commands.InvalidCommand:
@@ -101,7 +101,7 @@ def parses(given: object) -> bool:
 
 @pytest.mark.parametrize(("name", "frame"), ENCODED)
 def test_what_the_gateway_sends_fits_its_schema(name: str, frame: bytes) -> None:
-    """It fits only the schema of its name, and not without a required field or with another one."""
+    """And the schema of its name alone; without a required field, or with another, it does not."""
     sent = message(frame)
     assert [each for each in names_of("toClient") if fits(sent, payload(each), DOCUMENT)] == [name]
     assert not fits({**sent, "another": 1}, payload(name), DOCUMENT)
@@ -112,7 +112,7 @@ def test_what_the_gateway_sends_fits_its_schema(name: str, frame: bytes) -> None
 
 
 def test_every_message_and_field_that_is_described_is_sent() -> None:
-    """The file describes nothing that no gateway sends."""
+    """So that nothing stands there which no gateway says."""
     assert {name for name, _ in ENCODED} == set(names_of("toClient"))
     for name in names_of("toClient"):
         seen = {key for each, frame in ENCODED if each == name for key in message(frame)}
@@ -120,21 +120,19 @@ def test_every_message_and_field_that_is_described_is_sent() -> None:
 
 
 @pytest.mark.parametrize("given", CLIENT, ids=json.dumps)
-def test_a_message_of_a_client_fits_if_and_only_if_the_gateway_accepts_it(
-    given: dict[str, Any],
-) -> None:
-    """A message that the gateway refuses fits no schema."""
+def test_a_message_fits_where_the_gateway_takes_it(given: dict[str, Any]) -> None:
+    """And does not where the gateway finds fault with it."""
     fit = any(fits(given, payload(name), DOCUMENT) for name in names_of("fromClient"))
     assert fit == parses(given)
 
 
 def test_the_error_codes_are_those_of_the_code() -> None:
-    """They are in the same order."""
+    """In its order."""
     assert payload("error")["properties"]["code"]["enum"] == list(closes.ERRORS)
 
 
 def test_every_message_is_in_an_operation() -> None:
-    """Every message is in the channel, too."""
+    """And in the channel."""
     every = set(DOCUMENT["components"]["messages"])
     assert every == set(names_of("toClient")) | set(names_of("fromClient"))
     assert every == set(DOCUMENT["channels"]["socket"]["messages"])

@@ -1,4 +1,4 @@
-"""Every public name is documented, on some page of docs/ or in the README."""
+"""Whatever a person can meet stands in the documentation: in docs/ or the README, on any page."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ FAMILY = re.compile(r"^# TYPE (percolator_\w+) ", re.MULTILINE)
 
 
 def commands() -> list[str]:
-    """Return every command; of a group of commands, each of its own."""
+    """Name every command, and of those that hold others, each of them."""
     names = []
     for name in COMMANDS:
         inner = getattr(load(name), "commands", None)
@@ -26,37 +26,37 @@ def commands() -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """Return the headings of a page in the form that links have."""
+    """Name the headings of a page as links do."""
     heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_documented(name: str) -> None:
-    """Its name is written as code."""
+    """By its name, as code."""
     assert f"`{name}`" in TEXT
 
 
 @pytest.mark.parametrize("code", closes.ERRORS)
 def test_every_error_code_is_documented(code: str) -> None:
-    """It is in the first column of a table."""
+    """In a table of its own."""
     assert f"| `{code}` |" in TEXT
 
 
 @pytest.mark.parametrize("code", closes.CloseCode)
 def test_every_close_code_is_documented(code: closes.CloseCode) -> None:
-    """It is in the first column of a table."""
+    """In a table of its own."""
     assert re.search(rf"^\| {code.value} \|", TEXT, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", commands())
 def test_every_command_is_documented(command: str) -> None:
-    """It is written as it is typed."""
+    """As one would type it."""
     assert re.search(rf"\bpercolator {command}\b", TEXT)
 
 
 async def test_every_route_and_metric_is_documented(nats_url: str, stream_name: str) -> None:
-    """A running gateway says which there are."""
+    """As a running gateway has them."""
     async with running(nats_url, stream_name) as gateway:
         named = {*(route.path for route in gateway.service.routes.table), "/"}
         _, _, shown = await gateway.get("/metrics")
@@ -68,7 +68,7 @@ async def test_every_route_and_metric_is_documented(nats_url: str, stream_name: 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_within_the_documentation_leads_somewhere(page: Path) -> None:
-    """It leads to a file that is there, and to a heading in it."""
+    """To a file that is there, and to a heading in it."""
     for target, anchor in LINK.findall(page.read_text()):
         file = page.parent / target if target else page
         if ":" not in target:

@@ -1,4 +1,4 @@
-"""Every example in the README and in docs/ is valid: commands are understood, messages fit.
+"""Every example in the README and in docs/ is one: commands are understood, messages are messages.
 
 In a message, `N`, `M` and `…` stand for a number or a list; nothing is left out for that.
 """
@@ -34,7 +34,7 @@ CODE = [block for block in blocks() if block.language in ("python", "toml", "jso
 
 
 def filled(text: str) -> Any:  # noqa: ANN401 - any JSON
-    """Read the JSON that a line begins with, with a value in each open place."""
+    """Read the JSON that a line begins with, with something in each open place."""
     for place, value in (("[…]", "[]"), ('"code":"…"', '"code":"unknown_type"')):
         text = text.replace(place, value)
     text = re.sub(r'":(?:…|[NM]\b)', '":1', text)
@@ -45,7 +45,7 @@ def filled(text: str) -> Any:  # noqa: ANN401 - any JSON
 def test_a_command_in_the_documentation_is_understood(
     page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The program's own parser reads every option; the files that it names are there."""
+    """Down to its last option, by the program's own parser; the files that it names are there."""
     monkeypatch.chdir(tmp_path)
     match = COMMAND.fullmatch(line)
     assert match, page
@@ -62,8 +62,8 @@ def test_a_command_in_the_documentation_is_understood(
 
 
 @pytest.mark.parametrize(("page", "line"), WRITTEN)
-def test_a_message_in_the_documentation_is_valid(page: str, line: str) -> None:
-    """An event is decoded, a client's message is parsed, a gateway's message fits its schema."""
+def test_a_message_in_the_documentation_is_one(page: str, line: str) -> None:
+    """An event is decoded, a client's message parsed, a gateway's fits its schema."""
     match = MESSAGE.fullmatch(line)
     assert match, page
     message = filled(match["json"])
@@ -80,15 +80,15 @@ def test_a_message_in_the_documentation_is_valid(page: str, line: str) -> None:
 
 
 def test_there_are_examples_of_each_kind() -> None:
-    """If no examples were found, all tests of examples would pass."""
+    """So that a slip in how they are found does not let all of them pass."""
     assert {"README.md", "docs/quickstart.md"} <= {page for page, _ in TYPED}
     kinds = {filled(line[line.index("{") :]).get("type") for _, line in WRITTEN}
     assert {*FROM_CLIENT, *names_of("toClient")} <= kinds
 
 
 @pytest.mark.parametrize("block", CODE, ids=lambda block: f"{block.page}:{block.language}")
-def test_code_in_the_documentation_can_be_read(block: Any) -> None:  # noqa: ANN401 - a Block
-    """Python compiles; TOML and JSON are parsed."""
+def test_code_in_the_documentation_is_code(block: Any) -> None:  # noqa: ANN401 - a Block
+    """Python compiles, TOML and JSON are read."""
     reads: dict[str, Callable[[str], object]] = {
         "python": ast.parse,
         "toml": tomllib.loads,
@@ -98,7 +98,7 @@ def test_code_in_the_documentation_can_be_read(block: Any) -> None:  # noqa: ANN
 
 
 def test_the_example_of_the_python_client_compiles() -> None:
-    """It is the body of a coroutine."""
+    """As the body of a coroutine."""
     _, _, rest = (inspect.getdoc(client) or "").partition("\n\n")
     indented = [line for line in rest.splitlines() if line.startswith("    ") or not line]
     body = textwrap.indent(textwrap.dedent("\n".join(indented)), "    ")

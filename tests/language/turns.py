@@ -49,7 +49,7 @@ TURNS = (
     _turn(r"\bRaises \w+(?:(?:, | or )\w+)*,? where\b", "Raises ... if"),
     _turn(r"\b(?:events|messages) a second\b", "per second"),
     _turn(rf"\b(?i:what) one (?:{VERBS})\b", "what you; what a client"),
-    _turn(r"\b(?i:anew)\b", "again"),
+    _turn(r"\b(?<!-)(?i:anew)\b", "again"),
     _turn(r"\b(?i:likewise)\b", "also; too"),
     _turn(r"\b(?i:in) vain\b", "without success"),
     _turn(r"\b(?i:heed)(?:s|ed|ing)?\b", "handle; check"),
