@@ -15,7 +15,7 @@ from tests import nats_container
 from tests.nats_server import NatsServer
 
 ADDRESS_VARIABLE = "TEST_NATS_URL"
-"""Not PERCOLATOR_...: percolator refuses variables of that form that are no settings."""
+"""Not PERCOLATOR_...: percolator refuses variables of that form that are not settings."""
 LOG_TAIL_LINES = 60
 
 

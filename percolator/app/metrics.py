@@ -1,6 +1,6 @@
 """What `/metrics` shows: every counter of a gateway as Prometheus has it.
 
-Read from plain integers when somebody asks; nothing here is touched on the way of an event. Labels
+Read from plain integers when a request asks; nothing here is touched on the way of an event. Labels
 take few values, whatever clients do: a slab that no event was ever seen of has no name here, nor
 has a close code of a client's own invention.
 """
@@ -66,7 +66,7 @@ class Metrics(Collector):
         ProcessCollector(registry=self._registry)
 
     def render(self) -> bytes:
-        """Give the text that Prometheus reads."""
+        """Return the text that Prometheus reads."""
         return generate_latest(self._registry)
 
     def describe(self) -> Iterable[Metric]:

@@ -21,7 +21,7 @@ END_SECONDS = 60
 
 
 def record(stage: Stage, storm: Storm) -> None:
-    """Let the storm pass over a gateway, and end the gateway, which then writes its profile."""
+    """Run the storm against a gateway, and end the gateway, which then writes its profile."""
     with (
         stage.nats() as nats,
         stage.gateway(nats.url) as server,

@@ -48,6 +48,8 @@ GOOD = (
     "what one client asks for; what one subscription costs",
     "the number of late events; a sum of late and lost ones",
     "It raises its hand where others stay calm.",
+    "/** Give up this connection. */",
+    'user = "nobody"; url = "nats://somebody:secret@host"',
 )
 
 
