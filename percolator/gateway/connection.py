@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
             self._receive(self._ws, data[start : start + SLICE_BYTES])
 
     def eof_received(self) -> None:
-        """Return None, so the transport closes: a client that closed its side expects nothing more."""
+        """Close the transport by returning None: a client that closed its side expects no more."""
 
     def pause_writing(self) -> None:
         """Pause the session: the client is slow."""

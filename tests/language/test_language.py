@@ -44,10 +44,12 @@ GOOD = (
     "a client that is no longer there; a log that is no more than a list",
     "Nothing is lost: that is no failure.",
     "This is where the log begins, and None is where it ends.",
-    "a comma-separated list; 1,000 events per second",
+    "a comma-separated list; 1,000 events per second; the flag --anew",
     "what one client asks for; what one subscription costs",
     "the number of late events; a sum of late and lost ones",
     "It raises its hand where others stay calm.",
+    "/** Give up this connection. */",
+    'user = "nobody"; url = "nats://somebody:secret@host"',
 )
 
 

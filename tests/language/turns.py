@@ -30,12 +30,12 @@ def _turn(pattern: str, instead: str) -> Turn:
 
 TURNS = (
     _turn(
-        OPENING + r"(?:Give|Tell|Say|Take|Let|Hear)\b",
+        OPENING + r"(?:Give|Tell|Say|Take|Let|Hear)\b(?!\s+(?:up|back|over|off|away)\b)",
         "Return, Send, Raise, Report, or what the thing is",
     ),
     _turn(OPENING + r"So (?:many|often|much|long)\b", "what the number is, and its unit"),
     _turn(r"\b(?i:whoever)\b", "the thing's name, or: anyone who"),
-    _turn(r"\b(?i:nobody|somebody)\b", "the thing's name; no client; a client"),
+    _turn(r"\b(?i:nobody|somebody)\b(?![\":@-])", "the thing's name; no client; a client"),
     _turn(r"\bdivided by commas\b", "comma-separated"),
     _turn(r"\bfor ever\b", "forever"),
     _turn(r"\b(?i:at) the most\b(?!\s+[a-z]{3})", "at most"),
@@ -49,7 +49,7 @@ TURNS = (
     _turn(r"\bRaises \w+(?:(?:, | or )\w+)*,? where\b", "Raises ... if"),
     _turn(r"\b(?:events|messages) a second\b", "per second"),
     _turn(rf"\b(?i:what) one (?:{VERBS})\b", "what you; what a client"),
-    _turn(r"(?<!--)\b(?i:anew)\b", "again"),
+    _turn(r"\b(?<!-)(?i:anew)\b", "again"),
     _turn(r"\b(?i:likewise)\b", "also; too"),
     _turn(r"\b(?i:in) vain\b", "without success"),
     _turn(r"\b(?i:heed)(?:s|ed|ing)?\b", "handle; check"),
