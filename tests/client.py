@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from websockets.frames import Close, Frame, Opcode
 
-PATIENCE = 20.0
+PATIENCE = 40.0
 """Seconds until a wait fails; far more than anything here needs."""
 UPGRADED = b"HTTP/1.1 101 "
 

@@ -62,7 +62,7 @@ async def test_connect_uses_the_address_that_answers(nats_url: str, nowhere: str
 async def test_connect_fails_when_nothing_answers(nowhere: str, *, reconnect: bool) -> None:
     """After one attempt, even if an open connection would reconnect."""
     said = re.escape(f"NATS at {nowhere} cannot be reached: nothing answers there")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(NatsUnreachableError, match=said):
             await connect(NatsAddress(nowhere), name="test", reconnect=reconnect)
 
@@ -71,7 +71,7 @@ async def test_connect_fails_when_nothing_answers(nowhere: str, *, reconnect: bo
 async def test_connect_fails_in_time_when_the_server_is_silent(nats_process: NatsServer) -> None:
     """A frozen server accepts the connection and sends nothing."""
     nats_process.freeze()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert "cannot be reached: " in await fails(NatsAddress(nats_process.url))
     nats_process.thaw()
 
@@ -87,7 +87,7 @@ async def test_connect_fails_in_time_when_the_server_is_not_nats() -> None:
 
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             said = await fails(NatsAddress(f"nats://127.0.0.1:{port}"))
     assert said.startswith(f"NATS at nats://127.0.0.1:{port} cannot be reached: ")
 
@@ -133,7 +133,7 @@ async def test_the_error_hides_the_user_and_password_of_the_address(nowhere: str
 )
 async def test_connect_fails_with_an_error_when_the_address_is_invalid(url: str) -> None:
     """No other exception comes through."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert "cannot be reached: " in await fails(NatsAddress(url))
 
 
@@ -155,7 +155,7 @@ async def test_the_client_calls_closed_when_its_connection_ends(nats_process: Na
         NatsAddress(nats_process.url), name="test", reconnect=False, closed=closed
     )
     nats_process.kill()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await ended.wait()
     assert client.is_closed
 

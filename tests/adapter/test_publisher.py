@@ -11,6 +11,7 @@ from percolator.errors import NatsUnfitError, NatsUnreachableError
 from percolator.jetstream import publisher, stream
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.publisher import Publisher
+from tests.client import PATIENCE
 from tests.nats_server import NatsServer
 
 SUBJECT = "percolator.price.SOL"
@@ -75,12 +76,13 @@ async def test_publish_fails_when_another_stream_has_the_subject(client: Client)
 
 @pytest.mark.parametrize("message_id", [None, "a"])
 async def test_publish_fails_at_once_when_the_event_is_too_large(
-    client: Client, stream_name: str, message_id: str | None
+    client: Client, stream_name: str, message_id: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A retry would not make it smaller."""
+    """A retry would not make it smaller, and here it would take an hour."""
+    monkeypatch.setattr(publisher, "RETRY_SECONDS", 3_600)
     events = Publisher(client, stream_name)
     too_large = b"x" * (client.max_payload + 1)
-    async with asyncio.timeout(0.4):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(
             NatsUnfitError,
             match="the event has 1,048,577 bytes, but NATS accepts at most 1,048,576: ",

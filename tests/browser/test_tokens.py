@@ -108,11 +108,11 @@ async def test_the_client_replaces_an_expired_token_and_loses_no_trade(
 ) -> None:
     """The client calls the page's function for each connection, and resumes with its token."""
     page = await open_page(f"http://127.0.0.1:{gateway.port}{BLANK}")
-    minted: list[float] = []
+    minted: list[str] = []
 
     def mint() -> str:
-        minted.append(time.monotonic())
-        return token(seconds=1 if len(minted) == 1 else 60)
+        minted.append(token(seconds=60 if minted else 3))
+        return minted[-1]
 
     await page.expose_function("mint", mint)
     await page.evaluate("""async () => {

@@ -20,7 +20,7 @@ import pytest
 from percolator_cli.commands import run
 
 PROGRAM = Path(sys.executable).with_name("percolator")
-PATIENCE = 30.0
+PATIENCE = 60.0
 READY = re.compile(
     r"percolator is ready: WebSocket (ws://\S+), dashboard (http://\S+)/, NATS (\S+)"
     r"(?: \(embedded, data in (.+)\))?\n"

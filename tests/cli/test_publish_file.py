@@ -164,7 +164,7 @@ def test_equal_lines_are_published_as_separate_events(percolator: Program, tmp_p
 def test_an_interrupted_file_can_be_resumed(percolator: Program, tmp_path: Path) -> None:
     """It reports how many events it published, and in the end every line is there once."""
     path = write(tmp_path, *(trade(number) for number in range(200)))
-    with terminal(percolator, "publish", "file", path, "--rate", "50") as screen:
+    with terminal(percolator, "publish", "file", path, "--rate", "20") as screen:
         screen.wait_for(rb"\d\d events")
         screen.press_ctrl_c()
         assert screen.end() == 130

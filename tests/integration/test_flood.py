@@ -30,9 +30,8 @@ async def test_a_flood_costs_well_behaved_clients_no_event(
         honest.append(client)
     attackers = [asyncio.create_task(part) for part in attack_parts(gateway.port)]
     seqs: list[int] = []
-    async with asyncio.timeout(50):
-        while stats.refused["attempts"] < 200 or stats.closed.total() < 200 or len(seqs) < 100:
-            seqs.append(await gateway.publish("trade", "SOL"))
+    while stats.refused["attempts"] < 200 or stats.closed.total() < 200 or len(seqs) < 100:
+        seqs.append(await gateway.publish("trade", "SOL"))
     for part in attackers:
         part.cancel()
     await asyncio.gather(*attackers, return_exceptions=True)

@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.channels import KIND_NAMES, channel_of
-from tests.client import Client, Message
+from tests.client import PATIENCE, Client, Message
 from tests.gateway import Gateway
 from tests.integration.conftest import StartGateway
 
@@ -262,7 +262,7 @@ async def test_a_client_library_is_served_like_any_other_client(
         live: Message = json.loads(await client.recv())
         assert (live["price"], live["seq"]) == (99.5, seq)
         pong = await client.ping(b"are you there")
-        await asyncio.wait_for(pong, 10)
+        await asyncio.wait_for(pong, PATIENCE)
     assert client.close_code == 1000
 
 

@@ -60,7 +60,7 @@ async def test_a_larger_message_is_closed_with_1009(gateway: Gateway, pieces: in
 @pytest.mark.usefixtures("short_deadlines")
 async def test_a_client_that_never_speaks_is_closed(start_gateway: StartGateway) -> None:
     """After subscribe_timeout, with 1008; a client that has sent a message may then stay silent."""
-    gateway = await start_gateway(subscribe_timeout=0.2)
+    gateway = await start_gateway(subscribe_timeout=1)
     speaker = await gateway.client()
     await speaker.receive_until_pong()
     silent = await gateway.client()

@@ -74,7 +74,7 @@ async def test_the_counters_match_what_happened(gateway: Gateway) -> None:
     }
     assert {name: found[name] for name in expected} == expected
     assert stats["totalConnections"] == 2
-    assert 0 <= found["percolator_feed_silent_seconds"] < 5
+    assert 0 <= found["percolator_feed_silent_seconds"] <= stats["uptimeSeconds"] + 1
     assert found["process_resident_memory_bytes"] > 1_000_000
 
 

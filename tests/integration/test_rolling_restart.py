@@ -13,6 +13,7 @@ from percolator.jetstream.publisher import Publisher
 from tests.balancer import Balancer
 from tests.channels import subject_of
 from tests.cli.program import Program, Running, Serving
+from tests.client import PATIENCE
 from tests.gateway import event_json, eventually
 
 CLIENTS = 30
@@ -155,7 +156,7 @@ async def test_no_client_loses_an_event_in_a_rolling_restart(
         async with reading(f"ws://127.0.0.1:{balancer.port}") as readers:
             for old in tuple(balancer.backends):
                 new = await gateways.add()
-                async with asyncio.timeout(DRAIN_SECONDS + 2):
+                async with asyncio.timeout(DRAIN_SECONDS + PATIENCE):
                     await gateways.end(old)
                 await have_read(readers, load.seqs["trades:SOL"][-1])
                 assert balancer.carried[new] > 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.faults import figures
 from tests.integration.faults.judge import TOTAL
 
 UNCLOSED = (
@@ -40,3 +41,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             f"{TOTAL.lost}, duplicated {TOTAL.duplicated}, out of order {TOTAL.disordered}, "
             f"false gaps {TOTAL.false_gaps}, wrong prev {TOTAL.wrong_prev}, altered {TOTAL.altered}"
         )
+    for line in figures.summary():
+        terminalreporter.write_line(line)

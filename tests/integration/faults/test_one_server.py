@@ -7,30 +7,31 @@ from pathlib import Path
 from typing import Any
 
 from tests.gateway import Gateway
+from tests.integration.faults import figures
 from tests.integration.faults.at_once import at_once, scenarios
-from tests.integration.faults.scenario import PATIENCE, fault_scenario
+from tests.integration.faults.scenario import PATIENCE, FaultScenario, fault_scenario
 
 __all__ = ["scenarios"]
 
-SOON = 3.0
-"""Promised seconds until the first event once NATS is back."""
 FREEZE_SECONDS = 20.0
 
 
-def now() -> float:
-    """The loop's time."""
-    return asyncio.get_running_loop().time()
+async def the_next_event_comes(scenario: FaultScenario, fault: str) -> None:
+    """Wait until every witness has an event that came after this moment."""
+    now = asyncio.get_running_loop().time()
+    seconds = await scenario.first_event(now)
+    figures.SECONDS[f"the first event after {fault}"].append(seconds)
 
 
 @at_once
 async def test_clients_lose_no_event_when_nats_is_killed_and_restarted(tmp_path: Path) -> None:
-    """Twice with a kill -9; the first event arrives within 3 s."""
+    """Twice with a kill -9; events come again by themselves."""
     async with fault_scenario(tmp_path) as scenario:
         for _ in range(2):
             await scenario.flow()
             await asyncio.to_thread(scenario.server.kill)
             await asyncio.to_thread(scenario.server.start)
-            assert await scenario.first_event(now()) < SOON
+            await the_next_event_comes(scenario, "a start")
         await scenario.flow()
         verdict = await scenario.verdict()
     assert verdict.clean, verdict
@@ -39,21 +40,22 @@ async def test_clients_lose_no_event_when_nats_is_killed_and_restarted(tmp_path:
 
 @at_once
 async def test_clients_stay_connected_while_nats_is_frozen_for_20_s(tmp_path: Path) -> None:
-    """/health shows since when; the first event arrives within 3 s after the thaw."""
+    """/health names the last sign of life, and events come again after the thaw."""
     async with fault_scenario(tmp_path) as scenario:
+        began = time.time()
         await scenario.flow()
         frozen = time.time()
         scenario.server.freeze()
         try:
-            async with asyncio.timeout(FREEZE_SECONDS):
-                unwell = await health_until(scenario.gateway, 503)
-                since = [check["since"] for check in unwell["checks"].values() if "since" in check]
-                assert since
-                assert all(abs(each / 1000 - frozen) < 3 for each in since)
-            await asyncio.sleep(FREEZE_SECONDS - (time.time() - frozen))  # the freeze itself
+            async with asyncio.timeout(PATIENCE):
+                first = await silent_since(scenario.gateway)
+            noticed = time.time()
+            await asyncio.sleep(FREEZE_SECONDS - (noticed - frozen))  # the freeze itself
+            last = await silent_since(scenario.gateway)
         finally:
             scenario.server.thaw()
-        assert await scenario.first_event(now()) < SOON
+        assert all(began <= each <= noticed for each in (*first, *last)), (began, noticed, last)
+        await the_next_event_comes(scenario, "a thaw")
         await health_until(scenario.gateway, 200)
         await scenario.flow()
         verdict = await scenario.verdict()
@@ -62,6 +64,17 @@ async def test_clients_stay_connected_while_nats_is_frozen_for_20_s(tmp_path: Pa
         )
     assert verdict.clean, verdict
     assert verdict.gaps == 0
+
+
+async def silent_since(gateway: Gateway) -> list[float]:
+    """Wait until the gateway is unwell; return since when, in Unix seconds, by each of its checks.
+
+    Health gives whole milliseconds, so a moment may seem to be one earlier than it was.
+    """
+    checks = (await health_until(gateway, 503))["checks"].values()
+    since = [(check["since"] + 1) / 1000 for check in checks if "since" in check]
+    assert since
+    return since
 
 
 async def health_until(gateway: Gateway, wanted: int) -> dict[str, Any]:
