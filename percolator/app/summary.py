@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from percolator.app.replayer import Replayer
 from percolator.fanout.hub import Hub
+from percolator.fanout.hub_summary import summarize
 from percolator.gateway.connection import Connection
 from percolator.jetstream.feed import Feed
 
@@ -20,7 +21,7 @@ def summary(
     """Return the lines: connections by state, clients, groups by size, and the feed."""
     states = Counter(connection.state.name.lower() for connection in connections)
     yield f"summary: connections: {_counts(states)}"
-    clients = hub.summary()
+    clients = summarize(hub)
     yield (
         f"summary: clients: {clients.paused} paused, {clients.alone} not in a group, "
         f"{replayer.running} replays running"

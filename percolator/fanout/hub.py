@@ -14,7 +14,7 @@ clock, and `wake`, which is called when there is something to flush.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from percolator.errors import RequestError
@@ -48,21 +48,6 @@ class Resumed(NamedTuple):
     """The log, if it does not reach back far enough."""
 
 
-class GroupSummary(NamedTuple):
-    """The channels that the clients of a group follow, and how many clients there are."""
-
-    channels: list[str]
-    size: int
-
-
-class HubSummary(NamedTuple):
-    """What the hub's clients are doing: how many are paused, how many stand alone, the groups."""
-
-    paused: int
-    alone: int
-    groups: list[GroupSummary]
-
-
 class Hub:
     """The cursors and groups that follow the book's logs, and the flush."""
 
@@ -94,6 +79,11 @@ class Hub:
         self._groups: dict[frozenset[ChannelLog], Group] = {}
         self._queue: deque[Follower] = deque()
         book.on_replaced = self._end_replays
+
+    @property
+    def groups(self) -> Iterable[Group]:
+        """The groups that have members; each client is in one of them, or stands alone."""
+        return self._groups.values()
 
     # What clients ask for.
 
@@ -300,17 +290,3 @@ class Hub:
         if group is not None and not group.members:
             group.unfollow()
             del self._groups[frozenset(group.positions)]
-
-    def summary(self) -> HubSummary:
-        """Return what the clients are doing."""
-        alone = {
-            follower
-            for log in self.book.logs.values()
-            for follower in log.followers
-            if isinstance(follower, Cursor)
-        }
-        groups = [
-            GroupSummary([log.channel.name for log in group.positions], len(group.members))
-            for group in self._groups.values()
-        ]
-        return HubSummary(self.paused, len(alone), groups)

@@ -1,1 +1,1 @@
-"""model."""
+"""The vocabulary: kinds, channels, events, messages and commands. Pure; imports no other room."""

@@ -5,6 +5,7 @@ of the tree, and the tests of the fan-out run there. Exits with 1 if a mutant su
 apply: then a test is missing, or the patch is out of date.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -20,12 +21,12 @@ from rich.table import Table
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 TESTS = "tests/unit/fanout"
-OPTIONS = ("--timeout=10", "--tb=no", "-p", "no:cacheprovider", "--hypothesis-profile=mutants")
+OPTIONS = ("--timeout=120", "--tb=no", "-p", "no:cacheprovider", "--hypothesis-profile=mutants")
 LEFT_BEHIND = shutil.ignore_patterns("__pycache__", "artifacts", "data", "*.pyc")
 PAGE_WIDTH = 200
 """Characters of a line, if the table does not go to a terminal."""
-LIMIT_SECONDS = 300
-"""Seconds after which tests that do not end have noticed the mutant, too."""
+LIMIT_SECONDS = 600
+"""Seconds after which a run is given up; that notices nothing."""
 
 
 class Verdict(NamedTuple):
@@ -43,15 +44,28 @@ def judge(patch: Path) -> Verdict:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="percolator-mutant-") as folder:
         tree = copy(Path(folder))
-        # Not in a repository, `git apply` takes paths from the current folder.
-        applied = subprocess.run(
-            ["git", "apply", str(patch)], cwd=tree, capture_output=True, text=True, check=False
-        )
+        applied = apply(patch, tree)
         if applied.returncode:
             return Verdict(breaks, f"does not apply: {applied.stderr.strip()}", 0.0, killed=False)
-        failure = first_failure(tree)
+        try:
+            failure = first_failure(tree)
+        except RuntimeError as error:
+            return Verdict(breaks, str(error), time.monotonic() - started, killed=False)
     seconds = time.monotonic() - started
     return Verdict(breaks, failure or "SURVIVED", seconds, killed=bool(failure))
+
+
+def apply(patch: Path, tree: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Apply a patch to a tree, whether or not a folder above it is a repository."""
+    return subprocess.run(
+        ["git", "apply", *options, str(patch)],
+        cwd=tree,
+        # Inside a repository, git would take the paths from the top of that one.
+        env=os.environ | {"GIT_CEILING_DIRECTORIES": str(tree.resolve().parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def copy(folder: Path) -> Path:
@@ -63,7 +77,10 @@ def copy(folder: Path) -> Path:
 
 
 def first_failure(tree: Path) -> str:
-    """Return the first test that fails in a tree; "" if all pass."""
+    """Return the first test that fails in a tree; "" if all pass.
+
+    Raises RuntimeError if the run ends in any other way: then no test has noticed anything.
+    """
     # The folder in which `python -m` runs comes first on its path, before what is installed. No
     # byte code: a stale file of the tree that was copied could hide the mutant.
     command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", *OPTIONS, TESTS]
@@ -72,15 +89,13 @@ def first_failure(tree: Path) -> str:
             command, cwd=tree, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        return f"no end within {LIMIT_SECONDS} s"
+        raise RuntimeError(f"no end within {LIMIT_SECONDS} s") from None
     if not run.returncode:
         return ""
-    failed = (
-        line
-        for line in run.stdout.splitlines()
-        if line.startswith(("FAILED tests/", "ERROR tests/"))
-    )
-    return next(failed, "pytest itself").partition(" ")[2].partition(" - ")[0].rpartition("/")[2]
+    failed = [line for line in run.stdout.splitlines() if line.startswith("FAILED tests/")]
+    if run.returncode != 1 or not failed:
+        raise RuntimeError(f"pytest ended with code {run.returncode}, and no test failed")
+    return failed[0].partition(" ")[2].partition(" - ")[0].rpartition("/")[2]
 
 
 def verdicts() -> Iterator[tuple[str, Verdict]]:

@@ -36,6 +36,10 @@ def test_the_names_are_the_documented_ones() -> None:
     ]
 
 
+def test_a_channel_is_written_as_its_name() -> None:
+    assert str(channel_of("trade", "SOL")) == "trades:SOL"
+
+
 def test_the_stream_does_not_include_published_rejections() -> None:
     """A rejection that came back as an event would be rejected again, forever."""
     assert not any(

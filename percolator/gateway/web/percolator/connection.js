@@ -104,7 +104,8 @@ export class Connection {
     const wait = this.#announcedWait ?? Math.round(limit * (0.5 + Math.random() / 2));
     if (this.#announcedWait === null) this.#failures += 1;
     this.#hooks.disconnected();
-    this.#change("waiting", { reason, retryAt: Date.now() + wait });
+    const since = Date.now(); // read once: the wait shown is then the wait chosen
+    this.#change("waiting", { reason, since, retryAt: since + wait });
     this.#arm();
   }
 
