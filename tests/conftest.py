@@ -1,10 +1,12 @@
 """What every tier of the tests shares: a real NATS, and an environment without surprises."""
 
+import asyncio
 import contextlib
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nats
@@ -16,6 +18,8 @@ from tests.nats_server import NatsServer
 
 ADDRESS_VARIABLE = "TEST_NATS_URL"
 """Not PERCOLATOR_...: percolator refuses such a variable unless it is a setting."""
+KEPT = "TESTS_KEEP"
+"""A stream that is there as long as the tests run."""
 LOG_TAIL_LINES = 60
 
 
@@ -26,14 +30,22 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def nats_url(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """A NATS with JetStream, shared by the whole session: an address given, a container, a process.
+def nats_url(server_url: str) -> Iterator[str]:
+    """A NATS with JetStream, shared by the whole session.
 
     All streams of percolator take the same subjects, so a test that makes one asks for
     `stream_name`, which takes it away again.
     """
+    _run(_keep_a_stream(server_url))
+    yield server_url
+    _run(_delete_stream(server_url, KEPT))
+
+
+@pytest.fixture(scope="session")
+def server_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The address of that NATS: the one that was given, a container, or a process."""
     given = os.environ.get(ADDRESS_VARIABLE)
     if given:
         yield given
@@ -62,6 +74,10 @@ async def stream_name(nats_url: str) -> AsyncIterator[str]:
     """A name for a stream of the test's own on `nats_url`; the stream goes with the test."""
     name = f"TEST_{uuid.uuid4().hex}"
     yield name
+    await _delete_stream(nats_url, name)
+
+
+async def _delete_stream(nats_url: str, name: str) -> None:
     client = await nats.connect(nats_url)
     try:
         await client.jetstream().delete_stream(name)
@@ -69,6 +85,25 @@ async def stream_name(nats_url: str) -> AsyncIterator[str]:
         pass  # the test made none, or deleted it itself
     finally:
         await client.close()
+
+
+async def _keep_a_stream(nats_url: str) -> None:
+    """Create a stream that stays as long as the tests run.
+
+    With its last stream, nats-server deletes the folder that streams are in, and fails to create
+    the next stream if that comes just then.
+    """
+    client = await nats.connect(nats_url)
+    try:
+        await client.jetstream().add_stream(name=KEPT, subjects=[KEPT.lower()])
+    finally:
+        await client.close()
+
+
+def _run(work: Coroutine[object, object, None]) -> None:
+    """Run it in a thread: this thread may already have a loop, that of the tests."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()
 
 
 @pytest.fixture

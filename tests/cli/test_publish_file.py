@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import time
@@ -139,7 +140,8 @@ def test_each_line_of_a_slow_pipe_is_published_at_once(
         process.stdin = None
         done = running.end()
     assert done.code == 130
-    assert done.err.startswith("percolator: interrupted: published 2 events;")
+    # The gateway may read the last event before the publisher reads its acknowledgement.
+    assert re.match("percolator: interrupted: published [12] events;", done.err)
 
 
 @pytest.mark.parametrize("flag", ["--no-dedupe", "--anew"])
