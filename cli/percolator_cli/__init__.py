@@ -1,1 +1,1 @@
-"""The command line: one file a command. It knows the service, the service knows nothing of it."""
+"""The command line: one file per command. It knows the service, the service knows nothing of it."""

@@ -10,7 +10,7 @@ from percolator.model.closes import ERRORS
 
 
 class SlabLimits:
-    """How many distinct clients a slab has over all its channels; how many channels a client."""
+    """Counts the clients of each slab, over all its channels, and the channels of each client."""
 
     def __init__(self, *, per_slab: int, channels_per_client: int) -> None:
         self.clients: Counts = {}

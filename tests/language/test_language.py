@@ -24,6 +24,8 @@ BAD = {
     "None where it has no followers": "None where",
     "Raises EventError or OSError where it ends.": "Raises EventError or OSError where",
     "1,000 events a second": "events a second",
+    "at most twice a second": "twice a second",
+    "one file a command": "one file a command",
     "what one would expect": "what one would",
     "The log is made anew.": "anew",
     "The rate likewise.": "likewise",

@@ -47,7 +47,11 @@ TURNS = (
     _turn(r"\b(?i:where) there (?:is|are|was|were)\b", "if there is; when there is"),
     _turn(r"\b(?:None|True|False) where\b", "None if; True if"),
     _turn(r"\bRaises \w+(?:(?:, | or )\w+)*,? where\b", "Raises ... if"),
-    _turn(r"\b(?:events|messages) a second\b", "per second"),
+    _turn(
+        r"\b(?:events|messages|once|twice|times) an? (?:second|minute|hour|day)\b",
+        "per second, per minute",
+    ),
+    _turn(r"\b(?:one|two|a) (?:file|line|row|task) a (?:client|command|market|kind)\b", "per"),
     _turn(rf"\b(?i:what) one (?:{VERBS})\b", "what you; what a client"),
     _turn(r"\b(?<!-)(?i:anew)\b", "again"),
     _turn(r"\b(?i:likewise)\b", "also; too"),

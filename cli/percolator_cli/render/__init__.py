@@ -1,1 +1,1 @@
-"""From data to what is shown: pure functions, no I/O and no clock. One file a command."""
+"""From data to what is shown: pure functions, no I/O and no clock. One file per command."""
