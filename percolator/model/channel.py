@@ -54,21 +54,17 @@ class Channel(NamedTuple):
         return cls(kind, slab) if kind and SLAB.fullmatch(slab) else None
 
     @staticmethod
+    @lru_cache(maxsize=16_384)
     def of_subject(subject: str) -> "Channel | None":
         """Read a subject; None if it is of a kind that this version does not know.
 
         Raises EventError, reason `invalid_subject`, if the kind is known and the rest is malformed.
         """
-        return _of_subject(subject)
-
-
-@lru_cache(maxsize=16_384)
-def _of_subject(subject: str) -> Channel | None:
-    prefix, _, rest = subject.partition(".")
-    name, _, slab = rest.partition(".")
-    kind = KIND_OF_NAME.get(name)
-    if prefix != SUBJECT_PREFIX or kind is None:
-        return None
-    if not SLAB.fullmatch(slab):
-        raise EventError("invalid_subject", f"{subject[:64]!r} does not end in a market's name")
-    return Channel(kind, slab)
+        prefix, _, rest = subject.partition(".")
+        name, _, slab = rest.partition(".")
+        kind = KIND_OF_NAME.get(name)
+        if prefix != SUBJECT_PREFIX or kind is None:
+            return None
+        if not SLAB.fullmatch(slab):
+            raise EventError("invalid_subject", f"{subject[:64]!r} does not end in a market's name")
+        return Channel(kind, slab)
