@@ -6,4 +6,4 @@ import ssl
 def reason(error: ssl.SSLError) -> str:
     """Return the cause: `certificate has expired`, `Missing Authority Key Identifier`, ..."""
     verification = getattr(error, "verify_message", "")
-    return verification or (error.reason or str(error)).replace("_", " ").lower()
+    return verification.rstrip(".") or (error.reason or str(error)).replace("_", " ").lower()

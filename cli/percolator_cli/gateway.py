@@ -17,6 +17,8 @@ SECONDS = 5.0
 
 _SECURE = {"http": False, "ws": False, "https": True, "wss": True}
 _ROUTES = ("/ws/stats", "/health/live", "/health", "/markets", "/metrics", "/ws", "/")
+_UNKNOWN_CA = frozenset({18, 19, 20, 21})
+"""OpenSSL's X509_V_ERR codes for a chain that does not end in a trusted CA."""
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - connected to, not bound
 
 
@@ -111,10 +113,10 @@ def fetch(gateway: GatewayAddress, path: str, token: str | None = None) -> Respo
 def unreachable(gateway: GatewayAddress, error: Exception) -> GatewayUnreachableError:
     """Return an error that says why the gateway does not answer, and what to do."""
     if isinstance(error, TimeoutError):
-        reason = "timed out"
+        reason = "timed out (without TLS, use http or ws)" if gateway.secure else "timed out"
     elif isinstance(error, ssl.SSLCertVerificationError):
-        cause = openssl.reason(error)
-        reason = f"its certificate is refused: {cause} (SSL_CERT_FILE names a CA to trust)"
+        hint = " (SSL_CERT_FILE names a CA to trust)" if error.verify_code in _UNKNOWN_CA else ""
+        reason = f"its certificate is refused: {openssl.reason(error)}{hint}"
     elif isinstance(error, ssl.SSLError):
         reason = f"the TLS handshake failed: {openssl.reason(error)} (without TLS, use http or ws)"
     elif isinstance(error, http.client.RemoteDisconnected):

@@ -1,6 +1,7 @@
 """A certificate that is refused: every client of ours says what OpenSSL said."""
 
 import asyncio
+import itertools
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,22 @@ from percolator.client import State, follow
 from percolator.errors import GatewayUnreachableError, NatsUnreachableError
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator_cli import gateway as gateway_of
+from percolator_cli.doctor.examine import _socket_trouble
+from percolator_cli.loadtest.client_pool import ClientPool
+from percolator_cli.loadtest.histogram import Histogram
+from percolator_cli.loadtest.limit_probe import LimitProbe
+from percolator_cli.loadtest.measured import Refusal
+from percolator_cli.loadtest.reference import Reference
 from tests.certificates import Authority
 from tests.integration.conftest import StartGateway
 from tests.nats_server import NatsServer
 
 ELSEWHERE = {"hosts": [x509.DNSName("elsewhere.test")]}
+UNKNOWN_CA = "unable to get local issuer certificate"
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"expired": True}, "certificate has expired"),
-    (ELSEWHERE, "IP address mismatch, certificate is not valid for '127.0.0.1'."),
-    ({"trusted": False}, "unable to get local issuer certificate"),
+    (ELSEWHERE, "IP address mismatch, certificate is not valid for '127.0.0.1'"),
+    ({"trusted": False}, UNKNOWN_CA),
     ({"names_authority": False}, "Missing Authority Key Identifier"),
 ]
 """What is wrong with a certificate, and what OpenSSL says of it when it verifies strictly."""
@@ -78,6 +86,40 @@ async def test_a_command_says_why_it_refuses_a_gateways_certificate(
     with pytest.raises(GatewayUnreachableError) as raised:
         await asyncio.to_thread(gateway_of.fetch, at, "/health")
     assert f"its certificate is refused: {said}" in str(raised.value)
+    assert ("SSL_CERT_FILE" in str(raised.value)) == (said == UNKNOWN_CA)
+
+
+@pytest.mark.parametrize(("fault", "said"), FAULTS)
+async def test_the_doctor_and_the_load_tests_report_why_a_certificate_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    start_gateway: StartGateway,
+    fault: dict[str, Any],
+    said: str,
+) -> None:
+    """The same words, from each kind of connection."""
+    site = make_site(tmp_path, **fault)
+    monkeypatch.setenv("SSL_CERT_FILE", str(site.ca))
+    gateway = await start_gateway(tls_cert=site.cert, tls_key=site.key)
+    at = gateway_of.GatewayAddress("127.0.0.1", gateway.port, secure=True)
+    assert await _socket_trouble(at, None) == f"the TLS handshake failed: {said}"
+    pool = ClientPool(at, None)
+    await pool.resolve()
+    await pool.add(["price:SOL"], None, Reference("SOL", Histogram(), lambda *_: None), None)
+    assert dict(pool.refusals) == {Refusal("TLS", said): 1}
+    async with LimitProbe(at, None, itertools.repeat(None)) as probe:
+        assert await probe.open(None) == Refusal("TLS", said)
+
+
+async def test_a_command_that_gets_no_answer_over_tls_suggests_plain_http(
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway without TLS waits for the rest of the request."""
+    monkeypatch.setattr(gateway_of, "SECONDS", 0.1)
+    gateway = await start_gateway()
+    at = gateway_of.GatewayAddress("127.0.0.1", gateway.port, secure=True)
+    with pytest.raises(GatewayUnreachableError, match=r"timed out \(without TLS"):
+        await asyncio.to_thread(gateway_of.fetch, at, "/health")
 
 
 @pytest.mark.parametrize(("fault", "said"), FAULTS)

@@ -5,6 +5,7 @@ import contextlib
 import email.utils
 import json
 import resource
+import ssl
 import time
 from datetime import UTC, datetime
 
@@ -15,6 +16,7 @@ from nats.js.errors import NotFoundError
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from percolator import openssl
 from percolator.app.descriptors import SPARE
 from percolator.config.settings import Settings
 from percolator.errors import EventError, GatewayError, NatsError
@@ -84,6 +86,8 @@ async def _socket_trouble(at: GatewayAddress, token: str | None) -> str:
         return f"closed with {end.code} {end.reason}".strip() if end else "closed without a reason"
     except TimeoutError:
         return "timed out"
+    except ssl.SSLError as error:
+        return f"the TLS handshake failed: {openssl.reason(error)}"
     except (OSError, InvalidHandshake, ValueError) as error:
         return f"cannot connect: {error}"
 

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections import Counter
 
+from percolator import openssl
 from percolator_cli.gateway import GatewayAddress, unreachable
 from percolator_cli.loadtest import wire
 from percolator_cli.loadtest.histogram import Histogram
@@ -99,6 +100,9 @@ class ClientPool:
             client.end(Refusal("timeout", f"no answer in {OPEN_SECONDS:g} s"))
             if hasattr(client, "transport"):
                 client.transport.abort()
+            return client.ended
+        except ssl.SSLError as error:
+            client.end(Refusal("TLS", openssl.reason(error)))
             return client.ended
         except OSError as error:
             if source and error.errno == errno.EADDRNOTAVAIL:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -11,6 +12,7 @@ from typing import Any, Self
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from percolator import openssl
 from percolator.model.closes import CloseCode
 from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.measured import Refusal
@@ -67,6 +69,8 @@ class LimitProbe:
             refusal = await until(client, "connected")
         except InvalidStatus as error:
             return Refusal(f"HTTP {error.response.status_code}", "")
+        except ssl.SSLError as error:
+            return Refusal("TLS", openssl.reason(error))
         except (OSError, InvalidHandshake, TimeoutError) as error:
             return Refusal("none", str(error) or type(error).__name__)
         if isinstance(refusal, Refusal):

@@ -147,6 +147,7 @@ def _why(refusal: Refusal, limits: Mapping[str, int]) -> str:
         "HTTP 401": "the gateway requires a token: set one with --token",
         "unauthorized": "the token does not allow these channels, or --token is missing",
         str(closes.CloseCode.TRY_LATER.value): "the gateway was not ready: check its /health",
+        "TLS": "the handshake failed: check the certificate of the gateway or its proxy",
         "TCP": "refused by the operating system, not by the gateway",
     }
     return reasons.get(refusal.reason) or codes.get(refusal.code, "")
