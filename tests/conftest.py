@@ -50,15 +50,25 @@ def server_url(
     if given:
         yield given
         return
-    if nats_container.engine_answers():
-        obstacle = nats_container.obstacle()
-        if not obstacle:
-            yield from nats_container.run()
-            return
-        text = f"NATS runs as a process, not in a container: {obstacle}"
-        _print_line(request.config, text)
-    with NatsServer(tmp_path_factory.mktemp("nats")) as server:
-        yield server.url
+    with contextlib.ExitStack() as stack:
+        url = _container_url(request.config, stack)
+        if url is None:
+            url = stack.enter_context(NatsServer(tmp_path_factory.mktemp("nats"))).url
+        yield url
+
+
+def _container_url(config: pytest.Config, stack: contextlib.ExitStack) -> str | None:
+    """Run a container. Returns its address; if it cannot run, None, and a line says why."""
+    if not nats_container.engine_answers():
+        return None
+    obstacle = nats_container.obstacle()
+    if not obstacle:
+        try:
+            return stack.enter_context(nats_container.running())
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the engine
+            obstacle = f"the engine does not run it ({nats_container.cause(error)})"
+    _print_line(config, f"NATS runs as a process, not in a container: {obstacle}")
+    return None
 
 
 def _print_line(config: pytest.Config, text: str) -> None:

@@ -104,6 +104,17 @@ def test_an_engine_that_has_the_image_is_used(
         assert nats_container.obstacle() == ""
 
 
+def test_a_container_is_made_without_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Testcontainers' own NatsContainer warns on import, and warnings are errors here."""
+    with engine(tmp_path, with_image) as address:
+        monkeypatch.setenv("DOCKER_HOST", address)
+        made = nats_container.container()
+        assert made.image == nats_container.image()
+        made.get_docker_client().client.close()
+
+
 @pytest.mark.parametrize("address", ["unix:///nowhere.sock", "tcp://127.0.0.1:1"])
 def test_without_an_engine_none_is_asked(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever its clients would look for it."""
