@@ -54,10 +54,10 @@ class Replayer:
         self.source = source
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, cursor: Cursor, logs: list[LosslessLog], most: int | None) -> None:
+    def start(self, cursor: Cursor, logs: list[LosslessLog], limit: int | None) -> None:
         """Begin to send a client what comes before the logs that it is replaying.
 
-        `most` events are sent in all; None is no limit.
+        At most `limit` events are sent in all, if it is not None.
         """
         # A client that leaves a channel and resumes it gets another buffer, and another replay.
         wanted = {held: cursor.replaying[held] for held in logs if held in cursor.replaying}
@@ -66,7 +66,7 @@ class Replayer:
             return
         self.running += 1
         self.total += 1
-        task = asyncio.get_running_loop().create_task(self._run(cursor, wanted, most))
+        task = asyncio.get_running_loop().create_task(self._run(cursor, wanted, limit))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -112,7 +112,7 @@ class ChannelReplay:
         cursor: Cursor,
         held: LosslessLog,
         buffer: ReplayBuffer,
-        most: int | None,
+        limit: int | None,
     ) -> None:
         self.sent = 0
         """Events that were added."""
@@ -122,7 +122,7 @@ class ChannelReplay:
         self._log = held
         self._channel = held.channel
         self._buffer = buffer
-        self._most = most
+        self._limit = limit
         self._last: Stored | None = None
         self._prev: int | None = None
         self._gap = False
@@ -193,7 +193,7 @@ class ChannelReplay:
     def _add_event(self, stored: Stored) -> bool:
         event = self._decoded(stored)
         if event is not None:
-            if self._most is not None and self.sent >= self._most:
+            if self._limit is not None and self.sent >= self._limit:
                 return False
             frame = messages.event_message(event, stored.seq, self._prev)
             self._buffer.add(stored.seq, frame)

@@ -103,9 +103,9 @@ class HubHarness:
             assert turns < 1_000
         return turns
 
-    def resume(self, client: Client, since: int, *, most: int | None = None) -> Resumed:
+    def resume(self, client: Client, since: int, *, limit: int | None = None) -> Resumed:
         """Resume trades of SOL in the stream that is read now."""
-        return self.hub.subscribe(client.cursor, channel("trades:SOL"), Start(since, "e"), most)
+        return self.hub.subscribe(client.cursor, channel("trades:SOL"), Start(since, "e"), limit)
 
     def log(self, name: str = "trades:SOL") -> LosslessLog:
         """Return the log of a channel."""

@@ -175,7 +175,7 @@ class Walk:
         self.hub.pause(cursor)
 
     def subscribe(
-        self, number: int, channel: str, origin: Origin, back: int, most: int | None
+        self, number: int, channel: str, origin: Origin, back: int, limit: int | None
     ) -> None:
         """Subscribe from now on with some recent events, or from a seq some events ago or ahead.
 
@@ -193,7 +193,7 @@ class Walk:
         code = refusal(list(self.clients.values()), client, channel, PER_SLAB, PER_CLIENT)
         expected = expectation(self.stream, channel, start)
         with refused(code):
-            self.hub.subscribe(cursor, channel_named(channel), start, most)
+            self.hub.subscribe(cursor, channel_named(channel), start, limit)
         if code is None:
             client.follows.setdefault(channel, expected)
 
@@ -370,7 +370,7 @@ OFTEN: dict[st.SearchStrategy[Step], int] = {
         channel=channels,
         origin=origins,
         back=st.integers(-4, 20),
-        most=st.none() | some,
+        limit=st.none() | some,
     ): 6,
     step("publish", named=st.sampled_from(NAMED), count=some, passed=st.integers(0, 2)): 3,
     step("drain", number=which, room=st.integers(1, 12)): 3,

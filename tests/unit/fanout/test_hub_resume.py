@@ -76,7 +76,7 @@ def test_a_replay_is_cut_to_its_limit(harness: HubHarness) -> None:
     """The newest events are replayed, after a gap."""
     harness.publish(1, 2, 3, 4)
     client = Client(harness.hub)
-    assert harness.resume(client, since=0, most=2) == Resumed(2, from_memory=True)
+    assert harness.resume(client, since=0, limit=2) == Resumed(2, from_memory=True)
     harness.flush()
     gap, *events = client.got
     assert (gap["type"], gap["from"], gap["to"]) == ("gap", 0, 3)
@@ -87,7 +87,7 @@ def test_a_replay_with_no_limit_left_is_a_single_gap(harness: HubHarness) -> Non
     """Up to the present; then live events."""
     harness.publish(1, 2)
     client = Client(harness.hub)
-    assert harness.resume(client, since=0, most=0) == Resumed(0, from_memory=True)
+    assert harness.resume(client, since=0, limit=0) == Resumed(0, from_memory=True)
     harness.publish(3)
     harness.flush()
     gap, event = client.got
@@ -99,7 +99,7 @@ def test_a_replay_that_was_cut_ends_even_if_the_log_has_moved_on(harness: HubHar
     harness.publish(1, 2, 3)
     client = Client(harness.hub)
     harness.hub.pause(client.cursor)
-    harness.resume(client, since=0, most=1)
+    harness.resume(client, since=0, limit=1)
     harness.publish(*range(4, 14))
     harness.hub.resume(client.cursor)
     harness.flush()

@@ -88,11 +88,11 @@ def test_a_client_that_has_read_ahead_gets_only_new_events() -> None:
     assert channel.after(ahead) == [(12, 8)]
 
 
-@pytest.mark.parametrize(("most", "given"), [(0, 0), (1, 1), (105, 1), (106, 2), (10_000, 4)])
-def test_no_more_is_returned_than_the_limit_needs(most: int, given: int) -> None:
+@pytest.mark.parametrize(("max_bytes", "given"), [(0, 0), (1, 1), (105, 1), (106, 2), (10_000, 4)])
+def test_no_more_is_returned_than_the_limit_needs(max_bytes: int, given: int) -> None:
     """So a turn of a client far behind costs no more than what it is sent."""
     channel = Lossless(*range(101, 105), capacity=4)
-    outgoing = channel.log.after(0, most)
+    outgoing = channel.log.after(0, max_bytes)
     assert said(outgoing) == [(seq, seq - 1 if seq > 101 else 0) for seq in range(101, 101 + given)]
 
 

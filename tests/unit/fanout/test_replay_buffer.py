@@ -50,7 +50,7 @@ def test_an_empty_buffer_is_at_the_position_that_was_fetched() -> None:
 
 
 @given(st.lists(st.integers(1, 20), max_size=20), st.integers(1, 40))
-def test_all_frames_are_returned_once_and_in_order(sizes: list[int], most: int) -> None:
+def test_all_frames_are_returned_once_and_in_order(sizes: list[int], limit: int) -> None:
     """Each turn is within its size, unless a single frame is larger."""
     buffer = replay_buffer(0)
     frames = [bytes([seq]) * size for seq, size in enumerate(sizes, start=1)]
@@ -58,8 +58,8 @@ def test_all_frames_are_returned_once_and_in_order(sizes: list[int], most: int) 
         buffer.add(seq, frame)
     taken: list[bytes] = []
     while buffer:
-        turn = buffer.pop(most)
-        assert len(turn) == 1 or sum(map(len, turn)) <= most
+        turn = buffer.pop(limit)
+        assert len(turn) == 1 or sum(map(len, turn)) <= limit
         taken += turn
         assert buffer.seq == len(taken)
     assert taken == frames

@@ -123,9 +123,11 @@ def test_a_price_is_written_without_loss(price: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("build", "most"),
+    ("build", "max_bytes"),
     [(lambda: messages.connected("f" * 16, LARGEST), 150), (lambda: messages.closing(5000), 60)],
 )
-def test_the_messages_for_every_client_are_short(build: Callable[[], bytes], most: int) -> None:
+def test_the_messages_for_every_client_are_short(
+    build: Callable[[], bytes], max_bytes: int
+) -> None:
     """They are written a thousand times at once."""
-    assert len(build()) <= most
+    assert len(build()) <= max_bytes
