@@ -9,7 +9,7 @@ import io
 import os
 import subprocess
 import sys
-import tarfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,13 +34,16 @@ TURNS = 6
 def version_before(tmp_path: Path) -> Path:
     """The source of the version before; skipped without the history, as in a source archive."""
     archive = subprocess.run(
-        ["git", "archive", BEFORE, "percolator", "cli"], cwd=ROOT, capture_output=True, check=False
+        ["git", "archive", "--format=zip", BEFORE, "percolator", "cli"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
     )
     if archive.returncode:
         pytest.skip(f"there is no history to take {BEFORE} from")
     folder = tmp_path / "before"
-    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as packed:
-        packed.extractall(folder, filter="data")
+    with zipfile.ZipFile(io.BytesIO(archive.stdout)) as packed:
+        packed.extractall(folder)
     return folder
 
 
