@@ -141,7 +141,7 @@ def test_each_line_of_a_slow_pipe_is_published_at_once(
         done = running.end()
     assert done.code == 130
     # The gateway may read the last event before the publisher reads its acknowledgement.
-    assert re.match("percolator: interrupted: published [12] events;", done.err)
+    assert re.match("percolator: interrupted: published (1 event|2 events);", done.err)
 
 
 @pytest.mark.parametrize("flag", ["--no-dedupe", "--anew"])
