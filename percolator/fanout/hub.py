@@ -28,6 +28,11 @@ from percolator.model import messages
 from percolator.model.channel import Channel
 from percolator.stats import Stats
 
+ALONE_SECONDS = 0.002
+"""Seconds of a flush for clients that stand alone: those that keep up wait no longer for them."""
+ALONE_SHARE = 1 / 4
+"""The same as a share of the time that the groups took, if that is more: they must not starve."""
+
 
 class Start(NamedTuple):
     """Where a client wants to begin: after a seq of an epoch, with recent events, or live."""
@@ -64,8 +69,8 @@ class Hub:
     ) -> None:
         """Start with no clients.
 
-        `turn_bytes` bounds one write to a client; after `turn_seconds` a flush leaves the rest
-        to the next.
+        `turn_bytes` bounds one write to a client; after `turn_seconds` a flush leaves the groups
+        that are left to the next.
         """
         self.book = book
         self.paused = 0
@@ -77,7 +82,9 @@ class Hub:
         self._turn_bytes = turn_bytes
         self._turn_seconds = turn_seconds
         self._groups: dict[frozenset[ChannelLog], Group] = {}
-        self._queue: deque[Follower] = deque()
+        self._queue: deque[Group] = deque()
+        self._alone: deque[Cursor] = deque()
+        """Clients that come or catch up: they have their turns after the groups, which keep up."""
         book.on_replaced = self._end_replays
 
     @property
@@ -92,7 +99,7 @@ class Hub:
     ) -> Resumed:
         """Subscribe a client to a channel; one that it already follows is left as it is.
 
-        A resume replays at most `limit` events. If the log does not reach back far enough, it is
+        At most `limit` events are replayed. If the log does not reach back far enough, it is
         returned, and `finish_replay` must follow in the end. Raises RequestError if a limit is
         met; then nothing has changed.
         """
@@ -106,8 +113,11 @@ class Hub:
         self._enqueue(cursor)
         if start.since is not None and isinstance(log, LosslessLog):
             return self._resume(cursor, log, start.since, start.epoch, limit)
-        recent = start.recent
-        cursor.positions[log] = log.position_before(recent) if recent else log.start_position
+        recent = start.recent if limit is None else min(start.recent, limit)
+        position = log.position_before(recent) if recent else log.start_position
+        cursor.positions[log] = position
+        if recent and isinstance(log, LosslessLog):
+            return Resumed(log.count_after(position))
         return Resumed()
 
     def _resume(
@@ -192,26 +202,41 @@ class Hub:
     # The flush.
 
     def flush(self) -> bool:
-        """Bring followers forward for about `turn_seconds`. True if some are left."""
-        stop = self._clock() + self._turn_seconds
+        """Bring followers forward, for about `turn_seconds`. True if some are left.
+
+        The groups go first. The others get one turn at least, and as many as fit into ALONE_SECONDS
+        or into a share of the time that the groups took.
+        """
         for log in self.book.take_news():
             for follower in log.followers:
-                if not follower.queued:
-                    follower.queued = True
-                    self._queue.append(follower)
-        while self._queue:
+                self._line_up(follower)
+        began = now = self._clock()
+        while self._queue and now - began < self._turn_seconds:
             self._advance(self._queue.popleft())
-            if self._clock() >= stop:
-                break
-        if all(follower.catching_up for follower in self._queue):
+            now = self._clock()
+        stop = now + max(ALONE_SECONDS, (now - began) * ALONE_SHARE)
+        while self._alone and now < stop:
+            self._advance(self._alone.popleft())
+            now = self._clock()
+        if not self._queue and all(cursor.catching_up for cursor in self._alone):
             self.book.all_sent()
-        return bool(self._queue)
+        return bool(self._queue or self._alone)
 
     def _enqueue(self, follower: Follower) -> None:
-        if not follower.queued:
-            follower.queued = True
-            self._queue.append(follower)
+        if self._line_up(follower):
             self._wake()
+
+    def _line_up(self, follower: Follower) -> bool:
+        """Put a follower into the queue for its next turn; False if it is there already."""
+        if follower.queued:
+            return False
+        follower.queued = True
+        if isinstance(follower, Group):
+            self._queue.append(follower)
+        else:
+            assert isinstance(follower, Cursor)
+            self._alone.append(follower)
+        return True
 
     def _advance(self, follower: Follower) -> None:
         """Write to one follower once, from what it has not had."""

@@ -6,8 +6,7 @@ shown and opens the next. So the last value is never withheld.
 """
 
 from collections import deque
-from collections.abc import Callable
-from math import inf
+from collections.abc import Callable, Iterator
 
 from percolator.fanout.log import ChannelLog, Entry, OutgoingMessage, Position
 from percolator.model.channel import Channel
@@ -62,13 +61,12 @@ class LatestLog(ChannelLog):
         """Drop the value: the stream was replaced."""
         self.latest = self.shown = None
 
-    def after(self, position: Position, max_bytes: float = inf) -> list[OutgoingMessage]:  # noqa: ARG002 - one value always fits
-        """Return the value that clients see, unless the cursor has had it."""
+    def after(self, position: Position) -> Iterator[OutgoingMessage]:
+        """Yield the value that clients see, unless the cursor has had it."""
         shown = self.shown
-        if shown is None or position == self.head:
-            return []
-        frame = shown.snapshot if position < 0 else shown.frame
-        return [OutgoingMessage(shown.order, self, self.head, frame)]
+        if shown is not None and position != self.head:
+            frame = shown.snapshot if position < 0 else shown.frame
+            yield OutgoingMessage(shown.order, self, self.head, frame)
 
     def settled(self, position: Position) -> Position:  # noqa: ARG002 - as a lossless log
         """Return the head: there is no value that the cursor lacks."""

@@ -6,8 +6,8 @@ logs, `LosslessLog` and `LatestLog`; nothing outside them asks which of the two 
 """
 
 from abc import ABC, abstractmethod
-from math import inf
-from operator import itemgetter
+from collections.abc import Iterator
+from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
 
 from percolator.model import messages
@@ -121,10 +121,10 @@ class ChannelLog(ABC):
     # What followers ask.
 
     @abstractmethod
-    def after(self, position: Position, max_bytes: float = inf) -> list[OutgoingMessage]:
-        """Return what follows a position, with a gap first if some of it is gone.
+    def after(self, position: Position) -> Iterator[OutgoingMessage]:
+        """Yield what follows a position, with a gap first if some of it is gone.
 
-        No more events are added once they have `max_bytes` together; at least one is returned.
+        Each message is made when it is asked for. The log must not change meanwhile.
         """
 
     @abstractmethod
@@ -186,24 +186,27 @@ class Follower(ABC):
         The flag says that there is more. If there is any message, at least one is returned.
         """
         positions = self.positions
-        outgoing: list[OutgoingMessage] = []
-        sources = 0
+        heap: list[tuple[int, int, OutgoingMessage, Iterator[OutgoingMessage]]] = []
+        """The next message of each log: by order, then as the logs were subscribed to."""
         for log, position in positions.items():
             if position != log.head:
-                if found := log.after(position, max_bytes + 1):  # one more shows that it is cut
-                    outgoing += found
-                    sources += 1
+                following = log.after(position)
+                if message := next(following, None):
+                    heap.append((message.order, len(heap), message, following))
                 else:
                     positions[log] = log.settled(position)
-        if sources > 1:
-            outgoing.sort(key=_BY_ORDER)
+        heapify(heap)
+        outgoing: list[OutgoingMessage] = []
         size = 0
-        for count, message in enumerate(outgoing):
+        while heap:
+            _, number, message, following = heap[0]
             size += len(message.frame)
-            if size > max_bytes and count:
-                return outgoing[:count], True
+            if size > max_bytes and outgoing:
+                return outgoing, True
+            outgoing.append(message)
             positions[message.log] = message.position
-        return outgoing, bool(outgoing) and any(at < log.head for log, at in positions.items())
-
-
-_BY_ORDER = itemgetter(0)
+            if message := next(following, None):
+                heapreplace(heap, (message.order, number, message, following))
+            else:
+                heappop(heap)
+        return outgoing, False

@@ -5,8 +5,8 @@ Positions only ever grow, also when the stream is replaced and its seqs start ag
 
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterator
 from itertools import chain, islice, takewhile
-from math import inf
 from operator import attrgetter
 
 from percolator.fanout.log import ChannelLog, Entry, OutgoingMessage, Position
@@ -74,31 +74,19 @@ class LosslessLog(ChannelLog):
         self._entries.append(entry)
         self.head = entry.position
 
-    def after(self, position: Position, max_bytes: float = inf) -> list[OutgoingMessage]:
-        """Return what follows a position, with a gap first if some of it is gone."""
-        outgoing = []
+    def after(self, position: Position) -> Iterator[OutgoingMessage]:
+        """Yield what follows a position, with a gap first if some of it is gone."""
+        entries = self._entries
         if position < 0:
             position = ~position
-            outgoing = self._snapshot(position)
+            snapshots = chain([self.latest], reversed(entries))
+            found = next((one for one in snapshots if one and one.position == position), None)
+            if found:  # it has not been dropped meanwhile
+                yield OutgoingMessage(found.order, self, position, found.snapshot)
         if position < self.floor:
-            outgoing.append(self._missing(position))
-        if position < self.head:
-            size = 0
-            count = len(self._entries) - bisect_right(self._entries, position, key=_POSITION)
-            newest_first = list(islice(reversed(self._entries), count))  # most are near the head
-            for entry in reversed(newest_first):
-                if size >= max_bytes:
-                    break
-                message = entry.message or entry.make_message(self)
-                size += len(message.frame)
-                outgoing.append(message)
-        return outgoing
-
-    def _snapshot(self, position: int) -> list[OutgoingMessage]:
-        """Return the event at a position as a snapshot, unless it has been dropped meanwhile."""
-        entries = chain([self.latest], reversed(self._entries))
-        found = next((one for one in entries if one and one.position == position), None)
-        return [OutgoingMessage(found.order, self, position, found.snapshot)] if found else []
+            yield self._missing(position)
+        for index in range(bisect_right(entries, position, key=_POSITION), len(entries)):
+            yield entries[index].message or entries[index].make_message(self)
 
     def _missing(self, position: int) -> OutgoingMessage:
         """Return the gap between a position and the oldest entry that is still here."""

@@ -268,14 +268,17 @@ def test_a_client_that_catches_up_does_not_make_a_hub_full() -> None:
 def test_a_client_that_has_just_resumed_does_not_make_a_hub_full() -> None:
     """What it missed is not waited for, not even the first part of it."""
     harness = HubHarness(turn_bytes=1)
-    live, late = harness.client("trades:BTC"), harness.client("trades:SOL")
-    harness.hub.pause(late.cursor)
+    live, *late = (harness.client(name) for name in ("trades:BTC", "trades:SOL", "trades:SOL"))
+    for client in late:
+        harness.hub.pause(client.cursor)
     harness.publish(1, 2, 3)
     harness.flush()
     harness.publish(4, 5, 6, slab="BTC")
     harness.step = 1.0
     turns = [harness.hub.flush(), harness.hub.flush()]
-    harness.hub.resume(late.cursor)
+    for client in late:
+        harness.hub.resume(client.cursor)
     assert harness.hub.flush()
-    assert (turns, live.seqs, late.seqs) == ([True, True], [4, 5, 6], [])
+    assert (turns, live.seqs) == ([True, True], [4, 5, 6])
+    assert [client.seqs for client in late] == [[1], []]
     assert not harness.hub.book.full

@@ -1,11 +1,14 @@
 """The hub's turns: slow clients catch up by themselves, and no client's turn takes too long."""
 
+from unittest.mock import Mock
+
 import pytest
 
 from percolator.fanout import followers
 from percolator.fanout.hub import Start
+from percolator.model import messages
 from tests.channels import channel
-from tests.unit.fanout.harness import HubHarness
+from tests.unit.fanout.harness import Client, HubHarness
 
 # Slow clients.
 
@@ -127,6 +130,66 @@ def test_a_flush_stops_when_its_time_is_up(harness: HubHarness) -> None:
     harness.step = 0.05
     assert [harness.hub.flush(), harness.hub.flush(), harness.hub.flush()] == [True, True, False]
     assert [client.seqs for client in clients] == [[1], [2], [3]]
+
+
+def test_clients_that_catch_up_have_their_turns_after_those_that_keep_up() -> None:
+    """Even if they were in the queue first; and each flush has a turn for one of them."""
+    harness = HubHarness(capacity=100, turn_bytes=1)
+    live = [harness.client(f"trades:{slab}") for slab in "BC"]
+    late = [harness.client("trades:A") for _ in range(2)]
+    for client in late:
+        harness.hub.pause(client.cursor)
+    harness.publish(1, 2, slab="A")
+    for client in late:
+        harness.hub.resume(client.cursor)
+    harness.step = 0.005
+    seen = []
+    for seq in range(11, 17, 2):
+        harness.publish(seq, slab="B")
+        harness.publish(seq + 1, slab="C")
+        harness.hub.flush()
+        seen.append([client.seqs for client in (*live, *late)])
+    assert seen == [[[11], [12], [1], []], [[13], [14], [], [1]], [[15], [16], [2], []]]
+
+
+def test_a_client_joins_its_group_once_the_group_has_had_its_turn() -> None:
+    """A flush may end before that; the client neither misses nor repeats an event."""
+    harness = HubHarness()
+    first, second = harness.client("trades:A"), harness.client("trades:B")
+    harness.publish(1, slab="A")
+    harness.publish(2, slab="B")
+    newcomer = Client(harness.hub)
+    harness.hub.subscribe(newcomer.cursor, channel("trades:B"), Start())
+    harness.step = 0.05
+    assert harness.hub.flush()
+    assert newcomer.cursor.group is None
+    harness.flush()
+    harness.publish(3, slab="B")
+    harness.flush()
+    assert newcomer.cursor.group is second.cursor.group
+    assert (first.seqs, second.seqs, newcomer.seqs) == ([1], [2, 3], [3])
+
+
+def test_a_client_far_behind_on_many_channels_gets_them_in_their_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each turn takes the next messages of all channels, and makes no more than it sends."""
+    harness = HubHarness(capacity=100, turn_bytes=500)
+    slabs = [f"M{number}" for number in range(20)]
+    client = harness.client(*(f"trades:{slab}" for slab in slabs))
+    harness.hub.pause(client.cursor)
+    for seq in range(1, 201):
+        harness.publish(seq, slab=slabs[seq * 7 % 20])
+    harness.hub.resume(client.cursor)
+    encode = Mock(side_effect=messages.event_message)
+    monkeypatch.setattr(messages, "event_message", encode)
+    harness.step = 1.0
+    harness.hub.flush()
+    sent = client.seqs
+    assert sent == list(range(1, len(sent) + 1))
+    assert len(sent) < encode.call_count <= len(sent) + len(slabs)
+    harness.flush()
+    assert client.seqs == list(range(len(sent) + 1, 201))
 
 
 def test_a_group_that_all_members_left_while_it_waited_is_skipped(harness: HubHarness) -> None:

@@ -25,7 +25,7 @@ class Latest:
 
     def after(self, position: Position) -> list[Said]:
         """Return the seqs that follow a position, and whether each is a snapshot."""
-        outgoing = self.log.after(position)
+        outgoing = list(self.log.after(position))
         assert all(outgoing.position == self.log.head for outgoing in outgoing)
         told = [message(outgoing.frame) for outgoing in outgoing]
         return [(one["seq"], *(["snapshot"] if one.get("snapshot") else [])) for one in told]
