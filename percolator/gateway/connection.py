@@ -25,8 +25,10 @@ HEAD_SECONDS = 10.0
 """Seconds a client has to send its request head."""
 CLOSE_SECONDS = 5.0
 """Seconds a client has to answer our close frame, or to read an HTTP response."""
-SLICE_BYTES = 1_024
+SLICE_BYTES = 256
 """Bytes parsed before limits are checked again: one read may hold thousands of tiny frames."""
+TURN_SECONDS = 0.001
+"""Seconds of parsing in one turn of the loop; the rest of a read waits for another turn."""
 NOTSENT_LOWAT = 16_384
 """Unsent bytes that the kernel accepts: more would hide a slow client for megabytes."""
 MAX_LOGGED_BYTES = 256
@@ -54,6 +56,7 @@ class Connection(asyncio.Protocol):
         "_host",
         "_raw",
         "_session",
+        "_unparsed",
         "_ws",
         "address",
         "admitted",
@@ -74,6 +77,7 @@ class Connection(asyncio.Protocol):
         self._ws: WebSocket | None = None
         self._session: Session | None = None
         self._head = b""
+        self._unparsed = b""
         self.id = next(host.ids)
         """Identifies the connection in log lines."""
         self.state = State.HEAD
@@ -126,10 +130,16 @@ class Connection(asyncio.Protocol):
             self.transport.set_write_buffer_limits(high=limit // 2, low=limit // 8)
 
     def data_received(self, data: bytes) -> None:
-        """Handle bytes from the client. An error of ours closes only this connection."""
+        """Handle bytes from the client."""
         self._host.stats.bytes_received += len(data)
+        self._handle(data)
+
+    def _handle(self, data: bytes) -> None:
+        """Read the head or frames. An error of ours closes only this connection."""
         try:
-            self._handle(data)
+            if self.state is State.HEAD:
+                data = self._read_head(data)
+            self._parse(data)
         except Exception:
             logger.exception("conn %d: closed because of an internal error", self.id)
             if self.state is State.HEAD:
@@ -137,12 +147,19 @@ class Connection(asyncio.Protocol):
             else:
                 self.close(closes.CLOSE_INTERNAL)
 
-    def _handle(self, data: bytes) -> None:
-        """Parse slice by slice, until the connection ends."""
-        if self.state is State.HEAD:
-            data = self._read_head(data)
+    def _parse(self, data: bytes) -> None:
+        """Parse slice by slice, until the connection ends or the turn is over."""
+        until = self._host.clock() + TURN_SECONDS
         for start in range(0, len(data), SLICE_BYTES):
             if self._ws is None or self.state is State.GONE:
+                return
+            if self.state is State.CLOSING:
+                self._ignore(self._ws, data[start:])
+                return
+            if start and self._host.clock() >= until:
+                self._unparsed = data[start:]
+                self.transport.pause_reading()
+                self._host.parse_later(self)
                 return
             self._receive(self._ws, data[start : start + SLICE_BYTES])
 
@@ -173,6 +190,13 @@ class Connection(asyncio.Protocol):
             self._ws = None
 
     # Called by the gateway and the session.
+
+    def parse_rest(self) -> None:
+        """Go on with what the last turn left, and then with reading."""
+        rest, self._unparsed = self._unparsed, b""
+        self._handle(rest)
+        if not self._unparsed:
+            self.transport.resume_reading()
 
     def send(self, data: bytes) -> None:
         """Write encoded frames."""
@@ -274,9 +298,6 @@ class Connection(asyncio.Protocol):
 
     def _receive(self, ws: WebSocket, data: bytes) -> None:
         frames = ws.receive(data)
-        if self.state is State.CLOSING:
-            self._ignore(ws, data)
-            return
         if ws.is_open:
             self._transmit()  # the pong goes before the reply to what came after the ping
         for frame in frames:
@@ -289,17 +310,17 @@ class Connection(asyncio.Protocol):
 
     def _ignore(self, ws: WebSocket, data: bytes) -> None:
         """Discard what arrives after our close frame, even pings; the client's close ends it."""
-        if b"" in ws.output():
-            self._finish()
-        elif ws.ignore(data):
+        if ws.ignore(data):
             self.terminate()
+        elif b"" in ws.output():
+            self._finish()
 
     def _frame(self, ws: WebSocket, frame: Frame) -> None:
         assert self._session is not None
         match frame.opcode:
-            case Opcode.PONG:
-                self._host.heartbeat.pong(self, bytes(frame.data))
-            case Opcode.PING:
+            case Opcode.PONG if self._host.heartbeat.pong(self, bytes(frame.data)):
+                pass
+            case Opcode.PING | Opcode.PONG:
                 self._session.charge_frame()
             case Opcode.TEXT | Opcode.BINARY | Opcode.CONT:
                 self._data(ws, frame)

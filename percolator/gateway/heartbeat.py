@@ -59,13 +59,14 @@ class Heartbeat:
         if self._interval:
             self._turns.append(connection)
 
-    def pong(self, connection: Pingable, payload: bytes) -> None:
-        """Count a pong; one that does not answer our ping is ignored."""
+    def pong(self, connection: Pingable, payload: bytes) -> bool:
+        """Count a pong; return False if it does not answer our ping."""
         sent = self._waiting.get(connection)
         if sent is None or payload != _STAMP.pack(sent):
-            return
+            return False
         del self._waiting[connection]
         self.pongs.add(self._clock() - sent)
+        return True
 
     def forget(self, connection: Pingable) -> None:
         """Stop waiting for a pong from a connection that is gone."""

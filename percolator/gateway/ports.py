@@ -26,7 +26,10 @@ class Session(Protocol):
         """Handle one whole message; if it is text, it is valid UTF-8."""
 
     def charge_frame(self) -> None:
-        """Count a frame that completes no message but costs as much: a ping, a fragment."""
+        """Count a frame that completes no message but costs as much.
+
+        That is a ping, a fragment, or a pong that answers no ping of ours.
+        """
 
     def paused(self) -> None:
         """Stop sending: the buffer is full."""
@@ -56,6 +59,9 @@ class ConnectionHost(Protocol[C_contra]):
 
     def admit(self, connection: C_contra) -> Session | closes.Close:
         """Reserve a place and return the session, or the reason to close."""
+
+    def parse_later(self, connection: C_contra) -> None:
+        """Call the connection's `parse_rest` in a turn of its own."""
 
     def connection_lost(self, connection: C_contra) -> None:
         """Release everything that the connection held."""

@@ -12,6 +12,7 @@ import os
 import random
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -90,6 +91,8 @@ class Server:
         """True once the shutdown has begun: no client is admitted any more."""
         self._without_request: dict[Connection, None] = {}
         """Connections whose request head is incomplete, the slowest first."""
+        self._unparsed: deque[Connection] = deque()
+        """Connections whose last read is not parsed to its end; one goes on per turn."""
         self._limits = limits
         self._admission = admission
         self._open_session = open_session
@@ -226,6 +229,18 @@ class Server:
         connection.deadline = None if seconds is None else self.clock() + seconds
         self.heartbeat.add(connection)
         return self._open_session(connection)
+
+    def parse_later(self, connection: Connection) -> None:
+        """Have a connection go on parsing, after those that wait already."""
+        self._unparsed.append(connection)
+        if len(self._unparsed) == 1:
+            asyncio.get_running_loop().call_soon(self._parse_next)
+
+    def _parse_next(self) -> None:
+        self._unparsed[0].parse_rest()
+        self._unparsed.popleft()
+        if self._unparsed:
+            asyncio.get_running_loop().call_soon(self._parse_next)
 
     def connection_lost(self, connection: Connection) -> None:
         """Release everything that the connection held."""

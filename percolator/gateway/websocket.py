@@ -8,6 +8,8 @@ from websockets.server import ServerProtocol
 
 from percolator.model import closes
 
+MAX_CLOSING_BYTES = 2_048
+"""Bytes after our close frame in which the client's is looked for; the rest is not parsed."""
 MAX_IGNORED_BYTES = 65_536
 """Bytes that may arrive after our close frame: a client that keeps sending is cut off."""
 ABNORMAL = 1006
@@ -90,6 +92,10 @@ class WebSocket:
         self._protocol.fail(close.code, close.reason)
 
     def ignore(self, data: bytes) -> bool:
-        """Count bytes received after our close frame; return whether there were too many."""
+        """Look for the client's close frame in what comes after ours; True once it is too much."""
         self._ignored += len(data)
+        if self._ignored <= MAX_CLOSING_BYTES:
+            self.receive(data)
+        else:
+            self._protocol.fail(closes.CLOSE_RATE.code)  # ends our side, and parses nothing more
         return self._ignored > MAX_IGNORED_BYTES

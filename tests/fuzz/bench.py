@@ -69,6 +69,12 @@ class Wire(asyncio.Transport):
     def write_eof(self) -> None:
         """Do nothing: the gateway still reads until the other side closes too."""
 
+    def pause_reading(self) -> None:
+        """Do nothing: a bench's clock stands still, so no turn ends early."""
+
+    def resume_reading(self) -> None:
+        """Do nothing, as above."""
+
     def is_closing(self) -> bool:
         """True once `close` or `abort` has been called."""
         return self.ended
@@ -167,6 +173,7 @@ class Bench:
             wall=lambda: int(WALL * 1_000),
             messages_per_second=settings.messages_per_second,
             message_burst=settings.message_burst,
+            max_channels=5,
             replay_limit=settings.replay_limit,
             replayer=self._no_replay,
         )

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from websockets.frames import Frame, Opcode
 
+from percolator.gateway import connection
+from percolator.gateway.websocket import WebSocket
 from tests.client import Client, close_frame, frame, upgrade
 from tests.gateway import Gateway, eventually
 from tests.integration.conftest import StartGateway
@@ -82,6 +84,7 @@ async def test_a_text_that_is_not_utf_8_is_closed_with_1007(
 FLOODS = {
     "messages": frame(b"{}"),
     "pings": frame(b"", Opcode.PING),
+    "pongs that answer no ping": frame(b"", Opcode.PONG),
     "empty fragments": frame(b"", Opcode.CONT, fin=False),
 }
 
@@ -99,6 +102,44 @@ async def test_a_flood_is_closed_with_1008(start_gateway: StartGateway, data: by
     assert len(client.texts) + len(client.pongs) < 300  # what was read in one piece is answered
     seq = await gateway.publish("trade", "SOL")
     assert (await witness.receive())["seq"] == seq
+
+
+async def test_what_follows_the_frame_that_closes_a_connection_is_not_parsed(
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if it came in the same read: the client's close frame is looked for in the beginning."""
+    parsed = []
+    receive = WebSocket.receive
+
+    def record(ws: WebSocket, data: bytes) -> list[Frame]:
+        parsed.append(len(data))
+        return receive(ws, data)
+
+    monkeypatch.setattr(WebSocket, "receive", record)
+    gateway = await start_gateway(messages_per_second=10, message_burst=20)
+    client = await gateway.client("price:SOL")
+    parsed.clear()
+    client.write(FLOODS["pongs that answer no ping"] * 40_000)
+    await client.gone()
+    assert 0 < sum(parsed) < 4_096
+
+
+async def test_one_read_is_parsed_in_many_turns(
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In order and to its end, while others are served."""
+    monkeypatch.setattr(connection, "TURN_SECONDS", 0)
+    gateway = await start_gateway(messages_per_second=0, max_buffered_bytes=0)
+    busy, other = await gateway.client(), await gateway.client()
+    count = 5_000
+    busy.write(b"".join(frame(b'{"type":"ping","id":%d}' % number) for number in range(count)))
+    await busy.receive()
+    other.send({"type": "ping"})
+    await other.receive_until_type("pong")
+    answered = len(busy.texts)
+    answers = await busy.receive_many(count - 1)
+    assert answered < count / 2
+    assert [answer["id"] for answer in answers] == list(range(1, count))
 
 
 async def test_a_flood_of_small_fragments_is_closed_with_1009(gateway: Gateway) -> None:
