@@ -23,6 +23,26 @@ class TokenBucket:
         self._tokens -= 1
         return True
 
+    def charge(self, now: float, cost: float) -> bool:
+        """Spend `cost` tokens; return whether there were that many.
+
+        If not, one token is spent all the same: what is refused has a price too. So the balance of
+        a caller that does not slow down falls below 0, and it can be told by that.
+        """
+        if not self._rate:
+            return True
+        cost = min(cost, self._burst)  # otherwise a large cost could never be met
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        enough = self._tokens >= cost
+        self._tokens -= cost if enough else 1
+        return enough
+
+    @property
+    def balance(self) -> float:
+        """The tokens that were left by the last call; less than 0 after refused charges."""
+        return self._tokens
+
     def empty(self, now: float) -> bool:
         """Return whether there is no token to take."""
         return bool(self._rate) and self._tokens + (now - self._at) * self._rate < 1

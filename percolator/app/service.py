@@ -198,6 +198,7 @@ class Service:
             wall=wall_ms,
             messages_per_second=settings.messages_per_second,
             message_burst=settings.message_burst,
+            max_channels=settings.max_channels_per_client,
             replay_limit=settings.replay_limit,
             replayer=self.replayer.start,
         )

@@ -18,8 +18,12 @@ from percolator.model.channel import Channel
 from percolator.ratelimit import TokenBucket
 from percolator.stats import Stats
 
-MAX_REFUSALS = 3
-"""Rate-limited messages in a row that end the connection."""
+MIN_BALANCE = -2
+"""Messages by which a client may be over its limit; with one more, the connection ends."""
+CHANNELS_PER_TOKEN = 10
+"""Channels that a message may name for the price of one message; the others cost as much again."""
+MAX_ERRORS = 10
+"""Errors in the reply to one message; the rest are only counted."""
 AUTH_SECONDS = 5.0
 """Seconds that a client has to authenticate, if auth is enabled."""
 
@@ -66,6 +70,8 @@ class SessionContext:
     wall: Callable[[], int]
     messages_per_second: float
     message_burst: int
+    max_channels: int
+    """Channels that one message may name; 0 means any number."""
     replay_limit: int
     replayer: Callable[[Cursor, list[LosslessLog], int | None], None]
     """Sends a cursor what logs do not reach back to; the last argument bounds the events."""
@@ -75,7 +81,7 @@ class ClientSession:
     """One client of the hub."""
 
     __slots__ = (
-        "_bucket", "_connection", "_context", "_cursor", "_grant", "_refusals", "_token", "_verify",
+        "_bucket", "_connection", "_context", "_cursor", "_grant", "_token", "_verify",
     )  # fmt: skip
 
     def __init__(
@@ -95,7 +101,6 @@ class ClientSession:
         self._bucket = TokenBucket(
             context.messages_per_second, context.message_burst, context.clock()
         )
-        self._refusals = 0
 
     def opened(self) -> None:
         """Send the greeting, and check the token that came with the upgrade."""
@@ -110,24 +115,23 @@ class ClientSession:
 
     def received(self, data: bytes, *, text: bool) -> None:
         """Carry out one message, and send exactly one final reply."""
-        allowed = self._allow()
+        max_channels = self._context.max_channels
         try:
-            command = commands.parse(data) if text else commands.refuse_binary()
+            command = commands.parse(data, max_channels) if text else commands.refuse_binary()
         except commands.InvalidCommand as invalid:
-            fault = invalid.error if allowed else _rate_limited()
+            fault = invalid.error if self._charge() else _rate_limited()
             self._reply(messages.error(fault, invalid.request_id))
         else:
-            if allowed:
+            if self._charge(command.named / CHANNELS_PER_TOKEN):
                 self._carry_out(command)
             else:
                 self._reply(messages.error(_rate_limited(), command.id))
-        if self._refusals >= MAX_REFUSALS:
-            self._connection.close(closes.CLOSE_RATE)
+        self._close_if_over_limit()
 
     def charge_frame(self) -> None:
-        """Charge a ping or a fragment like a message: it costs as much."""
-        if not self._allow() and self._refusals >= MAX_REFUSALS:
-            self._connection.close(closes.CLOSE_RATE)
+        """Charge a frame that completes no message like a message: it costs as much."""
+        self._charge()
+        self._close_if_over_limit()
 
     def paused(self) -> None:
         """The buffer is full: stop sending."""
@@ -142,12 +146,13 @@ class ClientSession:
         """The connection is gone: give everything back."""
         self._context.hub.remove(self._cursor)
 
-    def _allow(self) -> bool:
-        if self._bucket.take(self._context.clock()):
-            self._refusals = 0
-            return True
-        self._refusals += 1
-        return False
+    def _charge(self, cost: float = 1) -> bool:
+        """Charge a message, at least for itself; return whether the limit allows it."""
+        return self._bucket.charge(self._context.clock(), max(cost, 1))
+
+    def _close_if_over_limit(self) -> None:
+        if self._bucket.balance < MIN_BALANCE:
+            self._connection.close(closes.CLOSE_RATE)
 
     def _carry_out(self, command: commands.Command) -> None:
         match command:
@@ -181,7 +186,8 @@ class ClientSession:
             if not grant.covers(channel):
                 context.hub.unsubscribe(self._cursor, channel)
                 errors.append(_unauthorized(channel))
-        self._answer(errors, messages.authenticated(grant.channels, request_id), request_id)
+        final = messages.authenticated(grant.channels, request_id)
+        self._answer(errors, final, request_id, max_errors=len(errors))
 
     def _may_read(self, channel: Channel) -> bool:
         return self._verify is None or (self._grant is not None and self._grant.covers(channel))
@@ -226,9 +232,16 @@ class ClientSession:
         self._answer(errors, final, command.id)
 
     def _answer(
-        self, errors: list[RequestError], final: bytes, request_id: commands.RequestId
+        self,
+        errors: list[RequestError],
+        final: bytes,
+        request_id: commands.RequestId,
+        *,
+        max_errors: int = MAX_ERRORS,
     ) -> None:
-        replies = [messages.error(error, request_id) for error in errors]
+        replies = [messages.error(error, request_id) for error in errors[:max_errors]]
+        if len(errors) > max_errors:
+            replies.append(messages.more_errors(len(errors) - max_errors, request_id))
         if final:
             replies.append(final)
         self._reply(b"".join(replies), len(replies))

@@ -15,6 +15,7 @@ ERRORS = {
     "channel_limit": "the client's channel limit is reached",
     "rate_limited": "too many messages; slow down",
     "not_subscribed": "not subscribed to the channel",
+    "more_errors": "the message has more errors than are listed",
 }
 """Every error code, and its sentence."""
 

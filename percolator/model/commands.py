@@ -1,7 +1,7 @@
 """Commands: what clients send, read and checked. No state, no I/O, no clock."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic_core import from_json, to_json
 
@@ -33,6 +33,11 @@ class Subscribe:
     recent: int = 0
     id: RequestId = None
 
+    @property
+    def named(self) -> int:
+        """How many channels it names, valid or not."""
+        return len(self.channels) + len(self.errors)
+
     def since_of(self, channel: Channel) -> int | None:
         """Return the seq to resume this channel after; None for a fresh start."""
         return self.since.get(channel.name) if isinstance(self.since, dict) else self.since
@@ -46,12 +51,18 @@ class Unsubscribe:
     errors: tuple[RequestError, ...] = ()
     id: RequestId = None
 
+    @property
+    def named(self) -> int:
+        """How many channels it names, valid or not."""
+        return len(self.channels) + len(self.errors)
+
 
 @dataclass(frozen=True, slots=True)
 class Ping:
     """A heartbeat that a browser can see."""
 
     id: RequestId = None
+    named: ClassVar = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,7 @@ class Auth:
 
     token: str = field(repr=False)
     id: RequestId = None
+    named: ClassVar = 0
 
 
 Command = Subscribe | Unsubscribe | Ping | Auth
@@ -74,8 +86,11 @@ class InvalidCommand(Exception):  # noqa: N818 - a verdict on a message, not a f
         self.request_id = request_id
 
 
-def parse(text: bytes) -> Command:
-    """Read one client message. Raises InvalidCommand."""
+def parse(text: bytes, max_channels: int = 0) -> Command:
+    """Read one client message; it may name `max_channels` channels, if that is not 0.
+
+    Raises InvalidCommand.
+    """
     try:
         message = from_json(text, allow_inf_nan=False)
     except ValueError:
@@ -88,7 +103,7 @@ def parse(text: bytes) -> Command:
             RequestError("invalid_message", f"id must be an integer or a string of up to {ECHO}")
         )
     try:
-        return _command(message, request_id)
+        return _command(message, request_id, max_channels)
     except RequestError as error:
         raise InvalidCommand(error, request_id) from None
 
@@ -98,10 +113,10 @@ def refuse_binary() -> Command:
     raise InvalidCommand(RequestError("invalid_message", "send text messages, not binary ones"))
 
 
-def _command(message: dict[str, Any], request_id: RequestId) -> Command:
+def _command(message: dict[str, Any], request_id: RequestId, max_channels: int) -> Command:
     match message.get("type"):
         case "subscribe":
-            channels, errors = _channels(message)
+            channels, errors = _channels(message, max_channels)
             return Subscribe(
                 channels,
                 errors,
@@ -111,7 +126,7 @@ def _command(message: dict[str, Any], request_id: RequestId) -> Command:
                 id=request_id,
             )
         case "unsubscribe":
-            return Unsubscribe(*_channels(message), id=request_id)
+            return Unsubscribe(*_channels(message, max_channels), id=request_id)
         case "ping":
             return Ping(request_id)
         case "auth":
@@ -126,7 +141,9 @@ def _command(message: dict[str, Any], request_id: RequestId) -> Command:
             raise RequestError("invalid_message", "a message needs a type")
 
 
-def _channels(message: dict[str, Any]) -> tuple[tuple[Channel, ...], tuple[RequestError, ...]]:
+def _channels(
+    message: dict[str, Any], max_channels: int
+) -> tuple[tuple[Channel, ...], tuple[RequestError, ...]]:
     """Read the channels of either form; the legacy one names a market and means LEGACY."""
     if "channels" not in message and "slabAddress" in message:
         slab = message["slabAddress"]
@@ -138,6 +155,8 @@ def _channels(message: dict[str, Any]) -> tuple[tuple[Channel, ...], tuple[Reque
     named = message.get("channels")
     if not isinstance(named, list) or not named:
         raise RequestError("invalid_message", "channels must be a list of one or more channels")
+    if max_channels and len(named) > max_channels:
+        raise RequestError("channel_limit", f"a message may name up to {max_channels} channels")
     valid: dict[Channel, None] = {}
     errors = {}
     for name in named:

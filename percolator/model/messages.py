@@ -11,6 +11,7 @@ from websockets.frames import Frame, Opcode
 
 from percolator.errors import RequestError
 from percolator.model.channel import Channel
+from percolator.model.closes import ERRORS
 from percolator.model.commands import RequestId
 from percolator.model.kinds import Event
 
@@ -68,6 +69,12 @@ def error(fault: RequestError, request_id: RequestId) -> bytes:
     if fault.channel is not None:
         fields["channel"] = fault.channel
     return _message(fields, request_id)
+
+
+def more_errors(count: int, request_id: RequestId) -> bytes:
+    """What stands for the errors of a reply that has too many: how many there were."""
+    fields = {"type": "error", "code": "more_errors", "message": ERRORS["more_errors"]}
+    return _message({**fields, "count": count}, request_id)
 
 
 def closing(reconnect_in_ms: int) -> bytes:

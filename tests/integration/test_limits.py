@@ -220,19 +220,28 @@ async def test_the_legacy_form_does_not_bypass_the_market_limit(
     assert await client.closed() == FULL_MARKET
 
 
+async def test_a_message_that_names_more_channels_than_a_client_may_have_is_one_error(
+    start_gateway: StartGateway,
+) -> None:
+    """However long the list is, and whether or not its channels are valid."""
+    gateway = await start_gateway(max_channels_per_client=3)
+    client = await gateway.client("price:A")
+    client.subscribe(*(f"bad{number}" for number in range(300)))
+    error = await client.receive()
+    assert (error["code"], error.get("channel")) == ("channel_limit", None)
+    assert error["message"] == "a message may name up to 3 channels"
+
+
 async def test_each_channel_over_the_limit_of_a_client_gets_an_error(
     start_gateway: StartGateway,
 ) -> None:
     """The channels before it are followed; an unsubscribe makes room."""
-    gateway = await start_gateway(max_channels_per_client=3)
-    client = await gateway.client("price:A")
-    client.subscribe("price:B", "price:C", "price:D", "price:A", "price:E")
+    gateway = await start_gateway(max_channels_per_client=4)
+    client = await gateway.client("price:A", "price:B")
+    client.subscribe("price:C", "price:D", "price:E", "price:A")
     *errors, reply = await client.receive_until_type("subscribed")
-    assert [(error["code"], error["channel"]) for error in errors] == [
-        ("channel_limit", "price:D"),
-        ("channel_limit", "price:E"),
-    ]
-    assert reply["channels"] == ["price:B", "price:C", "price:A"]
+    assert [(error["code"], error["channel"]) for error in errors] == [("channel_limit", "price:E")]
+    assert reply["channels"] == ["price:C", "price:D", "price:A"]
     client.send({"type": "subscribe", "slabAddress": "F"})
     errors = await client.receive_many(3)
     assert {error["code"] for error in errors} == {"channel_limit"}

@@ -108,3 +108,45 @@ def test_an_empty_bucket_refuses(rate: int, burst: int, waits: list[float]) -> N
 def test_a_bucket_without_a_rate_is_never_empty() -> None:
     """The limit is switched off."""
     assert not TokenBucket(rate=0, burst=1, now=0.0).empty(0.0)
+
+
+def test_a_charge_may_cost_several_tokens() -> None:
+    """It is allowed if all of them are there; a refused one costs one token all the same."""
+    bucket = TokenBucket(rate=1, burst=5, now=0.0)
+    assert [bucket.charge(0.0, 3), bucket.charge(0.0, 3), bucket.charge(0.0, 1)] == [
+        True,
+        False,
+        True,
+    ]
+    assert bucket.balance == 0
+    assert [bucket.charge(0.0, 2), bucket.balance] == [False, -1]
+
+
+def test_a_charge_of_more_than_the_burst_takes_a_full_bucket() -> None:
+    """Otherwise it could never be allowed."""
+    bucket = TokenBucket(rate=1, burst=5, now=0.0)
+    allowed = [bucket.charge(now, 50) for now in (0.0, 4.0, 5.0, 7.0)]
+    assert allowed == [True, False, False, True]
+
+
+@given(rates, bursts, waits)
+def test_a_caller_over_its_rate_goes_below_any_balance(
+    rate: int, burst: int, waits: list[float]
+) -> None:
+    """After any history, at twice the rate; a caller that keeps to the rate never does."""
+    bucket = TokenBucket(rate, burst, 0.0)
+    now = 0.0
+    for wait in waits:
+        now += max(wait, 1)  # a second is a whole number of tokens
+        assert bucket.charge(now, 1)
+    for _ in range(2 * (burst + 10)):
+        now += 1 / (2 * rate)
+        bucket.charge(now, 1)
+    assert bucket.balance < -2
+
+
+def test_a_rate_of_0_allows_every_charge() -> None:
+    """The limit is switched off."""
+    bucket = TokenBucket(rate=0, burst=1, now=0.0)
+    assert all(bucket.charge(0.0, 100) for _ in range(10))
+    assert bucket.balance == 1

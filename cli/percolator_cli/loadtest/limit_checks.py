@@ -24,7 +24,7 @@ from percolator_cli.loadtest.limit_probe import (
 from percolator_cli.loadtest.measured import Refusal
 from percolator_cli.loadtest.plan import own_slabs
 
-BATCH = 20
+BATCH = 10
 """Channels per subscribe message."""
 SLACK_SECONDS = 3.0
 """Seconds by which a timing may be off."""

@@ -16,6 +16,7 @@ from percolator.model.channel import Channel
 from tests.unit.fanout.harness import HubHarness
 from tests.unit.wire import Message, read_messages
 
+MAX_CHANNELS = 30
 WALL_MS = 1_700_000_000_000
 FINAL = {"subscribed", "unsubscribed", "pong", "authenticated", "error"}
 
@@ -91,6 +92,7 @@ class Desk:
             wall=lambda: WALL_MS,
             messages_per_second=self.rate,
             message_burst=3,
+            max_channels=MAX_CHANNELS,
             replay_limit=self.replay_limit,
             replayer=lambda *asked: self.backfills.append(asked),
         )
@@ -325,7 +327,7 @@ def test_too_many_messages_are_refused_with_their_id() -> None:
     assert client.wire.closed == []
 
 
-def test_three_refusals_in_a_row_close_the_connection() -> None:
+def test_three_refusals_close_the_connection() -> None:
     """The third is still answered."""
     client = Desk(rate=1).client()
     answers = [client.ask(type="ping")[0]["type"] for _ in range(6)]
@@ -333,15 +335,76 @@ def test_three_refusals_in_a_row_close_the_connection() -> None:
     assert client.wire.closed == [closes.CLOSE_RATE]
 
 
-def test_a_client_that_slows_down_is_not_closed() -> None:
-    """The three refusals have to be in a row."""
+@pytest.mark.parametrize(("per_second", "closed"), [(1, []), (2, [closes.CLOSE_RATE])])
+def test_a_client_that_stays_over_its_limit_is_closed(
+    per_second: int, closed: list[closes.Close]
+) -> None:
+    """Although some of its messages are within the limit."""
     desk = Desk(rate=1)
     client = desk.client()
-    for _ in range(10):
-        client.ask(type="ping")
-        client.ask(type="ping")
+    for _ in range(20):
+        for _ in range(per_second):
+            client.ask(type="ping")
         desk.harness.now += 1
+    assert client.wire.closed[:1] == closed
+
+
+def test_a_client_that_slows_down_is_not_closed() -> None:
+    """After a refusal it may go on at its rate, once it has waited."""
+    desk = Desk(rate=1)
+    client = desk.client()
+    answers = []
+    for _ in range(10):
+        answers += [client.ask(type="ping")[0]["type"] for _ in range(4)]
+        desk.harness.now += 5
+    assert answers == ["pong", "pong", "pong", "error"] * 10
     assert client.wire.closed == []
+
+
+def test_a_message_is_charged_for_the_channels_that_it_names() -> None:
+    """Ten of them for one message; a message that is refused costs one message."""
+    client = Desk(rate=1).client()
+    answers = [
+        client.ask(type="subscribe", channels=[f"price:M{n}" for n in range(count)])[-1]["type"]
+        for count in (20, 20, 10, 1)
+    ]
+    assert answers == ["subscribed", "error", "error", "error"]
+    assert client.wire.closed == []
+
+
+@pytest.mark.parametrize("kind", ["subscribe", "unsubscribe"])
+def test_a_reply_has_a_limited_number_of_errors(desk: Desk, kind: str) -> None:
+    """The others are counted, before the reply with what succeeded."""
+    client = desk.client()
+    client.ask(type="subscribe", channels=["price:SOL"])
+    *errors, rest, final = client.ask(
+        type=kind, channels=[*(f"bad{number}" for number in range(25)), "price:SOL"], id=1
+    )
+    assert [error["channel"] for error in errors] == [f"bad{number}" for number in range(10)]
+    assert (rest["code"], rest["count"], rest["id"]) == ("more_errors", 15, 1)
+    assert final["type"] == f"{kind}d"
+
+
+def test_a_message_that_names_too_many_channels_is_one_error(desk: Desk) -> None:
+    """Valid or not; none of them is subscribed."""
+    client = desk.client()
+    (error,) = client.ask(
+        type="subscribe", channels=[f"price:M{number}" for number in range(MAX_CHANNELS + 1)], id=1
+    )
+    assert (error["code"], error["id"]) == ("channel_limit", 1)
+    assert "channel" not in error
+    assert desk.harness.hub.book.logs == {}
+
+
+def test_recent_events_count_as_replayed(desk: Desk) -> None:
+    """A message gets no more of them than a resume would."""
+    desk = Desk(replay_limit=7)
+    client = desk.client()
+    for seq in range(1, 21):
+        desk.harness.publish(seq, slab="ABCD"[seq % 4])
+    client.ask(type="subscribe", channels=[f"trades:{slab}" for slab in "ABCD"], recent=5)
+    desk.harness.flush()
+    assert len(client.wire.sent) == 7
 
 
 def test_pings_and_fragments_count_as_messages() -> None:
