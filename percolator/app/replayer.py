@@ -1,15 +1,17 @@
 """Replayer: sends a client what the stream has from where it left off to where the logs begin.
 
 Between the hub, which holds the client's cursor, and the stream, which still has what the logs
-have let go. Bounded: replays at once, and events per replay; past that, and if the stream
-itself has dropped something, the client gets a gap that says so.
+have let go. A client has one replay at a time, of which one page waits to be sent, so what slow
+clients hold is bounded by their number. Pages are fetched in turn by address. If the stream has
+dropped something, or the request has had all that it may get, the client gets a gap that says so.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from typing import Protocol
+from collections import deque
+from typing import NamedTuple, Protocol
 
+from percolator.app.fair_slots import FairSlots
 from percolator.errors import EventError, NatsError
 from percolator.fanout.followers import Cursor
 from percolator.fanout.hub import Hub
@@ -22,7 +24,8 @@ from percolator.model import messages
 from percolator.model.events import decode
 from percolator.model.kinds import Event
 
-MAX_REPLAYS = 8
+MAX_FETCHES = 8
+"""Pages that are fetched at once."""
 LOW_WATER = 250
 """With fewer events left to send, the next page is fetched."""
 PAUSE_SECONDS = 0.1
@@ -47,28 +50,49 @@ class Replayer:
     """All replays of a gateway."""
 
     def __init__(self, hub: Hub, source: Source) -> None:
-        self.running = 0
         self.total = 0
         """Replays started."""
         self.hub = hub
         self.source = source
+        self.slots = FairSlots(MAX_FETCHES)
+        self._requests: dict[Cursor, deque[_Request]] = {}
+        """The requests of each client with a replay; the first is being replayed."""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, cursor: Cursor, logs: list[LosslessLog], limit: int | None) -> None:
+    @property
+    def running(self) -> int:
+        """How many clients have a replay."""
+        return len(self._requests)
+
+    def start(
+        self, cursor: Cursor, logs: list[LosslessLog], limit: int | None, address: str
+    ) -> None:
         """Begin to send a client what comes before the logs that it is replaying.
 
-        At most `limit` events are sent in all, if it is not None.
+        At most `limit` events are sent in all, if it is not None. `address` is the key that the
+        client is counted under.
         """
-        # A client that leaves a channel and resumes it gets another buffer, and another replay.
-        wanted = {held: cursor.replaying[held] for held in logs if held in cursor.replaying}
-        if self.running >= MAX_REPLAYS:
-            self._release(cursor, wanted.values())
-            return
-        self.running += 1
         self.total += 1
-        task = asyncio.get_running_loop().create_task(self._run(cursor, wanted, limit))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        # A client that leaves a channel and resumes it gets another buffer, and another replay.
+        wanted = [cursor.replaying[log] for log in logs if log in cursor.replaying]
+        requests = self._requests.setdefault(cursor, deque())
+        requests.append(_Request(wanted, limit))
+        if len(requests) > 1:
+            self._drop_stale(cursor, requests)
+        else:
+            task = asyncio.get_running_loop().create_task(self._run(cursor, requests, address))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    @staticmethod
+    def _drop_stale(cursor: Cursor, requests: "deque[_Request]") -> None:
+        """Drop what waits and is of channels that the client has left meanwhile."""
+        running, *waiting = requests
+        requests.clear()
+        requests.append(running)
+        for request in waiting:
+            if any(cursor.replaying.get(buffer.log) is buffer for buffer in request.wanted):
+                requests.append(request)
 
     async def stop(self) -> None:
         """End all replays."""
@@ -78,29 +102,38 @@ class Replayer:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self.running -= 1
         if not task.cancelled() and (error := task.exception()):
             logger.error("a replay failed", exc_info=error)
 
-    def _release(self, cursor: Cursor, histories: Iterable[ReplayBuffer]) -> None:
-        for buffer in histories:
+    async def _run(self, cursor: Cursor, requests: "deque[_Request]", address: str) -> None:
+        """Replay what a client has asked for, one request after the other."""
+        try:
+            while requests:
+                await self._replay(cursor, requests[0], address)
+                requests.popleft()
+        finally:
+            del self._requests[cursor]
+            for request in requests:
+                for buffer in request.wanted:
+                    self.hub.finish_replay(cursor, buffer)
+
+    async def _replay(self, cursor: Cursor, request: "_Request", address: str) -> None:
+        left = request.limit
+        for buffer in request.wanted:
+            replay, channel = ChannelReplay(self, cursor, buffer, left, address), buffer.log.channel
+            logger.debug("replay of %s started after seq %d", channel, buffer.fetched_through)
+            await replay.run()
+            text = "replay of %s ended at seq %d, %d events sent"
+            logger.debug(text, channel, buffer.fetched_through, replay.sent)
+            left = None if left is None else left - replay.sent
             self.hub.finish_replay(cursor, buffer)
 
-    async def _run(
-        self, cursor: Cursor, wanted: dict[LosslessLog, ReplayBuffer], left: int | None
-    ) -> None:
-        try:
-            for held, buffer in wanted.items():
-                channel = ChannelReplay(self, cursor, held, buffer, left)
-                start = buffer.fetched_through
-                logger.debug("replay of %s started after seq %d", held.channel, start)
-                await channel.run()
-                text = "replay of %s ended at seq %d, %d events sent"
-                logger.debug(text, held.channel, buffer.fetched_through, channel.sent)
-                left = None if left is None else left - channel.sent
-                self.hub.finish_replay(cursor, buffer)
-        finally:
-            self._release(cursor, wanted.values())
+
+class _Request(NamedTuple):
+    """What a client lacks of some channels, and how many events it may get; None: all."""
+
+    wanted: list[ReplayBuffer]
+    limit: int | None
 
 
 class ChannelReplay:
@@ -110,17 +143,19 @@ class ChannelReplay:
         self,
         replayer: Replayer,
         cursor: Cursor,
-        held: LosslessLog,
         buffer: ReplayBuffer,
         limit: int | None,
+        address: str,
     ) -> None:
         self.sent = 0
         """Events that were added."""
         self._hub = replayer.hub
         self._source = replayer.source
+        self._slots = replayer.slots
+        self._address = address
         self._cursor = cursor
-        self._log = held
-        self._channel = held.channel
+        self._log = buffer.log
+        self._channel = buffer.log.channel
         self._buffer = buffer
         self._limit = limit
         self._last: Stored | None = None
@@ -136,13 +171,14 @@ class ChannelReplay:
     async def run(self) -> None:
         """Add what the client lacks until its log takes over, it is gone, or a bound is met."""
         failures = 0
-        while self._wanted():
+        while await self._room():
             raise_if_cancelled()
             try:
-                asked = self._hub.book.seq
-                page = await self._source.page(
-                    self._channel.subject, self._buffer.fetched_through, self._last
-                )
+                async with self._slots.slot(self._address):
+                    asked = self._hub.book.seq
+                    page = await self._source.page(
+                        self._channel.subject, self._buffer.fetched_through, self._last
+                    )
             except NatsError as error:
                 # While NATS is not connected nothing is lost, so that does not count as a failure.
                 failures += self._source.connected
@@ -157,15 +193,17 @@ class ChannelReplay:
             if not page.events and not page.end:
                 await asyncio.sleep(PAUSE_SECONDS)
             self._hub.notify_replay(self._cursor)
-            await self._room()
 
-    async def _room(self) -> None:
-        """Wait until there is room for more, or nothing more is wanted."""
+    async def _room(self) -> bool:
+        """Wait until there is room for more; return False if nothing more is wanted."""
         while self._wanted() and (
-            len(self._buffer) > LOW_WATER or self._log.reaches(self._buffer.fetched_through)
+            self._cursor.paused
+            or len(self._buffer) > LOW_WATER
+            or self._log.reaches(self._buffer.fetched_through)
         ):
             self._shorter.clear()
             await self._shorter.wait()
+        return self._wanted()
 
     def _add(self, page: Page, asked: int) -> bool:
         """Add a page, after a gap if the stream dropped what was before. False if that is all."""

@@ -50,6 +50,10 @@ Verify = Callable[[str], Grant | None]
 class ClientConnection(Writer, Protocol):
     """What a session needs of its connection."""
 
+    @property
+    def address(self) -> str:
+        """The key that the client is counted under."""
+
     def reply(self, data: bytes) -> None:
         """Write a reply; a client that asks and does not read is cut off."""
 
@@ -73,8 +77,8 @@ class SessionContext:
     max_channels: int
     """Channels that one message may name; 0 means any number."""
     replay_limit: int
-    replayer: Callable[[Cursor, list[LosslessLog], int | None], None]
-    """Sends a cursor what logs do not reach back to; the last argument bounds the events."""
+    replayer: Callable[[Cursor, list[LosslessLog], int | None, str], None]
+    """Sends a cursor what logs do not reach back to: up to a number of events, for an address."""
 
 
 class ClientSession:
@@ -215,7 +219,7 @@ class ClientSession:
         final = messages.subscribed(done, command.id) if done else b""
         self._answer(errors, final, command.id)
         if behind:
-            context.replayer(self._cursor, behind, left)
+            context.replayer(self._cursor, behind, left, self._connection.address)
         if not self._cursor.slabs and any(error.code == "slab_limit" for error in errors):
             self._connection.close(closes.CLOSE_SLAB)
 

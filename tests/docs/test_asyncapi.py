@@ -37,6 +37,7 @@ ENCODED = [
     ("authenticated", messages.authenticated(["price:*", "*"], "x")),
     *(("error", messages.error(RequestError(c, "text", "x"), None)) for c in closes.ERRORS),
     ("error", messages.error(RequestError("invalid_json", "text"), 1)),
+    ("error", messages.more_errors(3, 1)),
     ("closing", messages.closing(0)),
     ("gap", messages.gap(channel("trades:SOL"), 1, 5)),
     ("gap", messages.gap(channel("trades:SOL"), 1, 5, "66")),

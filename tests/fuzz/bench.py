@@ -159,8 +159,10 @@ class Bench:
     def _report(self, *_: object) -> None:
         self.reported += 1
 
-    def _no_replay(self, cursor: Cursor, logs: list[LosslessLog], _most: int | None) -> None:
-        """Continue over a gap, as if too many replays were running already."""
+    def _no_replay(
+        self, cursor: Cursor, logs: list[LosslessLog], _limit: int | None, _address: str
+    ) -> None:
+        """Continue over a gap, as if the stream held nothing of what the client lacks."""
         for log in logs:
             self.hub.finish_replay(cursor, cursor.replaying[log])
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from percolator.app.replayer import MAX_FETCHES
 from percolator.fanout.latest_log import LatestLog
 from percolator.gateway.connection import Connection
 from tests.channels import channel_of
@@ -129,6 +130,27 @@ async def test_a_slow_client_gets_a_gap_for_what_memory_no_longer_holds(gateway:
     messages.append(await client.receive())
     assert check_chain(messages, [*seqs, live]) == 1
     assert gateway.service.stats.gaps == 1
+
+
+async def test_clients_that_resume_and_do_not_read_cost_no_other_resume_an_event(
+    start_gateway: StartGateway,
+) -> None:
+    """More of them than there are pages fetched at once."""
+    gateway = await start_gateway(log_capacity=10, max_connections_per_ip=0)
+    seqs = await flood(gateway, 3_000)
+    epoch = gateway.service.hub.book.epoch
+    slow = [await gateway.client(receive_buffer=SMALL) for _ in range(MAX_FETCHES + 2)]
+    for client in slow:
+        client.stop_reading()
+        client.subscribe("trades:SOL", since=0, epoch=epoch)
+    await eventually(lambda: gateway.service.hub.paused == len(slow))
+    honest = await gateway.client()
+    honest.subscribe("trades:SOL", since=0, epoch=epoch)
+    _, *messages = await up_to_seq(honest, seqs[-1])
+    assert check_chain(messages, seqs) == 0
+    slow[0].resume_reading()
+    _, *messages = await up_to_seq(slow[0], seqs[-1])
+    assert check_chain(messages, seqs) == 0
 
 
 async def test_each_channel_has_its_own_gap(gateway: Gateway) -> None:

@@ -37,6 +37,10 @@ class Source:
         left = [event for event in events if event.seq > after]
         return Page(left, last, whole=True, first=last is None, end=not left)
 
+    def open_requests(self) -> int:
+        """Return how many requests are open."""
+        return len(self._asked)
+
     def answer(self, subject: str) -> None:
         """Answer the oldest open request about a subject."""
         asked = next(one for one in self._asked if one[0] == subject)
@@ -55,14 +59,17 @@ class ReplayScenario:
         for seq in range(1, 13):
             self.harness.publish(seq, slab="A" if seq % 2 else "B")
 
-    async def resume(self, *channels: str) -> None:
+    async def resume(
+        self, *channels: str, client: Client | None = None, address: str = "192.0.2.1"
+    ) -> None:
         """Resume some channels from the beginning."""
+        cursor = (client or self.client).cursor
         held = []
         for name in channels:
-            resumed = self.harness.hub.subscribe(self.client.cursor, channel(name), Start(0, "e"))
+            resumed = self.harness.hub.subscribe(cursor, channel(name), Start(0, "e"))
             assert isinstance(resumed.replaying, LosslessLog)
             held.append(resumed.replaying)
-        self.replayer.start(self.client.cursor, held, None)
+        self.replayer.start(cursor, held, None, address)
         await self.turn()
 
     async def again(self, name: str) -> None:
@@ -108,6 +115,81 @@ async def test_a_replay_skips_a_channel_that_a_newer_replay_serves() -> None:
     await scene.again("trades:B")
     await scene.answer(A, B)
     assert scene.got("trades:B") == SEQS["trades:B"]
+    assert scene.replayer.running == 0
+
+
+async def test_clients_that_do_not_read_hold_no_place_that_others_need() -> None:
+    """However many there are, the next client gets its page."""
+    scene = ReplayScenario()
+    slow = [Client(scene.harness.hub) for _ in range(20)]
+    for client in slow:
+        client.room = 1
+        await scene.resume("trades:A", client=client)
+    while scene.source.open_requests():
+        await scene.answer(A)
+    assert all(client.cursor.paused for client in slow)
+    await scene.resume("trades:A")
+    assert scene.source.open_requests() == 1
+    await scene.answer(A)
+    assert scene.got("trades:A") == SEQS["trades:A"]
+
+
+async def test_no_page_is_fetched_for_a_client_that_does_not_read() -> None:
+    """The fetch waits until its buffer has drained."""
+    scene = ReplayScenario()
+    scene.harness.hub.pause(scene.client.cursor)
+    await scene.resume("trades:A")
+    assert scene.source.open_requests() == 0
+    scene.harness.hub.resume(scene.client.cursor)
+    await scene.turn()
+    await scene.answer(A)
+    assert scene.got("trades:A") == SEQS["trades:A"]
+
+
+async def test_pages_are_fetched_in_turn_by_address() -> None:
+    """An address with many clients does not keep one with a single client waiting."""
+    scene = ReplayScenario()
+    for _ in range(2 * replayer.MAX_FETCHES):
+        await scene.resume("trades:A", client=Client(scene.harness.hub))
+    await scene.resume("trades:B", address="192.0.2.2")
+    assert scene.source.open_requests() == replayer.MAX_FETCHES
+    await scene.answer(A, A, B)
+    assert scene.got("trades:B") == SEQS["trades:B"]
+
+
+async def test_a_client_has_one_replay_at_a_time() -> None:
+    """A second request waits for the first, so no client holds more than one page."""
+    scene = ReplayScenario()
+    await scene.resume("trades:A")
+    await scene.resume("trades:B")
+    assert (scene.source.open_requests(), scene.replayer.running, scene.replayer.total) == (1, 1, 2)
+    await scene.answer(A, B)
+    assert scene.got("trades:A") == SEQS["trades:A"]
+    assert scene.replayer.running == 0
+
+
+async def test_requests_for_channels_that_a_client_has_left_do_not_pile_up() -> None:
+    """Even while no page comes."""
+    scene = ReplayScenario()
+    await scene.resume("trades:A")
+    await scene.resume("trades:B")
+    for _ in range(100):
+        await scene.again("trades:B")
+    assert [len(requests) for requests in scene.replayer._requests.values()] == [2]
+    await scene.answer(A, B)
+    assert scene.got("trades:B") == SEQS["trades:B"]
+
+
+async def test_a_client_that_leaves_while_it_waits_leaves_nothing() -> None:
+    """Whether it waits for a page or for its turn."""
+    scene = ReplayScenario()
+    clients = [Client(scene.harness.hub) for _ in range(2 * replayer.MAX_FETCHES)]
+    for client in clients:
+        await scene.resume("trades:A", client=client)
+    for client in clients:
+        scene.harness.hub.remove(client.cursor)
+    while scene.source.open_requests():
+        await scene.answer(A)
     assert scene.replayer.running == 0
 
 

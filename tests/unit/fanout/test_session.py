@@ -24,6 +24,8 @@ FINAL = {"subscribed", "unsubscribed", "pong", "authenticated", "error"}
 class Wire:
     """A connection that records the calls it gets."""
 
+    address = "192.0.2.1"
+
     def __init__(self) -> None:
         self.try_send: TrySend | None = None
         self.sent: list[Message] = []
@@ -74,7 +76,7 @@ class Desk:
     harness: HubHarness = field(default_factory=HubHarness)
     rate: float = 0
     replay_limit: int = 0
-    backfills: list[tuple[Cursor, list[LosslessLog], int | None]] = field(default_factory=list)
+    backfills: list[tuple[Cursor, list[LosslessLog], int | None, str]] = field(default_factory=list)
 
     def client(
         self, grants: Mapping[str, Grant] | None = None, token: str | None = None
@@ -498,7 +500,8 @@ def test_events_that_memory_does_not_hold_are_fetched_after_the_reply(desk: Desk
     channels = ["trades:A", "trades:B", "trades:C"]
     replies = client.ask(type="subscribe", channels=channels, since=0, epoch="e")
     assert [one["type"] for one in replies] == ["subscribed"]
-    ((_, logs, left),) = desk.backfills
+    ((_, logs, left, address),) = desk.backfills
+    assert address == client.wire.address
     assert [log.channel.name for log in logs] == ["trades:A", "trades:B"]
     assert left == 0
     assert desk.harness.stats.resumed == 1
