@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from percolator import histogram, logs
-from percolator.app import descriptors, recording
+from percolator.app import descriptors, recording, retention
 from percolator.app.intake import Intake
 from percolator.app.metrics import Metrics, Sources
 from percolator.app.nats_source import NatsSource
@@ -126,6 +126,7 @@ class Service:
         context = self._certificate.context if self._certificate else None
         host, port = await self.gateway.start(self.settings.host, self.settings.port, context)
         self._spawn(self.feed.run())
+        self._spawn(retention.follow(self.feed, self.settings.stream, self.book))
         return Addresses(host, port, address.shown, self._nats_source.data_dir)
 
     async def ready(self) -> None:

@@ -100,6 +100,19 @@ class Book:
         self._start = max(self._start, before - 1)
         self._complete = False
 
+    def forget_before(self, first_seq: int) -> None:
+        """Forget the logs that lie before `first_seq`, the oldest that the stream still has.
+
+        Those that have followers stay. So what is held is what a gateway that starts now would
+        hold.
+        """
+        first_seq = min(first_seq, self.seq + 1)
+        for log in tuple(self.logs.values()):
+            if not log.followers and log.newest_seq < first_seq:
+                del self.logs[log.channel]
+        self._start = max(self._start, first_seq - 1)
+        self._complete = self._complete and first_seq <= 1
+
     def last_seqs(self) -> dict[Channel, int]:
         """Return the seq of the newest event of each lossless channel; 0 if it is not known."""
         return {

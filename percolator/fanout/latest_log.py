@@ -86,6 +86,11 @@ class LatestLog(ChannelLog):
         return False
 
     @property
+    def newest_seq(self) -> int:
+        """The seq of the newest value; 0 if there is none."""
+        return self.latest.seq if self.latest else 0
+
+    @property
     def is_blank(self) -> bool:
         """True if it holds nothing that cannot be made again."""
         return self.latest is None

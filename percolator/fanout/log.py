@@ -146,6 +146,11 @@ class ChannelLog(ABC):
 
     @property
     @abstractmethod
+    def newest_seq(self) -> int:
+        """The seq of the newest thing that it holds; 0 if it holds nothing."""
+
+    @property
+    @abstractmethod
     def is_blank(self) -> bool:
         """True if it holds nothing that cannot be made again."""
 

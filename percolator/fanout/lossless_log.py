@@ -150,6 +150,11 @@ class LosslessLog(ChannelLog):
         )
 
     @property
+    def newest_seq(self) -> int:
+        """The seq of the newest entry, an event or a gap; 0 if there is none."""
+        return self._entries[-1].seq if self._entries else 0
+
+    @property
     def is_blank(self) -> bool:
         """True if it holds nothing that cannot be made again."""
         return not self._entries

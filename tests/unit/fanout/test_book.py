@@ -278,3 +278,58 @@ def test_the_book_names_the_newest_seq_of_each_lossless_channel() -> None:
         channel_of("trade", "SOL"): 2,
         channel_of("funding", "SOL"): 0,
     }
+
+
+def test_markets_that_the_stream_no_longer_holds_are_forgotten() -> None:
+    """Of all kinds; those that are followed stay, with what they hold."""
+    reader = Reader()
+    reader.begin()
+    reader.follow("trade", "A")
+    reader.follow("price", "A")
+    for seq, (kind, slab) in enumerate(
+        [("trade", "A"), ("price", "A"), ("trade", "B"), ("price", "B"), ("trade", "C")], start=1
+    ):
+        reader.publish(seq, kind, slab)
+    reader.book.forget_before(5)
+    assert reader.state() == {"trades:A": 1, "price:A": 2, "trades:C": 5}
+    reader.book.forget_before(6)
+    assert reader.state() == {"trades:A": 1, "price:A": 2}
+
+
+def test_a_gap_alone_does_not_keep_a_log() -> None:
+    """It is forgotten once the stream has nothing that old."""
+    reader = Reader()
+    reader.begin()
+    log = reader.follow("trade")
+    reader.book.record_gap(3, {channel_of("trade", "SOL")})
+    log.followers.clear()
+    reader.book.forget_before(2)
+    assert reader.book.logs
+    reader.book.forget_before(3)
+    assert not reader.book.logs
+
+
+def test_a_channel_that_was_forgotten_does_not_claim_to_know_its_past() -> None:
+    """A client that resumes from before that is sent to the stream; the next prev is not known."""
+    reader = Reader()
+    reader.begin()
+    for seq in (1, 2, 3):
+        reader.publish(seq, "trade")
+    reader.book.forget_before(4)
+    log = reader.follow("trade")
+    assert isinstance(log, LosslessLog)
+    assert [log.reaches(seq) for seq in (1, 2, 3)] == [False, False, True]
+    reader.publish(4, "trade")
+    assert [event["prev"] for event in reader.told("trade", 3)] == [None]
+
+
+def test_nothing_is_forgotten_that_was_not_read_yet() -> None:
+    """The stream may have dropped events that the feed has not missed yet."""
+    reader = Reader()
+    reader.begin()
+    reader.publish(1, "trade")
+    reader.book.forget_before(100)
+    assert reader.book.logs == {}
+    log = reader.follow("trade")
+    assert isinstance(log, LosslessLog)
+    assert (log.reaches(0), log.reaches(1)) == (False, True)
