@@ -13,7 +13,6 @@ Nothing here does I/O or knows the time, except through what it is given: the cl
 clock, and `wake`, which is called when there is something to flush.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -24,14 +23,10 @@ from percolator.fanout.log import ChannelLog, Follower, Position
 from percolator.fanout.lossless_log import LosslessLog
 from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.fanout.slab_limits import SlabLimits
+from percolator.fanout.turns import Turns
 from percolator.model import messages
 from percolator.model.channel import Channel
 from percolator.stats import Stats
-
-ALONE_SECONDS = 0.002
-"""Seconds of a flush for clients that stand alone: those that keep up wait no longer for them."""
-ALONE_SHARE = 1 / 4
-"""The same as a share of the time that the groups took, if that is more: they must not starve."""
 
 
 class Start(NamedTuple):
@@ -75,16 +70,12 @@ class Hub:
         self.book = book
         self.paused = 0
         """How many clients are paused."""
-        self._clock = clock
         self._wake = wake
         self._stats = stats
         self._limits = limits
         self._turn_bytes = turn_bytes
-        self._turn_seconds = turn_seconds
         self._groups: dict[frozenset[ChannelLog], Group] = {}
-        self._queue: deque[Group] = deque()
-        self._alone: deque[Cursor] = deque()
-        """Clients that come or catch up: they have their turns after the groups, which keep up."""
+        self._turns = Turns(clock, turn_seconds)
         book.on_replaced = self._end_replays
 
     @property
@@ -202,45 +193,22 @@ class Hub:
     # The flush.
 
     def flush(self) -> bool:
-        """Bring followers forward, for about `turn_seconds`. True if some are left.
-
-        The groups go first. The others get one turn at least, and as many as fit into ALONE_SECONDS
-        or into a share of the time that the groups took.
-        """
+        """Bring followers forward, for about `turn_seconds`. True if some are left."""
         for log in self.book.take_news():
             for follower in log.followers:
-                self._line_up(follower)
-        began = now = self._clock()
-        while self._queue and now - began < self._turn_seconds:
-            self._advance(self._queue.popleft())
-            now = self._clock()
-        stop = now + max(ALONE_SECONDS, (now - began) * ALONE_SHARE)
-        while self._alone and now < stop:
-            self._advance(self._alone.popleft())
-            now = self._clock()
-        if not self._queue and all(cursor.catching_up for cursor in self._alone):
+                self._turns.add(follower)
+        for follower in self._turns.take():
+            self._advance(follower)
+        if self._turns.only_late:
             self.book.all_sent()
-        return bool(self._queue or self._alone)
+        return bool(self._turns)
 
     def _enqueue(self, follower: Follower) -> None:
-        if self._line_up(follower):
+        if self._turns.add(follower):
             self._wake()
-
-    def _line_up(self, follower: Follower) -> bool:
-        """Put a follower into the queue for its next turn; False if it is there already."""
-        if follower.queued:
-            return False
-        follower.queued = True
-        if isinstance(follower, Group):
-            self._queue.append(follower)
-        else:
-            assert isinstance(follower, Cursor)
-            self._alone.append(follower)
-        return True
 
     def _advance(self, follower: Follower) -> None:
         """Write to one follower once, from what it has not had."""
-        follower.queued = False
         max_bytes = follower.turn_bytes(self._turn_bytes)
         if not max_bytes:
             return

@@ -316,7 +316,7 @@ class Walk:
 
     def whoever_is_owed_something_will_get_it(self) -> None:
         """Check that the hub has requested a flush if one is needed."""
-        waiting = bool(self.hub._queue or self.book._dirty)
+        waiting = bool(self.hub._turns or self.book._dirty)
         assert self.woken or not waiting
         for log in self.book.logs.values():
             if isinstance(log, LatestLog) and log.followers and log.shown is not log.latest:
@@ -338,7 +338,7 @@ class Walk:
         assert self.limits.clients == {}
         assert self.hub.paused == 0
         assert self.hub._groups == {}
-        assert not self.hub._queue
+        assert not self.hub._turns
         for log in self.book.logs.values():
             assert not log.followers
             if isinstance(log, LosslessLog):
