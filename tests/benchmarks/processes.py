@@ -156,6 +156,10 @@ class Process:
         line = next(line for line in status.splitlines() if line.startswith(f"{field}:"))
         return int(line.split()[1]) * 1024
 
+    def forget_peak(self) -> None:
+        """Begin again to record its peak memory."""
+        Path(f"/proc/{self.child.pid}/clear_refs").write_text("5")
+
     def wait_until_quiet(self) -> None:
         """Wait until it has nothing left to do. Raises RuntimeError if that takes too long."""
         deadline = time.monotonic() + LIMIT_SECONDS

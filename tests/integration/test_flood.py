@@ -1,11 +1,12 @@
 """A flood of attempts and garbage: refused and counted, without harm to other clients."""
 
-import asyncio
+import contextlib
+import sys
 
 import pytest
 
 from percolator.config.settings import Settings
-from tests.benchmarks.flood import attack_parts
+from tests.benchmarks.processes import Process, cores
 from tests.gateway import eventually
 from tests.integration.conftest import StartGateway
 
@@ -14,7 +15,7 @@ HONEST = 20
 
 
 async def test_a_flood_costs_well_behaved_clients_no_event(
-    start_gateway: StartGateway, caplog: pytest.LogCaptureFixture
+    start_gateway: StartGateway, nats_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With default limits: every trade arrives during the flood, once and in order."""
     gateway = await start_gateway(
@@ -28,13 +29,13 @@ async def test_a_flood_costs_well_behaved_clients_no_event(
         client = await gateway.handshake(local=f"127.0.2.{number // 4 + 1}")
         await client.subscribed("trades:SOL")
         honest.append(client)
-    attackers = [asyncio.create_task(part) for part in attack_parts(gateway.port)]
     seqs: list[int] = []
-    while stats.refused["attempts"] < 200 or stats.closed.total() < 200 or len(seqs) < 100:
-        seqs.append(await gateway.publish("trade", "SOL"))
-    for part in attackers:
-        part.cancel()
-    await asyncio.gather(*attackers, return_exceptions=True)
+    with contextlib.ExitStack() as stack:
+        for name in ("attempts", "garbage", "early-close"):
+            command = [sys.executable, "-m", "tests.benchmarks.flood.attacker", name]
+            stack.enter_context(Process([*command, str(gateway.port), nats_url], cores()[1]))
+        while stats.refused["attempts"] < 200 or stats.closed.total() < 200 or len(seqs) < 100:
+            seqs.append(await gateway.publish("trade", "SOL"))
     for client in honest:
         got = await client.receive_many(len(seqs))
         assert [each["seq"] for each in got] == seqs
