@@ -168,10 +168,10 @@ class Crowd:
             reader.arrived.clear()
             reader.trades = 0
 
-    async def figures(self, expected: int) -> Figures:
+    async def figures(self, expected: int, patience: float = PATIENCE) -> Figures:
         """Wait for the last trades of a phase; return the latency, and how many trades are lost."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience):
                 await eventually(lambda: all(each.trades >= expected for each in self._readers))
         ledgers = [reader.ledger() for reader in self._readers]
         latencies = sorted(value for ledger in ledgers for value in ledger.latencies)
