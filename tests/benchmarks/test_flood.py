@@ -21,6 +21,7 @@ QUIET = Phase(
     refused=0,
     visits=40,
     cpu_percent=10,
+    waiting_percent=0,
     peak_mb=58,
 )
 SOL = Channel.parse(CHANNEL)

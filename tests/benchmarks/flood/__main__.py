@@ -31,6 +31,7 @@ COLUMNS = (
     "refused visits",
     "CPU quiet, %",
     "attacked",
+    "waiting, %",
     "peak quiet, MB",
     "attacked",
 )
@@ -79,6 +80,7 @@ def _table(outcomes: Sequence[Outcome], bound: float) -> str:
             f"{attacked.refused} of {attacked.visits}",
             f"{quiet.cpu_percent:.0f}",
             f"{attacked.cpu_percent:.0f}",
+            f"{attacked.waiting_percent:.0f}",
             f"{quiet.peak_mb:.0f}",
             f"{attacked.peak_mb:.0f}",
             "met" if outcome.holds(bound) else "MISSED",

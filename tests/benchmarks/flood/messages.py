@@ -51,6 +51,12 @@ def pongs_of_five(target: Target) -> Swarm:
     return Swarm(target.port, [_pongs(address) for address in addresses("127.0.3", 5)])
 
 
+@ATTACKS.add(settings={"auth": "true"})
+def pongs_without_token(target: Target) -> Swarm:
+    """One connection that has sent no token sends 1.7 MB/s of such pongs."""
+    return Swarm(target.port, [_pongs(ATTACKER)])
+
+
 @ATTACKS.add()
 def bad_channels(target: Target) -> Swarm:
     """Five addresses send one subscribe with 300 bad channels, 10 per second each."""
@@ -82,7 +88,7 @@ def early_close(target: Target) -> Swarm:
     """One address sends 258 kB whose beginning closes the connection, 10 times per second."""
     beginning = masked(1, b"{}") * 40
     opening = UPGRADE + beginning + PONG * ((READ_BYTES - len(beginning)) // len(PONG))
-    return Swarm(target.port, [Peer(ATTACKER, opening)] * 5, 10)
+    return Swarm(target.port, [Peer(ATTACKER, opening, lasts=0.5)] * 5, 10)
 
 
 @ATTACKS.add()

@@ -51,6 +51,7 @@ class Phase:
     refused: int
     visits: int
     cpu_percent: float
+    waiting_percent: float
     peak_mb: float
 
 
@@ -177,10 +178,11 @@ class Scene:
         process.forget_peak()
         for each in (crowd, control):
             each.forget()
-        cpu, started = process.cpu, time.monotonic()
+        started, cpu, waiting = time.monotonic(), process.cpu, process.waiting
         async with _visiting(self._door, self._attack.back) as visits:
             published = await self._publish(client, seconds)
-        share = (process.cpu - cpu) / (time.monotonic() - started)
+        percent = 100 / (time.monotonic() - started)
+        cpu, waiting = process.cpu - cpu, process.waiting - waiting
         figures = await crowd.figures(published)
         others = await control.figures(published)
         return Phase(
@@ -189,7 +191,8 @@ class Scene:
             lost=figures.lost + visits.lost,
             refused=visits.refused,
             visits=visits.made,
-            cpu_percent=100 * share,
+            cpu_percent=cpu * percent,
+            waiting_percent=waiting * percent,
             peak_mb=process.memory("VmHWM") / MB,
         )
 
