@@ -1,12 +1,15 @@
-"""A flood of attempts and garbage: refused and counted, without harm to other clients."""
+"""A flood of attempts, garbage and bad channels: refused and counted, harmless to others."""
 
-import contextlib
-import sys
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from percolator.config.settings import Settings
-from tests.benchmarks.processes import Process, cores
+from tests.benchmarks.flood import messages
+from tests.benchmarks.flood.attack import Target
+from tests.benchmarks.flood.swarm import STEP_SECONDS, Swarm
 from tests.gateway import eventually
 from tests.integration.conftest import StartGateway
 
@@ -14,8 +17,28 @@ DEFAULTS = Settings()
 HONEST = 20
 
 
+@asynccontextmanager
+async def flooding(*swarms: Swarm) -> AsyncIterator[None]:
+    """Attack until the end of the block, in this process: so no attacker waits for a core."""
+
+    async def attack(swarm: Swarm) -> None:
+        while True:
+            swarm.step(0)
+            await asyncio.sleep(STEP_SECONDS)
+
+    tasks = [asyncio.create_task(attack(swarm)) for swarm in swarms]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for swarm in swarms:
+            swarm.close()
+
+
 async def test_a_flood_costs_well_behaved_clients_no_event(
-    start_gateway: StartGateway, nats_url: str, caplog: pytest.LogCaptureFixture
+    start_gateway: StartGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With default limits: every trade arrives during the flood, once and in order."""
     gateway = await start_gateway(
@@ -30,10 +53,9 @@ async def test_a_flood_costs_well_behaved_clients_no_event(
         await client.subscribed("trades:SOL")
         honest.append(client)
     seqs: list[int] = []
-    with contextlib.ExitStack() as stack:
-        for name in ("attempts", "garbage", "early-close"):
-            command = [sys.executable, "-m", "tests.benchmarks.flood.attacker", name]
-            stack.enter_context(Process([*command, str(gateway.port), nats_url], cores()[1]))
+    target = Target(gateway.port)
+    makers = (messages.attempts, messages.garbage, messages.bad_channels)
+    async with flooding(*(make(target) for make in makers)):
         while stats.refused["attempts"] < 200 or stats.closed.total() < 200 or len(seqs) < 100:
             seqs.append(await gateway.publish("trade", "SOL"))
     for client in honest:

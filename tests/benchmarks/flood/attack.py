@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from nats.js.api import StreamConfig
 
@@ -31,6 +31,7 @@ class Attacker(Protocol):
 
 
 Make = Callable[[Target], Attacker]
+Made = TypeVar("Made", bound=Make)
 Fill = Mapping[str, int]
 """Number of events to publish before the run, by subject."""
 
@@ -55,13 +56,13 @@ class Attack:
 class Attacks(dict[str, Attack]):
     """Attacks by name."""
 
-    def add(self, **needs: Any) -> Callable[[Make], Make]:  # noqa: ANN401 - as Attack
+    def add(self, **needs: Any) -> Callable[[Made], Made]:  # noqa: ANN401 - as Attack
         """Add the function that makes an attack; `needs` are further fields of Attack.
 
         Its name and the first line of its docstring are those of the attack.
         """
 
-        def add(make: Make) -> Make:
+        def add(make: Made) -> Made:
             name = make.__name__.replace("_", "-")
             text = (make.__doc__ or "").partition("\n")[0]
             self[name] = Attack(name, text, make, **needs)

@@ -90,25 +90,37 @@ class Swarm:
             peer.every < inf or peer.lasts < inf or peer.reads < inf for peer in peers
         )
         self._poll = select.epoll()
+        self._opens_at = time.monotonic()
         self._report = {"opened": 0, "ended": 0, "sent": 0, "received": 0}
 
     def run(self) -> dict[str, int]:
         """Attack until standard input ends; return counts of sockets and bytes."""
         os.nice(NICE)
         self._poll.register(sys.stdin.fileno(), select.EPOLLIN | select.EPOLLHUP)
-        opens_at = time.monotonic()
-        while True:
-            now = time.monotonic()
-            while self._absent and opens_at <= now:
-                opens_at = max(opens_at, now - 1) + 1 / self._per_second
-                self._open(self._absent.popleft(), now)
-            for descriptor, event in self._poll.poll(STEP_SECONDS):
-                link = self._links.get(descriptor)
-                if link is None:
-                    return self._report
-                self._serve(link, event)
-            if self._timed:
-                self._keep_time(time.monotonic())
+        while self.step(STEP_SECONDS):
+            pass
+        return self._report
+
+    def step(self, timeout: float) -> bool:
+        """Do what is due, waiting for events if there are none; False once the input has ended."""
+        now = time.monotonic()
+        while self._absent and self._opens_at <= now:
+            self._opens_at = max(self._opens_at, now - 1) + 1 / self._per_second
+            self._open(self._absent.popleft(), now)
+        for descriptor, event in self._poll.poll(timeout):
+            link = self._links.get(descriptor)
+            if link is None:
+                return False
+            self._serve(link, event)
+        if self._timed:
+            self._keep_time(time.monotonic())
+        return True
+
+    def close(self) -> None:
+        """Close all sockets."""
+        for link in self._links.values():
+            link.socket.close()
+        self._poll.close()
 
     def _open(self, peer: Peer, now: float) -> None:
         link = Link(peer, self._port, now)
