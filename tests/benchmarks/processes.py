@@ -147,14 +147,27 @@ class Process:
     @property
     def cpu(self) -> float:
         """Seconds of CPU that it has used so far, over all its threads."""
+        return self._scheduled(0)
+
+    @property
+    def waiting(self) -> float:
+        """Seconds for which its threads were ready to run, and something else had the core."""
+        return self._scheduled(1)
+
+    def _scheduled(self, field: int) -> float:
+        """Add up a field of all threads' schedstat, in seconds."""
         tasks = Path(f"/proc/{self.child.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+        return sum(int((task / "schedstat").read_text().split()[field]) for task in tasks) / 1e9
 
     def memory(self, field: str = "VmRSS") -> int:
         """Its resident memory in bytes, or another field of its status: VmHWM is the peak."""
         status = Path(f"/proc/{self.child.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith(f"{field}:"))
         return int(line.split()[1]) * 1024
+
+    def forget_peak(self) -> None:
+        """Begin again to record its peak memory."""
+        Path(f"/proc/{self.child.pid}/clear_refs").write_text("5")
 
     def wait_until_quiet(self) -> None:
         """Wait until it has nothing left to do. Raises RuntimeError if that takes too long."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import ssl
 import subprocess
 import sys
 import time
@@ -50,13 +51,15 @@ class Stage:
             server.close()
 
     @contextlib.contextmanager
-    def gateway(self, nats_url: str, **settings: str) -> Iterator["Server"]:
-        """Run our gateway, limits off, ready to serve."""
+    def gateway(
+        self, nats_url: str, *, tls: ssl.SSLContext | None = None, **settings: str
+    ) -> Iterator["Server"]:
+        """Run our gateway, limits off, ready to serve. `tls` trusts its certificate, if any."""
         with self._port() as port:
             values = SETTINGS | {"nats_url": nats_url, "port": str(port)} | settings
             environment = {f"PERCOLATOR_{name.upper()}": value for name, value in values.items()}
             with Process(self.gateway_command, self.server_core, environment) as process:
-                server = Server(process, port)
+                server = Server(process, port, tls)
                 server.wait_until_ready()
                 yield server
 
@@ -95,14 +98,16 @@ class Stage:
 
 @dataclass(frozen=True)
 class Server:
-    """A running server."""
+    """A running server. `tls` is how to connect to it, if it listens with TLS."""
 
     process: Process
     port: int
+    tls: ssl.SSLContext | None = None
 
     def get(self, path: str) -> dict[str, Any]:
         """Request one of the JSON pages. Raises OSError."""
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}{path}", timeout=10) as answer:
+        url = f"{'https' if self.tls else 'http'}://{LOOPBACK}:{self.port}{path}"
+        with urllib.request.urlopen(url, timeout=10, context=self.tls) as answer:  # noqa: S310 - ours
             page: dict[str, Any] = json.load(answer)
             return page
 

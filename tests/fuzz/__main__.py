@@ -12,7 +12,8 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.targets import TARGETS
+from tests.fuzz.targets.target import Target
 
 EXAMPLES_PER_ROUND = 2_000
 WARM_UP_ROUNDS = 2

@@ -265,6 +265,10 @@ class ClientSocket:
         """The body of a response that is not an upgrade."""
         self.messages: list[Any] = []
         """Text messages that `receive` has not returned yet."""
+        self.pings: list[bytes] = []
+        """Payloads of all pings, the newest last."""
+        self.pongs: list[bytes] = []
+        """Payloads of all pongs."""
         self.close_code: int | None = None
         self.connection = Connection(bench.gateway)
         self.connection.connection_made(self.wire)
@@ -302,6 +306,11 @@ class ClientSocket:
         """True once it is a WebSocket."""
         return self.status == 101
 
+    @property
+    def is_open(self) -> bool:
+        """True from the upgrade until the gateway closes or ends the connection."""
+        return self.is_upgraded and self.close_code is None and not self.wire.ended
+
     def _frames(self, data: bytes) -> bytes:
         while len(data) >= 2:
             assert self.close_code is None, "data after the close frame"
@@ -320,8 +329,11 @@ class ClientSocket:
             self.messages.append(json.loads(payload))
         elif opcode == Opcode.CLOSE:
             self.close_code = int.from_bytes(payload[:2]) if payload else 1005
+        elif opcode == Opcode.PING:
+            self.pings.append(payload)
         else:
-            assert opcode in (Opcode.PING, Opcode.PONG)
+            assert opcode == Opcode.PONG
+            self.pongs.append(payload)
 
     def receive(self) -> list[Any]:
         """Return the messages that have arrived since the last call."""

@@ -1,16 +1,40 @@
-"""A flood of attempts and garbage: refused and counted, without harm to other clients."""
+"""A flood of attempts, garbage and bad channels: refused and counted, harmless to others."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from percolator.config.settings import Settings
-from tests.benchmarks.flood import attack_parts
+from tests.benchmarks.flood import messages
+from tests.benchmarks.flood.attack import Target
+from tests.benchmarks.flood.swarm import STEP_SECONDS, Swarm
 from tests.gateway import eventually
 from tests.integration.conftest import StartGateway
 
 DEFAULTS = Settings()
 HONEST = 20
+
+
+@asynccontextmanager
+async def flooding(*swarms: Swarm) -> AsyncIterator[None]:
+    """Attack until the end of the block, in this process: so no attacker waits for a core."""
+
+    async def attack(swarm: Swarm) -> None:
+        while True:
+            swarm.step(0)
+            await asyncio.sleep(STEP_SECONDS)
+
+    tasks = [asyncio.create_task(attack(swarm)) for swarm in swarms]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for swarm in swarms:
+            swarm.close()
 
 
 async def test_a_flood_costs_well_behaved_clients_no_event(
@@ -28,13 +52,12 @@ async def test_a_flood_costs_well_behaved_clients_no_event(
         client = await gateway.handshake(local=f"127.0.2.{number // 4 + 1}")
         await client.subscribed("trades:SOL")
         honest.append(client)
-    attackers = [asyncio.create_task(part) for part in attack_parts(gateway.port)]
     seqs: list[int] = []
-    while stats.refused["attempts"] < 200 or stats.closed.total() < 200 or len(seqs) < 100:
-        seqs.append(await gateway.publish("trade", "SOL"))
-    for part in attackers:
-        part.cancel()
-    await asyncio.gather(*attackers, return_exceptions=True)
+    target = Target(gateway.port)
+    makers = (messages.attempts, messages.garbage, messages.bad_channels)
+    async with flooding(*(make(target) for make in makers)):
+        while stats.refused["attempts"] < 200 or stats.closed.total() < 200 or len(seqs) < 100:
+            seqs.append(await gateway.publish("trade", "SOL"))
     for client in honest:
         got = await client.receive_many(len(seqs))
         assert [each["seq"] for each in got] == seqs

@@ -1,0 +1,1 @@
+"""What an attack costs honest clients: `python -m tests.benchmarks.flood`."""

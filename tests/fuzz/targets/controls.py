@@ -1,0 +1,133 @@
+"""Control frames: pongs that are owed and others, and control frames between fragments."""
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+from websockets.frames import Opcode
+
+from tests.client import frame, upgrade
+from tests.fuzz.bench import Bench
+from tests.fuzz.targets.target import bench_of, end_by_sweep, pieces
+
+PONG_SECONDS = 10.0
+"""Seconds that a client has to answer a ping on the bench."""
+
+# Pongs.
+
+pong_steps = st.one_of(
+    st.tuples(st.just("wait"), st.sampled_from([0.5, 4.0, 9.0, 11.0, 31.0])),
+    st.tuples(st.just("answer"), st.just(b"")),
+    st.tuples(st.just("again"), st.integers(1, 40)),
+    st.tuples(st.just("other"), st.tuples(st.binary(max_size=125), st.integers(1, 40))),
+)
+scripts = st.lists(pong_steps, max_size=15)
+
+
+def check_pongs(script: list[tuple[str, Any]]) -> None:
+    """Expect that only an owed pong counts, and that a client that sends no other stays."""
+    with bench_of("pongs") as bench:
+        _check_pongs(bench, script)
+
+
+def _check_pongs(bench: Bench, script: list[tuple[str, Any]]) -> None:
+    client = bench.connect()
+    client.send(upgrade())
+    # A first wait of more than the interval: there is a ping to answer.
+    answered, unowed = b"", 0
+    for what, value in [("wait", 31.0), *script]:
+        if client.wire.ended or client.close_code is not None:
+            break
+        waiting = bench.heartbeat._waiting.get(client.connection)
+        counted = sum(bench.heartbeat.pongs.counts)
+        match what:
+            case "wait":
+                bench.now += value
+                bench.heartbeat.tick()
+                client.read()
+                overdue = waiting is not None and waiting + PONG_SECONDS <= bench.now
+                assert client.wire.aborted == overdue
+                continue
+            case "answer" if waiting is not None:
+                answered = client.pings[-1]
+                client.send(frame(answered, Opcode.PONG))
+                assert client.connection not in bench.heartbeat._waiting
+                assert sum(bench.heartbeat.pongs.counts) == counted + 1
+                assert client.is_open or unowed
+                continue
+            case "other":
+                payload, count = value
+            case _:
+                payload, count = answered, value or 1
+        if waiting is not None and payload == client.pings[-1]:
+            continue
+        client.send(frame(payload, Opcode.PONG) * count)
+        unowed += count
+        assert sum(bench.heartbeat.pongs.counts) == counted
+        assert client.close_code in (None, 1008)
+        assert not client.is_open or bench.heartbeat._waiting.get(client.connection) == waiting
+    end_by_sweep(bench, client)
+
+
+# Control frames between fragments.
+
+control_frames = st.one_of(
+    st.tuples(st.sampled_from([Opcode.PING, Opcode.PONG]), st.binary(max_size=125)),
+    st.tuples(st.sampled_from([Opcode.PING, Opcode.PONG]), st.just(b"x" * 126)),
+    st.tuples(st.just(Opcode.CLOSE), st.sampled_from([b"", b"\x03\xe8", b"\x03", b"\x03\xed"])),
+)
+fragments = st.lists(
+    st.tuples(st.integers(0, 12), st.lists(control_frames, max_size=3)), min_size=1, max_size=6
+)
+Part = tuple[int, list[tuple[Opcode, bytes]]]
+"""The size of a fragment, and the control frames after it."""
+REQUEST = json.dumps({"type": "ping", "id": "é" * 8}, ensure_ascii=False).encode()
+
+
+def check_fragments(
+    example: tuple[list[Part], list[int]],
+) -> None:
+    """Expect one reply to a message in fragments, and a pong for each ping between them."""
+    with bench_of("fragments") as bench:
+        _check_fragments(bench, *example)
+
+
+def _check_fragments(bench: Bench, parts: list[Part], at: list[int]) -> None:
+    client = bench.connect()
+    client.send(upgrade())
+    client.receive()
+    controls = [each for _, between in parts for each in between]
+    for piece in pieces(_interleave(parts), at):
+        client.send(piece)
+        bench.now += 1  # no rate limit is reached: a client that is in order gets its answer
+    pings = [payload for opcode, payload in controls if opcode is Opcode.PING]
+    if all(opcode is not Opcode.CLOSE and len(payload) <= 125 for opcode, payload in controls):
+        if client.is_open:
+            assert client.pongs == pings
+            assert [each["id"] for each in client.receive()] == ["é" * 8]
+        else:
+            assert client.close_code == 1008
+    else:
+        assert not client.is_open
+        assert client.pongs == pings[: len(client.pongs)]
+        assert client.receive() == []
+    end_by_sweep(bench, client)
+
+
+def _interleave(parts: list[Part]) -> bytes:
+    """Return the request in fragments of these sizes, control frames after each; then the rest."""
+    sent, start = bytearray(), 0
+    for size, between in parts:
+        opcode = Opcode.CONT if sent else Opcode.TEXT
+        sent += frame(REQUEST[start : start + size], opcode, fin=False)
+        start += size
+        for kind, payload in between:
+            sent += _control(kind, payload)
+    return bytes(sent + frame(REQUEST[start:], Opcode.CONT))
+
+
+def _control(kind: Opcode, payload: bytes) -> bytes:
+    """Return a control frame, even one that is too long."""
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
+    return bytes([0x80 | kind]) + length + bytes(4) + payload
