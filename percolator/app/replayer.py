@@ -8,7 +8,9 @@ dropped something, or the request has had all that it may get, the client gets a
 
 import asyncio
 import logging
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from percolator.app.fair_slots import FairSlots
@@ -24,9 +26,14 @@ from percolator.model import messages
 from percolator.model.events import decode
 from percolator.model.kinds import Event
 
-MAX_FETCHES = 8
+MAX_FETCHES = 4
 """Pages that are fetched at once."""
-LOW_WATER = 250
+REST = 2.0
+"""How long a slot rests after a page, as a factor of the CPU time that passed meanwhile.
+
+So all replays together take at most a third of the CPU, and less if others need it.
+"""
+LOW_WATER = 32
 """With fewer events left to send, the next page is fetched."""
 PAUSE_SECONDS = 0.1
 TRIES = 20
@@ -49,11 +56,15 @@ class Source(Protocol):
 class Replayer:
     """All replays of a gateway."""
 
-    def __init__(self, hub: Hub, source: Source) -> None:
+    def __init__(
+        self, hub: Hub, source: Source, cpu: Callable[[], float] = time.thread_time
+    ) -> None:
+        """`cpu` returns the CPU seconds that this thread has used."""
         self.total = 0
         """Replays started."""
         self.hub = hub
         self.source = source
+        self.cpu = cpu
         self.slots = FairSlots(MAX_FETCHES)
         self._requests: dict[Cursor, deque[_Request]] = {}
         """The requests of each client with a replay; the first is being replayed."""
@@ -152,6 +163,7 @@ class ChannelReplay:
         self._hub = replayer.hub
         self._source = replayer.source
         self._slots = replayer.slots
+        self._cpu = replayer.cpu
         self._address = address
         self._cursor = cursor
         self._log = buffer.log
@@ -175,10 +187,7 @@ class ChannelReplay:
             raise_if_cancelled()
             try:
                 async with self._slots.slot(self._address):
-                    asked = self._hub.book.seq
-                    page = await self._source.page(
-                        self._channel.subject, self._buffer.fetched_through, self._last
-                    )
+                    more = await self._fetch()
             except NatsError as error:
                 # While NATS is not connected nothing is lost, so that does not count as a failure.
                 failures += self._source.connected
@@ -188,11 +197,22 @@ class ChannelReplay:
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
             failures = 0
-            if not self._wanted() or not self._add(page, asked):
+            if not more:
                 return
-            if not page.events and not page.end:
-                await asyncio.sleep(PAUSE_SECONDS)
-            self._hub.notify_replay(self._cursor)
+
+    async def _fetch(self) -> bool:
+        """Add the next page; return False if nothing more is wanted. Raises NatsError."""
+        began = self._cpu()
+        asked = self._hub.book.seq
+        page = await self._source.page(
+            self._channel.subject, self._buffer.fetched_through, self._last
+        )
+        if not self._wanted() or not self._add(page, asked):
+            return False
+        self._hub.notify_replay(self._cursor)
+        no_progress = not page.events and not page.end
+        await asyncio.sleep(PAUSE_SECONDS if no_progress else (self._cpu() - began) * REST)
+        return True
 
     async def _room(self) -> bool:
         """Wait until there is room for more; return False if nothing more is wanted."""

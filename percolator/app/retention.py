@@ -12,7 +12,7 @@ from percolator.fanout.book import Book
 from percolator.jetstream import stream
 from percolator.jetstream.feed import Feed
 
-LOOK_SECONDS = 60.0
+LOOK_SECONDS = 10.0
 """Seconds between two looks at what the stream still holds."""
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from percolator.fanout.lossless_log import LosslessLog
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.replay import Page
 from tests.channels import channel, subject_of
-from tests.gateway import event_json
+from tests.gateway import event_json, eventually
 from tests.unit.fanout.harness import Client, HubHarness
 
 SEQS = {"trades:A": [1, 3, 5, 7, 9, 11], "trades:B": [2, 4, 6, 8, 10, 12]}
@@ -54,7 +54,8 @@ class ReplayScenario:
     def __init__(self) -> None:
         self.harness = HubHarness(capacity=2)
         self.source = Source()
-        self.replayer = Replayer(self.harness.hub, self.source)
+        self.cpu = 0.0
+        self.replayer = Replayer(self.harness.hub, self.source, cpu=lambda: self.cpu)
         self.client = Client(self.harness.hub)
         for seq in range(1, 13):
             self.harness.publish(seq, slab="A" if seq % 2 else "B")
@@ -155,6 +156,20 @@ async def test_pages_are_fetched_in_turn_by_address() -> None:
     assert scene.source.open_requests() == replayer.MAX_FETCHES
     await scene.answer(A, A, B)
     assert scene.got("trades:B") == SEQS["trades:B"]
+
+
+async def test_a_slot_rests_after_a_page_that_took_cpu_time() -> None:
+    """So replays leave most of the CPU to clients that keep up."""
+    scene = ReplayScenario()
+    for _ in range(replayer.MAX_FETCHES):
+        await scene.resume("trades:A", client=Client(scene.harness.hub))
+    await scene.resume("trades:B", address="192.0.2.2")
+    scene.cpu += 0.01
+    began = asyncio.get_running_loop().time()
+    await scene.answer(*[A] * replayer.MAX_FETCHES)
+    assert scene.source.open_requests() == 0
+    await eventually(lambda: scene.source.open_requests() > 0)
+    assert asyncio.get_running_loop().time() - began >= 0.01 * replayer.REST
 
 
 async def test_a_client_has_one_replay_at_a_time() -> None:
