@@ -17,25 +17,36 @@ import asyncio
 import logging
 import random
 import ssl
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic_core import from_json, to_json
-from websockets.asyncio.client import ClientConnection, connect
+from pydantic_core import to_json
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.uri import parse_uri
 
 from percolator import openssl
-from percolator.errors import EventError, GatewayUnreachableError, RequestError
+from percolator.client_connection import OPEN_SECONDS, open_connection, receive
+from percolator.errors import GatewayUnreachableError, MessageError, RequestError
 from percolator.model.channel import Channel
-from percolator.model.events import validate
-from percolator.model.kinds import KIND_OF_NAME, Event
+from percolator.model.kinds import Event
+from percolator.model.server_messages import (
+    Closing,
+    Connected,
+    Delivery,
+    Missing,
+    Refused,
+    Subscribed,
+)
+from percolator.printable import printable
 
 FIRST_DELAY = 0.25
 LONGEST_DELAY = 10.0
-OPEN_SECONDS = 10.0
-PING_SECONDS = 20.0
+REASON_CHARS = 200
+"""Characters of a gateway's text in a reason."""
 REQUEST_CHARS = 3_000
 """Characters of channel names in one request: a gateway takes 4,096 bytes per message."""
 HOPELESS = frozenset({"invalid_message", "invalid_channel", "unauthorized", "channel_limit"})
@@ -98,35 +109,32 @@ async def follow(
     too. Raises RequestError if the gateway refuses for good (a channel or a token that is not
     valid). An unreachable gateway is tried again forever.
     """
+    address = _address(url)
     follower = _Follower(list(channels), since, epoch, recent, token)
     tell = on_state or (lambda _state: None)
     failures = 0
     while True:
         tell(State("connecting"))
-        follower.fresh, reason = False, ""
+        follower.fresh, reason, opened = False, "", time.monotonic()
         try:
-            async with connect(
-                websocket_url(url),
-                additional_headers={"Authorization": f"Bearer {token}"} if token else None,
-                open_timeout=OPEN_SECONDS,
-                ping_interval=PING_SECONDS,
-                ping_timeout=PING_SECONDS,
-                compression=None,
-                max_queue=None,
-            ) as socket:
+            socket = await open_connection(address, token)
+            try:
                 async for message in follower.read(socket, tell):
                     yield message
-        except InvalidURI:
-            raise GatewayUnreachableError(f"{url} is not the address of a gateway") from None
+            finally:
+                await socket.close()
         except ConnectionClosed as closed:
             reason = closed.rcvd.reason if closed.rcvd else "the connection was lost"
+        except MessageError as error:
+            follower.fresh = False  # the next attempt may get the same message
+            reason = f"the gateway sent an invalid message: {error}"
         except ssl.SSLError as error:
             reason = f"the TLS handshake failed: {openssl.reason(error)}"
         except (OSError, InvalidHandshake, TimeoutError) as error:
             reason = str(error) or type(error).__name__
         failures = 0 if follower.fresh else failures + 1
-        delay = follower.delay(failures)
-        tell(State("waiting", reason, delay))
+        delay = follower.delay(failures, time.monotonic() - opened)
+        tell(State("waiting", printable(reason, REASON_CHARS), delay))
         await asyncio.sleep(delay)
 
 
@@ -135,6 +143,16 @@ def websocket_url(url: str) -> str:
     parts = urlsplit(url if "://" in url else f"ws://{url}")
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     return urlunsplit((scheme, parts.netloc, "/ws", "", ""))
+
+
+def _address(url: str) -> str:
+    """Return the WebSocket URL of a gateway. Raises GatewayUnreachableError if it has none."""
+    try:
+        address = websocket_url(url)
+        parse_uri(address)
+    except (InvalidURI, ValueError):
+        raise GatewayUnreachableError(f"{url} is not the address of a gateway") from None
+    return address
 
 
 class _Follower:
@@ -160,44 +178,51 @@ class _Follower:
         self._resume: dict[str, tuple[str | None, int]] = {}
         """The epoch and seq to resume each of them at, also before its first event has come."""
         self._asked_to_wait: float | None = None
+        self._names = frozenset(channels)
         self._lossless = [name for name in channels if _is_lossless(name)]
         for channel in self._lossless if since is not None else ():
             seq = since.get(channel) if isinstance(since, Mapping) else since
             if seq is not None:
                 self._last[channel], self._resume[channel] = seq, (epoch, seq)
 
-    def delay(self, failures: int) -> float:
-        """Return the seconds until the next attempt: as the gateway asked, else with jitter."""
+    def delay(self, failures: int, lasted: float) -> float:
+        """Return the seconds until the next attempt: as the gateway asked, else with jitter.
+
+        A gateway cannot ask for more than four attempts per second: the connection `lasted` so
+        many seconds.
+        """
         asked, self._asked_to_wait = self._asked_to_wait, None
         if asked is not None:
-            return asked
+            return max(asked, FIRST_DELAY - lasted)
         longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, 10))
         return random.uniform(0, longest)  # noqa: S311 - jitter
 
     async def read(
         self, socket: ClientConnection, tell: Callable[[State], None]
     ) -> AsyncGenerator[Message]:
-        """Subscribe on a new connection, and yield what the gateway sends."""
-        hello: dict[str, Any] = from_json(await socket.recv())
-        self._epoch = hello["epoch"]
+        """Subscribe on a new connection, and yield what the gateway sends. Raises MessageError."""
+        async with asyncio.timeout(OPEN_SECONDS):
+            hello = await receive(socket)
+        if not isinstance(hello, Connected):
+            raise MessageError("the first one is not connected")
+        self._epoch = hello.epoch
         for request in self._requests():
             await socket.send(to_json(request).decode())
-        async for text in socket:
-            message = from_json(text)
-            match message.get("type"):
-                case str(name) if name == "gap" or name in KIND_OF_NAME:
+        while True:
+            match await receive(socket):
+                case Delivery() | Missing() as message:
                     self.fresh = True
-                    for given in self._gap(message) if name == "gap" else self._event(message):
+                    for given in self._given(message):
                         yield given
-                case "subscribed":
+                case Subscribed(channels=channels):
                     if not self.fresh:
                         tell(State("live"))
                     self.fresh = True
-                    self._subscribed(message["channels"], hello)
-                case "closing":
-                    self._asked_to_wait = message["reconnectInMs"] / 1000
-                case "error":
-                    _raise_if_final(message)
+                    self._subscribed(channels, hello)
+                case Closing(reconnectInMs=wait):
+                    self._asked_to_wait = None if wait is None else wait / 1_000
+                case Refused() as refused:
+                    _raise_if_final(refused)
 
     def _requests(self) -> Iterator[dict[str, Any]]:
         """Yield requests for all channels: each is of one epoch, and fits into a message."""
@@ -217,51 +242,46 @@ class _Follower:
                     request["recent"] = self._recent
                 yield request
 
-    def _subscribed(self, channels: list[str], hello: dict[str, Any]) -> None:
+    def _subscribed(self, channels: list[str], hello: Connected) -> None:
         """Record where to resume channels that have had no event yet."""
-        epoch, here = hello["epoch"], hello["seq"]
         for channel in channels:
             if channel not in self._lossless:
                 continue
-            known, seq = self._resume.get(channel, (None, here))
+            known, seq = self._resume.get(channel, (None, hello.seq))
             if known is None:
-                self._resume[channel] = epoch, min(seq, here)
-                if seq > here:  # the gateway goes on from where the stream is: so do we
+                self._resume[channel] = hello.epoch, min(seq, hello.seq)
+                if seq > hello.seq:  # the gateway goes on from where the stream is: so do we
                     self._last.pop(channel, None)
 
-    def _event(self, message: dict[str, Any]) -> list[Message]:
-        kind = KIND_OF_NAME[message["type"]]
-        named = Channel(kind, message["slab"])
-        channel = named.name
-        seq, prev = message["seq"], message.get("prev")
-        missing: list[Message] = []
-        if kind.lossless:
-            last = self._last.get(channel)
-            if last is not None:
-                if seq <= last:
-                    return []
-                if prev is not None and prev > last:
-                    missing.append(Gap(channel, last, seq, announced=False))
-            self._last[channel], self._resume[channel] = seq, (self._epoch, seq)
-        try:
-            event = validate(named, message)
-        except EventError:
-            logger.warning("the gateway sent an invalid event at seq %d", seq)
-            return missing
-        update = Update(channel, seq, prev, event, message.get("snapshot", False))
-        return [*missing, update]
+    def _given(self, message: Delivery | Missing) -> Iterator[Message]:
+        """Yield what the caller gets for a message: nothing if it did not ask for the channel."""
+        if message.channel not in self._names:
+            return
+        if isinstance(message, Missing):
+            yield self._gap(message)
+        else:
+            yield from self._event(message)
 
-    def _gap(self, message: dict[str, Any]) -> list[Message]:
+    def _event(self, delivery: Delivery) -> Iterator[Message]:
+        channel, seq, prev = delivery.channel, delivery.seq, delivery.prev
+        if delivery.event.kind.lossless:
+            last = self._last.get(channel)
+            if last is not None and seq <= last:
+                return
+            self._last[channel], self._resume[channel] = seq, (self._epoch, seq)
+            if last is not None and prev is not None and prev > last:
+                yield Gap(channel, last, seq, announced=False)
+        yield Update(channel, seq, prev, delivery.event, delivery.snapshot)
+
+    def _gap(self, gap: Missing) -> Gap:
         """Record a gap; with an epoch, the channel goes on in that stream."""
-        channel, after, before = message["channel"], message["from"], message["to"]
-        epoch: str | None = message.get("epoch")
-        if epoch is not None:
-            self._epoch = epoch
-        known, _ = self._resume.get(channel, (self._epoch, 0))
-        last = self._last.get(channel, -1) if known == self._epoch else -1
-        seq = max(before - 1, last)
-        self._last[channel], self._resume[channel] = seq, (self._epoch, seq)
-        return [Gap(channel, after, before, epoch)]
+        if gap.epoch is not None:
+            self._epoch = gap.epoch
+        known, _ = self._resume.get(gap.channel, (self._epoch, 0))
+        last = self._last.get(gap.channel, -1) if known == self._epoch else -1
+        seq = max(gap.before - 1, last)
+        self._last[gap.channel], self._resume[gap.channel] = seq, (self._epoch, seq)
+        return Gap(gap.channel, gap.after, gap.before, gap.epoch)
 
 
 def _is_lossless(name: str) -> bool:
@@ -270,9 +290,9 @@ def _is_lossless(name: str) -> bool:
     return channel is None or channel.kind.lossless
 
 
-def _raise_if_final(message: dict[str, Any]) -> None:
+def _raise_if_final(refused: Refused) -> None:
     """Raise RequestError for an error that another attempt would get again; log the others."""
-    error = RequestError(message["code"], message["message"], message.get("channel"))
+    error = RequestError(refused.code, refused.message, refused.channel)
     if error.code in HOPELESS:
         raise error
     logger.warning("the gateway says: %s", error)

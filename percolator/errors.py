@@ -11,6 +11,7 @@
     │   └── EmbeddedNatsError      the embedded server cannot be started
     └── GatewayError               a gateway cannot be used
         ├── GatewayUnreachableError  no gateway answers a command
+        ├── MessageError             a message of it is not valid
         └── PortInUseError           the gateway cannot listen on its address
 
 The text of each is one sentence: what is wrong, and what to do. It contains no secret, so that it
@@ -75,6 +76,10 @@ class GatewayError(PercolatorError):
 
 class GatewayUnreachableError(GatewayError):
     """No gateway answers at the address given to a command."""
+
+
+class MessageError(GatewayError):
+    """A gateway has sent a message that is not valid; the text names the field."""
 
 
 class PortInUseError(GatewayError):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TextIO
 
+from percolator.printable import printable
 from percolator.redaction import redact_tokens
 
 LINES_PER_SECOND = 0.1
@@ -69,9 +70,10 @@ class TextLines(logging.Formatter):
         """Return one line, followed by the traceback of an internal error."""
         at = datetime.fromtimestamp(record.created).astimezone()
         stamp = at.isoformat(sep=" ", timespec="milliseconds")[:23]
-        line = f"{stamp} {record.levelname.lower():7} {_printable(record.getMessage())}"
+        line = f"{stamp} {record.levelname.lower():7} {printable(record.getMessage())}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            trace = self.formatException(record.exc_info).split("\n")
+            line = "\n".join([line, *map(printable, trace)])
         return redact_tokens(line)
 
 
@@ -89,8 +91,3 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             fields["error"] = redact_tokens(self.formatException(record.exc_info))
         return json.dumps(fields)
-
-
-def _printable(text: str) -> str:
-    """Escape what is not printable: text from a client must not start a line or set a colour."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

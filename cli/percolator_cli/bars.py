@@ -14,6 +14,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from percolator.printable import printable
 from percolator_cli import output
 from percolator_cli.process import print_error
 from percolator_cli.render import figures
@@ -78,7 +79,7 @@ def _throttled(progress: Progress, update: Callable[[], None]) -> Notify:
             if progress.disable:
                 print_error(line)
             else:
-                progress.console.print(f"percolator: {line}", markup=False)
+                progress.console.print(f"percolator: {printable(line)}")
         if not progress.disable and time.monotonic() - drawn >= DRAW_SECONDS:
             drawn = time.monotonic()
             update()

@@ -1,19 +1,32 @@
 """The gateway as a command sees it: its address in any form, and its HTTP responses."""
 
+import contextlib
+import email.utils
 import http.client
-import json
+import socket
 import ssl
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
+
+from pydantic import ValidationError
 
 from percolator import openssl
 from percolator.config.settings import Settings
 from percolator.config.types import is_host
 from percolator.errors import GatewayError, GatewayUnreachableError, SettingsError
+from percolator.printable import printable
+from percolator_cli.answers import Answer, Health, Markets, Stats
 
 SECONDS = 5.0
-"""Seconds that a response may take."""
+"""Seconds of silence after which a response is given up."""
+TOTAL_SECONDS = 10.0
+"""Seconds that a whole response may take."""
+MAX_BYTES = 2**23
+"""Bytes that a response may have: that of the largest gateway has two million."""
+READ_BYTES = 65_536
 
 _SECURE = {"http": False, "ws": False, "https": True, "wss": True}
 _ROUTES = ("/ws/stats", "/health/live", "/health", "/markets", "/metrics", "/ws", "/")
@@ -48,11 +61,14 @@ class GatewayAddress:
 
 
 class Response(NamedTuple):
-    """An HTTP response; `date` is its Date header."""
+    """An HTTP response; `date` is its Date header, in Unix seconds."""
 
     status: int
     body: bytes
-    date: str | None
+    date: float | None
+
+
+A = TypeVar("A", bound=Answer)
 
 
 def address(url: str | None, settings: Settings) -> GatewayAddress:
@@ -81,33 +97,110 @@ def address(url: str | None, settings: Settings) -> GatewayAddress:
     )
 
 
-def get(gateway: GatewayAddress, path: str, token: str | None = None) -> Any:  # noqa: ANN401 - JSON
-    """Fetch a path, parsed as JSON. Raises GatewayError, GatewayUnreachableError."""
+def stats(gateway: GatewayAddress, token: str | None) -> Stats:
+    """Fetch `/ws/stats`. Raises GatewayError, GatewayUnreachableError."""
+    path = "/ws/stats"
+    return _parsed(Stats, gateway, path, _ok(gateway, path, token))
+
+
+def markets(gateway: GatewayAddress, token: str | None) -> Markets:
+    """Fetch `/markets`. Raises GatewayError, GatewayUnreachableError."""
+    path = "/markets"
+    return _parsed(Markets, gateway, path, _ok(gateway, path, token))
+
+
+def health(gateway: GatewayAddress) -> tuple[Health, float | None]:
+    """Fetch `/health`, with its Date header. Raises GatewayError, GatewayUnreachableError."""
+    path = "/health"
+    response = fetch(gateway, path)
+    return _parsed(Health, gateway, path, response), response.date
+
+
+def _ok(gateway: GatewayAddress, path: str, token: str | None) -> Response:
     response = fetch(gateway, path, token)
     if response.status == http.HTTPStatus.UNAUTHORIZED:
         raise GatewayError(
             f"the gateway at {gateway.http} requires its stats token: "
             "set PERCOLATOR_STATS_TOKEN to the same value as on the gateway"
         )
+    if response.status != http.HTTPStatus.OK:
+        raise not_a_gateway(gateway, f"HTTP {response.status} from {path}")
+    return response
+
+
+def _parsed(kind: type[A], gateway: GatewayAddress, path: str, response: Response) -> A:
     try:
-        return json.loads(response.body)
-    except ValueError:
-        raise not_a_gateway(gateway, f" (HTTP {response.status} from {path})") from None
+        return kind.model_validate_json(response.body)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if fault["type"] == "json_invalid":
+        raise not_a_gateway(gateway, f"no JSON, HTTP {response.status} from {path}")
+    field = printable(".".join(map(str, fault["loc"])), 100) or "the answer"
+    what = "is missing" if fault["type"] == "missing" else "is not valid"
+    raise not_a_gateway(gateway, f"{field} {what} in {path}")
 
 
 def fetch(gateway: GatewayAddress, path: str, token: str | None = None) -> Response:
-    """Fetch a path. Raises GatewayUnreachableError."""
+    """Fetch a path, without following a redirect. Raises GatewayError, GatewayUnreachableError."""
     kind = http.client.HTTPSConnection if gateway.secure else http.client.HTTPConnection
     connection = kind(gateway.host, gateway.port, timeout=SECONDS)
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
-        connection.request("GET", gateway.prefix + path, headers=headers)
-        response = connection.getresponse()
-        return Response(response.status, response.read(), response.getheader("Date"))
-    except (OSError, http.client.HTTPException) as error:
+        connection.connect()
+        with _deadline(connection.sock):
+            connection.request("GET", gateway.prefix + path, headers=headers)
+            with connection.getresponse() as response:
+                body = _body(response)
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise unreachable(gateway, error) from None
     finally:
         connection.close()
+    if len(body) > MAX_BYTES:
+        raise not_a_gateway(gateway, f"{path} has more than {MAX_BYTES:,} bytes")
+    return Response(response.status, body, _seconds(response.getheader("Date")))
+
+
+def _body(response: http.client.HTTPResponse) -> bytes:
+    """Read a body up to its end, or to a little more than MAX_BYTES."""
+    body = bytearray()
+    while len(body) <= MAX_BYTES and (data := response.read1(READ_BYTES)):
+        body += data
+    return bytes(body)
+
+
+@contextlib.contextmanager
+def _deadline(sock: socket.socket) -> Iterator[None]:
+    """End what a block does with a socket after TOTAL_SECONDS. Raises TimeoutError then.
+
+    A timeout of the socket itself begins again with each byte that arrives.
+    """
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not TLS's own, which may wait
+
+    timer = threading.Timer(TOTAL_SECONDS, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException, ValueError):
+        if not late.is_set():
+            raise
+    finally:
+        timer.cancel()
+    if late.is_set():
+        raise TimeoutError
+
+
+def _seconds(date: str | None) -> float | None:
+    """Return a Date header in Unix seconds; None if it is missing or not valid."""
+    try:
+        return None if date is None else email.utils.parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError, OSError):
+        return None
 
 
 def unreachable(gateway: GatewayAddress, error: Exception) -> GatewayUnreachableError:
@@ -131,9 +224,9 @@ def unreachable(gateway: GatewayAddress, error: Exception) -> GatewayUnreachable
     )
 
 
-def not_a_gateway(gateway: GatewayAddress, detail: str = "") -> GatewayError:
+def not_a_gateway(gateway: GatewayAddress, why: str) -> GatewayError:
     """Return an error that says that another program answers at this address."""
     return GatewayError(
-        f"the server at {gateway.http} is not a percolator gateway{detail}: "
+        f"{gateway.http} does not answer like a percolator gateway: {why}; "
         "set the gateway's address with --url"
     )

@@ -10,9 +10,18 @@ PIPE_COLUMNS = 200
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console: colours and the terminal's width, or plain wide text for a pipe."""
+    """Return a console: colours and the terminal's width, or plain wide text for a pipe.
+
+    A text is never mark-up: only a style in our own code gives a colour.
+    """
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, highlight=False, width=None if terminal else PIPE_COLUMNS)
+    return Console(
+        stderr=stderr,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=None if terminal else PIPE_COLUMNS,
+    )
 
 
 class Render(Protocol):

@@ -7,6 +7,8 @@ from io import TextIOWrapper
 from types import FrameType
 from typing import TextIO
 
+from percolator.printable import printable
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
@@ -22,9 +24,12 @@ def interruptible() -> None:
 
 
 def print_error(sentence: str) -> None:
-    """Print a sentence on standard error. If it is closed, only the exit code remains."""
+    """Print a sentence on standard error. If it is closed, only the exit code remains.
+
+    A sentence may quote anything: it is made fit to show here.
+    """
     try:
-        print(f"percolator: {sentence}", file=sys.stderr, flush=True)
+        print(f"percolator: {printable(sentence)}", file=sys.stderr, flush=True)
     except OSError:
         discard_output(sys.stderr)
 

@@ -15,6 +15,7 @@ from percolator.errors import EventError
 from percolator.model import events
 from percolator.model.channel import Channel
 from percolator.model.kinds import FUNDING, LIQUIDATION, PRICE, TRADE, Kind
+from percolator.printable import printable
 from percolator_cli import flags as given
 from percolator_cli.command import Command, Group, WrongUsageError, examples
 from percolator_cli.process import interruptible
@@ -173,7 +174,7 @@ def _publish(
     interruptible()
     seq = asyncio.run(publishing.publish_one(flags, subject, publishing.payload_of(event)))
     line = json.dumps({"subject": subject, "seq": seq})
-    typer.echo(line if as_json else f"published {subject} seq {seq}")
+    typer.echo(line if as_json else printable(f"published {subject} seq {seq}"))
 
 
 command.command(cls=Command, epilog=FILE_EXAMPLES)(file)

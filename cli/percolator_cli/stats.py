@@ -7,7 +7,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.live import Live
@@ -15,6 +15,7 @@ from rich.live import Live
 from percolator.config.sources import load
 from percolator.errors import GatewayError
 from percolator_cli import gateway, output
+from percolator_cli.answers import Stats
 from percolator_cli.command import WrongUsageError, examples, single
 from percolator_cli.flags import Json, Url
 from percolator_cli.gateway import GatewayAddress
@@ -83,7 +84,7 @@ class _Watcher:
         """Print the stats once. Raises GatewayError."""
         stats = self._stats()
         if self.as_json:
-            print(json.dumps(stats))
+            print(json.dumps(stats.as_sent))
         else:
             self._print(self._status(stats))
 
@@ -104,7 +105,7 @@ class _Watcher:
             try:
                 stats = self._stats()
                 if self.as_json:
-                    print(json.dumps(stats), flush=True)
+                    print(json.dumps(stats.as_sent), flush=True)
                 else:
                     self._print(self._status(stats))
                     print(flush=True)
@@ -135,18 +136,17 @@ class _Watcher:
                 live.update(shown, refresh=True)
                 time.sleep(interval)
 
-    def _stats(self) -> dict[str, Any]:
-        found = gateway.get(self.at, "/ws/stats", self.token)
-        if not isinstance(found, dict) or "totalConnections" not in found:
-            raise gateway.not_a_gateway(self.at)
+    def _stats(self) -> Stats:
+        found = gateway.stats(self.at, self.token)
         for name, values in self.history.items():
-            values.append(found[name])
+            values.append(found.by_name[name])
         return found
 
-    def _status(self, stats: dict[str, Any]) -> Status:
-        markets = gateway.get(self.at, "/markets").get("markets", {})
+    def _status(self, stats: Stats) -> Status:
+        markets = gateway.markets(self.at, self.token).by_name["markets"]
         history = {name: list(values) for name, values in self.history.items()}
-        return Status(self.at.http, stats, markets, time.time_ns() // 1_000_000, history=history)
+        now_ms = time.time_ns() // 1_000_000
+        return Status(self.at.http, stats.by_name, markets, now_ms, history=history)
 
     @staticmethod
     def _print(status: Status) -> None:

@@ -224,6 +224,7 @@ async def test_a_feed_keeps_to_the_wait_that_a_closing_gateway_announced(
 ) -> None:
     """A network that is back does not shorten it."""
     watched = await open_watched(open_page, process.url, "trades:SOL")
+    await watched.page.clock.run_for(500)  # a newer connection waits for half a second at least
     await process.kill(signal.SIGTERM)
     await watched.reaches("waiting")
     (closing,) = [message for message in watched.received if message["type"] == "closing"]

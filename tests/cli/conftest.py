@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.hostile_answers import PAGES
 from tests.cli.program import Program, Serving
+from tests.hostile import CONNECTED, ESCAPES, HostileGateway, hostile_gateway, saying, text
 
 
 @pytest.fixture
@@ -26,3 +28,11 @@ def serving(percolator: Program) -> Iterator[Serving]:
     with percolator.gateway() as gateway:
         percolator.settings["port"] = gateway.ws.rpartition(":")[2]
         yield gateway
+
+
+@pytest.fixture
+def hostile() -> Iterator[HostileGateway]:
+    """A gateway with harmful text in every answer."""
+    refused = {"type": "error", "code": "unauthorized", "message": f"[red]{ESCAPES}"}
+    with hostile_gateway(pages=dict(PAGES), speak=saying(text(CONNECTED), text(refused))) as found:
+        yield found

@@ -54,6 +54,16 @@ def test_a_traceback_follows_its_text_line(lines: io.StringIO) -> None:
     assert last == "ValueError: why"
 
 
+def test_the_text_of_an_error_cannot_control_the_terminal(lines: io.StringIO) -> None:
+    """The lines of a traceback stay lines, and hold no escape."""
+    logs.configure("info", "text", lines)
+    try:
+        fail("\x1b[31m\x07\u202e")
+    except ValueError:
+        logger.exception("it failed")
+    assert lines.getvalue().splitlines()[-1] == r"ValueError: \x1b[31m\x07\u202e"
+
+
 @pytest.mark.parametrize(
     ("level", "shown"),
     [

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+from percolator.printable import printable
 from percolator_cli.doctor.facts import Facts, GatewayFacts, NatsFacts, StreamFacts
 from percolator_cli.publishing import REMEDY
 from percolator_cli.render import figures
@@ -15,6 +16,8 @@ SKEW_SECONDS = 2.0
 """Seconds by which a clock may be off."""
 NEAR = 0.8
 """Share of a limit from which it is nearly reached."""
+TEXT_CHARS = 1_000
+"""Characters of a finding."""
 LAGGING = 1_000
 """Events by which the gateway may be behind its stream."""
 
@@ -29,14 +32,21 @@ class Finding(NamedTuple):
 
 
 def diagnose(facts: Facts) -> list[Finding]:
-    """Return all findings, in the order of an event's path from NATS to a client."""
-    return [
+    """Return all findings, in the order of an event's path from NATS to a client.
+
+    NATS and the gateway may be foreign: their text is made fit to show.
+    """
+    found = [
         *_nats(facts.nats),
         *(_stream(facts.nats.stream) if facts.nats.stream else ()),
         *_gateway(facts.gateway),
         *_both(facts.gateway, facts.nats),
         *(_counters(facts.gateway.stats) if facts.gateway.stats else ()),
         *_machine(facts),
+    ]
+    return [
+        Finding(printable(name), verdict, printable(text, TEXT_CHARS), printable(advice))
+        for name, verdict, text, advice in found
     ]
 
 
@@ -112,7 +122,7 @@ def _gateway(gateway: GatewayFacts) -> Iterator[Finding]:
 
 def _both(gateway: GatewayFacts, nats: NatsFacts) -> Iterator[Finding]:
     """Check whether the gateway reads from this NATS."""
-    if gateway.stats is None or nats.stream is None:
+    if gateway.stats is None or gateway.stats["nats"] is None or nats.stream is None:
         return
     reads, holds = gateway.stats["nats"]["streamSeq"], nats.stream.last_seq
     if abs(holds - reads) > LAGGING:
@@ -132,7 +142,7 @@ def _counters(stats: Mapping[str, Any]) -> Iterator[Finding]:
         slab = max(slabs, key=slabs.__getitem__)
         limit = limits["maxConnectionsPerSlab"]
         yield _limit(f"clients on {slab}", slabs[slab], limit, "max_connections_per_slab")
-    lag = stats["nats"]["lag"]
+    lag = stats["nats"]["lag"] if stats["nats"] else 0
     if lag > LAGGING:
         advice = "check its CPU usage; add a second gateway to share the clients"
         yield Finding("lag", "warning", f"the gateway is {lag:,} events behind", advice)

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import email.utils
-import json
 import resource
 import ssl
 import time
@@ -14,17 +12,19 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 from websockets.asyncio.client import connect as open_socket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from percolator import openssl
 from percolator.app.descriptors import SPARE
+from percolator.client_connection import CLOSE_SECONDS, receive
 from percolator.config.settings import Settings
-from percolator.errors import EventError, GatewayError, NatsError
+from percolator.errors import EventError, GatewayError, MessageError, NatsError
 from percolator.jetstream.connect import connect
 from percolator.jetstream.stream import differences
 from percolator.jetstream.subjects import growth
 from percolator.model import events
 from percolator.model.channel import Channel
+from percolator.model.server_messages import MAX_MESSAGE_BYTES, Connected
 from percolator_cli import gateway
 from percolator_cli.doctor.facts import Facts, GatewayFacts, NatsFacts, StreamFacts
 from percolator_cli.gateway import GatewayAddress
@@ -51,20 +51,16 @@ async def examine(settings: Settings, at: GatewayAddress, token: str | None) -> 
 async def _gateway(settings: Settings, at: GatewayAddress, token: str | None) -> GatewayFacts:
     facts = GatewayFacts(at.http)
     try:
-        response = await asyncio.to_thread(gateway.fetch, at, "/health")
-        facts.health = json.loads(response.body)
+        health, date = await asyncio.to_thread(gateway.health, at)
     except GatewayError as error:
         facts.trouble = str(error)
         return facts
-    except ValueError:
-        facts.trouble = str(gateway.not_a_gateway(at))
-        return facts
-    if response.date:
-        there = email.utils.parsedate_to_datetime(response.date).timestamp()
-        facts.clock_ahead = there + 0.5 - time.time()  # the header has whole seconds
+    facts.health = health.by_name
+    if date is not None:
+        facts.clock_ahead = date + 0.5 - time.time()  # the header has whole seconds
     secret = settings.stats_token.get_secret_value() if settings.stats_token else None
     try:
-        facts.stats = await asyncio.to_thread(gateway.get, at, "/ws/stats", secret)
+        facts.stats = (await asyncio.to_thread(gateway.stats, at, secret)).by_name
     except GatewayError as error:
         facts.stats_trouble = str(error)
     facts.socket_trouble = await _socket_trouble(at, token)
@@ -76,11 +72,19 @@ async def _socket_trouble(at: GatewayAddress, token: str | None) -> str:
     headers = {"Authorization": f"Bearer {token}"} if token else None
     try:
         async with open_socket(
-            f"{at.ws}/ws", additional_headers=headers, open_timeout=SECONDS, proxy=None
+            f"{at.ws}/ws",
+            additional_headers=headers,
+            open_timeout=SECONDS,
+            close_timeout=CLOSE_SECONDS,
+            max_size=MAX_MESSAGE_BYTES,
+            compression=None,
+            proxy=None,
         ) as socket:
             async with asyncio.timeout(SECONDS):
-                greeting = json.loads(await socket.recv())
-            return "" if greeting.get("type") == "connected" else "the greeting is not valid"
+                greeting = await receive(socket)
+            return "" if isinstance(greeting, Connected) else "the greeting is not valid"
+    except MessageError as error:
+        return f"the greeting is not valid: {error}"
     except ConnectionClosed as closed:
         end = closed.rcvd
         return f"closed with {end.code} {end.reason}".strip() if end else "closed without a reason"
@@ -88,7 +92,7 @@ async def _socket_trouble(at: GatewayAddress, token: str | None) -> str:
         return "timed out"
     except ssl.SSLError as error:
         return f"the TLS handshake failed: {openssl.reason(error)}"
-    except (OSError, InvalidHandshake, ValueError) as error:
+    except (OSError, InvalidHandshake, InvalidURI, ValueError) as error:
         return f"cannot connect: {error}"
 
 
@@ -101,12 +105,21 @@ async def _nats(settings: Settings) -> NatsFacts:
         facts.trouble = str(error)
         return facts
     try:
-        version = client.connected_server_version
-        facts.version = f"{version.major}.{version.minor}.{version.patch}"
+        facts.version = _version(client)
         await _jetstream(client, settings.stream, facts)
+    except (AttributeError, KeyError, TypeError, ValueError):  # the library's, for odd JSON
+        facts.jetstream_trouble = "JetStream's answer is not valid"
     finally:
         await client.close()
     return facts
+
+
+def _version(client: Client) -> str:
+    version = client.connected_server_version
+    try:
+        return f"{version.major}.{version.minor}.{version.patch}"
+    except ValueError:  # not in the form that the library expects
+        return "unknown"
 
 
 async def _jetstream(client: Client, name: str, facts: NatsFacts) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 
 from percolator.model.closes import CLOSE_SILENT, CloseCode
+from percolator.model.server_messages import Pong, Refused, Subscribed
 from percolator_cli.loadtest.limit_probe import (
     LimitProbe,
     ask,
@@ -64,10 +65,10 @@ class LimitChecks:
         if len(clients) <= limit:
             return False, f"only {len(clients)} connections could be opened"
         replies = [await subscribe(each, [f"price:{self.slab}"]) for each in clients[:limit]]
-        accepted = sum(isinstance(each, dict) and each["type"] == "subscribed" for each in replies)
+        accepted = sum(isinstance(each, Subscribed) for each in replies)
         refused = await subscribe(clients[limit], [f"trades:{self.slab}"])
-        is_right = isinstance(refused, dict) and refused.get("code") == "slab_limit"
-        end = await until(clients[limit], "subscribed")
+        is_right = isinstance(refused, Refused) and refused.code == "slab_limit"
+        end = await until(clients[limit], Subscribed)
         is_right = is_right and was_closed_for_policy(end)
         return accepted == limit and is_right, f"{accepted:,} accepted, one more: {_words(end)}"
 
@@ -86,11 +87,11 @@ class LimitChecks:
         names = [f"trades:{self.slab}-{number}" for number in range(limit)]
         for start in range(0, limit, BATCH):
             reply = await subscribe(client, names[start : start + BATCH])
-            if not (isinstance(reply, dict) and reply["type"] == "subscribed"):
+            if not isinstance(reply, Subscribed):
                 return False, f"fewer than {limit} channels accepted: {_words(reply)}"
-            await asyncio.sleep(1 / (self.limits["messagesPerSec"] or 1_000))
+            await asyncio.sleep(1 / max(self.limits["messagesPerSec"] or 1_000, 1))
         refused = await subscribe(client, [f"trades:{self.slab}-more"])
-        held = isinstance(refused, dict) and refused.get("code") == "channel_limit"
+        held = isinstance(refused, Refused) and refused.code == "channel_limit"
         return held, f"{limit} channels accepted, one more: {_words(refused)}"
 
     async def message_size(self) -> tuple[bool, str]:
@@ -100,7 +101,7 @@ class LimitChecks:
         fits = await ask(client, '{"type":"ping"}'.ljust(limit))
         refused = await ask(client, '{"type":"ping"}'.ljust(limit + 1))
         held = isinstance(refused, Refusal) and refused.code == str(CloseCode.TOO_BIG.value)
-        is_right = isinstance(fits, dict) and fits["type"] == "pong"
+        is_right = isinstance(fits, Pong)
         return is_right and held, f"{limit:,} bytes: {_words(fits)}, one more: {_words(refused)}"
 
     async def message_burst(self) -> tuple[bool, str]:
@@ -111,10 +112,12 @@ class LimitChecks:
         answered = refused = 0
         while refused <= burst and answered <= 10 * burst:
             reply = await ask(client, {"type": "ping"})
-            if isinstance(reply, Refusal):
+            if isinstance(reply, Pong):
+                answered += 1
+            elif isinstance(reply, Refused) and reply.code == "rate_limited":
+                refused += 1
+            else:
                 break
-            answered += reply["type"] == "pong"
-            refused += reply.get("code") == "rate_limited"
         limit = burst + rate * (time.monotonic() - start) + SLACK
         held = burst - 1 <= answered <= limit and refused > 0 and was_closed_for_policy(reply)
         return held, f"{answered} answered, {refused} refused, then {_words(reply)}"
@@ -202,6 +205,6 @@ def _words(result: object) -> str:
     """Describe a reply, a refusal or the end of a connection."""
     if isinstance(result, Refusal):
         return f"{result.code} {result.reason}".strip()
-    if isinstance(result, dict):
-        return str(result.get("code") or result.get("type"))
-    return "accepted"
+    if isinstance(result, Refused):
+        return result.code
+    return "accepted" if isinstance(result, ClientConnection) else type(result).__name__.lower()

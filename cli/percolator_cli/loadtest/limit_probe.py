@@ -10,10 +10,27 @@ from types import TracebackType
 from typing import Any, Self
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+)
 
 from percolator import openssl
+from percolator.client_connection import MAX_QUEUE, receive
+from percolator.errors import MessageError
 from percolator.model.closes import CloseCode
+from percolator.model.server_messages import (
+    MAX_MESSAGE_BYTES,
+    Connected,
+    Delivery,
+    Missing,
+    Pong,
+    Refused,
+    ServerMessage,
+    Subscribed,
+)
 from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.measured import Refusal
 
@@ -59,19 +76,20 @@ class LimitProbe:
                     f"{self.gateway.ws}/ws",
                     additional_headers=headers,
                     compression=None,
-                    max_queue=1 if slow else None,
+                    max_size=MAX_MESSAGE_BYTES,
+                    max_queue=1 if slow else MAX_QUEUE,
                     open_timeout=SECONDS,
                     ping_interval=None,
                     close_timeout=1,
                     proxy=None,
                     sock=await self._dial(source, slow=slow),
                 )
-            refusal = await until(client, "connected")
+            refusal = await until(client, Connected)
         except InvalidStatus as error:
             return Refusal(f"HTTP {error.response.status_code}", "")
         except ssl.SSLError as error:
             return Refusal("TLS", openssl.reason(error))
-        except (OSError, InvalidHandshake, TimeoutError) as error:
+        except (OSError, InvalidHandshake, InvalidURI, TimeoutError, ValueError) as error:
             return Refusal("none", str(error) or type(error).__name__)
         if isinstance(refusal, Refusal):
             return refusal
@@ -115,32 +133,33 @@ class LimitProbe:
         await self._open.pop().close()
 
 
-async def until(client: ClientConnection, *types: str) -> dict[str, Any] | Refusal:
-    """Read until a message of one of these types, or until the connection ends."""
+async def until(client: ClientConnection, *kinds: type) -> ServerMessage | Refusal:
+    """Read until a message of one of these kinds, or until the connection ends."""
     try:
         async with asyncio.timeout(SECONDS):
-            async for text in client:
-                message: dict[str, Any] = json.loads(text)
-                if message.get("type") in types:
+            while True:
+                message = await receive(client)
+                if message is not None and isinstance(message, kinds):
                     return message
     except TimeoutError:
         return Refusal("none", f"no answer in {SECONDS:g} s")
+    except MessageError as error:
+        return Refusal("none", f"an invalid message: {error}")
     except ConnectionClosed:
-        pass  # the close code says why
-    return Refusal(str(client.close_code), client.close_reason or "")
+        return Refusal(str(client.close_code), client.close_reason or "")
 
 
-async def ask(client: ClientConnection, message: dict[str, Any] | str) -> dict[str, Any] | Refusal:
+async def ask(client: ClientConnection, message: dict[str, Any] | str) -> ServerMessage | Refusal:
     """Send a request and return its final reply, which may be an error."""
     text = message if isinstance(message, str) else json.dumps(message)
     try:
         await client.send(text)
     except ConnectionClosed:
         return Refusal(str(client.close_code), client.close_reason or "")
-    return await until(client, "subscribed", "pong", "error")
+    return await until(client, Subscribed, Pong, Refused)
 
 
-async def subscribe(client: ClientConnection, channels: Sequence[str]) -> dict[str, Any] | Refusal:
+async def subscribe(client: ClientConnection, channels: Sequence[str]) -> ServerMessage | Refusal:
     """Subscribe and return the final reply."""
     return await ask(client, {"type": "subscribe", "channels": list(channels)})
 
@@ -157,14 +176,14 @@ async def read_chain(client: ClientConnection, last_seq: int) -> tuple[int, int,
     try:
         async with asyncio.timeout(SECONDS):
             while before < last_seq:
-                message = json.loads(await client.recv())
-                if message["type"] == "gap":
+                message = await receive(client)
+                if isinstance(message, Missing):
                     gaps += 1
-                    before = message["to"] - 1
-                elif "seq" in message:
+                    before = message.before - 1
+                elif isinstance(message, Delivery):
                     got += 1
-                    broken += message["prev"] is not None and message["prev"] > before
-                    before = message["seq"]
-    except (TimeoutError, ConnectionClosed):
+                    broken += message.prev is not None and message.prev > before
+                    before = message.seq
+    except (TimeoutError, ConnectionClosed, MessageError):
         broken += 1
     return got, broken, gaps

@@ -19,6 +19,9 @@ class Verdict(NamedTuple):
     seen: str
 
 
+MAX_BYTES, MAX_COUNT = 2**24, 2**17
+"""A higher limit is not tested: it would take this machine's memory or descriptors."""
+
 Check = Callable[[LimitChecks], Awaitable[tuple[bool, str]]]
 CHECKS: dict[str, tuple[str, Check]] = {
     "connections per IP address": ("maxConnectionsPerIp", LimitChecks.per_address),
@@ -80,6 +83,8 @@ def _skip_reason(key: str, checks: LimitChecks, *, many_addresses: bool) -> str:
         return "not tested: needs a reachable NATS"
     if key in NEEDS_ADDRESSES and not many_addresses:
         return "not tested: needs many IP addresses, so the gateway must be on this machine"
+    if checks.limits[key] > (MAX_BYTES if key.endswith("Bytes") else MAX_COUNT):
+        return "not tested: too high to reach"
     if key == "subscribeTimeoutSeconds" and checks.limits[key] > MAX_WAIT_SECONDS:
         return "not tested: takes too long"
     return ""

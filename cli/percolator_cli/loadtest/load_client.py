@@ -4,12 +4,16 @@ import asyncio
 import time
 from typing import Any
 
+from percolator.errors import MessageError
+from percolator.model.server_messages import Connected, Refused, ServerMessage, Subscribed
 from percolator_cli.loadtest import wire
 from percolator_cli.loadtest.measured import Refusal
 from percolator_cli.loadtest.reader import Reader
 from percolator_cli.loadtest.reference import Reference
 
 MAX_HEAD_BYTES = 16_384
+MAX_UNSENT_BYTES = 65_536
+"""Pongs that a gateway may leave unread."""
 NO_CODE = 1006
 """The close code counted for a connection that ends without a close frame (RFC 6455)."""
 
@@ -54,8 +58,13 @@ class LoadClient(asyncio.BufferedProtocol):
         data = self._view[:nbytes]
         if self._head is not None:
             data = self._read_head(bytes(data), now)
-        if data:
+        if not data:
+            return
+        try:
             self.reader.feed(data, now)
+        except MessageError as error:
+            self.end(Refusal("protocol", f"the gateway sent an invalid message: {error}"))
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Record the end, unless its reason is known already."""
@@ -68,33 +77,35 @@ class LoadClient(asyncio.BufferedProtocol):
         if not self.settled.done():
             self.settled.set_result(self.ended)
 
-    def on_message(self, message: dict[str, Any]) -> None:
+    def on_message(self, message: ServerMessage) -> None:
         """Handle a message that is not an event."""
-        match message.get("type"):
-            case "connected":
+        match message:
+            case Connected():
                 self.transport.write(self._subscribe(message))
-            case "subscribed":
+            case Subscribed():
                 if not self.settled.done():
                     self.settled.set_result(None)
-            case "error":
-                self._error = Refusal(message["code"], message["message"])
-                if not self.settled.done() and message["code"] != "slab_limit":
+            case Refused(code=code):
+                self._error = Refusal(code, message.message)
+                if not self.settled.done() and code != "slab_limit":
                     self.end(self._error)  # after slab_limit, the close frame says more
 
     def on_control(self, first: int, payload: bytes) -> None:
-        """Answer a ping, or record a close."""
+        """Answer a ping, or record a close. Raises MessageError."""
         if first == wire.PING:
+            if self.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+                raise MessageError("another ping, without reading the pongs")
             self.transport.write(wire.pong(payload))
         elif first == wire.CLOSE:
             code = int.from_bytes(payload[:2]) or NO_CODE
             self.end(Refusal(str(code), payload[2:].decode(errors="replace")))
             self.transport.close()
 
-    def _subscribe(self, greeting: dict[str, Any]) -> bytes:
+    def _subscribe(self, greeting: Connected) -> bytes:
         request: dict[str, Any] = {"type": "subscribe", "channels": self._channels}
         if self.reader.since is None:
-            self.reader.since = greeting["seq"]
-            request |= {"since": greeting["seq"], "epoch": greeting["epoch"]}
+            self.reader.since = greeting.seq
+            request |= {"since": greeting.seq, "epoch": greeting.epoch}
         return wire.message(request)
 
     def _read_head(self, data: bytes, now: float) -> memoryview:

@@ -4,16 +4,28 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from percolator.printable import printable
 from percolator_cli.loadtest.account import Account
 from percolator_cli.loadtest.histogram import Histogram
 from percolator_cli.loadtest.plan import Plan
 
+TEXT_CHARS = 200
+"""Characters of a reason that are kept."""
 
-class Refusal(NamedTuple):
-    """Why a connection was refused or ended: a code (close code or HTTP status) and a reason."""
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a connection was refused or ended: a code (close code or HTTP status) and a reason.
+
+    Both may be the words of a foreign server: they are made fit to show here.
+    """
 
     code: str
     reason: str
+
+    def __post_init__(self) -> None:
+        for name in ("code", "reason"):
+            object.__setattr__(self, name, printable(getattr(self, name), TEXT_CHARS))
 
 
 class Sample(NamedTuple):

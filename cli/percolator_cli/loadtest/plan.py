@@ -74,11 +74,15 @@ class Numbers:
 
     def of_size(self, size: str) -> int | None:
         """Return a trade's number, or None if this run did not publish it."""
-        return int(size[-12:]) if size[:-12] == str(self.salt + 1) else None
+        return _number(size[-12:]) if size[:-12] == str(self.salt + 1) else None
 
     def of_rate(self, rate: str) -> int | None:
         """Return a funding's number, or None if this run did not publish it."""
-        return int(rate[-10:]) if rate[:-10] == f"0.0000{self.salt:06}" else None
+        return _number(rate[-10:]) if rate[:-10] == f"0.0000{self.salt:06}" else None
+
+
+def _number(digits: str) -> int | None:
+    return int(digits) if digits.isdecimal() else None
 
 
 def own_slabs(count: int) -> tuple[str, ...]:

@@ -4,11 +4,12 @@ Most reads are compared with the reference as a whole. If the bytes differ, they
 by message until they agree with the reference again.
 """
 
-import json
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from percolator.model import server_messages
 from percolator.model.kinds import Kind
+from percolator.model.server_messages import Missing, ServerMessage
 from percolator_cli.loadtest import wire
 from percolator_cli.loadtest.reference import Event, Reference, read_event
 
@@ -28,8 +29,8 @@ class Span(NamedTuple):
 class Reader:
     """Reads the bytes of one connection after its upgrade.
 
-    `on_message` is called with each message that is not a live event, parsed from JSON, and
-    `on_control` with the first byte and the payload of each control frame.
+    `on_message` is called with each message that is not a live event or a gap, and `on_control`
+    with the first byte and the payload of each control frame.
     """
 
     __slots__ = (
@@ -40,7 +41,7 @@ class Reader:
     def __init__(
         self,
         reference: Reference,
-        on_message: Callable[[dict[str, Any]], None],
+        on_message: Callable[[ServerMessage], None],
         on_control: Callable[[int, bytes], None],
     ) -> None:
         self.reference = reference
@@ -78,7 +79,7 @@ class Reader:
         return (*self.spans, *growing)
 
     def feed(self, data: memoryview, now: float) -> None:
-        """Process bytes that were read at the time `now`."""
+        """Process bytes that were read at the time `now`. Raises MessageError."""
         self.bytes += len(data)
         reference = self.reference
         if not self._rest and reference.holds(data, self._place):
@@ -159,7 +160,8 @@ class Reader:
         self._span_start = self._index
 
     def _other(self, payload: bytes) -> None:
-        message = json.loads(payload)
-        if message.get("type") == "gap":
-            self.gaps.append((message["channel"], message["from"], message["to"]))
-        self._on_message(message)
+        message = server_messages.read(payload)
+        if isinstance(message, Missing):
+            self.gaps.append((message.channel, message.after, message.before))
+        elif message is not None:
+            self._on_message(message)

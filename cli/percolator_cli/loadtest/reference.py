@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import NamedTuple
 
-from percolator.model.kinds import KIND_OF_NAME, Kind
+from percolator.model.kinds import Kind
 from percolator_cli.loadtest.histogram import Histogram
 from percolator_cli.loadtest.plan import PUBLISHED
 
@@ -20,12 +20,12 @@ TRIM_BYTES = 4_000_000
 UNKNOWN = -1
 """Represents a `prev` that is null or missing."""
 
-_KINDS = {name.encode(): kind for name, kind in KIND_OF_NAME.items()}
+_KINDS = {kind.name.encode(): kind for kind in PUBLISHED}
 _EVENT = re.compile(
     rb'\{"type":"(' + b"|".join(_KINDS) + rb')","slab":"[A-Za-z0-9_-]+",[^{}]*'
-    rb'"seq":(\d+)(?:,"prev":(\d+|null))?(,"snapshot":true)?\}'
+    rb'"seq":(\d{1,15})(?:,"prev":(\d{1,15}|null))?(,"snapshot":true)?\}'
 )
-_NUMBERED = re.compile(rb'"(size|rate)":"([0-9.]+)"')
+_NUMBERED = re.compile(rb'"(size|rate)":"([0-9.]{1,64})"')
 
 
 class Event(NamedTuple):
@@ -38,7 +38,7 @@ class Event(NamedTuple):
 
 
 def read_event(payload: bytes) -> Event | None:
-    """Parse a message; returns None if it is not an event."""
+    """Parse a message; returns None if it is not an event of a kind in PUBLISHED."""
     found = _EVENT.fullmatch(payload)
     if found is None:
         return None

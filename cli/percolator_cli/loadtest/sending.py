@@ -18,7 +18,8 @@ IN_FLIGHT = 20_000
 """Maximum number of events without an acknowledgement."""
 ACK_SECONDS = 5.0
 """Maximum seconds between two acknowledgements."""
-_SEQ = re.compile(rb'"seq": ?(\d+)')
+_SEQ = re.compile(rb'"seq": ?(\d{1,15})\b')
+_REASON = re.compile(rb'"description": ?"([^"]*)"')
 
 
 class Sender:
@@ -101,5 +102,6 @@ class Sender:
             return NatsUnfitError(
                 f"no stream accepts {subject(self._plan, 0)}: start a gateway once to create it"
             )
-        reason = json.loads(message.data).get("error", {}).get("description", "no reason given")
+        found = _REASON.search(message.data)
+        reason = found[1].decode(errors="replace") if found else "no reason given"
         return NatsUnfitError(f"JetStream rejected an event: {reason}")

@@ -33,6 +33,4 @@ async def start(
 
 def _limits(at: GatewayAddress, settings: Settings) -> Mapping[str, int]:
     token = settings.stats_token.get_secret_value() if settings.stats_token else None
-    stats = gateway.get(at, "/ws/stats", token)
-    limits: Mapping[str, int] = stats["limits"]
-    return limits
+    return gateway.stats(at, token).limits.by_name

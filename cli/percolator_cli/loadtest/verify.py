@@ -29,8 +29,7 @@ async def verify_limits(
     secret = settings.stats_token.get_secret_value() if settings.stats_token else None
 
     async def stats() -> Mapping[str, Any]:
-        found: Mapping[str, Any] = await asyncio.to_thread(gateway.get, at, "/ws/stats", secret)
-        return found
+        return (await asyncio.to_thread(gateway.stats, at, secret)).by_name
 
     limits = (await stats())["limits"]
     per_address = min(PER_ADDRESS, limits["maxConnectionsPerIp"] or PER_ADDRESS)

@@ -9,8 +9,13 @@ from typing import Any
 
 from websockets.frames import Frame, Opcode
 
+from percolator.errors import MessageError
+from percolator.model.server_messages import MAX_MESSAGE_BYTES
+
 TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A
 """First bytes of the frames that a gateway sends, none of which is fragmented."""
+_FIRST = frozenset({TEXT, CLOSE, PING, PONG})
+_MASKED = 0x80
 
 HEAD_END = b"\r\n\r\n"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -63,17 +68,24 @@ def closing() -> bytes:
 
 
 def frame_end(data: bytes, at: int) -> int:
-    """Return the end of the frame that begins at `at`, or -1 if it is incomplete."""
+    """Return the end of the frame that begins at `at`, or -1 if it is incomplete.
+
+    Raises MessageError for a frame that no gateway sends: masked, fragmented, binary or too long.
+    """
     there = len(data) - at
     if there < _SHORT:
         return -1
     length = data[at + 1]
+    if data[at] not in _FIRST or length & _MASKED:
+        raise MessageError("a frame of another form")
     if length < 126:  # noqa: PLR2004 - RFC 6455
         end = at + _SHORT + length
     elif length == 126:  # noqa: PLR2004
         end = at + _MIDDLE + int.from_bytes(data[at + 2 : at + 4]) if there >= _MIDDLE else -1
     else:
         end = at + _LONG + int.from_bytes(data[at + 2 : at + 10]) if there >= _LONG else -1
+    if end - at > MAX_MESSAGE_BYTES:
+        raise MessageError(f"a message of more than {MAX_MESSAGE_BYTES:,} bytes")
     return end if end <= len(data) else -1
 
 

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 from rich.table import Table
 from rich.text import Text
 
+from percolator.printable import printable
+
 DEFAULT = "default"
 
 
@@ -31,7 +33,7 @@ def table(rows: Sequence[Row], width: int, *, drawn: bool) -> Table:
                 own = row.origin != DEFAULT
                 style = "cyan" if own and drawn else ""
                 origin = Text(row.origin, style or "dim")
-                grid.add_row(f"  {row.name}", Text(_shown(row.raw), style), origin)
+                grid.add_row(f"  {row.name}", Text(printable(_shown(row.raw)), style), origin)
     return grid
 
 

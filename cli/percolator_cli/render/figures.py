@@ -1,10 +1,14 @@
 """Numbers as text for people: counts, sizes, times, bars and sparklines."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 SPARKS = "▁▂▃▄▅▆▇█"
 EIGHTHS = " ▏▎▍▌▋▊▉"
 FULL = "█"
+
+SMALLEST, LARGEST = 1e-10, 1e15
+"""Prices outside of these are written with an exponent."""
 
 _SIZES = ("B", "kB", "MB", "GB", "TB")
 _SPANS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -56,9 +60,20 @@ def millis(seconds: float) -> str:
 
 
 def number(value: float) -> str:
-    """`61,807.95`: a price without trailing zeros or an exponent."""
+    """`61,807.95`: a price without trailing zeros; `5e-324` if that would be very long."""
+    if value and not SMALLEST <= abs(value) < LARGEST:
+        return f"{value:.6g}"
     whole, point, rest = f"{value:,.10f}".rstrip("0").partition(".")
     return f"{whole}{point}{rest}" if rest else whole
+
+
+def clock(timestamp: int) -> str:
+    """`12:34:56.789`, the local time of Unix milliseconds; `9007199254740991 ms` if it has none."""
+    try:
+        at = datetime.fromtimestamp(timestamp // 1_000).astimezone()
+    except (ValueError, OverflowError, OSError):  # after the year 9999
+        return f"{timestamp} ms"
+    return f"{at:%H:%M:%S}.{timestamp % 1_000:03}"
 
 
 def share(part: float, whole: float) -> str:

@@ -58,21 +58,27 @@ def nothing_yet(status: Status) -> RenderableType:
 
 
 def _head(status: Status) -> RenderableType:
-    stats, nats = status.stats, status.stats["nats"]
-    state = ("connected", "green") if nats["connected"] else ("not connected", "bold red")
-    lag = ("", "yellow")[nats["lag"] > LAGGING]
+    stats = status.stats
     first = Text.assemble(("percolator  ", "bold"), status.url)
     if status.trouble:
         first.append(f"  {status.trouble}", "bold red")
     else:
         first.append(f"  up {figures.span(stats['uptimeSeconds'])}", "dim")
-    second = Text.assemble(
-        ("NATS        ", "bold"),
+    return Group(*(_one_line(line) for line in (first, _nats(stats["nats"]))))
+
+
+def _nats(nats: Data | None) -> Text:
+    title = ("NATS        ", "bold")
+    if nats is None:
+        return Text.assemble(title, ("unknown", "dim"))
+    state = ("connected", "green") if nats["connected"] else ("not connected", "bold red")
+    lag = ("", "yellow")[nats["lag"] > LAGGING]
+    return Text.assemble(
+        title,
         state,
         f"  seq {figures.count(nats['streamSeq'])}",
         (f"  lag {figures.count(nats['lag'])}", lag),
     )
-    return Group(*(_one_line(line) for line in (first, second)))
 
 
 def _rates(status: Status, width: int, *, drawn: bool) -> Table:
@@ -179,7 +185,7 @@ def _market(market: Data, now_ms: int) -> dict[str, str | Text]:
     cells: dict[str, str | Text] = {
         name: "" if value is None else figures.number(value) for name, value in found.items()
     }
-    rate = market.get("funding", {}).get("rate", "")
+    rate = market.get("funding", {}).get("rate") or ""
     cells["funding"] = rate if len(rate) <= RATE_DIGITS else f"{rate[: RATE_DIGITS - 1]}…"
     times = [part["timestamp"] for part in market.values() if isinstance(part, Mapping)]
     age = max(now_ms - max(times), 0) / 1_000 if times else None

@@ -1,6 +1,5 @@
 """Events and gaps as lines: time, channel, seq and content."""
 
-from datetime import datetime
 from typing import Any
 
 from rich.text import Text
@@ -17,9 +16,8 @@ def line(message: Message) -> Text:
     """Return a line for people."""
     if isinstance(message, Gap):
         return _gap(message)
-    at = datetime.fromtimestamp(message.event.timestamp / 1_000).astimezone()
     text = Text.assemble(
-        (f"{at:%H:%M:%S}.{message.event.timestamp % 1_000:03} ", "dim"),
+        (f"{figures.clock(message.event.timestamp)} ", "dim"),
         f"{message.channel:{CHANNEL_COLUMNS}} ",
         (f"{message.seq:>10} ", "dim"),
         _event(message.event),

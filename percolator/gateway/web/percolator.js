@@ -12,7 +12,8 @@
  *
  * This file sends requests and handles the answers. percolator/connection.js keeps the connection,
  * percolator/channel.js finds missed and duplicate events, percolator/requests.js says what to
- * request, and percolator/kinds.js lists the kinds of events.
+ * request, percolator/messages.js checks what arrives, and percolator/kinds.js lists the kinds of
+ * events.
  *
  * @typedef {import("./percolator.d.ts").Token} Token
  */
@@ -56,12 +57,12 @@ class Feed {
     const address = new URL(url, import.meta.url);
     address.protocol = address.protocol.replace(/^http/, "ws");
     this.#token = token;
-    const invalid = { code: "unreadable", message: "the gateway sent invalid JSON" };
     this.#connection = new Connection(address.href, {
       received: (message) => this.#received(message),
       disconnected: () => this.#disconnected(),
       stateChanged: (state) => this.#emit("state", state),
-      invalidMessage: () => this.#emit("error", invalid),
+      invalidMessage: (why) =>
+        this.#emit("error", { code: "unreadable", message: `the gateway sent ${why}` }),
     });
     this.#connection.open();
   }

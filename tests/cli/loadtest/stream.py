@@ -1,10 +1,10 @@
 """A market's stream for the tests: events as frames, and a client that reads them."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from percolator.model import messages
 from percolator.model.kinds import KIND_OF_NAME, Funding, Kind, Price, Trade
+from percolator.model.server_messages import ServerMessage
 from percolator_cli.loadtest.histogram import Histogram
 from percolator_cli.loadtest.reader import Reader
 from percolator_cli.loadtest.reference import Reference
@@ -45,7 +45,7 @@ class Client:
     """A reader, with its messages and control frames."""
 
     def __init__(self, reference: Reference) -> None:
-        self.messages: list[dict[str, Any]] = []
+        self.messages: list[ServerMessage] = []
         self.controls: list[tuple[int, bytes]] = []
         self.reader = Reader(
             reference,

@@ -12,6 +12,7 @@ import { Tokens } from "./tokens.js";
 
 const LIVE_PRICES = 40; // of the 50 channels per client; other prices come from /markets
 const SLAB = /^[A-Za-z0-9_-]{1,64}$/;
+const MAX_MARKETS = 1_000; // each has a history of some 50 kB
 const RECENT_TRADES = 200;
 const POLL_MS = 1_000;
 const DRAW_MS = 100;
@@ -78,8 +79,11 @@ function choose(slab) {
 
 /** Show a response of /markets. New markets are followed live, up to LIVE_PRICES. */
 function updateMarkets(data) {
-  const states = Object.entries(data.markets).filter(([slab]) => SLAB.test(slab));
-  for (const [slab, state] of states) {
+  const states = [];
+  for (const [slab, state] of Object.entries(data.markets ?? {})) {
+    if (!SLAB.test(slab) || !state) continue;
+    if (!markets.has(slab) && markets.size >= MAX_MARKETS) continue;
+    states.push([slab, state]);
     const market = markets.get(slab) ?? new Market(slab);
     markets.set(slab, market);
     if (epoch !== data.epoch) market.resetSeqs();

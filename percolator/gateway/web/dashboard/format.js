@@ -71,6 +71,7 @@ export function fineClock(milliseconds) {
 
 /** A duration, rounded down to its largest unit. */
 export function duration(seconds) {
+  if (typeof seconds !== "number" || !Number.isFinite(seconds)) return NONE;
   if (seconds < 120) return `${Math.floor(seconds)} s`;
   if (seconds < 7_200) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 172_800) return `${Math.floor(seconds / 3_600)} h`;

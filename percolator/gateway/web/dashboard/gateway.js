@@ -13,19 +13,19 @@ export class Gateway {
   show(stats) {
     this.#panel.removeAttribute("data-old");
     write(byId("asof"), `up ${duration(stats.uptimeSeconds)}`);
-    const limits = stats.limits;
+    const limits = stats.limits ?? {}; // an older gateway has fewer fields
     meter("connections", stats.totalConnections, limits.maxGlobalConnections);
     const perIp = limits.maxConnectionsPerIp;
     small("connections", perIp ? `max ${count(perIp)} per IP` : "no limit per IP");
-    this.#busiest(stats.connectionsPerSlab, limits.maxConnectionsPerSlab);
+    this.#busiest(stats.connectionsPerSlab ?? {}, limits.maxConnectionsPerSlab);
     const [messages, bytes] = [stats.messagesReceivedPerSec, stats.bytesReceivedPerSec];
     figure("messages", perSecond(stats.messagesSentPerSec), `${perSecond(messages)} received`);
     figure("bytes", bytesPerSecond(stats.bytesSentPerSec), `${bytesPerSecond(bytes)} received`);
     figure("events", perSecond(stats.eventsPerSec), `${count(stats.eventsRejected)} rejected`);
-    const refused = Object.values(stats.rejectedConnections).reduce((sum, each) => sum + each, 0);
+    const refused = Object.values(stats.rejectedConnections ?? {}).reduce((sum, each) => sum + each, 0);
     figure("behind", count(stats.clientsBehind), `${count(refused)} refused`);
     byId("behind").toggleAttribute("data-warn", stats.clientsBehind > 0);
-    const { connected, streamSeq, lag } = stats.nats;
+    const { connected, streamSeq, lag } = stats.nats ?? {};
     figure("nats", connected ? "Connected" : "Not connected", `lag ${count(lag)}, seq ${count(streamSeq)}`);
     byId("nats").toggleAttribute("data-warn", !connected);
   }

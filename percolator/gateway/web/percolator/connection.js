@@ -5,6 +5,8 @@
  * @typedef {import("../percolator.d.ts").State} State
  */
 
+import { read, waitOf } from "./messages.js";
+
 const IDLE_MS = 15_000; // after this silence the gateway gets a ping;
 const STALE_MS = 5_000; // if it is unanswered for this long, the feed is stale,
 const DEAD_MS = 10_000; // and after this long, the connection is dropped
@@ -45,7 +47,7 @@ export class Connection {
   /**
    * @param {string} url
    * @param {{received: (message: object) => void, disconnected: () => void,
-   *          stateChanged: (state: State) => void, invalidMessage: () => void}} hooks
+   *          stateChanged: (state: State) => void, invalidMessage: (why: string) => void}} hooks
    */
   constructor(url, hooks) {
     this.#url = url;
@@ -94,17 +96,20 @@ export class Connection {
 
   /** Wait this long before the next attempt: a closing gateway has asked for it. */
   announce(milliseconds) {
-    this.#announcedWait = milliseconds;
+    this.#announcedWait = waitOf(milliseconds);
   }
 
   /** Drop this connection, and open another one after a wait. */
   drop(reason) {
     this.#detach();
     const limit = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures);
-    const wait = this.#announcedWait ?? Math.round(limit * (0.5 + Math.random() / 2));
-    if (this.#announcedWait === null) this.#failures += 1;
-    this.#hooks.disconnected();
     const since = Date.now(); // read once: the wait shown is then the wait chosen
+    // At most two attempts per second, whatever a gateway asks for.
+    const left = FIRST_RETRY_MS - Math.max(since - this.#openedAt, 0);
+    const asked = this.#announcedWait === null ? null : Math.max(this.#announcedWait, left);
+    const wait = asked ?? Math.round(limit * (0.5 + Math.random() / 2));
+    if (asked === null) this.#failures += 1;
+    this.#hooks.disconnected();
     this.#change("waiting", { reason, since, retryAt: since + wait });
     this.#arm();
   }
@@ -144,9 +149,9 @@ export class Connection {
     if (this.state.name === "stale") this.markLive();
     let message;
     try {
-      message = JSON.parse(data);
-    } catch {
-      this.#hooks.invalidMessage();
+      message = read(data);
+    } catch (error) {
+      this.#hooks.invalidMessage(error.message);
       return;
     }
     this.#hooks.received(message);
