@@ -18,8 +18,8 @@ from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.liveness import raise_if_cancelled
 from percolator.jetstream.replay import Page
-from percolator.model import messages
-from percolator.model.events import decode
+from percolator.model import events, messages
+from percolator.model.events import Decode
 from percolator.model.kinds import Event
 
 MAX_REPLAYS = 8
@@ -46,12 +46,13 @@ class Source(Protocol):
 class Replayer:
     """All replays of a gateway."""
 
-    def __init__(self, hub: Hub, source: Source) -> None:
+    def __init__(self, hub: Hub, source: Source, decode: Decode = events.decode) -> None:
         self.running = 0
         self.total = 0
         """Replays started."""
         self.hub = hub
         self.source = source
+        self.decode = decode
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, cursor: Cursor, logs: list[LosslessLog], limit: int | None) -> None:
@@ -118,6 +119,7 @@ class ChannelReplay:
         """Events that were added."""
         self._hub = replayer.hub
         self._source = replayer.source
+        self._decode = replayer.decode
         self._cursor = cursor
         self._log = held
         self._channel = held.channel
@@ -208,6 +210,6 @@ class ChannelReplay:
     def _decoded(self, stored: Stored) -> Event | None:
         """Decode an event as the feed would have; None if it would have been rejected."""
         try:
-            return decode(self._channel, stored.payload)
+            return self._decode(self._channel, stored.payload)
         except EventError:
             return None
