@@ -17,6 +17,7 @@ from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConfli
 from percolator.jetstream.connect import server_address
 from percolator.jetstream.subjects import Growth, growth, taken
 from percolator.model.channel import SUBJECTS
+from percolator.model.events import MAX_EVENT_BYTES
 
 DAY_SECONDS = 86_400
 MIN_SERVER = (2, 11)
@@ -25,6 +26,8 @@ MIN_SERVER = (2, 11)
 NOT_ENABLED = (10039, 10076)
 """JetStream is off: for the account, or altogether. Any other error may pass in a moment."""
 STREAM_NAME_IN_USE = 10058
+MAX_MESSAGE_BYTES = MAX_EVENT_BYTES + 1024
+"""Largest message of the stream: the longest event, with headers."""
 SUBJECTS_OVERLAP = 10065
 
 
@@ -40,6 +43,7 @@ def definition(name: str) -> StreamConfig:
         max_age=7 * DAY_SECONDS,
         max_bytes=1024**3,
         max_msgs_per_subject=1_000_000,
+        max_msg_size=MAX_MESSAGE_BYTES,
         duplicate_window=120,
         num_replicas=1,
         allow_direct=True,
@@ -55,8 +59,8 @@ class StreamState:
     last_seq: int
     deleted: int
     """Number of events between the two that are gone."""
-    growth: Growth | None = None
-    """The kinds that the stream does not take yet, if any."""
+    growth: tuple[Growth, ...] = ()
+    """What the stream lacks that a newly created one has."""
 
     @property
     def complete(self) -> bool:
@@ -93,7 +97,7 @@ async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamStat
             f"the stream {name} exists with another definition ({'; '.join(differing)}): "
             "fix it, or choose another name with --stream"
         )
-    return replace(state_of(info), growth=growth(name, info.config.subjects or ()))
+    return replace(state_of(info), growth=lacking(info.config, name))
 
 
 async def _create_or_get(context: JetStreamContext, name: str) -> StreamInfo:
@@ -130,6 +134,18 @@ def differences(found: StreamConfig, name: str) -> list[str]:
         for field, (has, want) in wanted.items()
         if has != want
     ]
+
+
+def lacking(found: StreamConfig, name: str) -> tuple[Growth, ...]:
+    """Return what a stream of an older version lacks, each with the command that adds it."""
+    unbounded = Growth(
+        "message size",
+        f"the stream {name} takes messages of any size, and large ones displace events",
+        f"nats stream edit {name} --max-msg-size {MAX_MESSAGE_BYTES}",
+    )
+    kinds = growth(name, found.subjects or ())
+    bounded = (found.max_msg_size or 0) > 0
+    return (*([kinds] if kinds else ()), *(() if bounded else [unbounded]))
 
 
 def state_of(info: StreamInfo) -> StreamState:
