@@ -13,6 +13,7 @@ import nats.protocol.parser
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
+from nats.protocol.parser import PERMISSIONS_ERR
 
 DEFAULT_API = "$JS.API"
 DEFAULT_INBOX = "_INBOX"
@@ -78,6 +79,17 @@ class NatsClient(Client):
             _client=self,
             _sid=sid,
         )
+
+
+def refusal(client: Client) -> str:
+    """Return what NATS does not permit this user and what to set, if it said so; else nothing.
+
+    NATS does not answer a request that it refuses.
+    """
+    error = str(client.last_error or "").removeprefix("nats: ")
+    if PERMISSIONS_ERR not in error:
+        return ""
+    return f" ({error}): set nats_prefix to the name that NATS gives this user"
 
 
 def text_of(data: bytes) -> str:

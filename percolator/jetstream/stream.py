@@ -14,6 +14,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavailableError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
+from percolator.jetstream.client import refusal
 from percolator.jetstream.connect import server_address
 from percolator.jetstream.subjects import Growth, growth, taken
 from percolator.model.channel import SUBJECTS
@@ -88,8 +89,9 @@ async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamStat
     except APIError as error:
         raise _conflict(name, error) from None
     except nats.errors.Error:
+        advice = refusal(client) or ": check the NATS server"
         raise NatsUnreachableError(
-            f"JetStream at {server_address(client)} does not answer: check the NATS server"
+            f"JetStream at {server_address(client)} does not answer{advice}"
         ) from None
     differing = differences(info.config, name)
     if differing:

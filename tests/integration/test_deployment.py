@@ -17,7 +17,7 @@ from percolator.errors import NatsUnreachableError
 from percolator.jetstream.connect import NatsAddress, connect
 from tests.cli.program import Program
 from tests.client import PATIENCE
-from tests.gateway import Gateway, event_json
+from tests.gateway import Gateway, event_json, eventually, starting
 from tests.integration.conftest import StartGateway
 from tests.integration.deployed import CONFIG, PASSWORDS, ROOT, deployed, login
 from tests.nats_server import NatsServer, binary
@@ -86,6 +86,33 @@ async def test_the_command_line_can_publish_as_a_publisher(
     assert done.code == 1
     assert "agateway" not in done.err
     assert gateway.service.hub.book.seq == 1
+
+
+async def test_doctor_sees_the_stream_through_the_prefix(
+    gateway: Gateway, server: NatsServer, tmp_path: Path
+) -> None:
+    """As the gateway does."""
+    await gateway.publish("price", "SOL")
+    reader = Program(
+        tmp_path, nats_url=login(server, "gateway"), nats_prefix="gateway", port=gateway.port
+    )
+    done = await asyncio.to_thread(reader.run, "doctor", "--json")
+    verdicts = {each["name"]: each["verdict"] for each in done.json}
+    assert (verdicts["JetStream"], verdicts["stream"]) == ("ok", "ok")
+    assert verdicts["same stream"] == "ok"
+
+
+@pytest.mark.usefixtures("gateway")
+async def test_without_the_prefix_one_sentence_says_what_to_set(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    """To a publisher, and to a gateway."""
+    publisher = Program(tmp_path, nats_url=login(server, "publisher"))
+    done = await asyncio.to_thread(publisher.run, "publish", "price", "SOL", "1.5")
+    assert done.code == 1
+    assert "set nats_prefix" in done.err
+    async with starting(login(server, "gateway"), "PERCOLATOR") as refused:
+        await eventually(lambda: "set nats_prefix" in refused.service.feed.trouble)
 
 
 @pytest.mark.parametrize("user", ["stranger", "gateway:wrong", "publisher:"])
