@@ -1,6 +1,7 @@
 """Consumers: a bound per user, and what happens if there is no place for another one."""
 
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import nats
@@ -9,6 +10,7 @@ from nats.aio.client import Client
 from nats.js.api import ConsumerConfig
 
 from percolator.jetstream.creation import DESCRIPTION, names
+from percolator.jetstream.feed import Feed
 from percolator.jetstream.stream import definition
 from tests.adapter.feeding import (
     STREAM,
@@ -20,7 +22,8 @@ from tests.adapter.feeding import (
     running,
 )
 from tests.gateway import eventually
-from tests.integration.deployed import ADDED, PASSWORDS, login, serving
+from tests.integration.deployed import ADDED, PASSWORDS, login, serving, write_config
+from tests.integration.faults.cluster import cluster
 from tests.nats_server import NatsServer
 
 UNREAD = ConsumerConfig(
@@ -50,6 +53,11 @@ async def operator(server: NatsServer) -> AsyncIterator[Client]:
 async def consumers(client: Client) -> set[str | None]:
     """Return the names of the stream's consumers."""
     return {each.name for each in await client.jetstream().consumers_info(STREAM)}
+
+
+def has_read(feed: Feed, seq: int) -> bool:
+    """Return whether a feed has read the stream up to a seq."""
+    return feed.seq >= seq
 
 
 async def test_gateways_of_one_user_take_different_names(
@@ -113,6 +121,26 @@ async def test_flow_control_works_across_accounts(server: NatsServer, operator: 
         assert sink.seqs == [*range(1, 5_003)]
         assert feed.restarts == 0
         await eventually(lambda: controlled > 0)
+
+
+async def test_a_prefix_works_on_each_server_of_a_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the stream's leader and the consumer are."""
+    for name, password in (PASSWORDS | ADDED).items():
+        monkeypatch.setenv(name, password)
+    with cluster(tmp_path, "--config", str(write_config(tmp_path))) as three:
+        servers = list(three.servers.values())
+        client = await nats.connect(login(servers[0], "operator"))
+        await three.make_stream(client, STREAM)
+        for each in servers:
+            async with reading(login(each, "gateway"), prefix="gateway") as (sink, feed):
+                await publish_at_once(client, 100)
+                last = (await client.jetstream().stream_info(STREAM)).state.last_seq
+                await eventually(partial(has_read, feed, last))
+                assert sink.seqs == [*range(1, last + 1)]
+                assert feed.restarts == 0
+        await client.close()
 
 
 @pytest.fixture

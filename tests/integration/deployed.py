@@ -56,11 +56,16 @@ def with_more_users(text: str) -> str:
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[NatsServer]:
     """Run a nats-server with all users. The passwords must be in the environment."""
+    with NatsServer(folder, "--config", str(write_config(folder))) as started:
+        yield started
+
+
+def write_config(folder: Path) -> Path:
+    """Write the configuration with all users."""
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "nats-server.conf"
     config.write_text(with_more_users(CONFIG.read_text()))
-    with NatsServer(folder, "--config", str(config)) as started:
-        yield started
+    return config
 
 
 def login(server: NatsServer, user: str) -> str:
