@@ -14,7 +14,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavailableError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
-from percolator.jetstream.client import refusal
+from percolator.jetstream.client import NatsClient, refusal
 from percolator.jetstream.connect import server_address
 from percolator.jetstream.subjects import Growth, growth, taken
 from percolator.model.channel import SUBJECTS
@@ -179,6 +179,11 @@ def _check_server(client: Client) -> None:
 
 
 def _without_jetstream(client: Client) -> str:
+    if isinstance(client, NatsClient) and client.prefix:
+        return (
+            f"the NATS server at {server_address(client)} gives this user no JetStream as "
+            f"{client.prefix}: check nats_prefix, which must be a name from nats-server.conf"
+        )
     return (
         f"the NATS server at {server_address(client)} has JetStream disabled for us: "
         "start it with -js, or enable JetStream for the account"

@@ -15,6 +15,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
 from percolator.jetstream import stream
+from percolator.jetstream.connect import NatsAddress, connect
 from tests.nats_server import NatsServer
 
 DAY = 86_400
@@ -84,6 +85,15 @@ async def test_a_stream_may_take_more_than_our_subjects(client: Client, stream_n
     """A newer version's kinds, or another application's messages."""
     await make(client, stream_name, subjects=["percolator.>", f"orders.{stream_name}.>"])
     assert (await stream.ensure(client, stream_name)).growth == ()
+
+
+async def test_a_prefix_that_the_server_does_not_know_is_named(nats_url: str) -> None:
+    """As on a server without nats/nats-server.conf."""
+    address = NatsAddress(nats_url, prefix="gateway")
+    connected = await connect(address, name="test", reconnect=False)
+    with pytest.raises(NatsUnfitError, match="check nats_prefix"):
+        await stream.ensure(connected, "PERCOLATOR")
+    await connected.close()
 
 
 async def test_the_commands_for_an_older_stream_make_it_complete(
