@@ -6,6 +6,7 @@
     ├── RequestError               a client's request that cannot be fulfilled
     ├── NatsError                  NATS cannot be used
     │   ├── NatsUnreachableError   it does not answer, or refuses the connection
+    │   │   └── NatsLoginError     it requires a login, and none is set
     │   ├── NatsUnfitError         it lacks what is needed (JetStream, a recent version)
     │   ├── StreamConflictError    the stream exists with another definition
     │   └── EmbeddedNatsError      the embedded server cannot be started
@@ -56,6 +57,10 @@ class NatsError(PercolatorError):
 
 class NatsUnreachableError(NatsError):
     """NATS does not answer at the address, or refuses the connection."""
+
+
+class NatsLoginError(NatsUnreachableError):
+    """NATS requires a login, and none is set."""
 
 
 class NatsUnfitError(NatsError):

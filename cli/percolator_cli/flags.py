@@ -17,12 +17,15 @@ from percolator.config.types import rule_of
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-NATS = ("nats_url", "nats_creds", "nats_token", "nats_tls_ca", "stream")
+NATS = (
+    *("nats_url", "nats_creds", "nats_token", "nats_tls_ca", "nats_prefix"),
+    *("data_dir", "stream"),
+)
 """The settings that say where events are published."""
 
 PANELS = {
-    "Gateway": ("host", "port", "data_dir", "drain_seconds"),
-    "NATS": (*NATS, "backlog"),
+    "Gateway": ("host", "port", "drain_seconds"),
+    "NATS": (*NATS, "backlog", "require_slab"),
     "Memory": ("log_capacity", "replay_limit", "max_buffered_bytes"),
     "Limits (0 means no limit)": (
         *("max_connections", "max_connections_per_slab", "max_connections_per_ip"),

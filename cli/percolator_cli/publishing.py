@@ -7,11 +7,11 @@ from typing import Any
 from nats.aio.client import Client
 from pydantic_core import to_json
 
-from percolator.app.nats_source import DEFAULT_NATS
+from percolator.app.nats_source import nats_address
 from percolator.config.settings import Settings
 from percolator.config.sources import load
-from percolator.errors import EventError, NatsUnreachableError
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.errors import EventError, NatsLoginError, NatsUnreachableError
+from percolator.jetstream.connect import connect
 from percolator.jetstream.publisher import Publisher
 from percolator.model.kinds import Event
 
@@ -19,21 +19,12 @@ REMEDY = "start it (`percolator serve` includes one), or set its address with --
 """What to do if NATS cannot be reached."""
 
 
-def nats_address(settings: Settings) -> NatsAddress:
-    """Return the NATS address from the settings; by default, that of an embedded server."""
-    token = settings.nats_token
-    return NatsAddress(
-        settings.nats_url or DEFAULT_NATS,
-        settings.nats_creds,
-        token.get_secret_value() if token else None,
-        settings.nats_tls_ca,
-    )
-
-
 async def reach(settings: Settings, *, name: str, reconnect: bool) -> Client:
     """Connect to NATS. Raises NatsUnreachableError, which says what to do."""
     try:
         return await connect(nats_address(settings), name=name, reconnect=reconnect)
+    except NatsLoginError:
+        raise
     except NatsUnreachableError as error:
         raise NatsUnreachableError(f"{error}; {REMEDY}") from None
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from percolator.errors import EventError
 from percolator.fanout.book import Book
+from percolator.model import events
 from percolator.model.channel import Channel
-from percolator.model.events import decode
+from percolator.model.events import Decode
 from percolator.stats import Stats
 
 SHOWN = 64
@@ -21,11 +22,18 @@ logger = logging.getLogger(__name__)
 class Intake:
     """Decodes what the feed reads, and passes what is valid on to the book."""
 
-    def __init__(self, book: Book, stats: Stats, report: Callable[[int, str, str], None]) -> None:
+    def __init__(
+        self,
+        book: Book,
+        stats: Stats,
+        report: Callable[[int, str, str], None],
+        decode: Decode = events.decode,
+    ) -> None:
         """`report` is called with seq, subject and reason of each event that is not valid."""
         self._book = book
         self._stats = stats
         self._report = report
+        self._decode = decode
 
     def begin(self, epoch: str, after: int, *, first_seq: int, complete: bool) -> None:
         """Start reading a stream (see `Book.begin`)."""
@@ -37,7 +45,7 @@ class Intake:
         if channel is None:
             return
         try:
-            event = decode(channel, payload)
+            event = self._decode(channel, payload)
         except EventError:
             return  # reported when it was first read
         self._book.seed(seq, channel, event)
@@ -49,7 +57,7 @@ class Intake:
         """
         try:
             channel = Channel.of_subject(subject)
-            event = decode(channel, payload) if channel else None
+            event = self._decode(channel, payload) if channel else None
         except EventError as error:
             self._book.skip(seq)
             self._reject(seq, subject, payload, error)

@@ -8,10 +8,24 @@ from percolator.config.settings import Settings
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream.connect import NatsAddress
 from percolator.jetstream.embedded import server as embedded
+from percolator.jetstream.embedded.datafolder import token_for
 
 DEFAULT_NATS = "nats://127.0.0.1:4222"
 
 Spawn = Callable[[Coroutine[object, object, object]], None]
+
+
+def nats_address(settings: Settings) -> NatsAddress:
+    """Return the address of NATS, by default that of an embedded server, and the login for it."""
+    url = settings.nats_url or DEFAULT_NATS
+    token = _token(settings)
+    if token is None and settings.nats_creds is None:
+        token = token_for(settings.data_dir, url)
+    return NatsAddress(url, settings.nats_creds, token, settings.nats_tls_ca, settings.nats_prefix)
+
+
+def _token(settings: Settings) -> str | None:
+    return settings.nats_token.get_secret_value() if settings.nats_token else None
 
 
 class NatsSource:
@@ -22,6 +36,7 @@ class NatsSource:
         self._settings = settings
         self._spawn = spawn
         self._embedded: embedded.EmbeddedNats | None = None
+        self._finding = asyncio.Lock()
 
     @property
     def data_dir(self) -> str | None:
@@ -30,27 +45,25 @@ class NatsSource:
 
     async def find(self) -> NatsAddress:
         """Return the address; start a server if there is none. Raises EmbeddedNatsError."""
+        async with self._finding:  # several connections may be opened at once
+            return await self._find()
+
+    async def _find(self) -> NatsAddress:
         settings = self._settings
         if self._embedded is None and settings.nats_url is None:
             if await embedded.answers(DEFAULT_NATS):
-                return self._address(DEFAULT_NATS)
-            self._embedded = await embedded.start(settings.data_dir)
+                return nats_address(settings)
+            self._embedded = await embedded.start(settings.data_dir, token=_token(settings))
             self._spawn(self._watch(self._embedded))
         if self._embedded is not None:
-            return NatsAddress(self._embedded.url)  # it needs no credentials
-        assert settings.nats_url is not None
-        return self._address(settings.nats_url)
+            return NatsAddress(self._embedded.url, token=self._embedded.token)
+        return nats_address(settings)
 
     async def stop(self, seconds: float) -> None:
         """Stop the embedded server, if any; if that takes too long, its watchdog stops it."""
         if self._embedded is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._embedded.stop(), seconds)
-
-    def _address(self, url: str) -> NatsAddress:
-        settings, token = self._settings, self._settings.nats_token
-        secret = token.get_secret_value() if token else None
-        return NatsAddress(url, settings.nats_creds, secret, settings.nats_tls_ca)
 
     async def _watch(self, server: embedded.EmbeddedNats) -> None:
         code = await server.wait()

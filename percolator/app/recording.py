@@ -109,7 +109,8 @@ async def play(
                 if wait > 0.001:  # noqa: PLR2004 - the resolution of a timer
                     await asyncio.sleep(wait)
                 await room.acquire()
-                body = {**event.fields, "timestamp": time.time_ns() // 1_000_000}
+                now_ms = time.time_ns() // 1_000_000
+                body = {**event.fields, "slab": event.slab, "timestamp": now_ms}
                 subject = Channel(event.kind, event.slab).subject
                 group.create_task(send(subject, json.dumps(body).encode()))
                 count += 1

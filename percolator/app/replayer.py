@@ -22,8 +22,8 @@ from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.liveness import raise_if_cancelled
 from percolator.jetstream.replay import Page
-from percolator.model import messages
-from percolator.model.events import decode
+from percolator.model import events, messages
+from percolator.model.events import Decode
 from percolator.model.kinds import Event
 
 MAX_FETCHES = 4
@@ -57,13 +57,18 @@ class Replayer:
     """All replays of a gateway."""
 
     def __init__(
-        self, hub: Hub, source: Source, cpu: Callable[[], float] = time.thread_time
+        self,
+        hub: Hub,
+        source: Source,
+        decode: Decode = events.decode,
+        cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         """`cpu` returns the CPU seconds that this thread has used."""
         self.total = 0
         """Replays started."""
         self.hub = hub
         self.source = source
+        self.decode = decode
         self.cpu = cpu
         self.slots = FairSlots(MAX_FETCHES)
         self._requests: dict[Cursor, deque[_Request]] = {}
@@ -162,6 +167,7 @@ class ChannelReplay:
         """Events that were added."""
         self._hub = replayer.hub
         self._source = replayer.source
+        self._decode = replayer.decode
         self._slots = replayer.slots
         self._cpu = replayer.cpu
         self._address = address
@@ -266,6 +272,6 @@ class ChannelReplay:
     def _decoded(self, stored: Stored) -> Event | None:
         """Decode an event as the feed would have; None if it would have been rejected."""
         try:
-            return decode(self._channel, stored.payload)
+            return self._decode(self._channel, stored.payload)
         except EventError:
             return None

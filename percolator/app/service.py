@@ -38,6 +38,7 @@ from percolator.jetstream.dialer import Dialer
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.publisher import Publisher
 from percolator.jetstream.replay import Replay
+from percolator.model.events import decoder
 from percolator.model.kinds import PRICE
 from percolator.stats import Stats
 
@@ -97,17 +98,22 @@ class Service:
         )
         # The NATS side.
         self._nats_source = NatsSource(settings, self._spawn)
+        # NATS is located for each connection: an embedded server that another gateway started ends
+        # with that gateway.
+        feed_dialer = Dialer(self._nats_source.find, name="percolator feed")
+        replay_dialer = Dialer(self._nats_source.find, name="percolator replay")
+        decode = decoder(require_slab=settings.require_slab)
         self.rejections = Rejections(lambda: self.feed.client)
         self.feed = Feed(
-            # NATS is located for each connection: an embedded server that another gateway started
-            # ends with that gateway.
-            Dialer(self._nats_source.find, name="percolator feed").dial,
+            feed_dialer.dial,
             settings.stream,
-            Intake(self.book, self.stats, self.rejections.report),
+            Intake(self.book, self.stats, self.rejections.report, decode),
             backlog=settings.backlog,
             clock=clock,
+            decode=decode,
         )
-        self.replayer = Replayer(self.hub, Replay(lambda: self.feed, settings.stream))
+        self._history = Replay(lambda: self.feed, settings.stream, replay_dialer.dial)
+        self.replayer = Replayer(self.hub, self._history, decode)
         # The socket side.
         verifier = tokens.verifier(settings, time.time)
         self.admission = Admission(settings, self.stats, clock, verifier)
@@ -166,6 +172,7 @@ class Service:
         await self.gateway.stop(drain * CLIENTS_SHARE)
         self.pacer.stop()
         await self.replayer.stop()
+        await self._history.close()
         for task in self._tasks:
             task.cancel()
         if self._tasks:

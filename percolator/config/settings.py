@@ -22,6 +22,7 @@ from percolator.config.types import (
     Host,
     Level,
     LineFormat,
+    NatsPrefix,
     NatsUrl,
     Networks,
     Origins,
@@ -56,6 +57,9 @@ class Settings(BaseSettings):
     nats_creds: File = Field(None, description="NATS credentials file (.creds)")
     nats_token: Secret = Field(None, description="NATS token")
     nats_tls_ca: File = Field(None, description="CA file for TLS to NATS, PEM")
+    nats_prefix: NatsPrefix = Field(
+        None, description="name of this user's share of NATS, as in nats-server.conf"
+    )
     data_dir: Folder = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("percolator", appauthor=False)),
         description="data folder of the embedded NATS server",
@@ -64,6 +68,7 @@ class Settings(BaseSettings):
     backlog: Count = Field(10_000, description="newest events to read at startup")
     log_capacity: Capacity = Field(1_000, description="events kept in memory per channel")
     replay_limit: Count = Field(10_000, description="maximum events replayed per subscribe")
+    require_slab: Bool = Field(False, description="reject events that do not name their market")
 
     max_connections: Count = Field(1_000, description="maximum connections")
     max_connections_per_slab: Count = Field(100, description="maximum clients per market")

@@ -158,6 +158,10 @@ StreamName = Annotated[
     Field(pattern=r"^[A-Za-z0-9_-]{1,64}$"),
     Rule("1 to 64 letters, digits, _ or -"),
 ]
+NatsPrefix = Annotated[
+    Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] | None,
+    Rule("1 to 32 letters, digits, _ or -"),
+]
 NatsUrl = Annotated[
     Annotated[str, AfterValidator(_nats_urls)] | None,
     Rule("one or more addresses such as nats://127.0.0.1:4222, comma-separated"),

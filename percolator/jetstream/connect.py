@@ -14,8 +14,9 @@ import nats.errors
 from nats.aio.client import Client
 
 from percolator import openssl
-from percolator.errors import NatsUnreachableError
+from percolator.errors import NatsLoginError, NatsUnreachableError
 from percolator.jetstream import credentials
+from percolator.jetstream.client import NatsClient
 from percolator.redaction import redact_logins
 
 CONNECT_SECONDS = 2
@@ -25,6 +26,12 @@ RECONNECT_SECONDS = 1
 """Seconds between two attempts to reconnect."""
 PING_SECONDS = 10
 
+UNAUTHORIZED = "authorization violation"
+LOGIN_ADVICE = (
+    "set nats_token or another login, or, if a gateway on this machine has started it, data_dir to "
+    "the data folder of that gateway"
+)
+
 Handler = Callable[[], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
@@ -32,17 +39,26 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class NatsAddress:
-    """The address of NATS and the credentials for it. `url` may be a comma-separated list."""
+    """The address of NATS and the credentials for it. `url` may be a comma-separated list.
+
+    `prefix` is the name of this user's share of JetStream, see `NatsClient`.
+    """
 
     url: str
     creds: Path | None = None
     token: str | None = None
     tls_ca: Path | None = None
+    prefix: str | None = None
 
     @property
     def requires_tls(self) -> bool:
         """True if nothing may be sent unencrypted."""
         return self.tls_ca is not None or self.url.strip().startswith("tls://")
+
+    @property
+    def has_login(self) -> bool:
+        """True if there is something to log in with."""
+        return bool(self.creds or self.token or "@" in self.url)
 
     @property
     def servers(self) -> list[str]:
@@ -62,7 +78,7 @@ class NatsAddress:
 
 async def connect(
     address: NatsAddress, *, name: str, reconnect: bool, closed: Handler | None = None
-) -> Client:
+) -> NatsClient:
     """Connect to one of the servers of an address.
 
     With `reconnect`, the client reconnects forever; otherwise `closed` is called when the
@@ -88,15 +104,16 @@ async def hang_up(client: Client) -> None:
 
 async def open_to(
     address: NatsAddress, servers: list[str], *, name: str, reconnect: bool, closed: Handler | None
-) -> Client:
+) -> NatsClient:
     """Connect as `connect` does, but only to one of these servers of the address."""
-    client = _TlsClient() if address.requires_tls else Client()
+    client = NatsClient(address.prefix, requires_tls=address.requires_tls)
     try:
         async with asyncio.timeout(CONNECT_SECONDS * 2):
             # Reconnecting is enabled once connected: otherwise the first attempt would never end.
             await client.connect(
                 servers=servers,
                 name=name,
+                inbox_prefix=client.inbox_prefix,
                 error_cb=_ignore,
                 closed_cb=closed,
                 allow_reconnect=False,
@@ -112,7 +129,10 @@ async def open_to(
         reason = _reason(error)
         if reason is None:
             raise
-        raise NatsUnreachableError(f"NATS at {address.shown} cannot be reached: {reason}") from None
+        text = f"NATS at {address.shown} cannot be reached: {reason}"
+        if reason.lower() == UNAUTHORIZED and not address.has_login:
+            raise NatsLoginError(f"{text}; {LOGIN_ADVICE}") from None
+        raise NatsUnreachableError(text) from None
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("connected to NATS at %s as %r", server_address(client), name)
     if reconnect:
@@ -124,19 +144,6 @@ def server_address(client: Client) -> str:
     """Return the host and port of the server that a client is connected to, without login."""
     url = client.connected_url
     return redact_logins(url.netloc) if url else "its address"
-
-
-class _TlsClient(Client):
-    """A client that disconnects from a server without TLS.
-
-    The library only upgrades to TLS if the server asks for it. An attacker in between could
-    therefore get the credentials unencrypted.
-    """
-
-    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002 - the library's signature
-        if initial_connection and not info.get("tls_required"):
-            raise nats.errors.Error("nats: the server does not offer TLS")
-        await super()._process_info(info, initial_connection)
 
 
 async def _ignore(_error: Exception) -> None:

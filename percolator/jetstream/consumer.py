@@ -11,11 +11,12 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from percolator.jetstream.client import NatsClient
+from percolator.jetstream.creation import DESCRIPTION, create
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.errors import ConsumerError, SequenceGapError
 from percolator.jetstream.liveness import raise_if_cancelled
@@ -41,7 +42,7 @@ class Consumer:
 
     def __init__(
         self,
-        client: Client,
+        client: NatsClient,
         stream: str,
         *,
         clock: Callable[[], float],
@@ -82,7 +83,7 @@ class Consumer:
         """
         self._seq = after
         name = ""
-        inbox = self._client.new_inbox()
+        inbox = self._client.new_deliver_subject()
         subscription = self._subscription = await self._client.subscribe(
             inbox,
             cb=self._on_message,
@@ -90,8 +91,8 @@ class Consumer:
             pending_bytes_limit=PENDING_BYTES,
         )
         try:
-            info = await self._client.jetstream(timeout=within).add_consumer(
-                self._stream, _definition(inbox, after)
+            info = await create(
+                self._client, self._stream, _definition(inbox, after), within=within
             )
             name = info.name or ""
             self.heard = self._clock()
@@ -165,7 +166,7 @@ class Consumer:
 
 def _definition(inbox: str, after: int) -> ConsumerConfig:
     return ConsumerConfig(
-        description="percolator gateway feed",
+        description=DESCRIPTION,
         deliver_subject=inbox,
         # Always by seq: a policy relative to now would start elsewhere after each restart.
         deliver_policy=DeliverPolicy.BY_START_SEQUENCE,

@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from nats.aio.client import Client
-
 from percolator.errors import NatsUnreachableError
+from percolator.jetstream.client import NatsClient
 from percolator.jetstream.connect import Handler, NatsAddress, hang_up, open_to
 
 
@@ -25,7 +24,7 @@ class Dialer:
         self._address: NatsAddress | None = None
         self._discovered: set[str] = set()
 
-    async def dial(self, closed: Handler) -> Client:
+    async def dial(self, closed: Handler) -> NatsClient:
         """Connect; `closed` is called when the connection has ended. Raises NatsError.
 
         If no server answers, the error is that of the first one.
@@ -56,7 +55,7 @@ class Dialer:
 class _Line:
     """A connection that may still be abandoned: its end is not reported before `on_end`."""
 
-    client: Client
+    client: NatsClient
 
     def __init__(self) -> None:
         self._ended = False

@@ -9,15 +9,16 @@ import asyncio
 import base64
 import json
 from calendar import timegm
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from percolator.errors import NatsUnreachableError
+from percolator.jetstream.client import NatsClient
 from percolator.jetstream.liveness import hedged, raise_if_cancelled
 
 END_OF_BATCH = "204"
@@ -25,6 +26,8 @@ NOT_FOUND = "404"
 NO_MESSAGE_FOUND = 10037
 ANSWER_SECONDS = 4.0
 """Seconds the stream has to answer."""
+MAX_BATCH_BYTES = 256 * 1024
+"""Bytes after which the server ends a batch, so that large messages cannot fill our memory."""
 
 
 class Stored(NamedTuple):
@@ -36,15 +39,36 @@ class Stored(NamedTuple):
     time: int
 
 
-async def direct_get(client: Client, stream: str, request: dict[str, object]) -> list[Stored]:
+class Batch(NamedTuple):
+    """The answer to a direct get: events in order; `more` is True if further ones match."""
+
+    events: list[Stored]
+    more: bool
+
+
+async def direct_get(client: NatsClient, stream: str, request: dict[str, object]) -> Batch:
     """Send a batched direct get, and collect its answers until the server ends the batch.
 
+    A batch has at most MAX_BATCH_BYTES and one event, and at least one event if any matches.
     Raises NatsUnreachableError if the stream does not answer in time, or refuses.
     """
-    return await hedged(lambda: _gather(client, stream, request))
+    bounded = {**request, "max_bytes": MAX_BATCH_BYTES}
+    return await hedged(lambda: _gather(client, stream, bounded))
 
 
-async def _gather(client: Client, stream: str, request: dict[str, object]) -> list[Stored]:
+async def direct_get_all(
+    client: NatsClient, stream: str, request: dict[str, object]
+) -> AsyncIterator[Stored]:
+    """Yield all events that match, batch by batch. Raises as `direct_get` does."""
+    more = True
+    while more:
+        events, more = await direct_get(client, stream, request)
+        for event in events:
+            yield event
+            request = {**request, "seq": event.seq + 1}
+
+
+async def _gather(client: NatsClient, stream: str, request: dict[str, object]) -> Batch:
     answers: asyncio.Queue[Msg] = asyncio.Queue()
 
     async def receive(message: Msg) -> None:
@@ -55,7 +79,7 @@ async def _gather(client: Client, stream: str, request: dict[str, object]) -> li
         inbox = client.new_inbox()
         subscription = await client.subscribe(inbox, cb=receive)
         try:
-            subject = f"$JS.API.DIRECT.GET.{stream}"
+            subject = f"{client.api}.DIRECT.GET.{stream}"
             await client.publish(subject, json.dumps(request).encode(), reply=inbox)
             while True:
                 raise_if_cancelled()
@@ -64,7 +88,7 @@ async def _gather(client: Client, stream: str, request: dict[str, object]) -> li
                 if "Nats-Sequence" in headers:  # an event, whatever other headers it has
                     found.append(_stored(headers, message.data))
                 elif headers.get("Status") in (END_OF_BATCH, NOT_FOUND):
-                    return found
+                    return Batch(found, more=int(headers.get("Nats-Num-Pending", 0)) > 0)
                 else:
                     raise _unreadable(stream, headers.get("Description", "no reason given"))
         finally:
@@ -76,12 +100,12 @@ async def _gather(client: Client, stream: str, request: dict[str, object]) -> li
         raise _unreadable(stream, str(error)) from None
 
 
-async def ask_leader(client: Client, stream: str, request: dict[str, object]) -> Stored | None:
+async def ask_leader(client: NatsClient, stream: str, request: dict[str, object]) -> Stored | None:
     """Ask the stream's leader for one event; None if there is none.
 
     Raises NatsUnreachableError if the leader does not answer in time, or refuses.
     """
-    subject, body = f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps(request).encode()
+    subject, body = f"{client.api}.STREAM.MSG.GET.{stream}", json.dumps(request).encode()
     try:
         message = await hedged(lambda: client.request(subject, body, ANSWER_SECONDS))
     except nats.errors.Error as error:

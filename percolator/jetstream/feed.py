@@ -12,11 +12,11 @@ import random
 from collections.abc import Awaitable, Callable
 
 import nats.errors
-from nats.aio.client import Client
 from nats.js.errors import Error as JetStreamError
 
 from percolator.errors import NatsError, NatsUnfitError, StreamConflictError
 from percolator.jetstream import stream
+from percolator.jetstream.client import NatsClient
 from percolator.jetstream.connect import Handler, hang_up
 from percolator.jetstream.consumer import POLL_SECONDS, Consumer
 from percolator.jetstream.direct import Stored
@@ -28,7 +28,9 @@ from percolator.jetstream.liveness import hedged, is_alive, raise_if_cancelled
 from percolator.jetstream.sink import Sink
 from percolator.jetstream.stream import StreamState
 from percolator.jetstream.subjects import Growth
+from percolator.model import events
 from percolator.model.channel import SUBJECTS
+from percolator.model.events import Decode
 
 ANSWER_SECONDS = 4.0
 """Seconds NATS has to answer a request."""
@@ -52,12 +54,13 @@ class Feed:
 
     def __init__(
         self,
-        connect: Callable[[Handler], Awaitable[Client]],
+        connect: Callable[[Handler], Awaitable[NatsClient]],
         stream_name: str,
         sink: Sink,
         *,
         backlog: int,
         clock: Callable[[], float],
+        decode: Decode = events.decode,
     ) -> None:
         """`connect` opens a connection without reconnect; it calls its argument when that ends."""
         self.stream_seq = 0
@@ -69,13 +72,14 @@ class Feed:
         """Consumers started after the first one."""
         self.trouble = "not started yet"
         """Why it is not reading; empty while it is."""
-        self.client: Client | None = None
+        self.client: NatsClient | None = None
         """The connection that it reads from; None until the stream behind it has been checked."""
         self._connect = connect
         self._name = stream_name
         self._sink = sink
         self._backlog = backlog
         self._clock = clock
+        self._decode = decode
         self._incarnation = StreamIncarnation(stream_name, clock)
         self._heard = clock()
         self._consumer: Consumer | None = None
@@ -86,7 +90,7 @@ class Feed:
         self._lag = self._least_lag = 0
         self._failures = 0
         self._by_page = False
-        self._growth: Growth | None = None
+        self._growth: tuple[Growth, ...] = ()
 
     @property
     def epoch(self) -> str:
@@ -171,7 +175,7 @@ class Feed:
             self.connected, self.client = False, None
             await hang_up(client)
 
-    async def _read(self, client: Client) -> None:
+    async def _read(self, client: NatsClient) -> None:
         """Read with one consumer until it fails; this always ends with an exception."""
         before, start = self.seq, self._clock()
         try:
@@ -188,17 +192,17 @@ class Feed:
             if self.seq > before or self._clock() - start > STEADY_SECONDS:
                 self._failures = 0
 
-    async def _ask(self, client: Client) -> StreamState:
+    async def _ask(self, client: NatsClient) -> StreamState:
         asked = self._clock()
         state = await stream.ensure(client, self._name, timeout=ANSWER_SECONDS)
-        if state.growth and state.growth != self._growth:
-            logger.warning("feed: %s; to add them: %s", *state.growth)
+        for growth in set(state.growth).difference(self._growth):
+            logger.warning("feed: %s; to change that: %s", growth.lacks, growth.command)
         self._growth = state.growth
         self._heard = self._clock()
         self._round_trip = self._heard - asked
         return state
 
-    async def _consume(self, client: Client) -> None:
+    async def _consume(self, client: NatsClient) -> None:
         before, start = self.seq, self._clock()
         self._by_page = True
         self._consumer = Consumer(
@@ -220,7 +224,7 @@ class Feed:
 
     # Where to resume.
 
-    async def _find_position(self, client: Client, state: StreamState) -> None:
+    async def _find_position(self, client: NatsClient, state: StreamState) -> None:
         """Resume after the last seq or, if the stream is new to us, start with the backlog."""
         self.stream_seq = state.last_seq
         epoch = await self._incarnation.current_epoch(client, state)
@@ -229,7 +233,7 @@ class Feed:
         elif state.first_seq > self.seq + 1:
             self._by_page = True
 
-    async def _begin(self, client: Client, state: StreamState, epoch: str) -> None:
+    async def _begin(self, client: NatsClient, state: StreamState, epoch: str) -> None:
         """Start with the backlog, or with everything if another incarnation was read before."""
         first = max(state.first_seq, 1)
         after = first - 1
@@ -238,7 +242,7 @@ class Feed:
             after = max(after, state.last_seq - self._backlog)
         if after >= first:
             for subjects in SUBJECTS.values():
-                seeds += await last_per_subject(client, self._name, subjects, after)
+                seeds += await last_per_subject(client, self._name, subjects, after, self._decode)
             now = await stream.ensure(client, self._name, timeout=ANSWER_SECONDS)
             if now.epoch != state.epoch:
                 raise StreamChangedError("the stream was replaced while its state was being read")
@@ -273,7 +277,7 @@ class Feed:
         self._least_lag = min(self._least_lag, lag)
         return self._sink.full and lag <= self._least_lag + PATIENCE
 
-    async def _read_by_page(self, client: Client, last_seq: int) -> None:
+    async def _read_by_page(self, client: NatsClient, last_seq: int) -> None:
         steps = read_by_page(client, self._name, self.seq, last_seq, self._sink.last_seqs)
         async for step in steps:
             self._heard = self._clock()

@@ -11,8 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from nats.aio.client import Client
-
+from percolator.jetstream.client import NatsClient
 from percolator.jetstream.direct import Stored, ask_leader, direct_get
 
 PAGE = 500
@@ -30,13 +29,13 @@ class SequenceGap(NamedTuple):
 
 
 async def read_by_page(
-    client: Client,
+    client: NatsClient,
     stream: str,
     after: int,
     last_seq: int,
     last_seqs: Callable[[], Mapping[str, int]],
 ) -> AsyncIterator[Stored | SequenceGap]:
-    """Yield the events after a seq until a page is neither full nor has missing seqs.
+    """Yield the events after a seq until a page is the last one and has no missing seqs.
 
     The stream is known to have reached `last_seq`. `last_seqs` returns the newest event of each
     subject that needs a gap for lost events, 0 if none is known; it must include everything that
@@ -44,7 +43,7 @@ async def read_by_page(
     """
     while True:
         request: dict[str, object] = {"seq": after + 1, "batch": PAGE, "next_by_subj": ">"}
-        events = await direct_get(client, stream, request)
+        events, more = await direct_get(client, stream, request)
         if not events:
             if after < last_seq and not await _next(client, stream, ">", after):
                 affected = await affected_subjects(client, stream, last_seqs(), after)
@@ -54,7 +53,7 @@ async def read_by_page(
         affected = await affected_subjects(client, stream, last_seqs(), after) if missing else {}
         for step in with_gaps(events, after, affected):
             yield step
-        if not missing and len(events) < PAGE:
+        if not missing and not more:
             return
         after = events[-1].seq
 
@@ -65,7 +64,7 @@ def seqs_missing(events: list[Stored], after: int) -> bool:
 
 
 async def affected_subjects(
-    client: Client, stream: str, last_seqs: Mapping[str, int], after: int
+    client: NatsClient, stream: str, last_seqs: Mapping[str, int], after: int
 ) -> dict[str, int | None]:
     """Return the subjects that may have lost events after seq `after`.
 
@@ -89,7 +88,7 @@ async def affected_subjects(
     return found
 
 
-async def _next(client: Client, stream: str, subject: str, after: int) -> Stored | None:
+async def _next(client: NatsClient, stream: str, subject: str, after: int) -> Stored | None:
     return await ask_leader(client, stream, {"seq": after + 1, "next_by_subj": subject})
 
 

@@ -7,8 +7,7 @@ belong to other events than before. In both cases the seqs of the old incarnatio
 
 from collections.abc import Callable
 
-from nats.aio.client import Client
-
+from percolator.jetstream.client import NatsClient
 from percolator.jetstream.direct import direct_get
 from percolator.jetstream.errors import StreamChangedError
 from percolator.jetstream.stream import StreamState
@@ -42,7 +41,7 @@ class StreamIncarnation:
         """Record the last seq read, and when the stream stored it; None if it was no event."""
         self.seq, self._time = seq, time
 
-    async def current_epoch(self, client: Client, state: StreamState) -> str:
+    async def current_epoch(self, client: NatsClient, state: StreamState) -> str:
         """Return the epoch that the stream is in now.
 
         Raises StreamChangedError if that is not known yet, and NatsUnreachableError.
@@ -65,9 +64,9 @@ class StreamIncarnation:
                 f"the stream has gone back from seq {self.seq} to {state.last_seq}"
             )
 
-    async def _is_the_same(self, client: Client, state: StreamState) -> bool:
+    async def _is_the_same(self, client: NatsClient, state: StreamState) -> bool:
         """Return whether the last event read is still the same event, if the stream holds it."""
         if self._time is None or self.seq < state.first_seq:
             return True
-        found = await direct_get(client, self._stream, {"seq": self.seq, "batch": 1})
+        found, _ = await direct_get(client, self._stream, {"seq": self.seq, "batch": 1})
         return not found or found[0].seq != self.seq or found[0].time == self._time

@@ -9,6 +9,7 @@ from nats.js.api import PubAck
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
+from percolator.jetstream.client import refusal
 
 MAX_IN_FLIGHT = 512
 ATTEMPTS = 8
@@ -50,9 +51,8 @@ class Publisher:
                 "or add the subject to the stream (percolator doctor shows how), "
                 "or check that JetStream is enabled"
             )
-        raise NatsUnreachableError(
-            "NATS does not acknowledge the event: check that it is up and its disk is not full"
-        )
+        advice = refusal(self._client) or ": check that it is up and its disk is not full"
+        raise NatsUnreachableError(f"NATS does not acknowledge the event{advice}")
 
     async def _try(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> PubAck:
         """Publish once. Raises NatsUnfitError if a retry cannot help, else NATS's own error."""

@@ -2,22 +2,28 @@
 
 The server keeps no state for it. Each page starts with the last known event: if that one is
 missing, the stream has dropped events meanwhile, maybe some that were not read yet. This also
-holds for a replica that lags, because one replica gives the whole answer. If it returns nothing,
-the leader is asked.
+holds for a replica that lags, because one replica gives the whole answer. If it returns nothing
+new, the leader is asked for the next event.
+
+It has a connection of its own: history that the feed's connection had to carry would delay live
+events, and many large messages would make the server cut the feed off.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import nats.errors
-from nats.aio.client import Client
 from nats.js.errors import Error as JetStreamError
 
 from percolator.errors import NatsUnreachableError
+from percolator.jetstream.client import NatsClient
+from percolator.jetstream.connect import Handler, hang_up
 from percolator.jetstream.direct import Stored, ask_leader, direct_get
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.last_per_subject import newest
+from percolator.jetstream.liveness import is_alive
 from percolator.jetstream.stream import StreamState, state_of
 
 PAGE = 500
@@ -43,9 +49,18 @@ class Page(NamedTuple):
 class Replay:
     """Reads history from the stream that the feed reads."""
 
-    def __init__(self, feed: Callable[[], Feed | None], stream: str) -> None:
+    def __init__(
+        self,
+        feed: Callable[[], Feed | None],
+        stream: str,
+        connect: Callable[[Handler], Awaitable[NatsClient]],
+    ) -> None:
+        """`connect` opens a connection without reconnect; it calls its argument when that ends."""
         self._feed = feed
         self._stream = stream
+        self._connect = connect
+        self._client: NatsClient | None = None
+        self._connecting = asyncio.Lock()
 
     @property
     def connected(self) -> bool:
@@ -62,22 +77,60 @@ class Replay:
         feed = self._feed()
         if feed is None or feed.client is None:
             raise NatsUnreachableError("not connected to NATS at the moment")
-        client = feed.client
+        client = await self._connected()
+        try:
+            page = await self._page(client, feed, subject, after, last)
+        except NatsUnreachableError:
+            if not await is_alive(client):
+                await self._disconnect(client)
+            raise
+        logger.debug("replay: %d events of %s after seq %d", len(page.events), subject, after)
+        return page
+
+    async def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._client is not None:
+            await self._disconnect(self._client)
+
+    async def _connected(self) -> NatsClient:
+        """Return the connection; open it if there is none."""
+        async with self._connecting:
+            if self._client is None or self._client.is_closed:
+                self._client = await self._connect(_ignore_end)
+            return self._client
+
+    async def _disconnect(self, client: NatsClient) -> None:
+        if self._client is client:
+            self._client = None
+        await hang_up(client)
+
+    async def _page(
+        self, client: NatsClient, feed: Feed, subject: str, after: int, last: Stored | None
+    ) -> Page:
         if last is not None:
             page = _page(await self._from(client, subject, last.seq), after, last)
         else:
-            page = await self._first(client, feed, subject, after)
-        logger.debug("replay: %d events of %s after seq %d", len(page.events), subject, after)
-        if page.events:
-            return page
-        # A lagging replica may lack the next events, or even the last known one.
-        later = await ask_leader(client, self._stream, {"seq": after + 1, "next_by_subj": subject})
-        if page.last is not None and not page.whole:
-            held = await ask_leader(client, self._stream, {"seq": page.last.seq})
-            page = page._replace(whole=held == page.last)
-        return page._replace(end=later is None)
+            page = await self._first(client, subject, after)
+        if not page.events:
+            # A replica may lag, and a batch may end with a large event before the next one.
+            request: dict[str, object] = {"seq": after + 1, "next_by_subj": subject}
+            later = await ask_leader(client, self._stream, request)
+            page = page._replace(events=[later] if later else [], end=later is None)
+            if page.last is not None:
+                held = await ask_leader(client, self._stream, {"seq": page.last.seq})
+                page = page._replace(whole=held == page.last)
+        if last is None or not page.whole:
+            await self._check(client, feed)
+        return page
 
-    async def _first(self, client: Client, feed: Feed, subject: str, after: int) -> Page:
+    async def _check(self, client: NatsClient, feed: Feed) -> StreamState:
+        """Raise NatsUnreachableError if this is another stream than the feed's."""
+        state = await self._state(client)
+        if state.epoch != feed.created:
+            raise NatsUnreachableError("the stream was replaced")
+        return state
+
+    async def _first(self, client: NatsClient, subject: str, after: int) -> Page:
         """Return the first page of a replay, for which no last event is known yet."""
         events = await self._from(client, subject, max(after, 1))
         last: Stored | None = None
@@ -85,25 +138,27 @@ class Replay:
             last = events[0]
         elif last := await newest(client, self._stream, subject, after):
             events = await self._from(client, subject, last.seq)
-        state = await self._state(client)  # asked last: what the stream still holds, it held before
-        if state.epoch != feed.created:
-            raise NatsUnreachableError("the stream was replaced")
         if last is not None:
             return _page(events, after, last)
+        state = await self._state(client)  # asked last: what the stream still holds, it held before
         untouched = after >= state.first_seq - 1 and not state.deleted
         return Page(events, None, whole=state.complete or untouched, first=state.complete)
 
-    async def _from(self, client: Client, subject: str, seq: int) -> list[Stored]:
+    async def _from(self, client: NatsClient, subject: str, seq: int) -> list[Stored]:
         request: dict[str, object] = {"seq": seq, "next_by_subj": subject, "batch": PAGE + 1}
-        return await direct_get(client, self._stream, request)
+        return (await direct_get(client, self._stream, request)).events
 
-    async def _state(self, client: Client) -> StreamState:
+    async def _state(self, client: NatsClient) -> StreamState:
         try:
             return state_of(await client.jetstream().stream_info(self._stream))
         except (nats.errors.Error, JetStreamError) as error:
             raise NatsUnreachableError(
                 f"the stream {self._stream} cannot be read: {error}"
             ) from None
+
+
+async def _ignore_end() -> None:
+    """Ignore that the connection has ended: the next page opens another."""
 
 
 def _page(events: list[Stored], after: int, last: Stored) -> Page:

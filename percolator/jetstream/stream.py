@@ -14,9 +14,11 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavailableError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
+from percolator.jetstream.client import NatsClient, refusal
 from percolator.jetstream.connect import server_address
 from percolator.jetstream.subjects import Growth, growth, taken
 from percolator.model.channel import SUBJECTS
+from percolator.model.events import MAX_EVENT_BYTES
 
 DAY_SECONDS = 86_400
 MIN_SERVER = (2, 11)
@@ -25,6 +27,8 @@ MIN_SERVER = (2, 11)
 NOT_ENABLED = (10039, 10076)
 """JetStream is off: for the account, or altogether. Any other error may pass in a moment."""
 STREAM_NAME_IN_USE = 10058
+MAX_MESSAGE_BYTES = MAX_EVENT_BYTES + 1024
+"""Largest message of the stream: the longest event, with headers."""
 SUBJECTS_OVERLAP = 10065
 
 
@@ -40,6 +44,7 @@ def definition(name: str) -> StreamConfig:
         max_age=7 * DAY_SECONDS,
         max_bytes=1024**3,
         max_msgs_per_subject=1_000_000,
+        max_msg_size=MAX_MESSAGE_BYTES,
         duplicate_window=120,
         num_replicas=1,
         allow_direct=True,
@@ -55,8 +60,8 @@ class StreamState:
     last_seq: int
     deleted: int
     """Number of events between the two that are gone."""
-    growth: Growth | None = None
-    """The kinds that the stream does not take yet, if any."""
+    growth: tuple[Growth, ...] = ()
+    """What the stream lacks that a newly created one has."""
 
     @property
     def complete(self) -> bool:
@@ -84,8 +89,9 @@ async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamStat
     except APIError as error:
         raise _conflict(name, error) from None
     except nats.errors.Error:
+        advice = refusal(client) or ": check the NATS server"
         raise NatsUnreachableError(
-            f"JetStream at {server_address(client)} does not answer: check the NATS server"
+            f"JetStream at {server_address(client)} does not answer{advice}"
         ) from None
     differing = differences(info.config, name)
     if differing:
@@ -93,7 +99,7 @@ async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamStat
             f"the stream {name} exists with another definition ({'; '.join(differing)}): "
             "fix it, or choose another name with --stream"
         )
-    return replace(state_of(info), growth=growth(name, info.config.subjects or ()))
+    return replace(state_of(info), growth=lacking(info.config, name))
 
 
 async def _create_or_get(context: JetStreamContext, name: str) -> StreamInfo:
@@ -132,6 +138,18 @@ def differences(found: StreamConfig, name: str) -> list[str]:
     ]
 
 
+def lacking(found: StreamConfig, name: str) -> tuple[Growth, ...]:
+    """Return what a stream of an older version lacks, each with the command that adds it."""
+    unbounded = Growth(
+        "message size",
+        f"the stream {name} takes messages of any size, and large ones displace events",
+        f"nats stream edit {name} --max-msg-size {MAX_MESSAGE_BYTES}",
+    )
+    kinds = growth(name, found.subjects or ())
+    bounded = (found.max_msg_size or 0) > 0
+    return (*([kinds] if kinds else ()), *(() if bounded else [unbounded]))
+
+
 def state_of(info: StreamInfo) -> StreamState:
     """Convert what NATS reports about a stream."""
     state = info.state
@@ -161,6 +179,11 @@ def _check_server(client: Client) -> None:
 
 
 def _without_jetstream(client: Client) -> str:
+    if isinstance(client, NatsClient) and client.prefix:
+        return (
+            f"the NATS server at {server_address(client)} gives this user no JetStream as "
+            f"{client.prefix}: check nats_prefix, which must be a name from nats-server.conf"
+        )
     return (
         f"the NATS server at {server_address(client)} has JetStream disabled for us: "
         "start it with -js, or enable JetStream for the account"

@@ -18,8 +18,9 @@ def taken(subjects: Sequence[str]) -> list[Kind]:
 
 
 class Growth(NamedTuple):
-    """What a stream lacks, in words, and the command that adds it."""
+    """What a stream lacks, in a word and in a sentence, and the command that adds it."""
 
+    about: str
     lacks: str
     command: str
 
@@ -34,7 +35,8 @@ def growth(stream: str, subjects: Sequence[str]) -> Growth | None:
     kept = [each for each in subjects if not any(covers(own, each) for own in SUBJECTS.values())]
     added = [own for own in SUBJECTS.values() if not any(covers(each, own) for each in kept)]
     command = f"nats stream edit {stream} --subjects {shlex.quote(','.join([*kept, *added]))}"
-    return Growth(f"the stream {stream} takes no {' and no '.join(lacking)} events", command)
+    text = f"the stream {stream} takes no {' and no '.join(lacking)} events"
+    return Growth("kinds", text, command)
 
 
 def covers(pattern: str, subject: str) -> bool:

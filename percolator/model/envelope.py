@@ -17,11 +17,15 @@ E6 = "E6"
 _MILLIONTHS = re.compile(r"-?[0-9]{1,40}")
 
 
-def unwrap(channel: Channel, document: dict[str, Any]) -> dict[str, Any]:
+def unwrap(
+    channel: Channel, document: dict[str, Any], *, require_slab: bool = False
+) -> dict[str, Any]:
     """Return the native fields of an enveloped event. Raises EventError."""
     name, data = document["event"], document.get("data")
     if not isinstance(name, str) or name != channel.kind.envelope:
         raise EventError("mismatch", "event does not match the subject")
+    if require_slab and "slabAddress" not in document:
+        raise EventError("mismatch", "slabAddress is missing, and require_slab is on")
     if document.get("slabAddress", channel.slab) != channel.slab:
         raise EventError("mismatch", "slabAddress does not match the subject")
     if not isinstance(data, dict):

@@ -4,6 +4,8 @@ Units are settled here too: behind `decode` a price is a float in USD, a size an
 decimal strings. No I/O and no clock.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,7 +26,19 @@ REASONS = (
 """Every reason for which an event is rejected: a bounded set, so that it can be counted."""
 
 
-def decode(channel: Channel, payload: bytes) -> Event:
+Decode = Callable[[Channel, bytes], Event]
+"""Decodes one event; `decoder` makes one."""
+
+
+def decoder(*, require_slab: bool) -> Decode:
+    """Return the function that decodes events; with `require_slab`, each must name its market.
+
+    A stored event can then not be published again as another market's.
+    """
+    return partial(decode, require_slab=True) if require_slab else decode
+
+
+def decode(channel: Channel, payload: bytes, *, require_slab: bool = False) -> Event:
     """Decode one event as it came from NATS, in its native form or in an E6 envelope.
 
     Raises EventError with one of REASONS; its text names the field, never the payload.
@@ -36,10 +50,13 @@ def decode(channel: Channel, payload: bytes) -> Event:
     try:
         event: Event = channel.kind.validator.validate_json(payload)
     except ValidationError as error:
-        return validate(channel, _unwrapped(channel, payload, error))
+        fields = _unwrapped(channel, payload, error, require_slab=require_slab)
+        return validate(channel, fields)
     if event.slab != channel.slab:
         if event.slab:
             raise EventError("mismatch", "slab does not match the subject")
+        if require_slab:
+            raise EventError("mismatch", "slab is missing, and require_slab is on")
         # Events are frozen, but this one has not left this function yet.
         object.__setattr__(event, "slab", channel.slab)
     return event
@@ -60,7 +77,9 @@ def validate(channel: Channel, fields: dict[str, Any]) -> Event:
     return event
 
 
-def _unwrapped(channel: Channel, payload: bytes, error: ValidationError) -> dict[str, Any]:
+def _unwrapped(
+    channel: Channel, payload: bytes, error: ValidationError, *, require_slab: bool
+) -> dict[str, Any]:
     """Return the fields of an envelope; raises EventError for `error` if it is not one."""
     try:
         document = from_json(payload, allow_inf_nan=False)
@@ -68,7 +87,7 @@ def _unwrapped(channel: Channel, payload: bytes, error: ValidationError) -> dict
         raise EventError("invalid_json", "the payload is not JSON") from None
     if not isinstance(document, dict) or "event" not in document:
         raise _rejection(channel, error) from None
-    return envelope.unwrap(channel, document)
+    return envelope.unwrap(channel, document, require_slab=require_slab)
 
 
 def _rejection(channel: Channel, error: ValidationError) -> EventError:

@@ -67,21 +67,30 @@ class RecordingSink:
         return {SUBJECT: self.seqs[-1] if self.seqs else 0}
 
 
-def feed_of(url: str, sink: RecordingSink, *, stream: str = STREAM) -> Feed:
-    """A feed that reads the stream into a sink."""
+def dialer(url: str, *, prefix: str | None = None) -> Dialer:
+    """A dialer to a server."""
 
     async def find() -> NatsAddress:
-        return NatsAddress(url)
+        return NatsAddress(url, prefix=prefix)
 
-    loop = asyncio.get_running_loop()
-    return Feed(Dialer(find, name="feed").dial, stream, sink, backlog=10_000, clock=loop.time)
+    return Dialer(find, name="test")
+
+
+def feed_of(
+    url: str, sink: RecordingSink, *, stream: str = STREAM, prefix: str | None = None
+) -> Feed:
+    """A feed that reads the stream into a sink."""
+    clock = asyncio.get_running_loop().time
+    return Feed(dialer(url, prefix=prefix).dial, stream, sink, backlog=10_000, clock=clock)
 
 
 @contextlib.asynccontextmanager
-async def reading(url: str, *, stream: str = STREAM) -> AsyncIterator[tuple[RecordingSink, Feed]]:
+async def reading(
+    url: str, *, stream: str = STREAM, prefix: str | None = None
+) -> AsyncIterator[tuple[RecordingSink, Feed]]:
     """Run a feed that has loaded its state."""
     sink = RecordingSink()
-    feed = feed_of(url, sink, stream=stream)
+    feed = feed_of(url, sink, stream=stream, prefix=prefix)
     async with running(feed):
         await eventually(lambda: feed.loaded)
         yield sink, feed

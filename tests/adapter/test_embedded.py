@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import nats
 import pytest
 from nats.js.api import StorageType
 
+from percolator.errors import NatsUnreachableError
+from percolator.jetstream.connect import NatsAddress, connect, hang_up
 from percolator.jetstream.embedded import server as embedded
+from percolator.jetstream.embedded.datafolder import token_for
 from percolator.jetstream.embedded.server import EmbeddedNats
 
 Start = Callable[..., Awaitable[EmbeddedNats]]
@@ -31,9 +35,9 @@ async def start() -> AsyncIterator[Start]:
         await server.stop()
 
 
-async def publish(url: str, payload: bytes) -> int:
+async def publish(server: EmbeddedNats, payload: bytes) -> int:
     """Publish to a file stream, which is created if it is missing; return the seq."""
-    client = await nats.connect(url)
+    client = await nats.connect(server.url, token=server.token)
     try:
         stream = client.jetstream()
         await stream.add_stream(name="KEPT", subjects=["kept"], storage=StorageType.FILE)
@@ -42,9 +46,9 @@ async def publish(url: str, payload: bytes) -> int:
         await client.close()
 
 
-async def stored(url: str, seq: int) -> bytes | None:
+async def stored(server: EmbeddedNats, seq: int) -> bytes | None:
     """The payload that the stream holds at this seq."""
-    client = await nats.connect(url)
+    client = await nats.connect(server.url, token=server.token)
     try:
         return (await client.jetstream().get_msg("KEPT", seq)).data
     finally:
@@ -78,20 +82,20 @@ async def test_the_server_refuses_to_listen_outside_loopback(tmp_path: Path) -> 
 async def test_the_server_keeps_its_data_between_runs(tmp_path: Path, start: Start) -> None:
     """The stream and its seqs continue."""
     server = await start(tmp_path)
-    seq = await publish(server.url, b"before")
+    seq = await publish(server, b"before")
     await server.stop()
     again = await start(tmp_path)
-    assert await stored(again.url, seq) == b"before"
-    assert await publish(again.url, b"after") == seq + 1
+    assert await stored(again, seq) == b"before"
+    assert await publish(again, b"after") == seq + 1
 
 
 async def test_an_acknowledged_message_survives_a_kill(tmp_path: Path, start: Start) -> None:
     """A kill -9 of the server itself."""
     server = await start(tmp_path)
-    seq = await publish(server.url, b"before")
+    seq = await publish(server, b"before")
     os.kill(server.pid, signal.SIGKILL)
     await server.wait()
-    assert await stored((await start(tmp_path)).url, seq) == b"before"
+    assert await stored(await start(tmp_path), seq) == b"before"
 
 
 async def test_a_stream_may_be_larger_than_the_space_free_at_the_start(
@@ -99,7 +103,7 @@ async def test_a_stream_may_be_larger_than_the_space_free_at_the_start(
 ) -> None:
     """A limit based on the free space would shrink below the store's size over restarts."""
     server = await start(tmp_path)
-    client = await nats.connect(server.url)
+    client = await nats.connect(server.url, token=server.token)
     await client.jetstream().add_stream(name="HUGE", subjects=["huge"], max_bytes=900 * 10**9)
     await client.close()
 
@@ -108,10 +112,10 @@ async def test_the_data_folder_may_have_any_name(tmp_path: Path, start: Start) -
     """Quotes, spaces, variables and any letters reach nats-server unchanged."""
     folder = tmp_path / 'it\'s "my" $HOME \\ {data} # Größe'
     server = await start(folder)
-    seq = await publish(server.url, b"here")
+    seq = await publish(server, b"here")
     await server.stop()
     assert list((folder / "nats").rglob("*.blk"))
-    assert await stored((await start(folder)).url, seq) == b"here"
+    assert await stored(await start(folder), seq) == b"here"
 
 
 async def test_stop_leaves_no_process_running(tmp_path: Path, start: Start) -> None:
@@ -177,3 +181,72 @@ async def test_a_start_that_waits_for_the_store_can_be_cancelled(
         await asyncio.wait_for(embedded.start(tmp_path, port=0), timeout=0.2)
     await first.stop()
     assert await embedded.answers((await start(tmp_path)).url)
+
+
+def mode(path: Path) -> int:
+    """Return a file's permissions."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_only_programs_of_the_same_user_can_log_in(tmp_path: Path, start: Start) -> None:
+    """The server requires a new token at each start, from a file that others cannot read."""
+    server = await start(tmp_path)
+    folder = tmp_path / "nats"
+    assert mode(folder) == 0o700
+    assert mode(folder / "nats-server.token") == mode(folder / "nats-server.conf") == 0o600
+    for token in (None, "guess"):
+        with pytest.raises(NatsUnreachableError, match="Authorization Violation"):
+            await connect(NatsAddress(server.url, token=token), name="test", reconnect=False)
+    found = token_for(tmp_path, server.url)
+    assert found == server.token
+    await hang_up(await connect(NatsAddress(server.url, token=found), name="t", reconnect=False))
+    await server.stop()
+    assert (await start(tmp_path)).token != found
+
+
+async def test_a_folder_that_others_could_read_is_tightened(tmp_path: Path, start: Start) -> None:
+    """Of an older version, which made it with the modes that are usual."""
+    folder = tmp_path / "nats"
+    folder.mkdir()
+    for name in ("nats-server.token", "nats-server.conf"):
+        (folder / name).write_text("old")
+        (folder / name).chmod(0o644)
+    folder.chmod(0o755)
+    await start(tmp_path)
+    assert mode(folder) == 0o700
+    assert mode(folder / "nats-server.token") == mode(folder / "nats-server.conf") == 0o600
+
+
+async def test_a_new_data_folder_is_closed_to_others(tmp_path: Path, start: Start) -> None:
+    """Not only the part of it that is the server's."""
+    await start(tmp_path / "new" / "data")
+    assert mode(tmp_path / "new" / "data") == 0o700
+
+
+async def test_the_token_is_sent_to_no_other_server(tmp_path: Path, start: Start) -> None:
+    """Neither to another port or host, nor instead of another login."""
+    server = await start(tmp_path)
+    port = int(server.url.rpartition(":")[2])
+    for url in (
+        f"nats://127.0.0.1:{port + 1}",
+        f"nats://nats.example:{port}",
+        f"nats://user:password@127.0.0.1:{port}",
+        f"{server.url},nats://nats.example:{port}",
+        "nats://127.0.0.1",
+    ):
+        assert token_for(tmp_path, url) is None
+    assert token_for(tmp_path / "other", server.url) is None
+    assert token_for(tmp_path, f"nats://localhost:{port}") == server.token
+    await server.stop()
+    assert token_for(tmp_path, server.url) is None
+
+
+async def test_a_given_token_is_the_one_that_the_server_requires(tmp_path: Path) -> None:
+    """So other programs can be configured with it."""
+    server = await embedded.start(tmp_path, port=0, token="given")
+    try:
+        assert token_for(tmp_path, server.url) == server.token == "given"
+        address = NatsAddress(server.url, token="given")
+        await hang_up(await connect(address, name="test", reconnect=False))
+    finally:
+        await server.stop()

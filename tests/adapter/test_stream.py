@@ -15,6 +15,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
 from percolator.jetstream import stream
+from percolator.jetstream.connect import NatsAddress, connect
 from tests.nats_server import NatsServer
 
 DAY = 86_400
@@ -44,7 +45,8 @@ async def test_ensure_creates_a_missing_stream_as_defined(client: Client, stream
         "percolator.funding.>",
         "percolator.liquidation.>",
     ]
-    assert state.growth is None
+    assert state.growth == ()
+    assert config.max_msg_size == 9_216
     assert (config.retention, config.storage) == (RetentionPolicy.LIMITS, StorageType.FILE)
     assert (config.discard, config.allow_direct) == (DiscardPolicy.OLD, True)
     assert (config.max_age, config.max_bytes) == (7 * DAY, 1024**3)
@@ -82,21 +84,31 @@ async def test_ensure_accepts_other_limits(
 async def test_a_stream_may_take_more_than_our_subjects(client: Client, stream_name: str) -> None:
     """A newer version's kinds, or another application's messages."""
     await make(client, stream_name, subjects=["percolator.>", f"orders.{stream_name}.>"])
-    assert (await stream.ensure(client, stream_name)).growth is None
+    assert (await stream.ensure(client, stream_name)).growth == ()
 
 
-async def test_the_command_for_an_older_stream_makes_it_complete(
+async def test_a_prefix_that_the_server_does_not_know_is_named(nats_url: str) -> None:
+    """As on a server without nats/nats-server.conf."""
+    address = NatsAddress(nats_url, prefix="gateway")
+    connected = await connect(address, name="test", reconnect=False)
+    with pytest.raises(NatsUnfitError, match="check nats_prefix"):
+        await stream.ensure(connected, "PERCOLATOR")
+    await connected.close()
+
+
+async def test_the_commands_for_an_older_stream_make_it_complete(
     client: Client, stream_name: str
 ) -> None:
-    """It is served as it is, and the sentence says how to add the kinds that it lacks."""
+    """It is served as it is, and the sentences say how to add the kinds and the limit it lacks."""
     older = ["percolator.price.>", "percolator.trade.>", "percolator.funding.>"]
-    await make(client, stream_name, subjects=older)
-    growth = (await stream.ensure(client, stream_name)).growth
-    assert growth is not None
-    subjects = shlex.split(growth.command)[-1].split(",")
+    await make(client, stream_name, subjects=older, max_msg_size=-1)
+    kinds, size = (await stream.ensure(client, stream_name)).growth
+    subjects = shlex.split(kinds.command)[-1].split(",")
+    assert shlex.split(size.command)[-2] == "--max-msg-size"
+    limit = int(shlex.split(size.command)[-1])
     config = (await client.jetstream().stream_info(stream_name)).config
-    await client.jetstream().update_stream(replace(config, subjects=subjects))
-    assert (await stream.ensure(client, stream_name)).growth is None
+    await client.jetstream().update_stream(replace(config, subjects=subjects, max_msg_size=limit))
+    assert (await stream.ensure(client, stream_name)).growth == ()
 
 
 @pytest.mark.parametrize(

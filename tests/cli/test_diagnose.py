@@ -107,7 +107,8 @@ def test_the_doctor_shows_the_command_that_adds_missing_kinds_to_a_stream() -> N
     """The stream is served as it is, so this is a warning."""
     given = facts()
     assert given.nats.stream is not None
-    given.nats.stream.growth = Growth("the stream S takes no liquidation events", "nats stream ...")
+    growth = Growth("kinds", "the stream S takes no liquidation events", "nats stream ...")
+    given.nats.stream.growth = (growth,)
     finding = of("kinds", given)
     assert (finding.verdict, finding.advice) == ("warning", "run: nats stream ...")
 

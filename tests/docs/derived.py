@@ -9,10 +9,12 @@ import json
 import re
 from collections.abc import Callable
 
+from percolator.jetstream.creation import names
 from percolator.jetstream.stream import definition
 from percolator.model.channel import SUBJECTS, Channel
 from percolator.model.kinds import KINDS, Kind
 from tests.docs.pages import ROOT
+from tests.integration.operations import table as permissions
 
 BLOCK = re.compile(
     r"(?P<head>^(?P<indent> *)\W+ kinds (?P<name>\w+).*\n)(?:.*\n)*?(?P<foot> *\W+ end of kinds)",
@@ -32,6 +34,14 @@ PREV = '{"type": ["integer", "null"], "minimum": 0}'
 def subjects(form: str) -> list[str]:
     """Write a line per subject."""
     return [form.format(subject) for subject in SUBJECTS.values()]
+
+
+def consumers() -> list[str]:
+    """Name what a gateway may do with its consumers, and only with its own."""
+    return [
+        f'"gateway.API.CONSUMER.*.PERCOLATOR.{name}", "$JS.FC.PERCOLATOR.{name}.*"'
+        for name in names("gateway")
+    ]
 
 
 def references(form: str) -> list[str]:
@@ -99,19 +109,22 @@ def browser() -> list[str]:
 
 
 BLOCKS: dict[str, Callable[[], list[str]]] = {
-    "exports": lambda: subjects('{{ service: "{}", accounts: [PUBLISHERS] }}'),
-    "imports": lambda: subjects('{{ service: {{ account: GATEWAYS, subject: "{}" }} }}'),
+    "exports": lambda: subjects('{{ service: "{}" }}'),
+    "imports": lambda: subjects('{{ service: {{ account: STREAM, subject: "{}" }} }}'),
+    "consumers": consumers,
     "subjects": lambda: subjects('"{}"'),
     "channel": lambda: references('{0}: {{"$ref": "#/components/messages/{0}"}}'),
     "operation": lambda: references('- {{"$ref": "#/channels/socket/messages/{}"}}'),
     "messages": messages,
     "table": table,
+    "permissions": permissions,
     "browser": browser,
 }
 FILES = (
     "nats/nats-server.conf",
     "docs/asyncapi.yaml",
     "docs/protocol.md",
+    "docs/security.md",
     "percolator/gateway/web/percolator/kinds.js",
 )
 

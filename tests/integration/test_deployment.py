@@ -1,40 +1,26 @@
 """The deployment files: permissions work as documented, and the files match the code."""
 
 import asyncio
-import contextlib
 import json
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-import nats
-import nats.errors
 import pytest
-from nats.aio.client import Client
-from nats.js.api import ConsumerConfig, StreamConfig
 
 from percolator.config.settings import Settings
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream.connect import NatsAddress, connect
-from percolator.jetstream.publisher import Publisher
-from percolator.jetstream.stream import definition
 from tests.cli.program import Program
 from tests.client import PATIENCE
-from tests.gateway import Gateway, event_json, running
+from tests.gateway import Gateway, event_json, eventually, starting
 from tests.integration.conftest import StartGateway
+from tests.integration.deployed import CONFIG, PASSWORDS, ROOT, deployed, login
 from tests.nats_server import NatsServer, binary
-
-ROOT = Path(__file__).parents[2]
-PASSWORDS = {
-    "NATS_GATEWAY_PASSWORD": "agateway",
-    "NATS_PUBLISHER_PASSWORD": "apublisher",
-    "NATS_SYSTEM_PASSWORD": "asystem",
-}
-CONFIG = ROOT / "nats" / "nats-server.conf"
 
 
 @pytest.fixture
@@ -46,66 +32,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NatsServ
         yield started
 
 
-def login(server: NatsServer, user: str) -> str:
-    """Return the URL with a user's name and password."""
-    return f"nats://{user}:a{user}@127.0.0.1:{server.port}"
-
-
-class User:
-    """A connection as a NATS user, and the errors that the server has sent to it."""
-
-    def __init__(self, client: Client, violations: list[str]) -> None:
-        self.client = client
-        self.jetstream = client.jetstream(timeout=1)
-        self.violations = violations
-
-    async def is_refused(self, attempt: Awaitable[object]) -> bool:
-        """Try an operation: it must violate a permission, or find no responder."""
-        before = len(self.violations)
-        no_responder = False
-        try:
-            await attempt
-        except (
-            nats.errors.TimeoutError,
-            nats.errors.NoRespondersError,
-            nats.errors.Error,
-        ) as error:
-            no_responder = not isinstance(error, nats.errors.TimeoutError)
-        for _ in range(2):  # the error may overtake what was written before it
-            with contextlib.suppress(nats.errors.Error):
-                await self.client.flush()
-        return len(self.violations) > before or no_responder
-
-
-@contextlib.asynccontextmanager
-async def logged_in(server: NatsServer, name: str) -> AsyncIterator[User]:
-    """Log in for the length of a block."""
-    violations: list[str] = []
-
-    async def record(error: Exception) -> None:
-        violations.append(str(error))
-
-    client = await nats.connect(login(server, name), error_cb=record)
-    try:
-        yield User(client, violations)
-    finally:
-        await client.close()
-
-
 @pytest.fixture
 async def gateway(server: NatsServer) -> AsyncIterator[Gateway]:
     """A gateway with its own login, and a publisher's connection beside it."""
     async with deployed(server, log_capacity=5, backlog=10) as started:
-        yield started
-
-
-@contextlib.asynccontextmanager
-async def deployed(server: NatsServer, **settings: object) -> AsyncIterator[Gateway]:
-    """Run a gateway for a while; the test publishes with the publisher's login."""
-    async with running(login(server, "gateway"), "PERCOLATOR", **settings) as started:
-        await started.nats.close()
-        started.nats = await nats.connect(login(server, "publisher"))
-        started.publisher = Publisher(started.nats, "PERCOLATOR")
         yield started
 
 
@@ -147,82 +77,42 @@ async def test_the_command_line_can_publish_as_a_publisher(
     gateway: Gateway, server: NatsServer, tmp_path: Path
 ) -> None:
     """A gateway's login cannot publish events."""
-    publisher = Program(tmp_path, nats_url=login(server, "publisher"))
+    publisher = Program(tmp_path, nats_url=login(server, "publisher"), nats_prefix="publisher")
     done = await asyncio.to_thread(publisher.run, "publish", "price", "SOL", "1.5", "--json")
     assert (done.code, done.json) == (0, {"subject": "percolator.price.SOL", "seq": 1})
     await gateway.has_read(1)
-    reader = Program(tmp_path, nats_url=login(server, "gateway"))
+    reader = Program(tmp_path, nats_url=login(server, "gateway"), nats_prefix="gateway")
     done = await asyncio.to_thread(reader.run, "publish", "price", "SOL", "1.5")
     assert done.code == 1
     assert "agateway" not in done.err
     assert gateway.service.hub.book.seq == 1
 
 
-Attempt = Callable[[User], Awaitable[object]]
-
-FORBIDDEN_TO_GATEWAYS: dict[str, Attempt] = {
-    "write an event": lambda user: user.jetstream.publish("percolator.price.SOL", b"{}"),
-    "change the stream": lambda user: user.jetstream.update_stream(definition("PERCOLATOR")),
-    "purge the stream": lambda user: user.jetstream.purge_stream("PERCOLATOR"),
-    "delete the stream": lambda user: user.jetstream.delete_stream("PERCOLATOR"),
-    "delete a message": lambda user: user.jetstream.delete_msg("PERCOLATOR", 1),
-    "create another stream": lambda user: user.jetstream.add_stream(
-        StreamConfig(name="OTHER", subjects=["other"])
-    ),
-    "list the streams": lambda user: user.jetstream.streams_info(),
-    "read account information": lambda user: user.jetstream.account_info(),
-    "publish anything else": lambda user: user.client.publish("other", b""),
-    "read everything": lambda user: user.client.subscribe(">"),
-    "read events outside the stream": lambda user: user.client.subscribe("percolator.price.*"),
-    "read the system account": lambda user: user.client.subscribe("$SYS.>"),
-    "read another stream": lambda user: user.jetstream.add_consumer("OTHER", ConsumerConfig()),
-}
-FORBIDDEN_TO_PUBLISHERS: dict[str, Attempt] = {
-    "see the stream": lambda user: user.jetstream.stream_info("PERCOLATOR"),
-    "read the stream": lambda user: user.jetstream.add_consumer("PERCOLATOR", ConsumerConfig()),
-    "read messages back": lambda user: user.jetstream.get_msg("PERCOLATOR", 1, direct=True),
-    "delete the stream": lambda user: user.jetstream.delete_stream("PERCOLATOR"),
-    "create a stream": lambda user: user.jetstream.add_stream(definition("PERCOLATOR")),
-    "report a rejection": lambda user: user.client.publish("percolator.rejected", b""),
-    "publish anything else": lambda user: user.client.publish("other", b""),
-    "read events of other publishers": lambda user: user.client.subscribe("percolator.price.*"),
-    "read everything": lambda user: user.client.subscribe(">"),
-    "read the system account": lambda user: user.client.subscribe("$SYS.>"),
-}
-
-
-@pytest.mark.parametrize("what", FORBIDDEN_TO_GATEWAYS)
-async def test_a_gateway_is_refused_every_other_operation(
-    what: str, gateway: Gateway, server: NatsServer
+async def test_doctor_sees_the_stream_through_the_prefix(
+    gateway: Gateway, server: NatsServer, tmp_path: Path
 ) -> None:
-    """Nothing but its work is allowed; the stream is unchanged."""
-    seq = await gateway.publish("price", "SOL")
-    async with logged_in(server, "gateway") as user:
-        assert await user.is_refused(FORBIDDEN_TO_GATEWAYS[what](user))
-        state = (await user.jetstream.stream_info("PERCOLATOR")).state
-    assert (state.messages, state.last_seq) == (1, seq)
-
-
-@pytest.mark.parametrize("what", FORBIDDEN_TO_PUBLISHERS)
-async def test_a_publisher_is_refused_every_other_operation(
-    what: str, gateway: Gateway, server: NatsServer
-) -> None:
-    """Nothing but publishing is allowed; the stream is unchanged."""
-    seq = await gateway.publish("price", "SOL")
-    async with logged_in(server, "publisher") as user:
-        assert await user.is_refused(FORBIDDEN_TO_PUBLISHERS[what](user))
-    assert await gateway.publish("price", "SOL") == seq + 1
-
-
-async def test_an_allowed_operation_is_not_refused(gateway: Gateway, server: NatsServer) -> None:
-    """The check above can tell allowed operations from forbidden ones."""
+    """As the gateway does."""
     await gateway.publish("price", "SOL")
-    async with logged_in(server, "publisher") as user:
-        publish = user.jetstream.publish("percolator.trade.SOL", event_json("trade"))
-        assert not await user.is_refused(publish)
-        assert not await user.is_refused(user.client.subscribe("percolator.rejected"))
-    async with logged_in(server, "gateway") as user:
-        assert not await user.is_refused(user.jetstream.stream_info("PERCOLATOR"))
+    reader = Program(
+        tmp_path, nats_url=login(server, "gateway"), nats_prefix="gateway", port=gateway.port
+    )
+    done = await asyncio.to_thread(reader.run, "doctor", "--json")
+    verdicts = {each["name"]: each["verdict"] for each in done.json}
+    assert (verdicts["JetStream"], verdicts["stream"]) == ("ok", "ok")
+    assert verdicts["same stream"] == "ok"
+
+
+@pytest.mark.usefixtures("gateway")
+async def test_without_the_prefix_one_sentence_says_what_to_set(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    """To a publisher, and to a gateway."""
+    publisher = Program(tmp_path, nats_url=login(server, "publisher"))
+    done = await asyncio.to_thread(publisher.run, "publish", "price", "SOL", "1.5")
+    assert done.code == 1
+    assert "set nats_prefix" in done.err
+    async with starting(login(server, "gateway"), "PERCOLATOR") as refused:
+        await eventually(lambda: "set nats_prefix" in refused.service.feed.trouble)
 
 
 @pytest.mark.parametrize("user", ["stranger", "gateway:wrong", "publisher:"])

@@ -179,7 +179,8 @@ def test_sigterm_to_the_watchdog_changes_nothing(gateway: Callable[..., Gateway]
 def test_ctrl_c_leaves_ending_the_server_to_the_gateway(gateway: Callable[..., Gateway]) -> None:
     """A terminal signals the whole process group; the gateway still drains into its NATS."""
     drain = (
-        "await interrupted.wait(); import nats; client = await nats.connect(server.url);"
+        "await interrupted.wait(); import nats;"
+        " client = await nats.connect(server.url, token=server.token);"
         " stream = client.jetstream(); await stream.add_stream(name='LAST', subjects=['last']);"
         " print((await stream.publish('last', b'words')).seq, flush=True);"
         " await client.close(); await server.stop()"

@@ -61,7 +61,7 @@ BAD = {
     "a timestamp too large": (TRADE, event_json("trade", timestamp=2**53), "invalid_timestamp"),
     "a fractional timestamp": (TRADE, event_json("trade", timestamp=1.5), "invalid_timestamp"),
     "no timestamp": (FUNDING, b'{"rate":"0.1"}', "invalid_timestamp"),
-    "1 MB": (TRADE, event_json("trade", note="x" * 1_000_000), "too_large"),
+    "9 kB": (TRADE, event_json("trade", note="x" * 8_900), "too_large"),
 }
 
 

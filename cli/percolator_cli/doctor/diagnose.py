@@ -71,8 +71,8 @@ def _stream(stream: StreamFacts) -> Iterator[Finding]:
     else:
         text = f"{stream.name} is configured correctly"
         yield Finding("stream", "ok", f"{text}, {figures.counted(stream.messages, 'event')}")
-    if stream.growth is not None:
-        yield Finding("kinds", "warning", stream.growth.lacks, f"run: {stream.growth.command}")
+    for growth in stream.growth:
+        yield Finding(growth.about, "warning", growth.lacks, f"run: {growth.command}")
     age, ahead = stream.newest_age, stream.newest_ahead
     if age is None:
         advice = "start your publisher, or try `percolator publish price SOL 1.5`"

@@ -16,12 +16,12 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from percolator import openssl
 from percolator.app.descriptors import SPARE
+from percolator.app.nats_source import nats_address
 from percolator.client_connection import CLOSE_SECONDS, receive
 from percolator.config.settings import Settings
 from percolator.errors import EventError, GatewayError, MessageError, NatsError
 from percolator.jetstream.connect import connect
-from percolator.jetstream.stream import differences
-from percolator.jetstream.subjects import growth
+from percolator.jetstream.stream import differences, lacking
 from percolator.model import events
 from percolator.model.channel import Channel
 from percolator.model.server_messages import MAX_MESSAGE_BYTES, Connected
@@ -29,7 +29,6 @@ from percolator_cli import gateway
 from percolator_cli.doctor.facts import Facts, GatewayFacts, NatsFacts, StreamFacts
 from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.plan import is_loopback
-from percolator_cli.publishing import nats_address
 
 SECONDS = 5.0
 """Timeout of each request."""
@@ -136,7 +135,7 @@ async def _jetstream(client: Client, name: str, facts: NatsFacts) -> None:
         )
         return
     stream = StreamFacts(name, differences(info.config, name))
-    stream.growth = growth(name, info.config.subjects or ())
+    stream.growth = lacking(info.config, name)
     stream.messages, stream.last_seq = info.state.messages, info.state.last_seq
     if info.state.messages:
         with contextlib.suppress(nats.errors.Error, ValueError):

@@ -36,8 +36,8 @@ class StreamFacts:
     """Seconds by which that event's timestamp is later than the time it was stored."""
     newest_fault: str = ""
     """Why that event is not valid."""
-    growth: Growth | None = None
-    """The kinds that it does not take yet, if any."""
+    growth: tuple[Growth, ...] = ()
+    """What it lacks that a newly created stream has."""
 
 
 @dataclass(slots=True)

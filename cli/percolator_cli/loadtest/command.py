@@ -132,7 +132,7 @@ def _plan(  # noqa: PLR0917 - the command's own options
 
 def _stay_home(settings: Settings) -> None:
     """Keep made-up events from real clients, who may use a NATS that is not on this machine."""
-    from percolator_cli.publishing import nats_address  # noqa: PLC0415 - imports NATS
+    from percolator.app.nats_source import nats_address  # noqa: PLC0415 - imports NATS
 
     address = nats_address(settings)
     hosts = [

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
+from percolator.app.nats_source import nats_address
 from percolator.config.settings import Settings
 from percolator.errors import NatsError
 from percolator.jetstream.connect import connect
@@ -16,7 +17,6 @@ from percolator_cli.loadtest.limit_probe import LimitProbe
 from percolator_cli.loadtest.limits import Verdict, verify
 from percolator_cli.loadtest.plan import PER_ADDRESS, Plan, is_loopback, source_addresses
 from percolator_cli.loadtest.sending import Sender
-from percolator_cli.publishing import nats_address
 
 FLOOD = 5_000
 """Events published to fill the buffers of a client that does not read."""

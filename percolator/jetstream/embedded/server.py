@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -61,15 +62,18 @@ async def answers(url: str) -> bool:
 class EmbeddedNats:
     """A running nats-server of our own, made by `start`.
 
-    `url` is its address, `data_dir` the absolute path of the data folder, `log_file` the server's
-    log, `pid` its process id.
+    `url` is its address, `token` what a client must send, `data_dir` the absolute path of the data
+    folder, `log_file` the server's log, `pid` its process id.
 
     Stop it before the event loop ends: asyncio then kills its remaining children, and a killed
     watchdog ends its server on Linux only.
     """
 
-    def __init__(self, url: str, folder: DataFolder, pid: int, watchdog: Process) -> None:
+    def __init__(
+        self, url: str, token: str, folder: DataFolder, pid: int, watchdog: Process
+    ) -> None:
         self.url = url
+        self.token = token
         self.data_dir = folder.path
         self.log_file = folder.log
         self.pid = pid
@@ -92,12 +96,17 @@ class EmbeddedNats:
 
 
 async def start(
-    data_dir: Path, *, host: str = "127.0.0.1", port: int = DEFAULT_PORT
+    data_dir: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    token: str | None = None,
 ) -> EmbeddedNats:
     """Start a nats-server with JetStream and its store in `data_dir`, and wait until it is ready.
 
-    `host` is a loopback address; port 0 picks a free port. If another server still uses the
-    store, this waits for at most LOCK_SECONDS. Raises EmbeddedNatsError.
+    `host` is a loopback address; port 0 picks a free port. Without a `token`, it makes a new one;
+    it is in a file that only this user can read (see `token_for`). If another server still uses
+    the store, this waits for at most LOCK_SECONDS. Raises EmbeddedNatsError.
     """
     if not ipaddress.ip_address(host).is_loopback:
         raise ValueError(f"the embedded nats-server listens on loopback only, not on {host}")
@@ -106,16 +115,17 @@ async def start(
     folder.make()
     watchdog = await _spawn(folder, [binary, "-c", str(folder.config)])
     pid = None
+    token = token or secrets.token_urlsafe(32)
     try:
         await _lock(watchdog, folder)
-        folder.configure(host, port)
+        folder.configure(host, port, token)
         pid = await _run(watchdog, binary)
         authority = f"[{host}]" if ":" in host else host
         url = await _ready(watchdog, folder, pid, f"nats://{authority}:{port}")
     except BaseException:
         await _end(watchdog, pid)
         raise
-    return EmbeddedNats(url, folder, pid, watchdog)
+    return EmbeddedNats(url, token, folder, pid, watchdog)
 
 
 def _binary() -> str:

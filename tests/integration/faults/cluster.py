@@ -74,8 +74,8 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
-    """Run three servers as a cluster."""
+def cluster(folder: Path, *own_flags: str) -> Iterator[Cluster]:
+    """Run three servers as a cluster, each with further flags."""
     names = [f"n{number}" for number in range(1, SIZE + 1)]
     with ExitStack() as stack:
         routes = [ReservedPort() for _ in names]
@@ -87,6 +87,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             flags = (
                 *("--name", name, "--cluster_name", "faults", "--routes", known),
                 *("--cluster", f"nats://{LOOPBACK}:{route.number}"),
+                *own_flags,
             )
             servers[name] = stack.enter_context(NatsServer(folder / name, *flags))
         yield Cluster(servers)

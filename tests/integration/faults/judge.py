@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 
 from nats.aio.client import Client
 
+from percolator.jetstream.client import NatsClient
+from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.direct import direct_get
 from percolator.model.channel import Channel
 from percolator.model.messages import event_message
@@ -68,10 +70,14 @@ class Truth:
                 truth.published.append({channel: {} for channel in channels})
                 truth.held.append({channel: {} for channel in channels})
             truth.published[event.incarnation][event.channel][event.seq] = event.number
+        assert client.connected_url is not None
+        address = NatsAddress(client.connected_url.geturl())
+        reader = await connect(address, name="judge", reconnect=False)
         for channel in channels:
-            held = await read_back(client, stream, channel)
+            held = await read_back(reader, stream, channel)
             truth.held[-1][channel] = held
             truth.published[-1][channel] |= held
+        await reader.close()
         for incarnation in truth.published:
             incarnation.update(
                 {channel: dict(sorted(numbers.items())) for channel, numbers in incarnation.items()}
@@ -79,7 +85,7 @@ class Truth:
         return truth
 
 
-async def read_back(client: Client, stream: str, channel: str) -> Numbers:
+async def read_back(client: NatsClient, stream: str, channel: str) -> Numbers:
     """Return all events of a channel that the stream holds."""
     named = Channel.parse(channel)
     assert named is not None
@@ -87,7 +93,7 @@ async def read_back(client: Client, stream: str, channel: str) -> Numbers:
     after = 0
     while True:
         request = {"seq": after + 1, "batch": 500, "next_by_subj": named.subject}
-        page = await direct_get(client, stream, request)
+        page, _ = await direct_get(client, stream, request)
         if not page:
             return found
         for stored in page:

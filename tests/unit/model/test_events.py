@@ -376,3 +376,29 @@ def test_a_rate_in_millionths_keeps_every_digit(millionths: int) -> None:
     assert re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?", event.rate)
     whole, _, part = event.rate.partition(".")
     assert int(whole + part.ljust(6, "0")) == millionths
+
+
+# With require_slab.
+
+
+@pytest.mark.parametrize("kind", KIND_NAMES)
+def test_with_require_slab_an_event_must_name_its_market(kind: str) -> None:
+    """A stored event can then not be published again as another market's."""
+    strict, channel = events.decoder(require_slab=True), channel_of(kind, "SOL")
+    assert strict(channel, native(kind, slab="SOL")) == EVENTS[kind]
+    for payload in (native(kind), native(kind, slab="BTC")):
+        with pytest.raises(EventError) as rejected:
+            strict(channel, payload)
+        assert rejected.value.reason == "mismatch"
+    assert events.decoder(require_slab=False) is events.decode
+
+
+@pytest.mark.parametrize("kind", ENVELOPES)
+def test_with_require_slab_an_envelope_must_name_its_market(kind: str) -> None:
+    """In its own field."""
+    strict, channel = events.decoder(require_slab=True), channel_of(kind, "SOL")
+    payload = envelope(kind, IN_MILLIONTHS[kind], timestamp=1234567890123)
+    assert strict(channel, payload) == EVENTS[kind]
+    with pytest.raises(EventError) as rejected:
+        strict(channel, payload.replace(b'"slabAddress": "SOL", ', b""))
+    assert rejected.value.reason == "mismatch"
