@@ -4,6 +4,7 @@ import http.client
 import json
 import ssl
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,6 +20,12 @@ _SECURE = {"http": False, "ws": False, "https": True, "wss": True}
 _ROUTES = ("/ws/stats", "/health/live", "/health", "/markets", "/metrics", "/ws", "/")
 _UNKNOWN_CA = frozenset({18, 19, 20, 21})
 """OpenSSL's X509_V_ERR codes for a chain that does not end in a trusted CA."""
+_REFUSALS: dict[int, str] = {
+    HTTPStatus.MISDIRECTED_REQUEST: "does not serve this host name (its setting allowed_hosts): "
+    "set an address with a name from there with --url",
+    HTTPStatus.TOO_MANY_REQUESTS: "has had too many requests from this address (its setting "
+    "requests_per_second), or wrong tokens: try again in a second",
+}
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - connected to, not bound
 
 
@@ -84,11 +91,13 @@ def address(url: str | None, settings: Settings) -> GatewayAddress:
 def get(gateway: GatewayAddress, path: str, token: str | None = None) -> Any:  # noqa: ANN401 - JSON
     """Fetch a path, parsed as JSON. Raises GatewayError, GatewayUnreachableError."""
     response = fetch(gateway, path, token)
-    if response.status == http.HTTPStatus.UNAUTHORIZED:
+    if response.status == HTTPStatus.UNAUTHORIZED:
         raise GatewayError(
             f"the gateway at {gateway.http} requires its stats token: "
             "set PERCOLATOR_STATS_TOKEN to the same value as on the gateway"
         )
+    if response.status in _REFUSALS:
+        raise GatewayError(f"the gateway at {gateway.http} {_REFUSALS[response.status]}")
     try:
         return json.loads(response.body)
     except ValueError:

@@ -89,23 +89,23 @@ class Routes:
     def _check_stats_token(self, request: Request, address: str) -> Grant | Response:
         if self._stats_token is None:
             return EVERYTHING
-        if self._admission.is_throttled(address):
-            return responses.too_many_attempts()
         token = responses.bearer(request)
         if _same(token, self._stats_token.get_secret_value()):
             return EVERYTHING
-        if token:
-            self._admission.failed(address)
-        return responses.unauthorized()
+        return self._refuse(address, token)
 
     def _check_token(self, request: Request, address: str) -> Grant | Response:
         if not self._admission.auth_required:
             return EVERYTHING
-        if self._admission.is_throttled(address):
-            return responses.too_many_attempts()
         token = responses.token_of(request)
-        grant = self._admission.verify(address, token) if token else None
-        return grant or responses.unauthorized()
+        grant = self._admission.verify(token) if token else None
+        return grant or self._refuse(address, token)
+
+    def _refuse(self, address: str, token: str | None) -> Response:
+        """Refuse a wrong token, or a request without one, which costs nothing to refuse."""
+        if token and self._admission.failed_http(address):
+            return responses.too_many_wrong_tokens()
+        return responses.unauthorized()
 
 
 def json(data: Data, status: HTTPStatus = HTTPStatus.OK) -> Response:

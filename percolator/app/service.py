@@ -207,7 +207,7 @@ class Service:
             token, connection.token = connection.token, None
             if not self.admission.auth_required:
                 return ClientSession(context, connection)
-            verify = partial(self.admission.verify, connection.address)
+            verify = partial(self.gateway.verify, connection)
             return ClientSession(context, connection, verify, token)
 
         return Server(

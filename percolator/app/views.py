@@ -75,6 +75,8 @@ def stats_view(
             "attemptsPerSec": settings.attempts_per_second,
             "attemptBurst": settings.attempt_burst,
             "subscribeTimeoutSeconds": settings.subscribe_timeout,
+            "requestsPerSec": settings.requests_per_second,
+            "requestBurst": settings.request_burst,
         },
         "messagesSentPerSec": round(rates.messages_sent, 2),
         "messagesReceivedPerSec": round(rates.messages_received, 2),

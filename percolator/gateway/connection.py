@@ -267,7 +267,11 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, response: Response) -> None:
         logger.debug("conn %d: answered %d", self.id, response.status_code)
-        self.send(response.serialize())
+        data = response.serialize()
+        self.send(data)
+        # TLS hides what is left in its own buffers.
+        tls = self.transport.get_extra_info("sslcontext") is not None
+        self._host.answered(self, len(data) if tls else self.transport.get_write_buffer_size())
         self._finish()
 
     # Frames.

@@ -57,5 +57,8 @@ class ConnectionHost(Protocol[C_contra]):
     def admit(self, connection: C_contra) -> Session | closes.Close:
         """Reserve a place and return the session, or the reason to close."""
 
+    def answered(self, connection: C_contra, unread: int) -> None:
+        """Note that a request was answered, and how many bytes the client has not read yet."""
+
     def connection_lost(self, connection: C_contra) -> None:
         """Release everything that the connection held."""

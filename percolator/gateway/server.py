@@ -18,9 +18,11 @@ from http import HTTPStatus
 
 from websockets.http11 import Request, Response
 
+from percolator.auth.tokens import Grant
 from percolator.errors import PortInUseError
 from percolator.gateway import responses
 from percolator.gateway.admission import Admission
+from percolator.gateway.answers import UnreadAnswers
 from percolator.gateway.connection import CLOSE_SECONDS, HEAD_SECONDS, Connection
 from percolator.gateway.heartbeat import TICK_SECONDS, Heartbeat
 from percolator.gateway.ports import Session
@@ -34,6 +36,8 @@ LISTEN_BACKLOG = 4_096
 ACCEPTS_AT_ONCE = 32
 """Sockets accepted per turn of the loop. Refusing one takes three turns, and meanwhile it has a
 descriptor: with more of them, none would be left."""
+PROBES = ("/health", "/health/live")
+"""Paths without limits: a load balancer shares its address with clients, and knows no host name."""
 SWEEP_SECONDS = 1.0
 """Seconds between two checks of all deadlines."""
 CLOSE_BATCHES = 20
@@ -90,6 +94,7 @@ class Server:
         """True once the shutdown has begun: no client is admitted any more."""
         self._without_request: dict[Connection, None] = {}
         """Connections whose request head is incomplete, the slowest first."""
+        self.unread: UnreadAnswers[Connection] = UnreadAnswers()
         self._limits = limits
         self._admission = admission
         self._open_session = open_session
@@ -197,19 +202,41 @@ class Server:
             return responses.wrong_method()
         forwarded = request.headers.get_all("X-Forwarded-For")
         connection.address = self._admission.address_key(connection.peer, forwarded)
-        if not responses.is_upgrade(request) or path not in UPGRADE_PATHS:
+        upgrade = responses.is_upgrade(request) and path in UPGRADE_PATHS
+        if upgrade or path not in PROBES:
+            check = self._check_upgrade if upgrade else self._check_request
+            if (refusal := check(connection.address, request)) is not None:
+                reason, response = refusal
+                self._admission.refused(reason)
+                return response
+        if not upgrade:
             return self._routes(request, path, connection.address) or responses.not_found()
-        if not self._admission.attempt(connection.address):
-            self._admission.refused("attempts")
-            return responses.too_many_attempts()
-        if not self._admission.origin_allowed(request.headers.get_all("Origin")):
-            self._admission.refused("origin")
-            return responses.foreign_origin()
         if self.draining:
             return responses.sentence(
                 HTTPStatus.SERVICE_UNAVAILABLE, "The gateway is shutting down."
             )
         connection.token = responses.token_of(request)
+        return None
+
+    def _check_request(self, address: str, request: Request) -> tuple[str, Response] | None:
+        """Return why a plain request is refused, and with which response."""
+        if not self._admission.request(address):
+            return "requests", responses.too_many_requests()
+        if not self._admission.host_allowed(request.headers.get_all("Host")):
+            return "host", responses.foreign_host()
+        return None
+
+    def _check_upgrade(self, address: str, request: Request) -> tuple[str, Response] | None:
+        """Return why an upgrade is refused, and with which response."""
+        admission, headers = self._admission, request.headers
+        if not admission.attempt(address):
+            return "attempts", responses.too_many_attempts()
+        if not admission.host_allowed(headers.get_all("Host")):
+            return "host", responses.foreign_host()
+        if not admission.origin_allowed(headers.get_all("Origin")):
+            return "origin", responses.foreign_origin()
+        if not admission.token_allowed(address, responses.token_of(request)):
+            return "wrong tokens", responses.too_many_wrong_tokens()
         return None
 
     def admit(self, connection: Connection) -> Session | closes.Close:
@@ -231,11 +258,25 @@ class Server:
         """Release everything that the connection held."""
         self.connections.pop(connection, None)
         self._without_request.pop(connection, None)
+        self.unread.forget(connection)
         self._connection_lost.set()
         if connection.admitted:
             self._admission.release(connection.address)
         if connection.upgraded:
             self._admission.closed(connection.close_code)
+
+    def answered(self, connection: Connection, unread: int) -> None:
+        """Count the bytes of an answer that its client has not read yet; too many end others."""
+        for each in self.unread.add(connection, connection.address, unread):
+            self._admission.refused("unread answers")
+            each.terminate()
+
+    def verify(self, connection: Connection, token: str) -> Grant | None:
+        """Return what a client's token allows; after too many wrong ones, the next also ends it."""
+        grant = self._admission.verify(token)
+        if grant is None and self._admission.failed(connection.address):
+            connection.end_at(self.clock(), closes.CLOSE_WRONG_TOKENS)
+        return grant
 
     # The sweep.
 

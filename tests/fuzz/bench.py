@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, cast
@@ -123,6 +124,7 @@ class Bench:
             stats_token="a token",
             max_connections_per_ip=0,
             attempts_per_second=0,
+            requests_per_second=0,
             auth=auth,
             auth_secret=SECRET if auth else None,
         )
@@ -179,7 +181,7 @@ class Bench:
             return ClientSession(
                 context,
                 connection,
-                lambda token: self.admission.verify(connection.address, token),
+                partial(self.gateway.verify, connection),
                 connection.token,
             )
 

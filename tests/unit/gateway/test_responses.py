@@ -51,6 +51,13 @@ def test_a_response_may_have_extra_headers() -> None:
         (responses.wrong_method(), b"HTTP/1.1 405 Method Not Allowed", {b"Allow": b"GET"}),
         (responses.too_large(), b"HTTP/1.1 431 Request Header Fields Too Large", {}),
         (responses.too_many_attempts(), b"HTTP/1.1 429 Too Many Requests", {b"Retry-After": b"1"}),
+        (responses.too_many_requests(), b"HTTP/1.1 429 Too Many Requests", {b"Retry-After": b"1"}),
+        (
+            responses.too_many_wrong_tokens(),
+            b"HTTP/1.1 429 Too Many Requests",
+            {b"Retry-After": b"1"},
+        ),
+        (responses.foreign_host(), b"HTTP/1.1 421 Misdirected Request", {}),
         (responses.malformed(b"x\r\n\r\n"), b"HTTP/1.1 400 Bad Request", {}),
     ],
     ids=lambda value: value.decode() if isinstance(value, bytes) else "",
