@@ -114,7 +114,7 @@ class Gateway:
         """Abort all clients, and wait until the gateway has noticed."""
         for client in self._clients:
             client.abort()
-        await eventually(lambda: not self.service.gateway.connections)
+        await eventually(lambda: not len(self.service.gateway.sockets))
 
 
 def event_json(kind: str, **fields: object) -> bytes:
@@ -150,6 +150,8 @@ def leftovers(service: Service) -> dict[str, Any]:
     hub, admission, heartbeat = service.hub, service.admission, service.heartbeat
     counts = {
         "connections": len(service.gateway.connections),
+        "sockets": len(service.gateway.sockets),
+        "sockets by address": service.gateway.sockets._by_tier,
         "unread answers": service.gateway.unread.total,
         "places": admission.places.total,
         "places by address": admission.places.by_address,

@@ -48,8 +48,8 @@ class ConnectionHost(Protocol[C_contra]):
     max_message_bytes: int | None
     max_buffered_bytes: int | None
 
-    def connection_made(self, connection: C_contra) -> bool:
-        """Register a new socket; return False if there is no room for it."""
+    def connection_made(self, connection: C_contra) -> None:
+        """Register a new connection."""
 
     def process_request(self, connection: C_contra, request: Request) -> Response | None:
         """Return the response to a plain request or a refused upgrade, None to upgrade."""
