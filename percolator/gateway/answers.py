@@ -13,37 +13,52 @@ MAX_UNREAD_BYTES = 16 * 2**20
 
 
 class UnreadAnswers(Generic[T]):
-    """The unread bytes of each connection whose request was answered, the oldest answer first."""
+    """The unread bytes of each connection whose request was answered, the oldest answer first.
+
+    They count per address, and for IPv6 per /48.
+    """
 
     def __init__(self) -> None:
         self.total = 0
         self._answers: dict[T, tuple[str, int]] = {}
+        self._by_network: Counter[str] = Counter()
+
+    def allows(self, address: str) -> bool:
+        """Return whether an address leaves few enough bytes unread to get another answer.
+
+        That is none, or less than half of what is free: the more is unread in total, the less each
+        address may leave unread, and there is room for others.
+        """
+        held = self._by_network[_network(address)]
+        return not held or held < (MAX_UNREAD_BYTES - self.total) // 2
 
     def add(self, connection: T, address: str, size: int) -> list[T]:
         """Count an answer; return the connections to end, which no longer count.
 
-        The address with the most unread bytes loses its oldest answers, so that a client that does
-        not read costs only itself an answer. IPv6 counts by /48.
+        The address with the most unread bytes loses its oldest answers.
         """
         if not size:
             return []
-        self._answers[connection] = (tiers(address)[-1].key, size)
+        network = _network(address)
+        self._answers[connection] = (network, size)
+        self._by_network[network] += size
         self.total += size
         ended = []
         while self.total > MAX_UNREAD_BYTES:
-            oldest = self._oldest_of_the_worst()
+            worst = max(self._by_network, key=self._by_network.__getitem__)
+            oldest = next(each for each, (of, _) in self._answers.items() if of == worst)
             self.forget(oldest)
             ended.append(oldest)
         return ended
 
     def forget(self, connection: T) -> None:
         """Note that a connection is gone."""
-        _, size = self._answers.pop(connection, ("", 0))
+        network, size = self._answers.pop(connection, ("", 0))
         self.total -= size
+        self._by_network[network] -= size
+        if not self._by_network[network]:
+            del self._by_network[network]
 
-    def _oldest_of_the_worst(self) -> T:
-        unread: Counter[str] = Counter()
-        for network, size in self._answers.values():
-            unread[network] += size
-        worst = max(unread, key=unread.__getitem__)
-        return next(each for each, (network, _) in self._answers.items() if network == worst)
+
+def _network(address: str) -> str:
+    return tiers(address)[-1].key

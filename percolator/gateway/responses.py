@@ -73,6 +73,15 @@ def too_many_requests() -> Response:
     )
 
 
+def too_much_unread() -> Response:
+    """The address leaves too much of its earlier answers unread."""
+    return sentence(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "This address has not read its earlier answers; read them first.",
+        {"Retry-After": "1"},
+    )
+
+
 def too_many_wrong_tokens() -> Response:
     """The token is wrong, and so were too many others of the address."""
     return sentence(

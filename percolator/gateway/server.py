@@ -189,6 +189,8 @@ class Server:
             return "requests", responses.too_many_requests()
         if not self._admission.host_allowed(request.headers.get_all("Host")):
             return "host", responses.foreign_host()
+        if not self.unread.allows(address):
+            return "unread answers", responses.too_much_unread()
         return None
 
     def _check_upgrade(self, address: str, request: Request) -> tuple[str, Response] | None:

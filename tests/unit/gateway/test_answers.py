@@ -17,6 +17,25 @@ def test_the_address_with_the_most_unread_bytes_loses_its_oldest_answer() -> Non
     assert unread.add("third", "a", HALF) == ["second", "third"]
 
 
+def test_an_address_may_leave_less_unread_than_half_of_what_is_free() -> None:
+    """So one address gets a third, and a second one still finds room; a new one always may."""
+    unread: UnreadAnswers[str] = UnreadAnswers()
+    size = MAX_UNREAD_BYTES // 100
+    found = {}
+    for address in ("2001:db8:0:1::/64", "b", "c"):
+        for number in range(100):
+            if not unread.allows(address):
+                break
+            assert unread.add(f"{address} {number}", address, size) == []
+        found[address] = number
+    assert list(found.values()) == [34, 23, 15]
+    assert not unread.allows("2001:db8:0:2::/64")
+    assert unread.allows("d")
+    for number in range(5):
+        unread.forget(f"b {number}")
+    assert unread.allows("c")
+
+
 def test_one_answer_over_the_limit_is_ended() -> None:
     """Other clients keep theirs."""
     unread: UnreadAnswers[str] = UnreadAnswers()
@@ -43,4 +62,4 @@ def test_an_answer_that_was_read_or_whose_client_is_gone_does_not_count() -> Non
     for _ in range(2):
         unread.forget("gone")
         unread.forget("read")
-    assert unread.total == 0
+    assert (unread.total, dict(unread._by_network)) == (0, {})

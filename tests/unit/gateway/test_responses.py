@@ -52,6 +52,7 @@ def test_a_response_may_have_extra_headers() -> None:
         (responses.too_large(), b"HTTP/1.1 431 Request Header Fields Too Large", {}),
         (responses.too_many_attempts(), b"HTTP/1.1 429 Too Many Requests", {b"Retry-After": b"1"}),
         (responses.too_many_requests(), b"HTTP/1.1 429 Too Many Requests", {b"Retry-After": b"1"}),
+        (responses.too_much_unread(), b"HTTP/1.1 503 Service Unavailable", {b"Retry-After": b"1"}),
         (
             responses.too_many_wrong_tokens(),
             b"HTTP/1.1 429 Too Many Requests",
