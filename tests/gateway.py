@@ -23,6 +23,7 @@ POLL_SECONDS = 0.005
 UNLIMITED = {
     "max_connections_per_ip": 0,
     "attempts_per_second": 0,
+    "requests_per_second": 0,
     "messages_per_second": 0,
     "drain_seconds": 2,
 }
@@ -113,7 +114,7 @@ class Gateway:
         """Abort all clients, and wait until the gateway has noticed."""
         for client in self._clients:
             client.abort()
-        await eventually(lambda: not self.service.gateway.connections)
+        await eventually(lambda: not len(self.service.gateway.sockets))
 
 
 def event_json(kind: str, **fields: object) -> bytes:
@@ -149,8 +150,12 @@ def leftovers(service: Service) -> dict[str, Any]:
     hub, admission, heartbeat = service.hub, service.admission, service.heartbeat
     counts = {
         "connections": len(service.gateway.connections),
+        "sockets": len(service.gateway.sockets),
+        "sockets by address": service.gateway.sockets._by_tier,
+        "unread answers": service.gateway.unread.total,
         "places": admission.places.total,
         "places by address": admission.places.by_address,
+        "places by network": admission.places.by_network,
         "clients by slab": service.slab_limits.clients,
         "groups": len(hub._groups),
         "behind": hub.paused,

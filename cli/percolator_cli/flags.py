@@ -30,12 +30,13 @@ PANELS = {
     "Limits (0 means no limit)": (
         *("max_connections", "max_connections_per_slab", "max_connections_per_ip"),
         *("max_channels_per_client", "max_message_bytes", "messages_per_second", "message_burst"),
-        *("attempts_per_second", "attempt_burst", "subscribe_timeout"),
+        *("attempts_per_second", "attempt_burst", "requests_per_second", "request_burst"),
+        "subscribe_timeout",
     ),
     "Pace": ("price_interval", "ping_interval", "pong_timeout"),
     "Access": (
         *("auth", "auth_secret", "auth_public_key", "stats_token", "allowed_origins"),
-        *("trusted_proxies", "tls_cert", "tls_key"),
+        *("allowed_hosts", "trusted_proxies", "tls_cert", "tls_key"),
     ),
     "Logs": ("log_level", "log_format"),
 }

@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -32,6 +33,12 @@ _SECURE = {"http": False, "ws": False, "https": True, "wss": True}
 _ROUTES = ("/ws/stats", "/health/live", "/health", "/markets", "/metrics", "/ws", "/")
 _UNKNOWN_CA = frozenset({18, 19, 20, 21})
 """OpenSSL's X509_V_ERR codes for a chain that does not end in a trusted CA."""
+_REFUSALS: dict[int, str] = {
+    HTTPStatus.MISDIRECTED_REQUEST: "does not serve this host name (its setting allowed_hosts): "
+    "set an address with a name from there with --url",
+    HTTPStatus.TOO_MANY_REQUESTS: "has had too many requests from this address (its setting "
+    "requests_per_second), or wrong tokens: try again in a second",
+}
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - connected to, not bound
 
 
@@ -118,12 +125,14 @@ def health(gateway: GatewayAddress) -> tuple[Health, float | None]:
 
 def _ok(gateway: GatewayAddress, path: str, token: str | None) -> Response:
     response = fetch(gateway, path, token)
-    if response.status == http.HTTPStatus.UNAUTHORIZED:
+    if response.status == HTTPStatus.UNAUTHORIZED:
         raise GatewayError(
             f"the gateway at {gateway.http} requires its stats token: "
             "set PERCOLATOR_STATS_TOKEN to the same value as on the gateway"
         )
-    if response.status != http.HTTPStatus.OK:
+    if response.status in _REFUSALS:
+        raise GatewayError(f"the gateway at {gateway.http} {_REFUSALS[response.status]}")
+    if response.status != HTTPStatus.OK:
         raise not_a_gateway(gateway, f"HTTP {response.status} from {path}")
     return response
 

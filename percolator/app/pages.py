@@ -8,8 +8,9 @@ from http import HTTPStatus
 from websockets.http11 import Response
 
 from percolator.app import metrics
+from percolator.app.markets import Markets
 from percolator.app.routes import Access, Query, Route, json
-from percolator.app.views import FeedState, health_view, market_view, markets_view, stats_view
+from percolator.app.views import FeedState, health_view, market_view, stats_view
 from percolator.config.settings import Settings
 from percolator.fanout.hub import Hub
 from percolator.fanout.slab_limits import SlabLimits
@@ -25,6 +26,7 @@ class Pages:
     settings: Settings
     stats: Stats
     hub: Hub
+    markets: Markets
     places: Places
     slabs: SlabLimits
     feed: FeedState
@@ -63,10 +65,10 @@ class Pages:
         return responses.answer(HTTPStatus.OK, self.metrics(), metrics.CONTENT_TYPE)
 
     def _markets(self, query: Query) -> Response:
-        return json(markets_view(self.hub, query.covers))
+        return responses.answer(HTTPStatus.OK, self.markets.body(query.grant), responses.JSON)
 
     def _market(self, query: Query) -> Response | None:
-        found = market_view(self.hub, query.slab, query.covers)
+        found = market_view(self.hub.book, query.slab, query.grant.covers)
         return None if found is None else json(found)
 
 

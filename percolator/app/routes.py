@@ -8,16 +8,17 @@ import hmac
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from http import HTTPStatus
+from math import inf
 from typing import NamedTuple
 
 from pydantic import SecretStr
 from pydantic_core import to_json
 from websockets.http11 import Request, Response
 
-from percolator.app.views import Covers, Data
+from percolator.app.views import Data
+from percolator.auth.tokens import Grant
 from percolator.gateway import responses, static
 from percolator.gateway.admission import Admission
-from percolator.model.channel import Channel
 
 PARAMETER = "SLAB"
 """The last part of a route's path, if it stands for a market's name."""
@@ -32,10 +33,14 @@ class Access(Enum):
 
 
 class Query(NamedTuple):
-    """What a handler may show: the channels that the client may read, and the market it named."""
+    """What a handler may show: what the client may read, and the market it named."""
 
-    covers: Covers
+    grant: Grant
     slab: str
+
+
+EVERYTHING = Grant("", ("*",), inf)
+"""What a client may read without a token, if auth is off."""
 
 
 Handler = Callable[[Query], Response | None]
@@ -68,48 +73,44 @@ class Routes:
         route = self._by_path.get(path) or self._by_path.get(f"{parent}/{PARAMETER}")
         if route is None:
             return static.find(request, path)
-        covers = self._check(route.access, request, address)
-        return covers if isinstance(covers, Response) else route.handler(Query(covers, name))
+        grant = self._check(route.access, request, address)
+        return grant if isinstance(grant, Response) else route.handler(Query(grant, name))
 
-    def _check(self, access: Access, request: Request, address: str) -> Covers | Response:
+    def _check(self, access: Access, request: Request, address: str) -> Grant | Response:
         """Return what the client may read, or the response that refuses it."""
         match access:
             case Access.OPEN:
-                return _everything
+                return EVERYTHING
             case Access.COUNTERS:
                 return self._check_stats_token(request, address)
             case Access.MARKETS:
                 return self._check_token(request, address)
 
-    def _check_stats_token(self, request: Request, address: str) -> Covers | Response:
+    def _check_stats_token(self, request: Request, address: str) -> Grant | Response:
         if self._stats_token is None:
-            return _everything
-        if self._admission.is_throttled(address):
-            return responses.too_many_attempts()
+            return EVERYTHING
         token = responses.bearer(request)
         if _same(token, self._stats_token.get_secret_value()):
-            return _everything
-        if token:
-            self._admission.failed(address)
-        return responses.unauthorized()
+            return EVERYTHING
+        return self._refuse(address, token)
 
-    def _check_token(self, request: Request, address: str) -> Covers | Response:
+    def _check_token(self, request: Request, address: str) -> Grant | Response:
         if not self._admission.auth_required:
-            return _everything
-        if self._admission.is_throttled(address):
-            return responses.too_many_attempts()
+            return EVERYTHING
         token = responses.token_of(request)
-        grant = self._admission.verify(address, token) if token else None
-        return responses.unauthorized() if grant is None else grant.covers
+        grant = self._admission.verify(token) if token else None
+        return grant or self._refuse(address, token)
+
+    def _refuse(self, address: str, token: str | None) -> Response:
+        """Refuse a wrong token, or a request without one, which costs nothing to refuse."""
+        if token and self._admission.failed_http(address):
+            return responses.too_many_wrong_tokens()
+        return responses.unauthorized()
 
 
 def json(data: Data, status: HTTPStatus = HTTPStatus.OK) -> Response:
     """Return a JSON response."""
     return responses.answer(status, to_json(data) + b"\n", responses.JSON)
-
-
-def _everything(_channel: Channel) -> bool:
-    return True
 
 
 def _same(given: str | None, expected: str) -> bool:

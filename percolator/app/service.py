@@ -12,6 +12,7 @@ from typing import Any
 from percolator import histogram, logs
 from percolator.app import descriptors, recording, retention
 from percolator.app.intake import Intake
+from percolator.app.markets import Markets
 from percolator.app.metrics import Metrics, Sources
 from percolator.app.nats_source import NatsSource
 from percolator.app.pages import Pages, wall_ms
@@ -215,7 +216,7 @@ class Service:
             token, connection.token = connection.token, None
             if not self.admission.auth_required:
                 return ClientSession(context, connection)
-            verify = partial(self.admission.verify, connection.address)
+            verify = partial(self.gateway.verify, connection)
             return ClientSession(context, connection, verify, token)
 
         return Server(
@@ -239,6 +240,7 @@ class Service:
             settings=self.settings,
             stats=self.stats,
             hub=self.hub,
+            markets=Markets(self.book),
             places=self.admission.places,
             slabs=self.slab_limits,
             feed=self.feed,

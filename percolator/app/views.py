@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from percolator.config.settings import Settings
+from percolator.fanout.book import Book
 from percolator.fanout.hub import Hub
 from percolator.fanout.log import Entry
 from percolator.fanout.slab_limits import SlabLimits
@@ -74,6 +75,8 @@ def stats_view(
             "attemptsPerSec": settings.attempts_per_second,
             "attemptBurst": settings.attempt_burst,
             "subscribeTimeoutSeconds": settings.subscribe_timeout,
+            "requestsPerSec": settings.requests_per_second,
+            "requestBurst": settings.request_burst,
         },
         "messagesSentPerSec": round(rates.messages_sent, 2),
         "messagesReceivedPerSec": round(rates.messages_received, 2),
@@ -111,25 +114,19 @@ def _check(ok: bool, reason: str) -> Data:  # noqa: FBT001 - it is what it says
     return {"ok": True} if ok else {"ok": False, "reason": reason}
 
 
-def markets_view(hub: Hub, covers: Covers) -> Data:
-    """Return `/markets`: each market's state, folded from those events that the client may read."""
-    slabs = sorted({slab for (_, slab), log in hub.book.logs.items() if log.latest is not None})
-    markets = {slab: found for slab in slabs if (found := market_view(hub, slab, covers))}
-    return {"epoch": hub.book.epoch, "seq": hub.book.seq, "markets": markets}
-
-
-def market_view(hub: Hub, slab: str, covers: Covers) -> Data | None:
+def market_view(book: Book, slab: str, covers: Covers) -> Data | None:
     """Return `/markets/SLAB`; None if there is no such market."""
     found: Data = {"slab": slab}
     for kind in KINDS:
         channel = Channel(kind, slab)
-        log = hub.book.logs.get(channel)
+        log = book.logs.get(channel)
         if log is not None and log.latest is not None and covers(channel):
-            found[kind.name] = _entry(log.latest)
+            found[kind.name] = entry_view(log.latest)
     return found if len(found) > 1 else None
 
 
-def _entry(entry: Entry) -> Data:
+def entry_view(entry: Entry) -> Data:
+    """Return a channel's newest event, as the pages of markets show it."""
     event = entry.event
     assert event is not None, "the newest entry of a log is always an event"
     return {**event.values(), "timestamp": event.timestamp, "seq": entry.seq}

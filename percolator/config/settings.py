@@ -20,6 +20,7 @@ from percolator.config.types import (
     File,
     Folder,
     Host,
+    Hosts,
     Level,
     LineFormat,
     NatsPrefix,
@@ -86,6 +87,12 @@ class Settings(BaseSettings):
     attempt_burst: Count = Field(
         30, description="connection attempts an IP address may make at once"
     )
+    requests_per_second: Rate = Field(
+        20, description="plain HTTP requests per second from one IP address"
+    )
+    request_burst: Count = Field(
+        100, description="plain HTTP requests an IP address may make at once"
+    )
     subscribe_timeout: Seconds = Field(
         60, description="seconds a client has to send its first message"
     )
@@ -104,6 +111,9 @@ class Settings(BaseSettings):
     stats_token: Secret = Field(None, description="bearer token for /ws/stats and /metrics")
     allowed_origins: Origins = Field(
         (), description="origins that browsers may connect from, comma-separated; default: any"
+    )
+    allowed_hosts: Hosts = Field(
+        (), description="host names that requests may name, comma-separated; default: any"
     )
     tls_cert: File = Field(None, description="TLS certificate chain, PEM")
     tls_key: File = Field(None, description="TLS private key, PEM")
@@ -136,6 +146,7 @@ class Settings(BaseSettings):
         for burst, rate in (
             ("message_burst", "messages_per_second"),
             ("attempt_burst", "attempts_per_second"),
+            ("request_burst", "requests_per_second"),
         ):
             if not getattr(self, burst) and getattr(self, rate):
                 raise _conflict(

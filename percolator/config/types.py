@@ -3,6 +3,7 @@
 The settings themselves are in `settings`, the sources of their values in `sources`.
 """
 
+import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -19,6 +20,8 @@ MIN_BUFFER_BYTES = 1_024
 """Minimum buffer per client. A smaller one would not hold one reply, and cut off every client."""
 
 Network = IPv4Network | IPv6Network
+
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/?#@\[\]]+)(?::([0-9]{1,5}))?")
 
 
 class Rule(NamedTuple):
@@ -93,6 +96,24 @@ def _origin(value: object) -> str:
     default = {"http": 80, "https": 443}[parts.scheme]
     port = "" if parts.port in (None, default) else f":{parts.port}"
     return f"{parts.scheme}://{host}{port}"
+
+
+def host_and_port(text: str) -> tuple[str, str] | None:
+    """Split a Host header in lower case; the port may be empty. None if it is not valid."""
+    found = _HOST_AND_PORT.fullmatch(text.lower())
+    return (found[1].removesuffix("."), found[2] or "") if found else None
+
+
+def _hosts(value: object) -> object:
+    return tuple(_allowed_host(str(item)) for item in _items(value))
+
+
+def _allowed_host(text: str) -> str:
+    """Return a host as in the Host header, without a port if it allows any."""
+    parts = host_and_port(text)
+    if parts is None or not is_host(parts[0]):
+        raise ValueError("not a host")
+    return ":".join(filter(None, parts))
 
 
 def _nats_urls(value: str) -> str:
@@ -187,6 +208,12 @@ Origins = Annotated[
     NoDecode,
     BeforeValidator(_origins),
     Rule("origins such as https://example.com, comma-separated"),
+]
+Hosts = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_hosts),
+    Rule("host names such as feed.example.com or feed.example.com:8443, comma-separated"),
 ]
 Level = Annotated[
     Literal["debug", "info", "warning", "error"], Rule("debug, info, warning or error")

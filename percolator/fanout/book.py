@@ -35,6 +35,8 @@ class Book:
         """The stream seq up to which everything has been read."""
         self.first_seq = 1
         """The oldest seq that the stream had when reading began."""
+        self.revision = 0
+        """Grows with each change of the markets that is not a new seq."""
         self.logs: dict[Channel, ChannelLog] = {}
         self.on_replaced: Callable[[], None] = lambda: None
         """Called before a stream that was read is left for the one that took its place."""
@@ -71,6 +73,7 @@ class Book:
 
     def seed(self, seq: int, channel: Channel, event: Event) -> None:
         """Record a channel's newest event from before the point where reading starts."""
+        self.revision += 1
         log = self.log(channel)
         log.seed(self._next_order(), seq, event)
         self._mark(log)
@@ -110,6 +113,7 @@ class Book:
         for log in tuple(self.logs.values()):
             if not log.followers and log.newest_seq < first_seq:
                 del self.logs[log.channel]
+                self.revision += 1
         self._start = max(self._start, first_seq - 1)
         self._complete = self._complete and first_seq <= 1
 
@@ -172,6 +176,7 @@ class Book:
 
     def _start_again(self) -> None:
         """Leave the previous stream behind; logs without followers go with it."""
+        self.revision += 1
         floor, last_seq = self._known
         for log in tuple(self.logs.values()):
             if log.followers:

@@ -18,6 +18,7 @@ from websockets.http11 import Response
 
 from percolator.gateway import handshake, responses
 from percolator.gateway.ports import ConnectionHost, Session
+from percolator.gateway.sockets import AcceptedSocket
 from percolator.gateway.websocket import ABNORMAL, WebSocket
 from percolator.model import closes
 
@@ -58,6 +59,7 @@ class Connection(asyncio.Protocol):
         "_session",
         "_unparsed",
         "_ws",
+        "accepted",
         "address",
         "admitted",
         "deadline",
@@ -80,6 +82,8 @@ class Connection(asyncio.Protocol):
         self._unparsed = b""
         self.id = next(host.ids)
         """Identifies the connection in log lines."""
+        self.accepted: AcceptedSocket | None = None
+        """Its socket, as the gateway counts it."""
         self.state = State.HEAD
         self.upgraded = False
         self.peer = ""
@@ -110,14 +114,11 @@ class Connection(asyncio.Protocol):
     # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Set up the socket, if the gateway has room."""
+        """Set up the socket."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are not subclasses
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
-        if not self._host.connection_made(self):
-            logger.debug("conn %d: refused from %s: no free socket", self.id, self.peer)
-            self.transport.abort()
-            return
+        self._host.connection_made(self)
         logger.debug("conn %d: accepted from %s", self.id, self.peer)
         sock = transport.get_extra_info("socket")
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
@@ -291,7 +292,11 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, response: Response) -> None:
         logger.debug("conn %d: answered %d", self.id, response.status_code)
-        self.send(response.serialize())
+        data = response.serialize()
+        self.send(data)
+        # TLS hides what is left in its own buffers.
+        tls = self.transport.get_extra_info("sslcontext") is not None
+        self._host.answered(self, len(data) if tls else self.transport.get_write_buffer_size())
         self._finish()
 
     # Frames.

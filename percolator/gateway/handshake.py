@@ -7,6 +7,8 @@ from websockets.server import ServerProtocol
 
 MAX_HEAD_BYTES = 8_192
 HEAD_END = b"\r\n\r\n"
+TLS_HANDSHAKE = b"\x16\x03"
+"""The first bytes of a client that speaks TLS, to which no end of a head would follow."""
 
 _LOGGER = logging.getLogger("percolator.websockets")
 _LOGGER.setLevel(logging.ERROR)  # websockets logs each handshake at INFO, frames at DEBUG
@@ -19,8 +21,10 @@ class HeadTooLargeError(Exception):
 def head_length(data: bytes) -> int | None:
     """Return the length of the request head at the start of `data`, None while it is incomplete.
 
-    Raises HeadTooLargeError.
+    TLS is all head, and malformed. Raises HeadTooLargeError.
     """
+    if data.startswith(TLS_HANDSHAKE):
+        return len(data)
     end = data.find(HEAD_END)
     length = len(data) if end < 0 else end + len(HEAD_END)
     if length > MAX_HEAD_BYTES:

@@ -51,8 +51,8 @@ class ConnectionHost(Protocol[C_contra]):
     max_message_bytes: int | None
     max_buffered_bytes: int | None
 
-    def connection_made(self, connection: C_contra) -> bool:
-        """Register a new socket; return False if there is no room for it."""
+    def connection_made(self, connection: C_contra) -> None:
+        """Register a new connection."""
 
     def process_request(self, connection: C_contra, request: Request) -> Response | None:
         """Return the response to a plain request or a refused upgrade, None to upgrade."""
@@ -62,6 +62,9 @@ class ConnectionHost(Protocol[C_contra]):
 
     def parse_later(self, connection: C_contra) -> None:
         """Call the connection's `parse_rest` in a turn of its own."""
+
+    def answered(self, connection: C_contra, unread: int) -> None:
+        """Note that a request was answered, and how many bytes the client has not read yet."""
 
     def connection_lost(self, connection: C_contra) -> None:
         """Release everything that the connection held."""

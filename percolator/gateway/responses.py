@@ -64,6 +64,33 @@ def too_many_attempts() -> Response:
     )
 
 
+def too_many_requests() -> Response:
+    """The address has made too many plain requests."""
+    return sentence(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "Too many requests from this address; wait a second.",
+        {"Retry-After": "1"},
+    )
+
+
+def too_much_unread() -> Response:
+    """The address leaves too much of its earlier answers unread."""
+    return sentence(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "This address has not read its earlier answers; read them first.",
+        {"Retry-After": "1"},
+    )
+
+
+def too_many_wrong_tokens() -> Response:
+    """The token is wrong, and so were too many others of the address."""
+    return sentence(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "Too many wrong tokens from this address; wait a second.",
+        {"Retry-After": "1"},
+    )
+
+
 def internal_error() -> Response:
     """An internal error; the reason is only in the log."""
     return sentence(HTTPStatus.INTERNAL_SERVER_ERROR, "An internal error occurred; try again.")
@@ -72,6 +99,13 @@ def internal_error() -> Response:
 def foreign_origin() -> Response:
     """The page's origin may not connect."""
     return sentence(HTTPStatus.FORBIDDEN, "Pages from this origin may not connect here.")
+
+
+def foreign_host() -> Response:
+    """The Host header is missing, repeated, or names a host that is not served here."""
+    return sentence(
+        HTTPStatus.MISDIRECTED_REQUEST, "This gateway does not serve the host in the Host header."
+    )
 
 
 def unauthorized() -> Response:

@@ -1,16 +1,13 @@
-"""The server: listens, admits connections, sweeps them, and closes them.
+"""The server: admits connections, sweeps them, and closes them.
 
 Counters, routes and sessions are passed in; it knows neither the hub nor NATS.
 """
 
 import asyncio
 import contextlib
-import errno
 import itertools
 import logging
-import os
 import random
-import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -19,22 +16,22 @@ from http import HTTPStatus
 
 from websockets.http11 import Request, Response
 
-from percolator.errors import PortInUseError
+from percolator.auth.tokens import Grant
 from percolator.gateway import responses
 from percolator.gateway.admission import Admission
-from percolator.gateway.connection import CLOSE_SECONDS, HEAD_SECONDS, Connection
+from percolator.gateway.answers import UnreadAnswers
+from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import TICK_SECONDS, Heartbeat
+from percolator.gateway.listener import Listener
 from percolator.gateway.ports import Session
+from percolator.gateway.sockets import AcceptedSocket, Sockets
 from percolator.histogram import SECONDS, Histogram
 from percolator.model import closes, messages
 from percolator.stats import Stats
 
 UPGRADE_PATHS = ("/", "/ws")
-LISTEN_BACKLOG = 4_096
-"""Connections that the kernel queues: all clients may come back at once."""
-ACCEPTS_AT_ONCE = 32
-"""Sockets accepted per turn of the loop. Refusing one takes three turns, and meanwhile it has a
-descriptor: with more of them, none would be left."""
+PROBES = ("/health", "/health/live")
+"""Paths without limits: a load balancer shares its address with clients, and knows no host name."""
 SWEEP_SECONDS = 1.0
 """Seconds between two checks of all deadlines."""
 CLOSE_BATCHES = 20
@@ -56,7 +53,7 @@ class Limits:
     max_buffered_bytes: int | None
     first_message_seconds: float | None
     max_sockets: int
-    """Sockets in total. Past that, the slowest one without a complete request is closed."""
+    """Sockets in total. Past that, the oldest one that is not a client is closed."""
 
 
 class Server:
@@ -89,10 +86,10 @@ class Server:
         """Seconds by which ticks were late."""
         self.draining = False
         """True once the shutdown has begun: no client is admitted any more."""
-        self._without_request: dict[Connection, None] = {}
-        """Connections whose request head is incomplete, the slowest first."""
         self._unparsed: deque[Connection] = deque()
         """Connections whose last read is not parsed to its end; one goes on per turn."""
+        self.sockets = Sockets(limits.max_sockets, admission.max_connections_per_ip)
+        self.unread: UnreadAnswers[Connection] = UnreadAnswers()
         self._limits = limits
         self._admission = admission
         self._open_session = open_session
@@ -100,7 +97,13 @@ class Server:
         self._ready = ready
         self._full = False
         """True from the first refused socket until half of the sockets are free again."""
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(
+            self.sockets,
+            clock=clock,
+            tiers_of=admission.tiers_of_peer,
+            refused=self._refused_socket,
+            connect=self._connect,
+        )
         self._sweeps: asyncio.Task[None] | None = None
         self._connection_lost = asyncio.Event()
 
@@ -108,26 +111,9 @@ class Server:
         self, host: str, port: int, tls: ssl.SSLContext | None = None
     ) -> tuple[str, int]:
         """Listen; return the bound host and port. Raises PortInUseError."""
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(
-                lambda: Connection(self),
-                host,
-                port,
-                backlog=ACCEPTS_AT_ONCE,
-                ssl=tls,
-                ssl_handshake_timeout=HEAD_SECONDS if tls else None,
-                ssl_shutdown_timeout=CLOSE_SECONDS if tls else None,
-            )
-        except OSError as error:
-            raise PortInUseError(
-                f"the gateway cannot listen on {host}:{port} ({_plain(error)}): {_remedy(error)}"
-            ) from None
-        for each in self._server.sockets:
-            _lengthen_queue(each)
-        self._sweeps = loop.create_task(self._sweep())
-        address = self._server.sockets[0].getsockname()
-        return address[0], address[1]
+        address = await self._listener.start(host, port, tls)
+        self._sweeps = asyncio.get_running_loop().create_task(self._sweep())
+        return address
 
     async def stop(self, drain_seconds: float) -> None:
         """Announce the shutdown, close all clients in batches with 1001, and wait for them.
@@ -148,13 +134,12 @@ class Server:
                 client.close(closes.CLOSE_SHUTDOWN)
             await asyncio.sleep(min(BATCH_SECONDS, drain_seconds / CLOSE_BATCHES / 2))
         await self._until_clients_gone(until)
-        if self._server is not None:
-            self._server.close()
         left = sum(each.upgraded for each in self.connections)
         if left:
             logger.info("%d clients did not close in time and are cut off", left)
         for connection in list(self.connections):
             connection.terminate()
+        await self._listener.stop()
         if self._sweeps is not None:
             self._sweeps.cancel()
             await asyncio.gather(self._sweeps, return_exceptions=True)
@@ -170,49 +155,58 @@ class Server:
 
     # Called by connections.
 
-    def connection_made(self, connection: Connection) -> bool:
-        """Register a new socket; if all are taken, the slowest without a request makes room."""
-        if len(self.connections) >= self._limits.max_sockets:
-            self._admission.refused("sockets")
-            self._warn_full()
-            slowest = next(iter(self._without_request), None)
-            if slowest is None:
-                return False
-            self._without_request.pop(slowest)
-            slowest.terminate()
-        self.connections[connection] = self._without_request[connection] = None
-        return True
-
-    def _warn_full(self) -> None:
-        if not self._full:
-            self._full = True
-            logger.warning(
-                "all %d sockets that the file descriptor limit allows are in use; new ones are "
-                "refused: raise the limit (ulimit -n) or lower max_connections",
-                len(self.connections),
-            )
+    def connection_made(self, connection: Connection) -> None:
+        """Register a new connection."""
+        self.connections[connection] = None
+        if connection.accepted is not None:
+            connection.accepted.close = connection.terminate
 
     def process_request(self, connection: Connection, request: Request) -> Response | None:
         """Return the response to a plain request or a refused upgrade, None to upgrade."""
-        self._without_request.pop(connection, None)
+        if connection.accepted is not None:
+            self.sockets.requested(connection.accepted)
         path = request.path.partition("?")[0]
         if request.method != "GET":
             return responses.wrong_method()
         forwarded = request.headers.get_all("X-Forwarded-For")
         connection.address = self._admission.address_key(connection.peer, forwarded)
-        if not responses.is_upgrade(request) or path not in UPGRADE_PATHS:
+        upgrade = responses.is_upgrade(request) and path in UPGRADE_PATHS
+        if upgrade or path not in PROBES:
+            check = self._check_upgrade if upgrade else self._check_request
+            if (refusal := check(connection.address, request)) is not None:
+                reason, response = refusal
+                self._admission.refused(reason)
+                return response
+        if not upgrade:
             return self._routes(request, path, connection.address) or responses.not_found()
-        if not self._admission.attempt(connection.address):
-            self._admission.refused("attempts")
-            return responses.too_many_attempts()
-        if not self._admission.origin_allowed(request.headers.get_all("Origin")):
-            self._admission.refused("origin")
-            return responses.foreign_origin()
         if self.draining:
             return responses.sentence(
                 HTTPStatus.SERVICE_UNAVAILABLE, "The gateway is shutting down."
             )
         connection.token = responses.token_of(request)
+        return None
+
+    def _check_request(self, address: str, request: Request) -> tuple[str, Response] | None:
+        """Return why a plain request is refused, and with which response."""
+        if not self._admission.request(address):
+            return "requests", responses.too_many_requests()
+        if not self._admission.host_allowed(request.headers.get_all("Host")):
+            return "host", responses.foreign_host()
+        if not self.unread.allows(address):
+            return "unread answers", responses.too_much_unread()
+        return None
+
+    def _check_upgrade(self, address: str, request: Request) -> tuple[str, Response] | None:
+        """Return why an upgrade is refused, and with which response."""
+        admission, headers = self._admission, request.headers
+        if not admission.attempt(address):
+            return "attempts", responses.too_many_attempts()
+        if not admission.host_allowed(headers.get_all("Host")):
+            return "host", responses.foreign_host()
+        if not admission.origin_allowed(headers.get_all("Origin")):
+            return "origin", responses.foreign_origin()
+        if not admission.token_allowed(address, responses.token_of(request)):
+            return "wrong tokens", responses.too_many_wrong_tokens()
         return None
 
     def admit(self, connection: Connection) -> Session | closes.Close:
@@ -225,6 +219,8 @@ class Server:
             self._admission.refused(refusal.reason)
             return refusal
         connection.admitted = True
+        if connection.accepted is not None:
+            self.sockets.admitted(connection.accepted)
         seconds = self._limits.first_message_seconds
         connection.deadline = None if seconds is None else self.clock() + seconds
         self.heartbeat.add(connection)
@@ -245,12 +241,44 @@ class Server:
     def connection_lost(self, connection: Connection) -> None:
         """Release everything that the connection held."""
         self.connections.pop(connection, None)
-        self._without_request.pop(connection, None)
+        if connection.accepted is not None:
+            self.sockets.leave(connection.accepted)
+        self.unread.forget(connection)
         self._connection_lost.set()
         if connection.admitted:
             self._admission.release(connection.address)
         if connection.upgraded:
             self._admission.closed(connection.close_code)
+
+    def answered(self, connection: Connection, unread: int) -> None:
+        """Count the bytes of an answer that its client has not read yet; too many end others."""
+        for each in self.unread.add(connection, connection.address, unread):
+            self._admission.refused("unread answers")
+            each.terminate()
+
+    def verify(self, connection: Connection, token: str) -> Grant | None:
+        """Return what a client's token allows; after too many wrong ones, the next also ends it."""
+        grant = self._admission.verify(token)
+        if grant is None and self._admission.failed(connection.address):
+            connection.end_at(self.clock(), closes.CLOSE_WRONG_TOKENS)
+        return grant
+
+    # Called by the listener.
+
+    def _connect(self, accepted: AcceptedSocket) -> Connection:
+        connection = Connection(self)
+        connection.accepted = accepted
+        return connection
+
+    def _refused_socket(self, limit: str) -> None:
+        self._admission.refused(limit)
+        if self.sockets.is_full and not self._full:
+            self._full = True
+            logger.warning(
+                "all %d sockets that the file descriptor limit allows are in use; new ones are "
+                "refused: raise the limit (ulimit -n) or lower max_connections",
+                len(self.sockets),
+            )
 
     # The sweep.
 
@@ -263,34 +291,16 @@ class Server:
             await asyncio.sleep(due - loop.time())
             self.loop_lag.add(loop.time() - due)
             self.heartbeat.tick()
+            self._listener.cut_slow_handshakes()
             if loop.time() >= sweep_at:
                 sweep_at = loop.time() + SWEEP_SECONDS
+                self._listener.expire()
                 self._expire()
                 self._admission.sweep()
 
     def _expire(self) -> None:
         now = self.clock()
-        self._full = self._full and len(self.connections) > self._limits.max_sockets // 2
+        self._full = self._full and len(self.sockets) > self._limits.max_sockets // 2
         expired = [each for each in self.connections if each.past_deadline(now)]
         for connection in expired:
             connection.expired()
-
-
-def _plain(error: OSError) -> str:
-    """Return the system's own words, without what asyncio adds to them."""
-    if isinstance(error, socket.gaierror):  # its numbers are not errnos
-        return str(error.strerror)
-    return os.strerror(error.errno) if error.errno else str(error)
-
-
-def _remedy(error: OSError) -> str:
-    """Return what to do: change the port if it is taken or reserved, else the address."""
-    if error.errno == errno.EADDRINUSE:
-        return "stop what is listening there, or choose another port with --port"
-    return f"choose another with {'--port' if error.errno == errno.EACCES else '--host'}"
-
-
-def _lengthen_queue(listening: socket.socket) -> None:
-    """Queue more connections than are accepted at once; asyncio has one number for both."""
-    with socket.fromfd(listening.fileno(), listening.family, listening.type) as same:
-        same.listen(LISTEN_BACKLOG)

@@ -22,6 +22,7 @@ SETTINGS = {
     "max_connections_per_slab": "0",
     "max_connections_per_ip": "0",
     "attempts_per_second": "0",
+    "requests_per_second": "0",
     "messages_per_second": "0",
     "log_level": "error",
 }

@@ -24,8 +24,8 @@ def percolator(tmp_path: Path, nats_url: str, stream_name: str) -> Program:
 
 @pytest.fixture
 def serving(percolator: Program) -> Iterator[Serving]:
-    """A gateway on that stream, which `percolator` finds through its settings."""
-    with percolator.gateway() as gateway:
+    """A gateway on that stream, which `percolator` finds through its settings; tests poll it."""
+    with percolator.gateway("--requests-per-second", "0") as gateway:
         percolator.settings["port"] = gateway.ws.rpartition(":")[2]
         yield gateway
 

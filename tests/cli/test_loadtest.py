@@ -147,7 +147,7 @@ def test_a_gateway_that_dies_before_the_first_event_is_reported_as_such(
 ) -> None:
     """It must not be mistaken for a gateway that uses another NATS."""
     other = Program(percolator.folder, nats_url=nats_process.url)
-    with other.gateway() as there:  # creates the stream there
+    with other.gateway("--requests-per-second", "0") as there:  # creates the stream there
         args = ("loadtest", "--url", serving.ws, "--connections", "2")
         with other.start(*args) as running:
             while get(f"{there.http}/ws/stats")["nats"]["streamSeq"] < 1:

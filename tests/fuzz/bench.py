@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,9 +19,10 @@ from websockets.http11 import Response
 
 from percolator.app import routes
 from percolator.app.intake import Intake
+from percolator.app.markets import Markets
 from percolator.app.metrics import Metrics, Sources
 from percolator.app.routes import Access, Query, Route, Routes
-from percolator.app.views import market_view, markets_view
+from percolator.app.views import market_view
 from percolator.auth.tokens import Verifier, mint
 from percolator.config.settings import Settings
 from percolator.fanout.book import Book
@@ -128,6 +130,7 @@ class Bench:
             stats_token="a token",
             max_connections_per_ip=0,
             attempts_per_second=0,
+            requests_per_second=0,
             auth=auth,
             auth_secret=SECRET if auth else None,
         )
@@ -144,6 +147,7 @@ class Bench:
         )
         self.book.begin("e", 0, first_seq=1, complete=True)
         verifier = Verifier(SECRET, lambda: WALL) if self.settings.auth else None
+        self.markets = Markets(self.book)
         self.admission = Admission(self.settings, self.stats, self._clock, verifier)
         self.heartbeat = Heartbeat(self._clock, 30, 10)
         self.reported = 0
@@ -186,7 +190,7 @@ class Bench:
             return ClientSession(
                 context,
                 connection,
-                lambda token: self.admission.verify(connection.address, token),
+                partial(self.gateway.verify, connection),
                 connection.token,
             )
 
@@ -213,10 +217,10 @@ class Bench:
         return responses.answer(HTTPStatus.OK, self.metrics())
 
     def _markets(self, query: Query) -> Response:
-        return routes.json(markets_view(self.hub, query.covers))
+        return responses.answer(HTTPStatus.OK, self.markets.body(query.grant), responses.JSON)
 
     def _market(self, query: Query) -> Response | None:
-        found = market_view(self.hub, query.slab, query.covers)
+        found = market_view(self.hub.book, query.slab, query.grant.covers)
         return None if found is None else routes.json(found)
 
     def metrics(self) -> bytes:

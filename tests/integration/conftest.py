@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
 from percolator.gateway import connection, server
 from tests.gateway import Gateway, running
+from tests.site import Site
 
 StartGateway = Callable[..., Awaitable[Gateway]]
 
@@ -26,6 +28,12 @@ async def start_gateway(nats_url: str, stream_name: str) -> AsyncIterator[StartG
 async def gateway(start_gateway: StartGateway) -> Gateway:
     """A gateway whose only limits are those on sizes."""
     return await start_gateway()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A site whose certificate is called `first`."""
+    return Site(tmp_path)
 
 
 @pytest.fixture

@@ -4,68 +4,30 @@ import asyncio
 import json
 import logging
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
 
 import pytest
 
-from percolator.auth import tokens
 from percolator.fanout import session
-from percolator.gateway.admission import FAILURE_BURST
-from tests.client import Client, Message, upgrade
+from tests.client import Client, upgrade
 from tests.gateway import Gateway, eventually
+from tests.integration.authenticating import (
+    SECRET,
+    WAYS,
+    authenticated,
+    by_header,
+    token,
+    unsigned,
+)
 from tests.integration.conftest import StartGateway
 
-SECRET = "a secret of thirty-two bytes or more"
 UNAUTHORIZED = "the token is missing, not valid, or does not cover the channel"
-
-
-def token(*channels: str, seconds: float = 60, secret: str = SECRET, ago: float = 0) -> str:
-    """Mint a token for channels, as of `ago` seconds ago."""
-    return tokens.mint(secret, channels or ("*",), now=time.time() - ago, seconds=seconds)
-
-
-def unsigned() -> str:
-    """Return a token that claims everything, with alg none."""
-    claims = {"exp": time.time() + 60, "channels": ["*"]}
-    parts = [json.dumps(part).encode() for part in ({"alg": "none"}, claims)]
-    return ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts) + "."
 
 
 @pytest.fixture
 async def gateway(start_gateway: StartGateway) -> Gateway:
     """A gateway that requires tokens."""
     return await start_gateway(auth=True, auth_secret=SECRET)
-
-
-async def authenticated(client: Client, good: str) -> Message:
-    """Send a token in a message; return the answer."""
-    client.send({"type": "auth", "token": good})
-    return await client.receive()
-
-
-async def by_message(gateway: Gateway, good: str) -> Client:
-    """Authenticate with a message."""
-    client = await gateway.client()
-    client.send({"type": "auth", "token": good})
-    return client
-
-
-async def by_header(gateway: Gateway, good: str) -> Client:
-    """Authenticate with a header, as programs do."""
-    client = await gateway.handshake(headers={"Authorization": f"Bearer {good}"})
-    await client.receive_until_type("connected")
-    return client
-
-
-async def by_query(gateway: Gateway, good: str) -> Client:
-    """Authenticate with a query parameter, as browsers must."""
-    client = await gateway.handshake(f"/ws?token={good}")
-    await client.receive_until_type("connected")
-    return client
-
-
-WAYS = [by_message, by_header, by_query]
 
 
 async def test_a_client_reads_everything_without_a_token_if_auth_is_disabled(
@@ -200,20 +162,6 @@ async def test_a_refused_token_leaves_the_first_token_in_force(gateway: Gateway)
     assert (await authenticated(client, "junk"))["code"] == "unauthorized"
     seq = await gateway.publish("price", "SOL")
     assert (await client.receive())["seq"] == seq
-
-
-async def test_an_address_that_guesses_tokens_is_refused(gateway: Gateway) -> None:
-    """It gets 429 before the upgrade, and its tokens are refused unread; others are unaffected."""
-    clients = [await gateway.client() for _ in range(2)]
-    for _ in range(FAILURE_BURST):
-        assert (await authenticated(clients[0], "junk"))["code"] == "unauthorized"
-    assert (await authenticated(clients[1], token()))["code"] == "unauthorized"
-    status, _, _ = await gateway.request(upgrade())
-    assert status == 429
-    other = await gateway.handshake(
-        local="127.0.0.2", headers={"Authorization": f"Bearer {token()}"}
-    )
-    assert [each["type"] for each in await other.receive_many(2)] == ["connected", "authenticated"]
 
 
 async def test_a_token_never_appears_in_logs_pages_or_answers(

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,15 +112,25 @@ async def test_the_doctor_and_the_load_tests_report_why_a_certificate_is_refused
         assert await probe.open(None) == Refusal("TLS", said)
 
 
-async def test_a_command_that_gets_no_answer_over_tls_suggests_plain_http(
-    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
+async def test_a_command_that_uses_tls_without_need_suggests_plain_http(
+    start_gateway: StartGateway,
 ) -> None:
-    """A gateway without TLS waits for the rest of the request."""
-    monkeypatch.setattr(gateway_of, "SECONDS", 0.1)
+    """A gateway without TLS answers the handshake at once, in plain HTTP."""
     gateway = await start_gateway()
     at = gateway_of.GatewayAddress("127.0.0.1", gateway.port, secure=True)
-    with pytest.raises(GatewayUnreachableError, match=r"timed out \(without TLS"):
+    with pytest.raises(GatewayUnreachableError, match=r"wrong version number \(without TLS"):
         await asyncio.to_thread(gateway_of.fetch, at, "/health")
+
+
+async def test_a_command_that_gets_no_answer_over_tls_suggests_plain_http(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Some servers without TLS wait for the rest of the request."""
+    monkeypatch.setattr(gateway_of, "SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        at = gateway_of.GatewayAddress("127.0.0.1", silent.getsockname()[1], secure=True)
+        with pytest.raises(GatewayUnreachableError, match=r"timed out \(without TLS"):
+            await asyncio.to_thread(gateway_of.fetch, at, "/health")
 
 
 @pytest.mark.parametrize(("fault", "said"), FAULTS)

@@ -4,7 +4,7 @@ import asyncio
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from percolator.jetstream.publisher import Publisher
 from tests.client import PATIENCE, Client, upgrade
 from tests.gateway import event_json
 from tests.nats_server import NatsServer
+from tests.site import Site
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
 
@@ -24,7 +25,9 @@ FLOOD = 400
 
 
 @asynccontextmanager
-async def starved_gateway(folder: Path, nats_url: str) -> AsyncIterator[tuple[int, int, Path]]:
+async def starved_gateway(
+    folder: Path, nats_url: str, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[int, int, Path]]:
     """Run `percolator serve` with few descriptors; yield its port, its process ID and its log."""
     log = folder / "log"
     environment = {
@@ -32,6 +35,7 @@ async def starved_gateway(folder: Path, nats_url: str) -> AsyncIterator[tuple[in
         "PERCOLATOR_NATS_URL": nats_url,
         "PERCOLATOR_MAX_CONNECTIONS_PER_IP": "0",
         "PERCOLATOR_ATTEMPTS_PER_SECOND": "0",
+        **(settings or {}),
     }
     limited = ["sh", "-c", f'ulimit -n {DESCRIPTORS} && exec "$0" serve', str(PROGRAM)]
     with (
@@ -43,7 +47,7 @@ async def starved_gateway(folder: Path, nats_url: str) -> AsyncIterator[tuple[in
         try:
             assert process.stdout is not None
             line = await asyncio.to_thread(process.stdout.readline)
-            found = re.search(rb"WebSocket ws://127\.0\.0\.1:([0-9]+)", line)
+            found = re.search(rb"WebSocket wss?://127\.0\.0\.1:([0-9]+)", line)
             assert found, log.read_text()
             yield int(found[1]), process.pid, log
             assert process.poll() is None
@@ -99,6 +103,36 @@ async def test_a_flood_of_sockets_is_refused_and_costs_no_client_anything(
         lines = log.read_text().splitlines()
         assert len([line for line in lines if "new ones are refused" in line]) == 1
         assert len(lines) < 10, lines
+
+
+@pytest.mark.parametrize("first", [b"", b"\x16"])
+async def test_a_flood_of_silent_sockets_leaves_descriptors_for_clients_with_tls(
+    first: bytes, tmp_path: Path, nats_process: NatsServer, site: Site
+) -> None:
+    """They count before TLS begins, also if they send the first byte of a handshake."""
+    files = {
+        f"PERCOLATOR_{name.upper()}": str(path) for name, path in sorted(site.settings.items())
+    }
+    async with AsyncExitStack() as stack:
+        port, pid, log = await stack.enter_async_context(
+            starved_gateway(tmp_path, nats_process.url, files)
+        )
+        client = await stack.enter_async_context(site.client(port))
+        assert '"connected"' in str(await client.recv())
+        dials = (Client.dial("127.0.0.1", port, local="127.0.0.2") for _ in range(FLOOD))
+        flood = await asyncio.gather(*dials)
+        for each in flood:
+            stack.callback(each.abort)
+            if first:
+                each.write(first)
+        for each in flood[: FLOOD - DESCRIPTORS]:
+            await each.gone()
+        assert descriptors(pid) < DESCRIPTORS
+        late = await stack.enter_async_context(site.client(port))
+        assert '"connected"' in str(await late.recv())
+        await client.send('{"type":"ping"}')
+        assert '"pong"' in str(await client.recv())
+        assert "Traceback" not in log.read_text()
 
 
 async def test_a_flood_of_clients_is_refused_and_costs_no_client_anything(

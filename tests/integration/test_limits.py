@@ -111,6 +111,51 @@ async def test_ipv6_clients_behind_a_proxy_are_counted_by_their_network(
     await admitted(gateway, forwarded("2001:db8:0:1::1"))
 
 
+async def test_the_clients_of_an_ipv6_network_are_limited_together(
+    start_gateway: StartGateway,
+) -> None:
+    """A /56 has 4 times the places of a /64, a /48 has 16 times; the next /48 has its own."""
+    gateway = await start_gateway(max_connections_per_ip=1, trusted_proxies=["127.0.0.1"])
+    for number in range(4):
+        await admitted(gateway, forwarded(f"2001:db8:0:{number:x}::1"))
+    assert await refused(gateway, forwarded("2001:db8:0:4::1")) == FULL_HERE
+    for number in range(4, 16):
+        await admitted(gateway, forwarded(f"2001:db8:0:{number:x}00::1"))
+    assert await refused(gateway, forwarded("2001:db8:0:ff00::1")) == FULL_HERE
+    client = await admitted(gateway, forwarded("2001:db8:1::1"))
+    assert (await gateway.stats())["totalConnections"] == 17
+    assert len(gateway.service.admission.places.by_address) == 17
+    await leave(gateway, client)
+    await admitted(gateway, forwarded("2001:db8:1::2"))
+
+
+async def test_ipv4_inside_ipv6_is_counted_as_that_ipv4(start_gateway: StartGateway) -> None:
+    """Mapped, by 6to4, or by NAT64."""
+    gateway = await start_gateway(max_connections_per_ip=1, trusted_proxies=["127.0.0.1"])
+    await admitted(gateway, forwarded("203.0.113.1"))
+    for same in ("::ffff:203.0.113.1", "2002:cb00:7101::1", "64:ff9b::203.0.113.1"):
+        assert await refused(gateway, forwarded(same)) == FULL_HERE
+
+
+async def test_too_many_plain_requests_are_refused(start_gateway: StartGateway) -> None:
+    """With 429, counted per address and apart from upgrades; health checks are not counted."""
+    gateway = await start_gateway(requests_per_second=0.001, request_burst=3)
+    for path in ("/markets", "/", "/nothing"):
+        assert (await gateway.get(path))[0] in (200, 404)
+    for path in ("/markets", "/", "/nothing", "/ws/stats", "/metrics"):
+        status, headers, body = await gateway.get(path)
+        assert (status, headers["retry-after"]) == (429, "1")
+        assert body == b"Too many requests from this address; wait a second.\n"
+    for path in ("/health", "/health/live"):
+        assert (await gateway.get(path))[0] == 200
+    await gateway.client("price:SOL")
+    assert gateway.service.stats.refused == {"requests": 5}
+    other = await gateway.dial(local="127.0.0.2")
+    other.write(b"GET /markets HTTP/1.1\r\nHost: x\r\n\r\n")
+    await other.answered()
+    assert other.head.startswith(b"HTTP/1.1 200 ")
+
+
 async def test_a_forwarded_header_from_an_untrusted_peer_is_ignored(
     start_gateway: StartGateway,
 ) -> None:

@@ -14,7 +14,8 @@ GIVEN: Message = {
     "limits": {"maxGlobalConnections": int, "maxConnectionsPerSlab": int}
     | {"maxConnectionsPerIp": int, "maxChannelsPerClient": int, "maxMessageBytes": int}
     | {"maxBufferedBytes": int, "messagesPerSec": float, "messageBurst": int}
-    | {"attemptsPerSec": float, "attemptBurst": int, "subscribeTimeoutSeconds": float},
+    | {"attemptsPerSec": float, "attemptBurst": int, "subscribeTimeoutSeconds": float}
+    | {"requestsPerSec": float, "requestBurst": int},
 }
 ADDED: Message = {
     "messagesSentPerSec": float,
@@ -63,6 +64,8 @@ async def test_each_field_has_its_documented_name_type_and_place(gateway: Gatewa
         "attemptsPerSec": 0,
         "attemptBurst": 30,
         "subscribeTimeoutSeconds": 60,
+        "requestsPerSec": 0,
+        "requestBurst": 100,
     }
 
 

@@ -143,6 +143,7 @@ def _why(refusal: Refusal, limits: Mapping[str, int]) -> str:
         "limit, or test from this machine over loopback, which has many addresses",
     }
     codes = {
+        "HTTP 421": "allowed_hosts does not have this host name: set another address with --url",
         "HTTP 429": "attempts_per_second is exceeded: spread the connections with --ramp",
         "HTTP 401": "the gateway requires a token: set one with --token",
         "unauthorized": "the token does not allow these channels, or --token is missing",

@@ -9,7 +9,6 @@ from percolator.app.views import (
     Data,
     health_view,
     market_view,
-    markets_view,
     stats_view,
 )
 from percolator.config.settings import Settings
@@ -171,54 +170,35 @@ def test_a_feed_is_not_stale_for_a_short_silence() -> None:
     assert "since" not in shown["checks"]["feed"]
 
 
-def test_markets_show_the_newest_of_everything(harness: HubHarness) -> None:
+def test_a_market_shows_the_newest_of_everything(harness: HubHarness) -> None:
     """Each with seq and timestamp; unknown values are null."""
-    shown = markets_view(harness.hub, everything)
-    assert (shown["epoch"], shown["seq"]) == ("e", 5)
-    assert shown["markets"] == {
-        "BTC": {
-            "slab": "BTC",
-            "trade": {"side": "long", "size": "5", "price": 1.5, "timestamp": 5, "seq": 5},
-        },
-        "SOL": {
-            "slab": "SOL",
-            "price": {
-                "price": 1.0,
-                "markPrice": None,
-                "indexPrice": None,
-                "timestamp": 1,
-                "seq": 1,
-            },
-            "funding": {"rate": "3", "timestamp": 3, "seq": 3},
-            "trade": {"side": "long", "size": "2", "price": 1.5, "timestamp": 2, "seq": 2},
-        },
+    assert market_view(harness.hub.book, "SOL", everything) == {
+        "slab": "SOL",
+        "price": {"price": 1.0, "markPrice": None, "indexPrice": None, "timestamp": 1, "seq": 1},
+        "funding": {"rate": "3", "timestamp": 3, "seq": 3},
+        "trade": {"side": "long", "size": "2", "price": 1.5, "timestamp": 2, "seq": 2},
     }
-
-
-def test_one_market_is_shown_as_among_all(harness: HubHarness) -> None:
-    """With the same fields."""
-    markets = markets_view(harness.hub, everything)["markets"]
-    assert market_view(harness.hub, "SOL", everything) == markets["SOL"]
 
 
 @pytest.mark.parametrize("slab", ["NEW", "NONE", ""])
 def test_a_market_without_events_is_none(harness: HubHarness, slab: str) -> None:
     """Even if a client is subscribed to it."""
-    assert market_view(harness.hub, slab, everything) is None
+    assert market_view(harness.hub.book, slab, everything) is None
 
 
 def test_a_price_that_conflation_holds_back_is_shown_already(harness: HubHarness) -> None:
     """The state is a function of the stream alone, not of the windows."""
     for seq in (6, 7):
         harness.publish(seq, kind="price")
-    shown = market_view(harness.hub, "SOL", everything)
+    shown = market_view(harness.hub.book, "SOL", everything)
     assert shown is not None
     assert shown["price"]["seq"] == 7
 
 
 def test_only_readable_channels_are_shown(harness: HubHarness) -> None:
-    """A market without any is left out."""
+    """A market without any is None."""
     allowed = {channel("price:SOL")}
-    shown = markets_view(harness.hub, allowed.__contains__)["markets"]
-    assert {slab: list(market) for slab, market in shown.items()} == {"SOL": ["slab", "price"]}
-    assert market_view(harness.hub, "BTC", allowed.__contains__) is None
+    shown = market_view(harness.hub.book, "SOL", allowed.__contains__)
+    assert shown is not None
+    assert list(shown) == ["slab", "price"]
+    assert market_view(harness.hub.book, "BTC", allowed.__contains__) is None

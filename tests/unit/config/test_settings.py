@@ -57,6 +57,8 @@ def test_an_invalid_number_in_the_file_is_refused(
         ("auth", "maybe", "it must be true or false, not 'maybe'"),
         ("log_level", "loud", "it must be debug, info, warning or error, not 'loud'"),
         ("trusted_proxies", "10.0.0.0/33", "it must be networks such as 10.0.0.0/8"),
+        ("allowed_hosts", "https://example.com", "it must be host names such as feed.example.com"),
+        ("allowed_hosts", "a b", "it must be host names such as feed.example.com"),
         ("allowed_origins", "example.com", "it must be origins such as https://example.com"),
         ("allowed_origins", "https://a.example/path", "it must be origins such as"),
         ("allowed_origins", "*", "it must be origins such as"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator.gateway.addresses import Network, address_key
+from percolator.gateway.addresses import Network, address_key, is_trusted, tiers
 
 TRUSTED: tuple[Network, ...] = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -70,6 +70,39 @@ def test_ipv6_counts_by_64_bits() -> None:
     assert mine == {"2001:db8:0:1::/64"}
     assert address_key("2001:db8:0:2::1", [], ()) == "2001:db8:0:2::/64"
     assert address_key("fe80::1%eth0", [], ()) == "fe80::/64"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["2002:cb00:7107::1", "2002:cb00:7107:1:2:3:4:5", "64:ff9b::203.0.113.7", "64:ff9b::cb00:7107"],
+)
+def test_ipv4_that_6to4_and_nat64_carry_is_the_same_client(address: str) -> None:
+    """Otherwise one IPv4 address would have a /48 of its own."""
+    assert address_key(address, [], ()) == "203.0.113.7"
+    assert address_key("64:ff9b:1::203.0.113.7", [], ()) == "64:ff9b:1::/64"
+
+
+def test_ipv6_also_counts_by_56_and_48_bits() -> None:
+    """At 4 and 16 times the limit of an address."""
+    assert tiers("2001:db8:1:1234::/64") == (
+        ("2001:db8:1:1234::/64", 1),
+        ("2001:db8:1:1200::/56", 4),
+        ("2001:db8:1::/48", 16),
+    )
+    assert tiers(address_key("::1", [], ())) == (("::/64", 1), ("::/56", 4), ("::/48", 16))
+
+
+@pytest.mark.parametrize("key", ["203.0.113.7", "/run/proxy.sock", ""])
+def test_other_keys_count_by_themselves(key: str) -> None:
+    """IPv4 has no wider network."""
+    assert tiers(key) == ((key, 1),)
+
+
+def test_only_a_proxy_in_the_list_is_trusted() -> None:
+    """Also as an IPv4 address in IPv6; a peer without an address is not."""
+    peers = ("10.0.0.1", "::ffff:10.0.0.1", "fd00::1", "203.0.113.7", "/run/proxy.sock")
+    assert [is_trusted(peer, TRUSTED) for peer in peers] == [True, True, True, False, False]
+    assert not is_trusted("10.0.0.1", ())
 
 
 def test_an_invalid_address_is_its_own_key() -> None:

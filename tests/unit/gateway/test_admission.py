@@ -27,38 +27,95 @@ class AdmissionHarness:
         return mint(SECRET, ["*"], now=self.now, seconds=1_000)
 
 
-def test_too_many_bad_tokens_throttle_their_address() -> None:
-    """After ten of them, even a good token is refused; other addresses are not affected."""
+def test_after_too_many_wrong_tokens_an_address_is_refused_with_each_wrong_one() -> None:
+    """A good token is accepted all the time; other addresses are not affected."""
+    harness = AdmissionHarness()
+    admission = harness.admission
+    for _ in range(FAILURE_BURST):
+        assert admission.token_allowed(HERE, "junk")
+        assert not admission.failed(HERE)
+    assert admission.failed(HERE)
+    assert not admission.token_allowed(HERE, "junk")
+    assert admission.token_allowed(HERE, harness.token())
+    assert admission.token_allowed(HERE, None)
+    assert admission.token_allowed(THERE, "junk")
+    assert admission.verify(harness.token()) is not None
+    assert harness.stats.authentications == {"refused": 1, "accepted": 2}
+
+
+def test_wrong_tokens_over_http_and_over_websockets_are_counted_apart() -> None:
+    """Any page can make a browser send plain requests."""
     harness = AdmissionHarness()
     for _ in range(FAILURE_BURST):
-        assert harness.admission.attempt(HERE)
-        assert harness.admission.verify(HERE, "junk") is None
-    assert harness.admission.is_throttled(HERE)
-    assert not harness.admission.attempt(HERE)
-    assert harness.admission.verify(HERE, harness.token()) is None
-    assert harness.admission.attempt(THERE)
-    assert harness.admission.verify(THERE, harness.token()) is not None
-    assert harness.stats.authentications == {"refused": FAILURE_BURST + 1, "accepted": 1}
+        assert not harness.admission.failed_http(HERE)
+    assert harness.admission.failed_http(HERE)
+    assert not harness.admission.failed(HERE)
+    assert harness.admission.token_allowed(HERE, "junk")
 
 
-def test_a_throttled_address_recovers_and_is_forgotten() -> None:
-    """It may try one token per second, and uses no memory once it is quiet."""
-    harness = AdmissionHarness(attempts_per_second=0)
-    for _ in range(FAILURE_BURST):
-        harness.admission.verify(HERE, "junk")
-    assert harness.admission.is_throttled(HERE)
+def test_an_address_recovers_from_wrong_tokens_and_is_forgotten() -> None:
+    """It may be wrong once per second, and uses no memory once it is quiet."""
+    harness = AdmissionHarness()
+    counts = (harness.admission.failed, harness.admission.failed_http)
+    for failed in counts:
+        assert [failed(HERE) for _ in range(FAILURE_BURST + 1)][-1]
     harness.now += 1
-    assert harness.admission.verify(HERE, harness.token()) is not None
+    for failed in counts:
+        assert [failed(HERE), failed(HERE)] == [False, True]
     harness.now += FAILURE_BURST
     harness.admission.sweep()
-    assert len(harness.admission.failures) == 0
+    assert len(harness.admission.failures) == len(harness.admission.http_failures) == 0
 
 
-def test_good_tokens_are_not_limited() -> None:
-    """Any number may come from one address."""
-    harness = AdmissionHarness()
-    for _ in range(FAILURE_BURST * 10):
-        assert harness.admission.verify(HERE, harness.token()) is not None
+def test_requests_and_attempts_are_counted_apart() -> None:
+    """Loading a page must not keep its WebSocket out."""
+    harness = AdmissionHarness(request_burst=3, attempt_burst=2)
+    admission = harness.admission
+    assert [admission.request(HERE) for _ in range(4)] == [True, True, True, False]
+    assert [admission.attempt(HERE) for _ in range(3)] == [True, True, False]
+    assert admission.request(THERE)
+    harness.now += 3
+    admission.sweep()
+    assert len(admission.requests) == len(admission.attempts) == 0
+
+
+def test_the_sockets_of_a_proxy_count_under_no_address() -> None:
+    """It has many clients; those of any other peer count under its address and its networks."""
+    admission = AdmissionHarness(trusted_proxies="10.0.0.1").admission
+    assert admission.tiers_of_peer(HERE) == ()
+    assert admission.tiers_of_peer(THERE) == ((THERE, 1),)
+    assert admission.tiers_of_peer("2001:db8::1")[-1] == ("2001:db8::/48", 16)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "named", "allowed_in"),
+    [
+        ("", [], True),
+        ("", ["anything", "at all"], True),
+        ("feed.example", ["feed.example"], True),
+        ("feed.example", ["FEED.example.:8443"], True),
+        ("feed.example", [], False),
+        ("feed.example", [""], False),
+        ("feed.example", ["feed.example", "feed.example"], False),
+        ("feed.example", ["evil.example"], False),
+        ("feed.example", ["feed.example.evil.example"], False),
+        ("feed.example", ["feed.example@evil.example"], False),
+        ("feed.example", ["evil.example, feed.example"], False),
+        ("feed.example", ["feed.example:x"], False),
+        ("feed.example:8443", ["feed.example:8443"], True),
+        ("feed.example:8443", ["feed.example"], False),
+        ("feed.example:8443", ["feed.example:443"], False),
+        ("a.example, [::1]", ["[::1]:3001"], True),
+        ("a.example, [::1]", ["[::2]"], False),
+    ],
+)
+def test_requests_for_listed_hosts_are_allowed(
+    allowed: str,
+    named: list[str],
+    allowed_in: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """With any port, if the list has none; exactly one Host header must name the host."""
+    assert AdmissionHarness(allowed_hosts=allowed).admission.host_allowed(named) is allowed_in
 
 
 @pytest.mark.parametrize(
@@ -92,7 +149,7 @@ def test_refusals_are_logged_together_and_rarely(caplog: pytest.LogCaptureFixtur
         for _ in range(200):
             harness.admission.refused("attempts")
         harness.admission.refused("origin")
-        harness.admission.verify(HERE, f"junk {second}")
+        harness.admission.verify(f"junk {second}")
         harness.admission.sweep()
         harness.now += 1
     harness.admission.sweep()

@@ -39,3 +39,22 @@ def test_attempts_without_a_rate_are_not_counted() -> None:
     attempts = Attempts(rate=0, burst=1)
     assert all(attempts.allow(str(number), 0.0) for number in range(100))
     assert len(attempts) == 0
+
+
+def test_the_attempts_of_an_ipv6_network_are_limited_together() -> None:
+    """A /56 has 4 times those of a /64, and a /48 has 16 times; the next /48 has its own."""
+    attempts = Attempts(rate=1, burst=2)
+    keys = [f"2001:db8:1:{number:x}::/64" for number in range(0x10000)]
+    assert sum(attempts.allow(key, 0.0) for key in keys[:0x100]) == 2 * 4
+    assert sum(attempts.allow(key, 0.0) for key in keys) == 2 * (16 - 4)
+    assert attempts.exhausted(keys[-1], 0.0)
+    assert attempts.allow("2001:db8:2::/64", 0.0)
+    attempts.forget(100.0)
+    assert len(attempts) == 0
+
+
+def test_a_refused_attempt_costs_the_wider_network_nothing() -> None:
+    """One /64 that tries too often uses up only its own attempts."""
+    attempts = Attempts(rate=1, burst=2)
+    assert sum(attempts.allow("2001:db8::/64", 0.0) for _ in range(100)) == 2
+    assert sum(attempts.allow("2001:db8:0:1::/64", 0.0) for _ in range(100)) == 2

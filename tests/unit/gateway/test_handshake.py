@@ -13,12 +13,14 @@ from percolator.gateway.handshake import MAX_HEAD_BYTES, HeadTooLargeError, head
         (b"GET / HTTP/1.1\r\n\r", None),
         (b"GET / HTTP/1.1\r\n\r\n", 18),
         (b"GET / HTTP/1.1\r\n\r\nframes\r\n\r\n", 18),
+        (b"\x16\x03\x01\x02\x00", 5),
+        (b"\x16", None),
         (bytes(MAX_HEAD_BYTES), None),
         (bytes(MAX_HEAD_BYTES - 4) + b"\r\n\r\nframes", MAX_HEAD_BYTES),
     ],
 )
 def test_a_head_ends_at_the_first_empty_line(data: bytes, length: int | None) -> None:
-    """Frames may follow it in the same read."""
+    """Frames may follow it in the same read. TLS is all head: no end of one would follow."""
     assert head_length(data) == length
 
 

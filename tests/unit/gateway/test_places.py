@@ -20,6 +20,25 @@ def test_connections_are_limited_in_total_and_per_address() -> None:
     assert (places.total, places.by_address) == (3, {"a": 1, "b": 1, "c": 1})
 
 
+def test_the_connections_of_an_ipv6_network_are_limited_together() -> None:
+    """A /56 has 4 times those of a /64, and a /48 has 16 times; a released place is free again."""
+    places = Places(connections=0, per_address=2)
+    keys = [f"2001:db8:1:{number:x}::/64" for number in range(0x1000)]
+    admitted = [key for key in keys[:0x100] if places.admit(key) is None]
+    assert len(admitted) == 2 * 4
+    admitted += [key for key in keys if places.admit(key) is None]
+    assert len(admitted) == 2 * 16
+    assert places.admit(keys[-1]) == closes.CLOSE_CONNECTIONS_PER_IP
+    assert places.admit("2001:db8:2::/64") is None
+    places.release("2001:db8:2::/64")
+    places.release(admitted.pop())
+    assert places.admit(keys[-1]) is None
+    assert len(places.by_address) == 2 * 16
+    for key in (*admitted, keys[-1]):
+        places.release(key)
+    assert (places.total, places.by_address, places.by_network) == (0, {}, {})
+
+
 def test_a_limit_of_0_admits_every_connection() -> None:
     """Each limit can be switched off."""
     places = Places(connections=0, per_address=0)
