@@ -69,28 +69,24 @@ async def direct_get_all(
 
 
 async def _gather(client: NatsClient, stream: str, request: dict[str, object]) -> Batch:
-    answers: asyncio.Queue[Msg] = asyncio.Queue()
+    found: list[Stored] = []
+    end: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
 
     async def receive(message: Msg) -> None:
-        answers.put_nowait(message)
+        headers = message.headers or {}
+        if "Nats-Sequence" in headers:  # an event, whatever other headers it has
+            found.append(_stored(headers, message.data))
+        elif not end.done():
+            end.set_result(headers)
 
-    found: list[Stored] = []
     try:
         inbox = client.new_inbox()
         subscription = await client.subscribe(inbox, cb=receive)
         try:
             subject = f"{client.api}.DIRECT.GET.{stream}"
             await client.publish(subject, json.dumps(request).encode(), reply=inbox)
-            while True:
-                raise_if_cancelled()
-                message = await asyncio.wait_for(answers.get(), ANSWER_SECONDS)
-                headers = message.headers or {}
-                if "Nats-Sequence" in headers:  # an event, whatever other headers it has
-                    found.append(_stored(headers, message.data))
-                elif headers.get("Status") in (END_OF_BATCH, NOT_FOUND):
-                    return Batch(found, more=int(headers.get("Nats-Num-Pending", 0)) > 0)
-                else:
-                    raise _unreadable(stream, headers.get("Description", "no reason given"))
+            raise_if_cancelled()
+            headers = await asyncio.wait_for(end, ANSWER_SECONDS)
         finally:
             with suppress(nats.errors.Error):
                 await subscription.unsubscribe()
@@ -98,6 +94,9 @@ async def _gather(client: NatsClient, stream: str, request: dict[str, object]) -
         raise _unreadable(stream, "it does not answer in time") from None
     except nats.errors.Error as error:
         raise _unreadable(stream, str(error)) from None
+    if headers.get("Status") not in (END_OF_BATCH, NOT_FOUND):
+        raise _unreadable(stream, headers.get("Description", "no reason given"))
+    return Batch(found, more=int(headers.get("Nats-Num-Pending", 0)) > 0)
 
 
 async def ask_leader(client: NatsClient, stream: str, request: dict[str, object]) -> Stored | None:

@@ -26,8 +26,8 @@ from percolator.jetstream.last_per_subject import newest
 from percolator.jetstream.liveness import is_alive
 from percolator.jetstream.stream import StreamState, state_of
 
-PAGE = 500
-"""Events per page."""
+PAGE = 64
+"""Events per page: few, because a page is parsed in one turn of the loop."""
 
 logger = logging.getLogger(__name__)
 
