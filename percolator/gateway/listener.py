@@ -17,10 +17,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 
 from percolator.errors import PortInUseError
+from percolator.fair_queue import FairQueue
 from percolator.gateway import connection
 from percolator.gateway.addresses import Tier
 from percolator.gateway.sockets import AcceptedSocket, Sockets
-from percolator.gateway.turns import Turns
 
 LISTEN_BACKLOG = 4_096
 """Connections that the kernel queues: all clients may come back at once."""
@@ -65,7 +65,7 @@ class Listener:
         self._tls: ssl.SSLContext | None = None
         self._server: asyncio.Server | None = None
         self._listening: list[socket.socket] = []
-        self._turns: Turns[AcceptedSocket] = Turns(MAX_HANDSHAKES, HANDSHAKES_PER_NETWORK)
+        self._turns: FairQueue[AcceptedSocket] = FairQueue(MAX_HANDSHAKES, HANDSHAKES_PER_NETWORK)
         self._handshakes: dict[AcceptedSocket, float] = {}
         """When each began, the slowest first."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -161,7 +161,7 @@ class Listener:
     def _close(self, accepted: AcceptedSocket) -> None:
         """Close a socket that has no transport yet."""
         self._loop.remove_reader(accepted.sock)
-        self._turns.discard(_network(accepted), accepted)
+        self._turns.remove(_network(accepted), accepted)
         accepted.sock.close()
         self._sockets.leave(accepted)
 
@@ -192,7 +192,7 @@ class Listener:
             await self._open(accepted)
         finally:
             del self._handshakes[accepted]
-            self._turns.finish(accepted)
+            self._turns.remove(_network(accepted), accepted)
             self._begin_handshakes()
 
     async def _open(self, accepted: AcceptedSocket) -> None:

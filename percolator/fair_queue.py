@@ -1,4 +1,4 @@
-"""Turns: a bounded number of items at a time, and a fair order for those that wait.
+"""A fair queue: a bounded number of items at a time, and a fair order for those that wait.
 
 The keys take turns, so what one of them adds delays its own items and not those of the others.
 """
@@ -11,7 +11,7 @@ from percolator.counts import Counts, count_down, count_up
 T = TypeVar("T", bound=Hashable)
 
 
-class Turns(Generic[T]):
+class FairQueue(Generic[T]):
     """Items that wait under keys, and how many of each key are running. Every step is cheap.
 
     A key that waits although there is room has `per_key` items running: there are few such keys.
@@ -33,8 +33,12 @@ class Turns(Generic[T]):
         """Put an item at the end of its key's queue."""
         self._waiting.setdefault(key, {})[item] = None
 
-    def discard(self, key: str, item: T) -> None:
-        """Remove an item from its queue, if it is in there."""
+    def remove(self, key: str, item: T) -> None:
+        """Remove an item, if it is here: it waits no longer, or has finished."""
+        if item in self._running:
+            del self._running[item]
+            count_down(self._running_by_key, key)
+            return
         queue = self._waiting.get(key, {})
         queue.pop(item, None)
         if not queue:
@@ -54,7 +58,3 @@ class Turns(Generic[T]):
                 count_up(self._running_by_key, key)
                 return item
         return None
-
-    def finish(self, item: T) -> None:
-        """Note that an item no longer runs. Raises KeyError if it did not."""
-        count_down(self._running_by_key, self._running.pop(item))
