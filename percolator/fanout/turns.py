@@ -11,7 +11,7 @@ from percolator.fanout.book import Clock
 from percolator.fanout.followers import Cursor, Group
 from percolator.fanout.log import Follower
 
-ALONE_SECONDS = 0.002
+ALONE_SECONDS = 0.001
 """Seconds of a flush for clients that stand alone: those that keep up wait no longer for them."""
 ALONE_SHARE = 1 / 4
 """The same as a share of the time that the groups took, if that is more: they must not starve."""

@@ -1,8 +1,9 @@
 """The listener: from a listening socket to connections, with TLS or without.
 
 A socket is counted as soon as it is accepted, and until its client's first byte it costs nothing
-else: no transport, no connection and no TLS, whose buffers take 300 KB. TLS handshakes have a limit
-in total and per network; the others wait for their turn.
+else: no transport, no connection and no TLS, whose buffers take 300 KB. Then it waits for its turn:
+each turn of the loop begins one connection, so that a flood of them delays clients by little, and
+TLS handshakes have a limit in total and per network.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import os
 import socket
 import ssl
 import traceback
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from percolator.errors import PortInUseError
@@ -67,7 +68,8 @@ class Listener:
         self._listening: list[socket.socket] = []
         self._turns: FairQueue[AcceptedSocket] = FairQueue(MAX_HANDSHAKES, HANDSHAKES_PER_NETWORK)
         self._handshakes: dict[AcceptedSocket, float] = {}
-        """When each began, the slowest first."""
+        """When each began, the slowest first; without TLS, they take two turns of the loop."""
+        self._next: asyncio.Handle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> tuple[str, int]:
@@ -170,22 +172,22 @@ class Listener:
     def _first_byte(self, accepted: AcceptedSocket) -> None:
         """Begin a connection: its client has sent something, or has gone."""
         self._loop.remove_reader(accepted.sock)
-        if self._tls is None:
-            self._begin(self._open(accepted), accepted)
-        else:
-            self._turns.add(_network(accepted), accepted)
-            self._begin_handshakes()
+        self._turns.add(_network(accepted), accepted)
+        self._begin_soon()
 
-    def _begin_handshakes(self) -> None:
-        while accepted := self._turns.start():
+    def _begin_soon(self) -> None:
+        if self._next is None:
+            self._next = self._loop.call_soon(self._begin_next)
+
+    def _begin_next(self) -> None:
+        self._next = None
+        if accepted := self._turns.start():
             self._handshakes[accepted] = self._clock()
-            self._begin(self._shake_hands(accepted), accepted)
-
-    def _begin(self, work: Coroutine[None, None, None], accepted: AcceptedSocket) -> None:
-        accepted.close = partial(_shut_down, accepted.sock)
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            accepted.close = partial(_shut_down, accepted.sock)
+            task = self._loop.create_task(self._shake_hands(accepted))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            self._begin_soon()
 
     async def _shake_hands(self, accepted: AcceptedSocket) -> None:
         try:
@@ -193,7 +195,7 @@ class Listener:
         finally:
             del self._handshakes[accepted]
             self._turns.remove(_network(accepted), accepted)
-            self._begin_handshakes()
+            self._begin_soon()
 
     async def _open(self, accepted: AcceptedSocket) -> None:
         """Make the connection; with TLS, this returns after the handshake."""
