@@ -188,7 +188,8 @@ class Connection(asyncio.Protocol):
             self._end_session()
             self.state = State.GONE
             self._host.connection_lost(self)
-            self._ws = None
+            self._ws = self._raw = self.try_send = self.accepted = None
+            _break_cycle(self.transport)
 
     # Called by the gateway and the session.
 
@@ -273,7 +274,7 @@ class Connection(asyncio.Protocol):
         protocol, request = parsed
         path = request.path.partition("?")[0]  # the query may hold a token
         logger.debug("conn %d: request %s %.80s", self.id, request.method, path)
-        response = self._host.process_request(self, request) or protocol.accept(request)
+        response = self._host.process_request(self, request) or handshake.accept(protocol, request)
         if response.status_code != responses.SWITCHING:
             self._answer(response)
             return
@@ -386,6 +387,17 @@ class Connection(asyncio.Protocol):
         if session is not None:
             session.closed()
             self._host.heartbeat.forget(self)
+
+
+def _break_cycle(transport: asyncio.Transport) -> None:
+    """Free a closed transport at once: asyncio's hold methods of their own.
+
+    Otherwise all of them wait for the garbage collector, which then stops everything for up to
+    100 ms when many clients come and go.
+    """
+    held = getattr(transport, "__dict__", {})
+    for name in ("_read_ready_cb", "_write_ready"):
+        held.pop(name, None)
 
 
 def _loggable(message: bytes) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 MAX_HEAD_BYTES = 8_192
@@ -41,5 +41,21 @@ def parse(head: bytes, max_message_bytes: int | None) -> tuple[ServerProtocol, R
     protocol.receive_data(head)
     requests = protocol.events_received()
     if not requests or not isinstance(requests[0], Request):
+        _forget_fault(protocol)
         return None
     return protocol, requests[0]
+
+
+def accept(protocol: ServerProtocol, request: Request) -> Response:
+    """Return the response to an upgrade: 101 if it is a valid one."""
+    response = protocol.accept(request)
+    _forget_fault(protocol)
+    return response
+
+
+def _forget_fault(protocol: ServerProtocol) -> None:
+    """Free what the fault of a handshake keeps alive through its tracebacks: the connection."""
+    fault: BaseException | None = protocol.handshake_exc
+    while fault is not None:
+        fault.__traceback__ = None
+        fault = fault.__cause__ or fault.__context__
