@@ -1,7 +1,6 @@
 """`percolator serve`: the gateway as a process, from its settings to its exit code."""
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from percolator import logs
+from percolator.app import garbage
 from percolator.config.settings import Settings
 from percolator.config.sources import load
 from percolator_cli import gateway
@@ -89,14 +89,14 @@ async def _run(service: "Service", *, demo: bool) -> None:
     """Start, print the ready line, and run until the service fails."""
     addresses = await service.start()
     await service.ready()
-    # What is here now stays. If the garbage collector looked at it again, each of its full runs
-    # would stop the gateway for some 40 ms.
-    gc.collect()
-    gc.freeze()
     if demo:
         await service.play_demo()
     print(ready_line(addresses, service.settings), flush=True)
-    raise await service.failed
+    collecting = asyncio.create_task(garbage.collect_rarely())
+    try:
+        raise await service.failed
+    finally:
+        collecting.cancel()
 
 
 def ready_line(addresses: "Addresses", settings: Settings) -> str:
