@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from percolator.app import garbage
+from tests.gateway import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +39,7 @@ async def test_full_runs_come_by_the_clock_and_skip_what_was_there(
         kept = [[number] for number in range(500_000)]
         assert 0 in runs
         assert 2 not in runs
-        async with asyncio.timeout(5):
-            while 2 not in runs:
-                await asyncio.sleep(0.005)
+        await eventually(lambda: 2 in runs)
     finally:
         collecting.cancel()
         gc.callbacks.remove(count)
