@@ -14,7 +14,7 @@ import os
 import socket
 import ssl
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from percolator.errors import PortInUseError
@@ -25,7 +25,7 @@ from percolator.gateway.sockets import AcceptedSocket, Sockets
 
 LISTEN_BACKLOG = 4_096
 """Connections that the kernel queues: all clients may come back at once."""
-ACCEPTS_AT_ONCE = 32
+ACCEPTS_AT_ONCE = 8
 """Sockets accepted per turn of the loop. To make room for one, another is closed, which may take
 three turns, and meanwhile has a descriptor: with more of them, none would be left."""
 PAUSE_SECONDS = 1.0
@@ -107,11 +107,11 @@ class Listener:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=connection.CLOSE_SECONDS)
 
-    def expire(self) -> None:
-        """Close the sockets whose request is past its deadline."""
+    def expired(self) -> Iterator[Callable[[], None]]:
+        """Yield what closes each socket whose request is past its deadline."""
         for accepted in self._sockets.expired(self._clock()):
             logger.debug("socket from %s: no request in time", accepted.peer)
-            accepted.close()
+            yield accepted.close
 
     def cut_slow_handshakes(self) -> None:
         """Close the slowest handshakes if others wait for their place."""
@@ -158,11 +158,12 @@ class Listener:
         accepted = AcceptedSocket(sock, peer, tiers, self._clock() + connection.HEAD_SECONDS)
         accepted.close = partial(self._close, accepted)
         self._sockets.enter(accepted)
-        self._loop.add_reader(sock, self._first_byte, accepted)
+        # By number: the selector formats a socket object each time that it looks for it in vain.
+        self._loop.add_reader(sock.fileno(), self._first_byte, accepted)
 
     def _close(self, accepted: AcceptedSocket) -> None:
         """Close a socket that has no transport yet."""
-        self._loop.remove_reader(accepted.sock)
+        self._loop.remove_reader(accepted.sock.fileno())
         self._turns.remove(_network(accepted), accepted)
         accepted.sock.close()
         self._sockets.leave(accepted)
@@ -171,7 +172,7 @@ class Listener:
 
     def _first_byte(self, accepted: AcceptedSocket) -> None:
         """Begin a connection: its client has sent something, or has gone."""
-        self._loop.remove_reader(accepted.sock)
+        self._loop.remove_reader(accepted.sock.fileno())
         self._turns.add(_network(accepted), accepted)
         self._begin_soon()
 

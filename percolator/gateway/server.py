@@ -34,6 +34,8 @@ PROBES = ("/health", "/health/live")
 """Paths without limits: a load balancer shares its address with clients, and knows no host name."""
 SWEEP_SECONDS = 1.0
 """Seconds between two checks of all deadlines."""
+ENDS_AT_ONCE = 16
+"""Connections past their deadlines that are ended in one turn of the loop."""
 CLOSE_BATCHES = 20
 """Batches in which a shutdown closes all clients."""
 BATCH_SECONDS = 0.05
@@ -294,13 +296,18 @@ class Server:
             self._listener.cut_slow_handshakes()
             if loop.time() >= sweep_at:
                 sweep_at = loop.time() + SWEEP_SECONDS
-                self._listener.expire()
-                self._expire()
+                self._full = self._full and len(self.sockets) > self._limits.max_sockets // 2
+                for number, end in enumerate(self._expired(), start=1):
+                    end()
+                    if number % ENDS_AT_ONCE == 0:
+                        await asyncio.sleep(0)
                 self._admission.sweep()
 
-    def _expire(self) -> None:
+    def _expired(self) -> Iterator[Callable[[], None]]:
+        """Yield what ends each connection and socket that is past its deadline."""
         now = self.clock()
-        self._full = self._full and len(self.sockets) > self._limits.max_sockets // 2
-        expired = [each for each in self.connections if each.past_deadline(now)]
-        for connection in expired:
-            connection.expired()
+        late = [each for each in self.connections if each.past_deadline(now)]
+        yield from self._listener.expired()
+        for connection in late:
+            if connection.past_deadline(now):
+                yield connection.expired

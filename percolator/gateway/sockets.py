@@ -8,7 +8,6 @@ that a client pushes out only itself.
 
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from itertools import takewhile
 
 from percolator.gateway.addresses import Tier
 
@@ -106,6 +105,11 @@ class Sockets:
             self.admitted(oldest)
         return oldest
 
-    def expired(self, now: float) -> list[AcceptedSocket]:
-        """Return those whose request is not complete in time; all have the same time."""
-        return list(takewhile(lambda accepted: accepted.deadline <= now, self._pending))
+    def expired(self, now: float) -> Iterator[AcceptedSocket]:
+        """Yield those whose request is not complete in time, each once; all have the same time."""
+        while self._pending:
+            oldest = next(iter(self._pending))
+            if oldest.deadline > now:
+                return
+            del self._pending[oldest]
+            yield oldest

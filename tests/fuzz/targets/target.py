@@ -51,7 +51,8 @@ def end_by_sweep(bench: Bench, client: ClientSocket) -> None:
     for _ in range(3):
         bench.now += 60
         if not client.wire.ended:
-            bench.gateway._expire()
+            for end in bench.gateway._expired():
+                end()
         client.read()
     if not client.is_upgraded and not client.head:
         assert client.wire.ended, "the sweep must close a socket without a request"

@@ -84,9 +84,9 @@ def test_sockets_past_their_deadline_have_expired() -> None:
     sockets = Sockets(LIMIT, max_connections_per_ip=1)
     first, second, third = (arrive(sockets, "a", deadline) for deadline in (1.0, 2.0, 3.0))
     sockets.requested(first)
-    assert sockets.expired(1.9) == []
-    assert sockets.expired(2.0) == [second]
-    assert sockets.expired(9.0) == [second, third]
+    assert list(sockets.expired(1.9)) == []
+    assert list(sockets.expired(2.0)) == [second]
+    assert list(sockets.expired(9.0)) == [third]
 
 
 def test_nothing_is_left_of_a_socket_that_is_closed() -> None:
