@@ -158,7 +158,7 @@ class Listener:
         accepted = AcceptedSocket(sock, peer, tiers, self._clock() + connection.HEAD_SECONDS)
         accepted.close = partial(self._close, accepted)
         self._sockets.enter(accepted)
-        # By number: the selector formats a socket object each time that it looks for it in vain.
+        # By number: the selector formats a socket each time that it does not find it.
         self._loop.add_reader(sock.fileno(), self._first_byte, accepted)
 
     def _close(self, accepted: AcceptedSocket) -> None:

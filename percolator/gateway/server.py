@@ -297,11 +297,14 @@ class Server:
             if loop.time() >= sweep_at:
                 sweep_at = loop.time() + SWEEP_SECONDS
                 self._full = self._full and len(self.sockets) > self._limits.max_sockets // 2
-                for number, end in enumerate(self._expired(), start=1):
-                    end()
-                    if number % ENDS_AT_ONCE == 0:
-                        await asyncio.sleep(0)
+                await self._end_expired()
                 self._admission.sweep()
+
+    async def _end_expired(self) -> None:
+        for number, end in enumerate(self._expired(), start=1):
+            end()
+            if number % ENDS_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def _expired(self) -> Iterator[Callable[[], None]]:
         """Yield what ends each connection and socket that is past its deadline."""
