@@ -20,7 +20,7 @@ from percolator.stats import Stats
 
 MIN_BALANCE = -2
 """Messages by which a client may be over its limit; with one more, the connection ends."""
-CHANNELS_PER_TOKEN = 10
+CHANNELS_PER_TOKEN = 50
 """Channels that a message may name for the price of one message; the others cost as much again."""
 MAX_ERRORS = 10
 """Errors in the reply to one message; the rest are only counted."""

@@ -170,7 +170,9 @@ async def test_a_refused_channel_is_reported_by_name(
     """The other channels of the request are subscribed."""
     gateway = await start_gateway(max_channels_per_client=2)
     page = await connected(open_page, gateway)
-    await page.evaluate("() => { listen(['price:A', 'trades:A', 'price:B']); }")
+    await page.evaluate("() => { listen(['price:A']); }")
+    await eventually(lambda: bool(gateway.service.slab_limits.clients))
+    await page.evaluate("() => { listen(['trades:A', 'price:B']); }")
     await page.wait_for_function("faults.length === 1")
     fault = await page.evaluate("faults[0]")
     assert (fault["code"], fault["channel"]) == ("channel_limit", "price:B")
