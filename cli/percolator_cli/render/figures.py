@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from math import floor, log10
 
 SPARKS = "▁▂▃▄▅▆▇█"
 EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -63,7 +64,8 @@ def number(value: float) -> str:
     """`61,807.95`: a price without trailing zeros; `5e-324` if that would be very long."""
     if value and not SMALLEST <= abs(value) < LARGEST:
         return f"{value:.6g}"
-    whole, point, rest = f"{value:,.10f}".rstrip("0").partition(".")
+    decimals = max(10, 5 - floor(log10(abs(value)))) if value else 10  # six digits
+    whole, point, rest = f"{value:,.{decimals}f}".rstrip("0").partition(".")
     return f"{whole}{point}{rest}" if rest else whole
 
 
