@@ -41,6 +41,8 @@ def trade(seq: int, prev: int) -> bytes:
         ({"p99_ms": 6.0}, True),
         ({"p99_ms": 6.1}, False),
         ({"control_p99_ms": 9.0}, True),
+        ({"p99_ms": 6.1, "control_p99_ms": 2 * QUIET.control_p99_ms}, True),
+        ({"p99_ms": 6.1, "control_p99_ms": 0.5 * QUIET.control_p99_ms}, False),
         ({"lost": 1}, False),
         ({"refused": 1}, False),
     ],

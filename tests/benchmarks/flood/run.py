@@ -74,11 +74,15 @@ class Outcome:
         """The same for the gateway that was not attacked: the noise of the machine."""
         return self.attacked.control_p99_ms / self.quiet.control_p99_ms
 
+    @property
+    def net_ratio(self) -> float:
+        """The ratio without the noise of the machine, if that made trades later."""
+        return self.ratio / max(self.control_ratio, 1)
+
     def holds(self, bound: float) -> bool:
         """Return whether honest clients lost nothing, were let in, and waited little longer."""
-        return (
-            self.ratio <= bound and not self.attacked.lost + self.quiet.lost + self.attacked.refused
-        )
+        faults = self.attacked.lost + self.quiet.lost + self.attacked.refused
+        return self.net_ratio <= bound and not faults
 
 
 def run(stage: Stage, attack: Attack, seconds: float) -> Outcome:
