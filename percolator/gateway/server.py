@@ -9,7 +9,6 @@ import itertools
 import logging
 import random
 import ssl
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -23,6 +22,7 @@ from percolator.gateway.answers import UnreadAnswers
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import TICK_SECONDS, Heartbeat
 from percolator.gateway.listener import Listener
+from percolator.gateway.parsing import ParsingTurns
 from percolator.gateway.ports import Session
 from percolator.gateway.sockets import AcceptedSocket, Sockets
 from percolator.histogram import SECONDS, Histogram
@@ -88,8 +88,7 @@ class Server:
         """Seconds by which ticks were late."""
         self.draining = False
         """True once the shutdown has begun: no client is admitted any more."""
-        self._unparsed: deque[Connection] = deque()
-        """Connections whose last read is not parsed to its end; one goes on per turn."""
+        self.parse_later = ParsingTurns().add
         self.sockets = Sockets(limits.max_sockets, admission.max_connections_per_ip)
         self.unread: UnreadAnswers[Connection] = UnreadAnswers()
         self._limits = limits
@@ -227,18 +226,6 @@ class Server:
         connection.deadline = None if seconds is None else self.clock() + seconds
         self.heartbeat.add(connection)
         return self._open_session(connection)
-
-    def parse_later(self, connection: Connection) -> None:
-        """Have a connection go on parsing, after those that wait already."""
-        self._unparsed.append(connection)
-        if len(self._unparsed) == 1:
-            asyncio.get_running_loop().call_soon(self._parse_next)
-
-    def _parse_next(self) -> None:
-        self._unparsed[0].parse_rest()
-        self._unparsed.popleft()
-        if self._unparsed:
-            asyncio.get_running_loop().call_soon(self._parse_next)
 
     def connection_lost(self, connection: Connection) -> None:
         """Release everything that the connection held."""

@@ -71,38 +71,37 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssl, "_create_default_https_context", strictly)
 
 
-@pytest.mark.parametrize(("fault", "said"), FAULTS)
-async def test_a_command_says_why_it_refuses_a_gateways_certificate(
+@pytest.fixture(params=FAULTS)
+async def refused(
+    request: pytest.FixtureRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     start_gateway: StartGateway,
-    fault: dict[str, Any],
-    said: str,
-) -> None:
-    """In the one sentence that says that no gateway answers."""
+) -> tuple[gateway_of.GatewayAddress, str]:
+    """A gateway whose certificate is refused, and why."""
+    fault, said = request.param
     site = make_site(tmp_path, **fault)
     monkeypatch.setenv("SSL_CERT_FILE", str(site.ca))
     gateway = await start_gateway(tls_cert=site.cert, tls_key=site.key)
-    at = gateway_of.GatewayAddress("127.0.0.1", gateway.port, secure=True)
+    return gateway_of.GatewayAddress("127.0.0.1", gateway.port, secure=True), said
+
+
+async def test_a_command_says_why_it_refuses_a_gateways_certificate(
+    refused: tuple[gateway_of.GatewayAddress, str],
+) -> None:
+    """In the one sentence that says that no gateway answers."""
+    at, said = refused
     with pytest.raises(GatewayUnreachableError) as raised:
         await asyncio.to_thread(gateway_of.fetch, at, "/health")
     assert f"its certificate is refused: {said}" in str(raised.value)
     assert ("SSL_CERT_FILE" in str(raised.value)) == (said == UNKNOWN_CA)
 
 
-@pytest.mark.parametrize(("fault", "said"), FAULTS)
 async def test_the_doctor_and_the_load_tests_report_why_a_certificate_is_refused(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    start_gateway: StartGateway,
-    fault: dict[str, Any],
-    said: str,
+    refused: tuple[gateway_of.GatewayAddress, str],
 ) -> None:
     """The same words, from each kind of connection."""
-    site = make_site(tmp_path, **fault)
-    monkeypatch.setenv("SSL_CERT_FILE", str(site.ca))
-    gateway = await start_gateway(tls_cert=site.cert, tls_key=site.key)
-    at = gateway_of.GatewayAddress("127.0.0.1", gateway.port, secure=True)
+    at, said = refused
     assert await _socket_trouble(at, None) == f"the TLS handshake failed: {said}"
     pool = ClientPool(at, None)
     await pool.resolve()
