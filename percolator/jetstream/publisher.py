@@ -73,3 +73,8 @@ class Publisher:
                 f"the event has {len(payload):,} bytes, but NATS accepts at most "
                 f"{self._client.max_payload:,}: make it smaller"
             ) from None
+        except (AttributeError, KeyError, TypeError, ValueError):  # the library checks no answer
+            raise NatsUnfitError(
+                "NATS answers an event with something else than an acknowledgement: "
+                "check what listens at its address"
+            ) from None

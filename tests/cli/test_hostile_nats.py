@@ -48,6 +48,20 @@ def test_publish_shows_the_text_of_nats_without_its_escapes(
     assert not [harm for harm in HARMFUL if harm in done.out + done.err]
 
 
+@pytest.mark.parametrize("answer", [{"error": 5}, {"error": RED}, [1], 7, {"stream": 1}])
+def test_publish_reports_an_answer_that_is_not_an_acknowledgement(
+    program: Program, answer: object
+) -> None:
+    """In one sentence."""
+    with listening(lambda client: greet(client, answer)) as port:
+        done = program.run(
+            "publish", "price", "SOL", "1.5", "--nats-url", f"nats://127.0.0.1:{port}"
+        )
+    assert (done.code, done.out) == (1, "")
+    assert "something else than an acknowledgement" in done.err
+    assert done.err.count("\n") == 1
+
+
 @pytest.mark.parametrize("answer", [RED, ERROR, {"config": 5, "state": RED}, {"error": 5}, [1]])
 def test_doctor_shows_the_text_of_nats_without_its_escapes(
     program: Program, answer: object
