@@ -1,6 +1,6 @@
 """A fair queue: a bounded number of items at a time, and a fair order for those that wait.
 
-The keys take turns, so what one of them adds delays its own items and not those of the others.
+The keys take turns. So a key with many items delays its own items, and not those of other keys.
 """
 
 from collections.abc import Hashable

@@ -19,7 +19,7 @@ class ParsingTurns:
         self._waiting: deque[Parser] = deque()
 
     def add(self, connection: Parser) -> None:
-        """Have a connection go on, after those that wait already."""
+        """Add a connection; it goes on after those that wait already."""
         self._waiting.append(connection)
         if len(self._waiting) == 1:
             self._go_on_soon()

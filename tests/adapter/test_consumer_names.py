@@ -22,7 +22,7 @@ from tests.adapter.feeding import (
     running,
 )
 from tests.gateway import eventually
-from tests.integration.deployed import ADDED, PASSWORDS, login, serving, write_config
+from tests.integration.deployed import login, serving, set_passwords, write_config
 from tests.integration.faults.cluster import cluster
 from tests.nats_server import NatsServer
 
@@ -35,8 +35,7 @@ UNREAD = ConsumerConfig(
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NatsServer]:
     """A nats-server with nats/nats-server.conf."""
-    for name, password in (PASSWORDS | ADDED).items():
-        monkeypatch.setenv(name, password)
+    set_passwords(monkeypatch)
     with serving(tmp_path / "nats") as started:
         yield started
 
@@ -127,8 +126,7 @@ async def test_a_prefix_works_on_each_server_of_a_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wherever the stream's leader and the consumer are."""
-    for name, password in (PASSWORDS | ADDED).items():
-        monkeypatch.setenv(name, password)
+    set_passwords(monkeypatch)
     with cluster(tmp_path, "--config", str(write_config(tmp_path))) as three:
         servers = list(three.servers.values())
         client = await nats.connect(login(servers[0], "operator"))

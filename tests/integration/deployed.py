@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nats
 import nats.errors
+import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
@@ -58,6 +59,12 @@ def serving(folder: Path) -> Iterator[NatsServer]:
     """Run a nats-server with all users. The passwords must be in the environment."""
     with NatsServer(folder, "--config", str(write_config(folder))) as started:
         yield started
+
+
+def set_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the passwords of all users into the environment."""
+    for name, password in (PASSWORDS | ADDED).items():
+        monkeypatch.setenv(name, password)
 
 
 def write_config(folder: Path) -> Path:

@@ -99,7 +99,7 @@ class Follower:
 async def following(
     gateway: HostileGateway, *channels: str, waits: int = 0, messages: int = 0
 ) -> AsyncIterator[Follower]:
-    """Follow until there were so many waits and messages; what ends it before is raised."""
+    """Follow until these numbers of waits and messages are reached; raise what ends it earlier."""
     program = Follower(gateway, channels or ("trades:SOL",))
     task = asyncio.create_task(program.read())
     try:

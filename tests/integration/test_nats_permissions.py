@@ -12,7 +12,7 @@ from nats.js.api import StreamConfig
 
 from percolator.jetstream.creation import names
 from tests.gateway import event_json
-from tests.integration.deployed import ADDED, PASSWORDS, User, deployed, logged_in, serving
+from tests.integration.deployed import User, deployed, logged_in, serving, set_passwords
 from tests.integration.operations import API, FOREIGN, LISTENING, OWN_API, REQUESTS, STREAM, TARGETS
 from tests.nats_server import NatsServer
 
@@ -20,8 +20,7 @@ from tests.nats_server import NatsServer
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NatsServer]:
     """A nats-server with our configuration and some users more."""
-    for name, password in (PASSWORDS | ADDED).items():
-        monkeypatch.setenv(name, password)
+    set_passwords(monkeypatch)
     with serving(tmp_path / "nats") as started:
         yield started
 

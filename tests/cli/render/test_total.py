@@ -1,4 +1,4 @@
-"""Every renderer shows something for every valid value, and every text of a gateway harmlessly."""
+"""Renderers show something for each valid value, and make the text of a gateway harmless."""
 
 import json
 from typing import Any
