@@ -16,8 +16,7 @@ class TokenBucket:
         """Spend one token; return whether there was one."""
         if not self._rate:
             return True
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
+        self._refill(now)
         if self._tokens < 1:
             return False
         self._tokens -= 1
@@ -32,11 +31,14 @@ class TokenBucket:
         if not self._rate:
             return True
         cost = min(cost, self._burst)  # otherwise a large cost could never be met
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
+        self._refill(now)
         enough = self._tokens >= cost
         self._tokens -= cost if enough else 1
         return enough
+
+    def _refill(self, now: float) -> None:
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
 
     @property
     def balance(self) -> float:
