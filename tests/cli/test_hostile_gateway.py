@@ -13,6 +13,7 @@ from tests.hostile import (
     CONNECTED,
     ESCAPES,
     HARMFUL,
+    SUBSCRIBED,
     TRADE,
     HostileGateway,
     close,
@@ -85,7 +86,7 @@ def test_tail_shows_every_valid_event(
         TRADE | {"timestamp": 2**53 - 1, "size": "9" * 38, "price": 1.7e308},
         TRADE | {"timestamp": 0, "seq": 2**53 - 1, "prev": 6, "price": 5e-324},
     )
-    frames = [text(CONNECTED), *map(text, events)]
+    frames = [text(CONNECTED), text(SUBSCRIBED), *map(text, events)]
     with hostile_gateway(speak=saying(*frames)) as gateway:
         args = ["tail", "trades:SOL", "--count", "2", "--url", gateway.ws]
         done = program.run(*args, *(["--json"] if as_json else []))
@@ -107,7 +108,7 @@ def test_tail_reconnects_after_an_invalid_message(program: Program) -> None:
     ):
         said = running.complaint("not connected")
         assert "the gateway sent an invalid message: gap without from" in said
-        gateway.speak = saying(text(CONNECTED), text(TRADE))
+        gateway.speak = saying(text(CONNECTED), text(SUBSCRIBED), text(TRADE))
         assert "trades:SOL" in running.line()
 
 

@@ -95,4 +95,5 @@ def _parameter(argument: ast.arg, default: ast.expr | None) -> str:
 
 
 def _code(text: str) -> str:
-    return f"```python\n{text}\n```\n"
+    quoted = text.replace("'", '"')  # as the formatter has it
+    return f"```python\n{quoted}\n```\n"

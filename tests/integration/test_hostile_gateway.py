@@ -19,6 +19,7 @@ from tests.hostile import (
     CONNECTED,
     ESCAPES,
     HARMFUL,
+    SUBSCRIBED,
     TRADE,
     HostileGateway,
     binary,
@@ -32,7 +33,6 @@ from tests.hostile import (
 MOST_BYTES = 32_000_000
 """More than the client's queue and the sockets' buffers hold."""
 
-SUBSCRIBED = {"type": "subscribed", "channels": ["trades:SOL"]}
 GAP = {"type": "gap", "channel": "trades:SOL", "from": 1, "to": 3}
 
 
