@@ -119,7 +119,7 @@ class _States:
             self._lost = True
             print_error(f"not connected to {self._at.ws}: {state.reason}; retrying")
         elif state.name == "stale":
-            print_error(f"events may be missing since {figures.clock(state.since)}")
+            print_error(f"stale since {figures.clock(state.since)}: {state.reason}")
         elif state.name == "live" and self._lost:
             self._lost = False
             print_error(f"connected to {self._at.ws}")

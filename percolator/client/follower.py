@@ -142,7 +142,8 @@ class Follower:
                 self.channels.disconnected()
                 await leave(socket)
         except ConnectionClosed as closed:
-            reason = (closed.rcvd.reason if closed.rcvd else LOST) or f"closed with {closed.code}"
+            end = closed.rcvd
+            reason = end.reason or f"closed with {end.code}" if end else LOST
         except MessageError as error:
             reason = f"the gateway sent an invalid message: {error}"
         except UpgradeRefusedError as error:
@@ -172,15 +173,9 @@ class Follower:
     def _changed_state(self) -> None:
         session = self._session
         assert session is not None
-        stale = session.stale_since
-        if stale is not None:
-            if self.state.name != "stale":
-                self._tell(State("stale", since=stale))
-        elif session.is_live:
+        if session.state.name == "live":
             self._cause = ""
-            self._tell(State("live"))
-        else:
-            self._tell(State("connecting", self.channels.refusal))
+        self._tell(session.state)
 
     def _tell(self, state: State) -> None:
         """Change the state, and tell the program, unless it was told already."""

@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection
 from percolator.client.channels import Arrival, Channels
 from percolator.client.connection import OPEN_SECONDS, receive
 from percolator.client.liveness import Liveness
+from percolator.client.messages import State
 from percolator.client.token import LEAST_SECONDS, TokenSource, seconds_to_renewal
 from percolator.errors import GatewayUnreachableError, MessageError, RequestError
 from percolator.model.server_messages import (
@@ -61,17 +62,18 @@ class Session:
         self._auths = 0
 
     @property
-    def is_live(self) -> bool:
-        """True if requests are allowed, and all of them are in force."""
-        return self._ready.is_set() and self._channels.all_live
-
-    @property
-    def stale_since(self) -> int | None:
-        """When events ceased to be certain, in Unix milliseconds; None if they are certain."""
+    def state(self) -> State:
+        """The state that it is in."""
         now = int(time.time() * 1_000)
         if self._feed.state == "stale":
-            return now if self._feed.since is None else self._feed.since
-        return now - int(self._liveness.silence * 1_000) if self._liveness.silent else None
+            since = now if self._feed.since is None else self._feed.since
+            return State("stale", "the gateway no longer hears from NATS", since=since)
+        if self._liveness.silent:
+            since = now - int(self._liveness.silence * 1_000)
+            return State("stale", "the gateway does not answer", since=since)
+        if self._ready.is_set() and self._channels.all_live:
+            return State("live")
+        return State("connecting", self._channels.refusal)
 
     async def run(self, token: str | None) -> None:
         """Follow the channels until the connection ends.
@@ -180,9 +182,10 @@ async def _first_of(jobs: list[Coroutine[Any, Any, None]]) -> None:
     """Run jobs until one ends, and raise what ended it. The others are cancelled."""
     tasks = [asyncio.create_task(job) for job in jobs]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()
-        ends = await asyncio.gather(*tasks, return_exceptions=True)
-    raise next(end for end in ends if not isinstance(end, asyncio.CancelledError | None))
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

@@ -23,6 +23,11 @@ class Program:
         return [state.name for state in self.states]
 
     @property
+    def state(self) -> str:
+        """The name of the last state; empty before the first."""
+        return self.names[-1] if self.states else ""
+
+    @property
     def short(self) -> list[object]:
         """What was received: the seqs of events, codes of refusals, and gaps."""
         return [short(message) for message in self.got]

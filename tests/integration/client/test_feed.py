@@ -194,7 +194,7 @@ async def test_closing_ends_an_iteration_that_waits() -> None:
         await gateway.subscribed()
         await program.feed.close()
         await program.task
-        assert program.names[-1] == "closed"
+        assert program.state == "closed"
 
 
 async def test_channels_can_be_added_and_left() -> None:
@@ -212,7 +212,7 @@ async def test_channels_can_be_added_and_left() -> None:
         await peer.send(trade(9), trade(10, slab="BTC"))
         await eventually(lambda: len(program.got) == 4)
         assert program.short[-1] == 10
-        assert program.names[-1] == "live"
+        assert program.state == "live"
 
 
 async def test_a_channel_that_is_left_and_added_at_once_starts_over() -> None:
@@ -233,7 +233,7 @@ async def test_a_second_subscribe_of_a_channel_changes_nothing() -> None:
     """One feed is one iterator: `recent` is for new channels."""
     async with scripted() as gateway, following(gateway.url, TRADES) as program:
         peer = await gateway.subscribed()
-        await eventually(lambda: program.names[-1] == "live")
+        await eventually(lambda: program.state == "live")
         program.feed.subscribe(TRADES, recent=10)
         program.feed.subscribe("price:SOL")
         await eventually(lambda: len(peer.asked("subscribe")) == 2)

@@ -27,7 +27,7 @@ def filled(*arrivals: Arrival) -> Inbox:
 
 
 def drained(inbox: Inbox) -> list[int | Message]:
-    """Take everything: seqs of events, and other messages as they are."""
+    """Empty it: seqs of events, and other messages as they are."""
     found: list[int | Message] = []
     while (message := inbox.take()) is not None:
         found.append(message.seq if isinstance(message, Update) else message)
