@@ -88,13 +88,17 @@ class Session:
         self._channels.greeted(hello)
         self._feed = hello.feed
         self._on_change()
-        jobs = [self._read(), self._request(hello.limits), self._watch()]
+        jobs = [self._read(), self._request(hello.limits), self._liveness.watch()]
         if token is None:
             self._ready.set()
             self._on_change()
         else:
             jobs.append(self._authenticate(token))
-        await _first_of(jobs)
+        try:
+            await _first_of(jobs)
+        finally:
+            if self._liveness.silent:
+                self._socket.transport.abort()  # a dead line answers no close frame
 
     async def _read(self) -> None:
         while True:
@@ -128,13 +132,6 @@ class Session:
             raise GatewayUnreachableError(f"the gateway refuses the token: {error.message}")
         else:
             raise RequestError(error.code, error.message)
-
-    async def _watch(self) -> None:
-        try:
-            await self._liveness.watch()
-        finally:
-            if self._liveness.silent:
-                self._socket.transport.abort()  # a dead line answers no close frame
 
     async def _authenticate(self, token: str) -> None:
         """Send the token, and a new one before it expires."""
