@@ -163,9 +163,12 @@ def listening(serve: Speak) -> Iterator[int]:
 
 
 @contextmanager
-def hostile_gateway(**answers: Any) -> Iterator[HostileGateway]:  # noqa: ANN401 - its attributes
+def hostile_gateway(
+    kind: type[HostileGateway] = HostileGateway,
+    **answers: Any,  # noqa: ANN401 - its attributes
+) -> Iterator[HostileGateway]:
     """Run a hostile gateway in a thread."""
-    gateway = HostileGateway()
+    gateway = kind()
     for name, answer in answers.items():
         setattr(gateway, name, answer)
     with listening(gateway.serve) as gateway.port:
