@@ -107,19 +107,21 @@ async def _tail(  # noqa: PLR0917 - the command's own options
 
 
 class _States:
-    """Prints on standard error when the connection is lost and when it is restored."""
+    """Prints on standard error when events may be missing, and when they come again."""
 
     def __init__(self, at: GatewayAddress) -> None:
         self._at = at
-        self._lost = False
+        self._trouble = ""
 
     def __call__(self, state: State) -> None:
         """Handle a change of the connection's state."""
-        if state.name == "waiting" and not self._lost:
-            self._lost = True
-            print_error(f"not connected to {self._at.ws}: {state.reason}; retrying")
-        elif state.name == "stale":
-            print_error(f"stale since {figures.clock(state.since)}: {state.reason}")
-        elif state.name == "live" and self._lost:
-            self._lost = False
-            print_error(f"connected to {self._at.ws}")
+        if state.name == "live":
+            if self._trouble:
+                print_error(f"connected to {self._at.ws}")
+            self._trouble = ""
+        elif state.name in ("waiting", "stale") and state.name != self._trouble:
+            self._trouble = state.name
+            if state.name == "waiting":
+                print_error(f"not connected to {self._at.ws}: {state.reason}; retrying")
+            else:
+                print_error(f"stale since {figures.clock(state.since)}: {state.reason}")

@@ -19,7 +19,12 @@ from percolator.client.inbox import Inbox
 from percolator.client.messages import Message, State
 from percolator.client.session import Session
 from percolator.client.token import TokenSource
-from percolator.errors import GatewayUnreachableError, MessageError, UpgradeRefusedError
+from percolator.errors import (
+    GatewayUnreachableError,
+    MessageError,
+    PercolatorError,
+    UpgradeRefusedError,
+)
 from percolator.printable import printable
 from percolator.redaction import redact_logins, redact_tokens
 
@@ -109,6 +114,7 @@ class Follower:
         return Bookmark({name: each for name, each in positions.items() if each is not None})
 
     async def _run(self) -> None:
+        why = ""
         try:
             while True:
                 self._tell(State("connecting"))
@@ -118,8 +124,11 @@ class Follower:
                     logger.info("not connected to %s: %s; trying again", self._address.ws, reason)
                 self._tell(State("waiting", reason, delay))
                 await asyncio.sleep(delay)
+        except PercolatorError as error:
+            why = _shown(str(error))
+            raise
         finally:
-            self._tell(State("closed"))
+            self._tell(State("closed", why))
             self._news.set()
             if self._tokens is not None:
                 await self._tokens.close()
@@ -158,8 +167,7 @@ class Follower:
         self._greeted = self._greeted or (session is not None and session.answered)
         lasted = time.monotonic() - opened
         asked, data = (session.asked, session.answered) if session else (None, False)
-        shown = printable(redact_tokens(redact_logins(reason)), REASON_CHARS)
-        return shown, self._backoff.delay(lasted, asked, data=data)
+        return _shown(reason), self._backoff.delay(lasted, asked, data=data)
 
     def _arrived(self, arrival: Arrival) -> None:
         self._inbox.put(arrival)
@@ -189,6 +197,10 @@ class Follower:
                 self._on_state(self.state)
             except Exception:
                 logger.exception("on_state failed")
+
+
+def _shown(reason: str) -> str:
+    return printable(redact_tokens(redact_logins(reason)), REASON_CHARS)
 
 
 def _now() -> int:

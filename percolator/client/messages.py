@@ -59,7 +59,7 @@ class State:
     - `stale`: connected, but events may be missing since then: the gateway no longer hears from
       NATS, or it no longer answers.
     - `waiting`: not connected, for this `reason`; the next attempt is in `delay` seconds.
-    - `closed`: the program has left, or the gateway has refused for good.
+    - `closed`: the program has left; or the gateway has refused for good, for this `reason`.
     """
 
     name: str

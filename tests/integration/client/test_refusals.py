@@ -84,7 +84,7 @@ async def test_a_refusal_for_good_is_raised(code: str) -> None:
         assert (raised.value.code, raised.value.channel) == (code, OTHER)
         with pytest.raises(StopAsyncIteration):
             await anext(feed)
-        assert feed.state.name == "closed"
+        assert (feed.state.name, feed.state.reason) == ("closed", f"no: {code}")
         peer = await gateway.peer()
         await eventually(lambda: peer.close_code == 1000)
 
