@@ -28,6 +28,8 @@ HOPELESS = frozenset({
     "unauthorized",
 })  # fmt: skip
 """Errors that another attempt would get again; with a token function, `unauthorized` may not."""
+ECHO = 64
+"""Characters of a name that is not valid that an error repeats."""
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
 """Seconds until a refused channel is asked again: the first time, and in the end."""
 
@@ -191,7 +193,7 @@ class Channels:
             for channel in asked:
                 channel.status, channel.retry_at = "pending", now + FIRST_RETRY
             return
-        refused = [each for each in asked if error.channel in (None, each.name)]
+        refused = [each for each in asked if error.channel in (None, each.name, each.name[:ECHO])]
         withdrawn = self._live([error.channel] if error.channel else ())
         if not refused and not withdrawn:
             logger.info("the gateway says: %s", error.message)

@@ -30,7 +30,7 @@ from percolator.redaction import redact_logins, redact_tokens
 
 REASON_CHARS = 200
 """Characters of a gateway's text in a reason."""
-LOST = "the connection was lost"
+
 logger = logging.getLogger(__name__)
 
 
@@ -151,8 +151,7 @@ class Follower:
                 self.channels.disconnected()
                 await leave(socket)
         except ConnectionClosed as closed:
-            end = closed.rcvd
-            reason = end.reason or f"closed with {end.code}" if end else LOST
+            reason = _end(closed)
         except MessageError as error:
             reason = f"the gateway sent an invalid message: {error}"
         except UpgradeRefusedError as error:
@@ -197,6 +196,15 @@ class Follower:
                 self._on_state(self.state)
             except Exception:
                 logger.exception("on_state failed")
+
+
+def _end(closed: ConnectionClosed) -> str:
+    """Return who ended a connection, and why."""
+    if closed.rcvd is not None:
+        return closed.rcvd.reason or f"closed with {closed.rcvd.code}"
+    if closed.sent is not None:
+        return f"the gateway broke the protocol: {closed.sent.reason or closed.sent.code}"
+    return "the connection was lost"
 
 
 def _shown(reason: str) -> str:

@@ -211,6 +211,18 @@ async def test_failed_attempts_are_logged_once_per_cause(
     assert all(record.levelno == logging.INFO for record in caplog.records)
 
 
+@pytest.mark.parametrize(
+    ("frames", "why"),
+    [(b"\x83\x00", "the gateway broke the protocol: "), (b"", "the connection was lost")],
+)
+async def test_the_reason_says_who_ended_the_connection(frames: bytes, why: str) -> None:
+    """A frame that is not valid, or none at all."""
+    with hostile_gateway(speak=lambda client: client.sendall(frames)) as gateway:
+        async with following(gateway.ws, TRADES) as program:
+            await eventually(lambda: "waiting" in program.names)
+            assert program.states[1].reason.startswith(why)
+
+
 @pytest.mark.parametrize("first", ["hello", {"event": "info"}, [], {"type": "connected"}])
 async def test_another_kind_of_server_is_a_reason_to_wait_and_never_another_error(
     first: object,
