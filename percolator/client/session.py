@@ -28,6 +28,8 @@ from percolator.model.server_messages import (
 )
 from percolator.ratelimit import TokenBucket
 
+BATCH = 64
+"""Messages that are read before the program gets its turn."""
 SHARE = 0.8
 """Share of the gateway's rate that requests may use; the rest is for pings and tokens."""
 
@@ -102,10 +104,12 @@ class Session:
 
     async def _read(self) -> None:
         while True:
-            message = await receive(self._socket)
-            self.answered = True
-            self._liveness.heard()
-            self._handle(message)
+            for _ in range(BATCH):
+                message = await receive(self._socket)
+                self.answered = True
+                self._liveness.heard()
+                self._handle(message)
+            await asyncio.sleep(0)  # one read of the socket may have thousands
 
     def _handle(self, message: ServerMessage | None) -> None:
         match message:
