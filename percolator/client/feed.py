@@ -9,7 +9,7 @@ from percolator.client.bookmark import Bookmark, Position
 from percolator.client.channel import Channel
 from percolator.client.follower import Follower
 from percolator.client.messages import Message, State
-from percolator.client.token import Token, TokenSource
+from percolator.client.tokens import Token, TokenSource
 
 Since = int | Mapping[str, int] | Bookmark | None
 

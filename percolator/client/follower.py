@@ -18,7 +18,7 @@ from percolator.client.connection import leave, open_connection
 from percolator.client.inbox import Inbox
 from percolator.client.messages import Message, State
 from percolator.client.session import Session
-from percolator.client.token import TokenSource
+from percolator.client.tokens import TokenSource
 from percolator.errors import (
     GatewayUnreachableError,
     MessageError,

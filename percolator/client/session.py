@@ -13,7 +13,7 @@ from percolator.client.channels import Arrival, Channels
 from percolator.client.connection import OPEN_SECONDS, receive
 from percolator.client.liveness import Liveness
 from percolator.client.messages import State
-from percolator.client.token import LEAST_SECONDS, TokenSource, seconds_to_renewal
+from percolator.client.tokens import LEAST_SECONDS, TokenSource, seconds_to_renewal
 from percolator.errors import GatewayUnreachableError, MessageError, RequestError
 from percolator.model.server_messages import (
     Authenticated,

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from percolator.client.token import LEAST_SECONDS, TokenSource, seconds_to_renewal
+from percolator.client.tokens import LEAST_SECONDS, TokenSource, seconds_to_renewal
 from percolator.errors import GatewayUnreachableError
 
 
