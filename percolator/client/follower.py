@@ -31,6 +31,8 @@ from percolator.redaction import redact_logins, redact_tokens
 REASON_CHARS = 200
 """Characters of a gateway's text in a reason."""
 
+MAX_CAUSES = 100
+"""Causes of failed attempts that are logged: a gateway could make up any number of them."""
 logger = logging.getLogger(__name__)
 
 
@@ -55,8 +57,8 @@ class Follower:
         self._session: Session | None = None
         self._greeted = False
         """True once a gateway has greeted: then it is one, whatever a proxy says later."""
-        self._cause = ""
-        """Why the last attempt failed, if that was logged."""
+        self._causes: set[str] = set()
+        """Why attempts have failed since it was live, as far as that was logged."""
         self._told = ("", "")
         """Name and reason of the state that the program was told last."""
         self._task: asyncio.Task[None] | None = None
@@ -119,8 +121,8 @@ class Follower:
             while True:
                 self._tell(State("connecting"))
                 reason, delay = await self._attempt()
-                if reason != self._cause:
-                    self._cause = reason
+                if reason not in self._causes and len(self._causes) < MAX_CAUSES:
+                    self._causes.add(reason)
                     logger.info("not connected to %s: %s; trying again", self._address.ws, reason)
                 self._tell(State("waiting", reason, delay))
                 await asyncio.sleep(delay)
@@ -181,7 +183,7 @@ class Follower:
         session = self._session
         assert session is not None
         if session.state.name == "live":
-            self._cause = ""
+            self._causes.clear()
         self._tell(session.state)
 
     def _tell(self, state: State) -> None:

@@ -205,6 +205,9 @@ async def test_failed_attempts_are_logged_once_per_cause(
             await eventually(lambda: program.names.count("waiting") > 3)
             gateway.speak = saying(text({"event": "info"}))
             await eventually(lambda: "object" in program.states[-1].reason)
+            gateway.speak = saying(text(HELLO | {"seq": "x"}))
+            number = len(program.states)
+            await eventually(lambda: "seq" in "".join(s.reason for s in program.states[number:]))
     assert len(caplog.records) == 2
     first = f"not connected to {gateway.ws}: the gateway sent an invalid message: "
     assert all(record.getMessage().startswith(first) for record in caplog.records)
