@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -142,18 +143,14 @@ class Session:
         while True:
             self._auths += 1
             await self._send({"type": "auth", "token": token, "id": f"auth-{self._auths}"})
-            wait = seconds_to_renewal(token)
-            if wait is None or self._tokens is None or not self._tokens.renewable:
-                await self._loop.create_future()
-                raise AssertionError
-            await asyncio.sleep(wait)
-            token = await self._next_token()
+            assert self._tokens is not None
+            await asyncio.sleep(seconds_to_renewal(token) if self._tokens.renewable else math.inf)
+            token = await self._next_token(self._tokens)
 
-    async def _next_token(self) -> str:
-        assert self._tokens is not None
+    async def _next_token(self, tokens: TokenSource) -> str:
         while True:
             try:
-                return await self._tokens.get()
+                return await tokens.get()
             except GatewayUnreachableError:  # the connection goes on as long as its token is valid
                 await asyncio.sleep(LEAST_SECONDS)
 
