@@ -73,6 +73,9 @@ class Settings(BaseSettings):
 
     max_connections: Count = Field(1_000, description="maximum connections")
     max_connections_per_slab: Count = Field(100, description="maximum clients per market")
+    max_wildcard_connections: Count = Field(
+        100, description="maximum clients that follow all markets, with channels such as price:*"
+    )
     max_connections_per_ip: Count = Field(5, description="maximum connections per IP address")
     max_channels_per_client: Count = Field(50, description="maximum channels per client")
     max_message_bytes: Count = Field(4_096, description="maximum bytes of a client's message")

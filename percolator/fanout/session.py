@@ -11,8 +11,9 @@ from typing import Protocol, assert_never
 from percolator.errors import RequestError
 from percolator.fanout.book import Clock
 from percolator.fanout.followers import Cursor, Writer
-from percolator.fanout.hub import Hub, Start
+from percolator.fanout.hub import Hub
 from percolator.fanout.lossless_log import LosslessLog
+from percolator.fanout.reader import Start
 from percolator.model import closes, commands, messages
 from percolator.model.channel import Channel
 from percolator.ratelimit import TokenBucket
@@ -184,11 +185,10 @@ class ClientSession:
         context = self._context
         left = grant.expires - context.wall() / 1_000
         self._connection.end_at(context.clock() + left, closes.CLOSE_EXPIRED)
-        followed = [log.channel for log in (*self._cursor.positions, *self._cursor.replaying)]
         errors = []
-        for channel in followed:
+        for channel in tuple(self._cursor.channels):
             if not grant.covers(channel):
-                context.hub.unsubscribe(self._cursor, channel)
+                self._leave(channel)
                 errors.append(_unauthorized(channel))
         final = messages.authenticated(grant.channels, request_id)
         self._answer(errors, final, request_id, max_errors=len(errors))
@@ -227,13 +227,21 @@ class ClientSession:
         done, errors = [], list(command.errors)
         for channel in command.channels:
             try:
-                self._context.hub.unsubscribe(self._cursor, channel)
+                self._leave(channel)
             except RequestError as error:
                 errors.append(error)
             else:
                 done.append(channel)
         final = messages.unsubscribed(done, command.id) if done else b""
         self._answer(errors, final, command.id)
+
+    def _leave(self, channel: Channel) -> None:
+        """Unsubscribe. Raises RequestError if the client does not follow the channel."""
+        behind = self._context.hub.unsubscribe(self._cursor, channel)
+        if behind:
+            context = self._context
+            limit = context.replay_limit or None
+            context.replayer(self._cursor, behind, limit, self._connection.address)
 
     def _answer(
         self,

@@ -135,7 +135,7 @@ class Bench:
             auth_secret=SECRET if auth else None,
         )
         self.stats = Stats(self.now)
-        self.slab_limits = SlabLimits(per_slab=3, channels_per_client=5)
+        self.slab_limits = SlabLimits(per_slab=3, wildcards=2, channels_per_client=5)
         self.book = Book(clock=self._clock, wake=lambda: None, log_capacity=4)
         self.hub = Hub(
             self.book,
