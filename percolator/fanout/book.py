@@ -139,6 +139,11 @@ class Book:
             log = self.logs[channel] = self._blank_log(channel)
         return log
 
+    def has_event(self, channel: Channel) -> bool:
+        """Return whether an event of a channel is known."""
+        log = self.logs.get(channel)
+        return log is not None and log.latest is not None
+
     def drop_if_idle(self, log: ChannelLog) -> None:
         """Forget a log that holds nothing and has no followers."""
         if log.is_blank and not log.followers:

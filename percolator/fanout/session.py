@@ -123,13 +123,13 @@ class ClientSession:
         try:
             command = commands.parse(data, max_channels) if text else commands.refuse_binary()
         except commands.InvalidCommand as invalid:
-            fault = invalid.error if self._charge() else _rate_limited()
+            fault = invalid.error if self._charge() else _error("rate_limited")
             self._reply(messages.error(fault, invalid.request_id))
         else:
             if self._charge(command.named / CHANNELS_PER_TOKEN):
                 self._carry_out(command)
             else:
-                self._reply(messages.error(_rate_limited(), command.id))
+                self._reply(messages.error(_error("rate_limited"), command.id))
         self._close_if_over_limit()
 
     def charge_frame(self) -> None:
@@ -174,11 +174,11 @@ class ClientSession:
     def _authenticate(self, token: str, request_id: commands.RequestId) -> None:
         """Check a token. It replaces the last one; channels it does not cover are withdrawn."""
         if self._verify is None:
-            self._reply(messages.authenticated(["*"], request_id))
+            self._reply(messages.error(_error("auth_disabled"), request_id))
             return
         grant = self._verify(token)
         if grant is None:
-            self._reply(messages.error(_unauthorized(), request_id))
+            self._reply(messages.error(_error("unauthorized"), request_id))
             return
         self._grant = grant
         context = self._context
@@ -189,7 +189,7 @@ class ClientSession:
         for channel in followed:
             if not grant.covers(channel):
                 context.hub.unsubscribe(self._cursor, channel)
-                errors.append(_unauthorized(channel))
+                errors.append(_error("unauthorized", channel))
         final = messages.authenticated(grant.channels, request_id)
         self._answer(errors, final, request_id, max_errors=len(errors))
 
@@ -204,7 +204,7 @@ class ClientSession:
         for channel in command.channels:
             start = Start(command.since_of(channel), command.epoch, command.recent)
             if not self._may_read(channel):
-                errors.append(_unauthorized(channel))
+                errors.append(_error("unauthorized", channel))
                 continue
             try:
                 resumed = context.hub.subscribe(self._cursor, channel, start, left)
@@ -216,8 +216,9 @@ class ClientSession:
             context.stats.resumed += resumed.from_memory
             if resumed.replaying is not None:
                 behind.append(resumed.replaying)
-        final = messages.subscribed(done, command.id) if done else b""
-        self._answer(errors, final, command.id)
+        unknown = [each for each in done if not context.hub.book.has_event(each)]
+        final = messages.subscribed(done, command.id, unknown=unknown, slab=command.slab)
+        self._answer(errors, final if done else b"", command.id, command.slab)
         if behind:
             context.replayer(self._cursor, behind, left, self._connection.address)
         if not self._cursor.slabs and any(error.code == "slab_limit" for error in errors):
@@ -232,18 +233,19 @@ class ClientSession:
                 errors.append(error)
             else:
                 done.append(channel)
-        final = messages.unsubscribed(done, command.id) if done else b""
-        self._answer(errors, final, command.id)
+        final = messages.unsubscribed(done, command.id, command.slab) if done else b""
+        self._answer(errors, final, command.id, command.slab)
 
     def _answer(
         self,
         errors: list[RequestError],
         final: bytes,
         request_id: commands.RequestId,
+        slab: str | None = None,
         *,
         max_errors: int = MAX_ERRORS,
     ) -> None:
-        replies = [messages.error(error, request_id) for error in errors[:max_errors]]
+        replies = [messages.error(error, request_id, slab) for error in errors[:max_errors]]
         if len(errors) > max_errors:
             replies.append(messages.more_errors(len(errors) - max_errors, request_id))
         if final:
@@ -256,10 +258,5 @@ class ClientSession:
         self._connection.reply(data)
 
 
-def _unauthorized(channel: Channel | None = None) -> RequestError:
-    name = None if channel is None else channel.name
-    return RequestError("unauthorized", closes.ERRORS["unauthorized"], name)
-
-
-def _rate_limited() -> RequestError:
-    return RequestError("rate_limited", closes.ERRORS["rate_limited"])
+def _error(code: str, channel: Channel | None = None) -> RequestError:
+    return RequestError(code, closes.ERRORS[code], None if channel is None else channel.name)

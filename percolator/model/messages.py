@@ -21,7 +21,11 @@ def text_frame(payload: bytes) -> bytes:
     return Frame(Opcode.TEXT, payload).serialize(mask=False)
 
 
-def _message(fields: dict[str, Any], request_id: RequestId = None) -> bytes:
+def _message(
+    fields: dict[str, Any], request_id: RequestId = None, slab: str | None = None
+) -> bytes:
+    if slab is not None:
+        fields["slabAddress"] = slab
     if request_id is not None:
         fields["id"] = request_id
     return text_frame(to_json(fields))
@@ -39,18 +43,29 @@ def connected(epoch: str, seq: int) -> bytes:
     )
 
 
-def subscribed(channels: Iterable[Channel], request_id: RequestId) -> bytes:
-    """The reply to a subscribe: the channels that are in force."""
-    return _message(
-        {"type": "subscribed", "channels": [each.name for each in channels]}, request_id
-    )
+def subscribed(
+    channels: Iterable[Channel],
+    request_id: RequestId,
+    *,
+    unknown: Iterable[Channel] = (),
+    slab: str | None = None,
+) -> bytes:
+    """The reply to a subscribe: the channels that are in force.
+
+    `unknown` are those of them that have no event yet; `slab` is the market of the older form.
+    """
+    fields = {"type": "subscribed", "channels": [each.name for each in channels]}
+    if without_events := [each.name for each in unknown]:
+        fields["unknown"] = without_events
+    return _message(fields, request_id, slab)
 
 
-def unsubscribed(channels: Iterable[Channel], request_id: RequestId) -> bytes:
+def unsubscribed(
+    channels: Iterable[Channel], request_id: RequestId, slab: str | None = None
+) -> bytes:
     """The reply to an unsubscribe: the channels that have ended."""
-    return _message(
-        {"type": "unsubscribed", "channels": [each.name for each in channels]}, request_id
-    )
+    fields = {"type": "unsubscribed", "channels": [each.name for each in channels]}
+    return _message(fields, request_id, slab)
 
 
 def pong(timestamp: int, request_id: RequestId) -> bytes:
@@ -63,12 +78,12 @@ def authenticated(channels: Iterable[str], request_id: RequestId) -> bytes:
     return _message({"type": "authenticated", "channels": list(channels)}, request_id)
 
 
-def error(fault: RequestError, request_id: RequestId) -> bytes:
+def error(fault: RequestError, request_id: RequestId, slab: str | None = None) -> bytes:
     """A refusal, with the channel that it is about."""
     fields = {"type": "error", "code": fault.code, "message": str(fault)}
     if fault.channel is not None:
         fields["channel"] = fault.channel
-    return _message(fields, request_id)
+    return _message(fields, request_id, slab)
 
 
 def more_errors(count: int, request_id: RequestId) -> bytes:

@@ -56,6 +56,24 @@ LIQUIDATION = Liquidation(side="short", size="7", price=1.5, timestamp=5, slab="
             messages.unsubscribed([channel("price:A")], ""),
             '{"type":"unsubscribed","channels":["price:A"],"id":""}',
         ),
+        (
+            messages.subscribed([channel("price:A")], 1, unknown=[channel("price:A")], slab="A"),
+            (
+                '{"type":"subscribed","channels":["price:A"],"unknown":["price:A"],'
+                '"slabAddress":"A","id":1}'
+            ),
+        ),
+        (
+            messages.unsubscribed([channel("price:A")], None, "A"),
+            '{"type":"unsubscribed","channels":["price:A"],"slabAddress":"A"}',
+        ),
+        (
+            messages.error(RequestError("slab_limit", "full", "price:A"), None, "A"),
+            (
+                '{"type":"error","code":"slab_limit","message":"full","channel":"price:A",'
+                '"slabAddress":"A"}'
+            ),
+        ),
         (messages.pong(5, "x"), '{"type":"pong","timestamp":5,"id":"x"}'),
         (messages.authenticated(["*"], None), '{"type":"authenticated","channels":["*"]}'),
         (
