@@ -153,6 +153,7 @@ def leftovers(service: Service) -> dict[str, Any]:
         "sockets": len(service.gateway.sockets),
         "sockets by address": service.gateway.sockets._by_tier,
         "unread answers": service.gateway.unread.total,
+        "waiting for their rate": len(service.gateway.parsing.waiting),
         "places": admission.places.total,
         "places by address": admission.places.by_address,
         "places by network": admission.places.by_network,

@@ -74,13 +74,13 @@ class Settings(BaseSettings):
     max_connections: Count = Field(1_000, description="maximum connections")
     max_connections_per_slab: Count = Field(100, description="maximum clients per market")
     max_connections_per_ip: Count = Field(5, description="maximum connections per IP address")
-    max_channels_per_client: Count = Field(50, description="maximum channels per client")
+    max_channels_per_client: Count = Field(200, description="maximum channels per client")
     max_message_bytes: Count = Field(4_096, description="maximum bytes of a client's message")
     max_buffered_bytes: Buffer = Field(
         65_536, description="maximum bytes that wait in user space per client"
     )
     messages_per_second: Rate = Field(10, description="messages per second from one client")
-    message_burst: Count = Field(20, description="messages a client may send at once")
+    message_burst: Count = Field(100, description="messages a client may send at once")
     attempts_per_second: Rate = Field(
         10, description="connection attempts per second from one IP address"
     )

@@ -18,8 +18,8 @@ from percolator.model.channel import Channel
 from percolator.ratelimit import TokenBucket
 from percolator.stats import Stats
 
-MIN_BALANCE = -2
-"""Messages by which a client may be over its limit; with one more, the connection ends."""
+FLOOD_SECONDS = 10.0
+"""Seconds for which a client may be over its rate without a break; then the connection ends."""
 CHANNELS_PER_TOKEN = 50
 """Channels that a message may name for the price of one message; the others cost as much again."""
 MAX_ERRORS = 10
@@ -123,19 +123,31 @@ class ClientSession:
         try:
             command = commands.parse(data, max_channels) if text else commands.refuse_binary()
         except commands.InvalidCommand as invalid:
-            fault = invalid.error if self._charge() else _error("rate_limited")
-            self._reply(messages.error(fault, invalid.request_id))
+            self.charge_frame()
+            self._reply(messages.error(invalid.error, invalid.request_id))
         else:
-            if self._charge(command.named / CHANNELS_PER_TOKEN):
-                self._carry_out(command)
-            else:
-                self._reply(messages.error(_error("rate_limited"), command.id))
-        self._close_if_over_limit()
+            self.charge_frame(max(command.named / CHANNELS_PER_TOKEN, 1))
+            self._carry_out(command)
 
-    def charge_frame(self) -> None:
-        """Charge a frame that completes no message like a message: it costs as much."""
-        self._charge()
-        self._close_if_over_limit()
+    def charge_frame(self, cost: float = 1) -> None:
+        """Charge a frame; one that completes no message costs as much as a message."""
+        self._bucket.charge(self._context.clock(), cost)
+
+    def waits_until(self) -> float | None:
+        """Return when the next frame may be read, None for now.
+
+        A client that has been over its rate for FLOOD_SECONDS without a break is closed.
+        """
+        since = self._bucket.in_debt_since
+        if since is None:
+            return None
+        now, paid_at = self._context.clock(), self._bucket.paid_at
+        if paid_at <= now:
+            return None
+        if now >= since + FLOOD_SECONDS:
+            self._connection.close(closes.CLOSE_RATE)
+            return None
+        return min(paid_at, since + FLOOD_SECONDS)
 
     def paused(self) -> None:
         """The buffer is full: stop sending."""
@@ -149,14 +161,6 @@ class ClientSession:
     def closed(self) -> None:
         """The connection is gone: give everything back."""
         self._context.hub.remove(self._cursor)
-
-    def _charge(self, cost: float = 1) -> bool:
-        """Charge a message, at least for itself; return whether the limit allows it."""
-        return self._bucket.charge(self._context.clock(), max(cost, 1))
-
-    def _close_if_over_limit(self) -> None:
-        if self._bucket.balance < MIN_BALANCE:
-            self._connection.close(closes.CLOSE_RATE)
 
     def _carry_out(self, command: commands.Command) -> None:
         match command:

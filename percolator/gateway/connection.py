@@ -30,6 +30,10 @@ SLICE_BYTES = 256
 """Bytes parsed before limits are checked again: one read may hold thousands of tiny frames."""
 TURN_SECONDS = 0.001
 """Seconds of parsing in one turn of the loop; the rest of a read waits for another turn."""
+READ_BYTES = 16_384
+"""Bytes of one read: what a connection holds at most while it waits for its rate.
+
+With TLS, asyncio reads up to 256 KiB at once, and as much again before it stops."""
 NOTSENT_LOWAT = 16_384
 """Unsent bytes that the kernel accepts: more would hide a slow client for megabytes."""
 MAX_LOGGED_BYTES = 256
@@ -65,6 +69,7 @@ class Connection(asyncio.Protocol):
         "deadline",
         "id",
         "peer",
+        "reading",
         "state",
         "token",
         "transport",
@@ -86,6 +91,8 @@ class Connection(asyncio.Protocol):
         """Its socket, as the gateway counts it."""
         self.state = State.HEAD
         self.upgraded = False
+        self.reading = True
+        """False while parsing is to go on later; then nothing is read."""
         self.peer = ""
         self.address = ""
         """The key that it is counted under, once its request is known."""
@@ -125,6 +132,8 @@ class Connection(asyncio.Protocol):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
         if not transport.get_extra_info("sslcontext"):
             self._raw = getattr(getattr(sock, "_sock", None), "send", None)
+        if hasattr(transport, "max_size"):
+            transport.max_size = READ_BYTES
         limit = self._host.max_buffered_bytes
         if limit is not None:
             # One write is at most half of the limit, so that the two together never exceed it.
@@ -149,7 +158,7 @@ class Connection(asyncio.Protocol):
                 self.close(closes.CLOSE_INTERNAL)
 
     def _parse(self, data: bytes) -> None:
-        """Parse slice by slice, until the connection ends or the turn is over."""
+        """Parse slice by slice, until the connection ends, has to wait, or the turn is over."""
         until = self._host.clock() + TURN_SECONDS
         for start in range(0, len(data), SLICE_BYTES):
             if self._ws is None or self.state is State.GONE:
@@ -158,11 +167,24 @@ class Connection(asyncio.Protocol):
                 self._ignore(self._ws, data[start:])
                 return
             if start and self._host.clock() >= until:
-                self._unparsed = data[start:]
-                self.transport.pause_reading()
-                self._host.parse_later(self)
+                self._stop_reading(data[start:])
+                self._host.parsing.add(self)
                 return
             self._receive(self._ws, data[start : start + SLICE_BYTES])
+            if (until_paid := self._waits_until()) is not None:
+                self._stop_reading(data[start + SLICE_BYTES :])
+                self._host.stats.message_waits += 1
+                self._host.parsing.wait(self, until_paid)
+                return
+
+    def _waits_until(self) -> float | None:
+        return None if self._session is None else self._session.waits_until()
+
+    def _stop_reading(self, rest: bytes) -> None:
+        """Keep the rest of a read until `parse_rest`."""
+        self._unparsed = rest
+        self.reading = False
+        self.transport.pause_reading()
 
     def eof_received(self) -> None:
         """Close the transport by returning None: a client that closed its side expects no more."""
@@ -187,6 +209,7 @@ class Connection(asyncio.Protocol):
             )
             self._end_session()
             self.state = State.GONE
+            self._unparsed = b""
             self._host.connection_lost(self)
             self._ws = self._raw = self.try_send = self.accepted = None
             _break_cycle(self.transport)
@@ -196,8 +219,9 @@ class Connection(asyncio.Protocol):
     def parse_rest(self) -> None:
         """Go on with what the last turn left, and then with reading."""
         rest, self._unparsed = self._unparsed, b""
+        self.reading = True
         self._handle(rest)
-        if not self._unparsed:
+        if self.reading:
             self.transport.resume_reading()
 
     def send(self, data: bytes) -> None:
@@ -368,6 +392,7 @@ class Connection(asyncio.Protocol):
         self.deadline = self._host.clock() + CLOSE_SECONDS
         self._ends_at = None
         self._end_session()
+        self._host.parsing.stop_waiting(self)  # the client's close frame is read at once
 
     def _finish(self) -> None:
         """Close our side once everything is written; the client has CLOSE_SECONDS for its own."""

@@ -88,7 +88,7 @@ class Server:
         """Seconds by which ticks were late."""
         self.draining = False
         """True once the shutdown has begun: no client is admitted any more."""
-        self.parse_later = ParsingTurns().add
+        self.parsing = ParsingTurns()
         self.sockets = Sockets(limits.max_sockets, admission.max_connections_per_ip)
         self.unread: UnreadAnswers[Connection] = UnreadAnswers()
         self._limits = limits
@@ -233,6 +233,7 @@ class Server:
         if connection.accepted is not None:
             self.sockets.leave(connection.accepted)
         self.unread.forget(connection)
+        self.parsing.forget(connection)
         self._connection_lost.set()
         if connection.admitted:
             self._admission.release(connection.address)
@@ -280,6 +281,7 @@ class Server:
             await asyncio.sleep(due - loop.time())
             self.loop_lag.add(loop.time() - due)
             self.heartbeat.tick()
+            self.parsing.tick(self.clock())
             self._listener.cut_slow_handshakes()
             if loop.time() >= sweep_at:
                 sweep_at = loop.time() + SWEEP_SECONDS

@@ -39,6 +39,9 @@ class EchoSession:
     def charge_frame(self) -> None:
         """Allow any number of pings and fragments."""
 
+    def waits_until(self) -> None:
+        """Return None: nothing has to wait."""
+
     def paused(self) -> None:
         """Continue: the other side will read what it sent itself."""
 

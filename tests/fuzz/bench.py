@@ -72,7 +72,7 @@ class Wire(asyncio.Transport):
         """Do nothing: the gateway still reads until the other side closes too."""
 
     def pause_reading(self) -> None:
-        """Do nothing: a bench's clock stands still, so no turn ends early."""
+        """Do nothing: a client sends nothing while the gateway does not read."""
 
     def resume_reading(self) -> None:
         """Do nothing, as above."""
@@ -280,9 +280,16 @@ class ClientSocket:
         self.connection.connection_made(self.wire)
 
     def send(self, data: bytes) -> None:
-        """Deliver bytes if the gateway still reads; then read its output."""
+        """Deliver bytes if the gateway still reads; then read its output.
+
+        If it makes the client wait for its rate, the clock moves on.
+        """
         if not self.wire.ended:
             self.connection.data_received(data)
+        waiting = self._bench.gateway.parsing.waiting
+        while self.connection in waiting:
+            self._bench.now = waiting.pop(self.connection)
+            self.connection.parse_rest()
         self.read()
 
     def read(self) -> None:

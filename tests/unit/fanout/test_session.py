@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from percolator.fanout.followers import Cursor, TrySend
 from percolator.fanout.lossless_log import LosslessLog
-from percolator.fanout.session import AUTH_SECONDS, ClientSession, SessionContext, Verify
+from percolator.fanout.session import (
+    AUTH_SECONDS,
+    FLOOD_SECONDS,
+    ClientSession,
+    SessionContext,
+    Verify,
+)
 from percolator.model import closes
 from percolator.model.channel import Channel
 from tests.unit.fanout.harness import HubHarness
@@ -344,63 +350,72 @@ def test_a_client_with_an_invalid_request_stays(desk: Desk) -> None:
     assert client.wire.closed == []
 
 
-def test_too_many_messages_are_refused_with_their_id() -> None:
-    """Whether they are valid or not; none of them is carried out."""
+def test_messages_over_the_rate_are_carried_out_and_the_next_one_waits() -> None:
+    """Whether they are valid or not; the wait is as long as the debt."""
     desk = Desk(rate=1)
     client = desk.client()
     for _ in range(3):
-        assert client.ask(type="ping")[0]["type"] == "pong"
-    (refused,) = client.ask(type="subscribe", channels=["price:SOL"], id=7)
-    assert (refused["code"], refused["id"]) == ("rate_limited", 7)
-    (refused,) = client.send(b"{")
-    assert refused["code"] == "rate_limited"
-    assert desk.harness.hub.book.logs == {}
+        client.ask(type="ping")
+        assert client.session.waits_until() is None
+    (reply,) = client.ask(type="subscribe", channels=["price:SOL"], id=7)
+    assert (reply["type"], client.session.waits_until()) == ("subscribed", 11.0)
+    assert client.send(b"{")[0]["code"] == "invalid_json"
+    assert client.session.waits_until() == 12.0
+    desk.harness.now = 12.0
+    assert client.session.waits_until() is None
     assert client.wire.closed == []
 
 
-def test_three_refusals_close_the_connection() -> None:
-    """The third is still answered."""
-    client = Desk(rate=1).client()
-    answers = [client.ask(type="ping")[0]["type"] for _ in range(6)]
-    assert answers == ["pong"] * 3 + ["error"] * 3
+def test_a_flood_that_lasts_is_closed() -> None:
+    """After ten seconds in which the client was never within its rate."""
+    desk = Desk(rate=1)
+    client = desk.client()
+    for _ in range(4):
+        client.ask(type="ping")
+    while not client.wire.closed:
+        until = client.session.waits_until()
+        if until is not None:
+            desk.harness.now = until
+        client.ask(type="ping")
+        client.session.waits_until()
+    assert client.wire.closed == [closes.CLOSE_RATE]
+    assert desk.harness.now == 10.0 + FLOOD_SECONDS
+
+
+def test_a_wait_is_not_longer_than_a_flood_may_last() -> None:
+    """A client that has then sent nothing more stays; its next message over the rate ends it."""
+    desk = Desk(rate=1)
+    client = desk.client()
+    for _ in range(40):
+        client.session.charge_frame()
+    assert client.session.waits_until() == 10.0 + FLOOD_SECONDS
+    desk.harness.now = 10.0 + FLOOD_SECONDS
+    assert client.wire.closed == []
+    client.ask(type="ping")
+    assert client.session.waits_until() is None
     assert client.wire.closed == [closes.CLOSE_RATE]
 
 
-@pytest.mark.parametrize(("per_second", "closed"), [(1, []), (2, [closes.CLOSE_RATE])])
-def test_a_client_that_stays_over_its_limit_is_closed(
-    per_second: int, closed: list[closes.Close]
-) -> None:
-    """Although some of its messages are within the limit."""
-    desk = Desk(rate=1)
-    client = desk.client()
-    for _ in range(20):
-        for _ in range(per_second):
-            client.ask(type="ping")
-        desk.harness.now += 1
-    assert client.wire.closed[:1] == closed
-
-
 def test_a_client_that_slows_down_is_not_closed() -> None:
-    """After a refusal it may go on at its rate, once it has waited."""
+    """It may exceed its rate again and again, if it is within it in between."""
     desk = Desk(rate=1)
     client = desk.client()
-    answers = []
     for _ in range(10):
-        answers += [client.ask(type="ping")[0]["type"] for _ in range(4)]
+        for _ in range(4):
+            client.ask(type="ping")
+        assert client.session.waits_until() == desk.harness.now + 1
         desk.harness.now += 5
-    assert answers == ["pong", "pong", "pong", "error"] * 10
     assert client.wire.closed == []
 
 
 def test_a_message_is_charged_for_the_channels_that_it_names() -> None:
-    """Fifty of them for one message; a message that is refused costs one message."""
+    """Fifty of them for one message."""
     client = Desk(rate=1).client()
-    answers = [
-        client.ask(type="subscribe", channels=[f"price:M{n}" for n in range(count)])[-1]["type"]
-        for count in (100, 100, 50, 1)
-    ]
-    assert answers == ["subscribed", "error", "error", "error"]
-    assert client.wire.closed == []
+    waits = []
+    for count in (100, 50, 100):
+        client.ask(type="subscribe", channels=[f"price:M{number}" for number in range(count)])
+        waits.append(client.session.waits_until())
+    assert waits == [None, None, 12.0]
 
 
 @pytest.mark.parametrize("kind", ["subscribe", "unsubscribe"])
@@ -443,9 +458,7 @@ def test_pings_and_fragments_count_as_messages() -> None:
     client = Desk(rate=1).client()
     for _ in range(5):
         client.session.charge_frame()
-    assert client.wire.closed == []
-    client.session.charge_frame()
-    assert client.wire.closed == [closes.CLOSE_RATE]
+    assert client.session.waits_until() == 12.0
     assert client.wire.replied == []
 
 
