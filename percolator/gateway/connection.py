@@ -68,6 +68,7 @@ class Connection(asyncio.Protocol):
         "admitted",
         "deadline",
         "id",
+        "is_behind",
         "peer",
         "reading",
         "state",
@@ -93,6 +94,8 @@ class Connection(asyncio.Protocol):
         self.upgraded = False
         self.reading = True
         """False while parsing is to go on later; then nothing is read."""
+        self.is_behind = False
+        """True if data has waited in the transport's buffer since the client's last frame."""
         self.peer = ""
         self.address = ""
         """The key that it is counted under, once its request is known."""
@@ -192,12 +195,14 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Pause the session: the client is slow."""
         logger.debug("conn %d: paused, its buffer is full", self.id)
+        self.is_behind = True
         if self._session is not None:
             self._session.paused()
 
     def resume_writing(self) -> None:
-        """Resume the session: the buffer has drained."""
+        """Resume the session: the buffer has drained, which is a sign of life."""
         logger.debug("conn %d: resumed", self.id)
+        self._host.heartbeat.alive(self)
         if self._session is not None:
             self._session.resumed()
 
@@ -220,6 +225,7 @@ class Connection(asyncio.Protocol):
         """Go on with what the last turn left, and then with reading."""
         rest, self._unparsed = self._unparsed, b""
         self.reading = True
+        self._host.heartbeat.resumed(self)
         self._handle(rest)
         if self.reading:
             self.transport.resume_reading()
@@ -227,7 +233,10 @@ class Connection(asyncio.Protocol):
     def send(self, data: bytes) -> None:
         """Write encoded frames."""
         self.transport.write(data)
-        self.try_send = None if self.transport.get_write_buffer_size() else self._raw
+        if self.transport.get_write_buffer_size():
+            self.try_send, self.is_behind = None, True
+        else:
+            self.try_send = self._raw
 
     def reply(self, data: bytes) -> None:
         """Write a reply; a client that sends requests without reading is cut off."""
@@ -328,6 +337,9 @@ class Connection(asyncio.Protocol):
 
     def _receive(self, ws: WebSocket, data: bytes) -> None:
         frames = ws.receive(data)
+        if frames:
+            self._host.heartbeat.alive(self)
+            self.is_behind = self.is_behind and self.transport.get_write_buffer_size() > 0
         if ws.is_open:
             self._transmit()  # the pong goes before the reply to what came after the ping
         for frame in frames:
