@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     )
 
     price_interval: Seconds = Field(0.5, description="minimum seconds between prices of a market")
+    heartbeat_interval: Seconds = Field(
+        15, description="seconds without a message after which a client gets a heartbeat"
+    )
     ping_interval: Seconds = Field(30, description="seconds between pings to a client")
     pong_timeout: Seconds = Field(10, description="seconds a client has to answer a ping")
     trusted_proxies: Networks = Field(

@@ -64,9 +64,15 @@ class Cursor(Follower):
         """Return how many bytes it may get in a turn: none while it is paused or in a group."""
         return 0 if self.paused or self.group is not None else max_bytes
 
+    @property
+    def last_sent(self) -> float:
+        """When the client was last sent something, by itself or with its group."""
+        return self.sent_at if self.group is None else max(self.sent_at, self.group.sent_at)
+
     def stand_alone(self) -> None:
         """Leave the group and keep its place."""
         if self.group is not None:
+            self.sent_at = self.last_sent
             self.positions = dict(self.group.positions)
             self.group.remove(self)
             self.group = None

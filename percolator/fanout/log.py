@@ -158,7 +158,7 @@ class ChannelLog(ABC):
 class Follower(ABC):
     """A set of positions in logs, and a way to write; a flush brings the positions forward."""
 
-    __slots__ = ("catching_up", "positions", "queued")
+    __slots__ = ("catching_up", "positions", "queued", "sent_at")
 
     def __init__(self, positions: dict[ChannelLog, Position]) -> None:
         self.positions = positions
@@ -166,6 +166,8 @@ class Follower(ABC):
         """True while it waits in the hub's queue for its turn."""
         self.catching_up = False
         """True for a client that catches up: the feed does not wait for it."""
+        self.sent_at = 0.0
+        """When it was last sent something, on the clock."""
 
     @abstractmethod
     def turn_bytes(self, max_bytes: int) -> int:

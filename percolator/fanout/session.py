@@ -72,11 +72,11 @@ class SessionContext:
     stats: Stats
     clock: Clock
     wall: Callable[[], int]
-    messages_per_second: float
-    message_burst: int
-    max_channels: int
-    """Channels that one message may name; 0 means any number."""
-    replay_limit: int
+    limits: messages.ClientLimits
+    heartbeat_interval: float
+    """Seconds without a message after which a client is sent a heartbeat; 0: none are sent."""
+    stale_since: Callable[[], int | None]
+    """Since when nothing is heard from NATS, in Unix milliseconds; None while all is well."""
     replayer: Callable[[Cursor, list[LosslessLog], int | None, str], None]
     """Sends a cursor what logs do not reach back to: up to a number of events, for an address."""
 
@@ -85,7 +85,14 @@ class ClientSession:
     """One client of the hub."""
 
     __slots__ = (
-        "_bucket", "_connection", "_context", "_cursor", "_grant", "_token", "_verify",
+        "_bucket",
+        "_connection",
+        "_context",
+        "_cursor",
+        "_grant",
+        "_token",
+        "_told_stale",
+        "_verify",
     )  # fmt: skip
 
     def __init__(
@@ -102,24 +109,34 @@ class ClientSession:
         self._context = context
         self._connection = connection
         self._cursor = Cursor(connection)
+        self._told_stale: int | None = None
         self._bucket = TokenBucket(
-            context.messages_per_second, context.message_burst, context.clock()
+            context.limits.messages_per_second, context.limits.message_burst, context.clock()
         )
 
     def opened(self) -> None:
         """Send the greeting, and check the token that came with the upgrade."""
-        book = self._context.hub.book
-        self._reply(messages.connected(book.epoch, book.seq))
+        context, book = self._context, self._context.hub.book
+        self._told_stale = context.stale_since()
+        self._reply(
+            messages.connected(
+                book.epoch,
+                book.seq,
+                context.limits,
+                heartbeat_ms=int(context.heartbeat_interval * 1_000),
+                stale_since=self._told_stale,
+            )
+        )
         token, self._token = self._token, None
         if self._verify is not None:
-            until = self._context.clock() + AUTH_SECONDS
+            until = context.clock() + AUTH_SECONDS
             self._connection.end_at(until, closes.CLOSE_UNAUTHENTICATED)
             if token:
                 self._authenticate(token, None)
 
     def received(self, data: bytes, *, text: bool) -> None:
         """Carry out one message, and send exactly one final reply."""
-        max_channels = self._context.max_channels
+        max_channels = self._context.limits.channels
         try:
             command = commands.parse(data, max_channels) if text else commands.refuse_binary()
         except commands.InvalidCommand as invalid:
@@ -157,6 +174,26 @@ class ClientSession:
         """The buffer has drained: go on sending."""
         self._context.stats.catch_ups += self._cursor.paused
         self._context.hub.resume(self._cursor)
+        self.tell_feed()
+
+    def tell_feed(self) -> None:
+        """Send whether NATS is heard, if the client was told otherwise; once it has drained."""
+        stale_since = self._context.stale_since()
+        if stale_since != self._told_stale and not self._cursor.paused:
+            self._told_stale = stale_since
+            self._reply(messages.feed(stale_since, self._context.hub.book.seq))
+
+    def beat(self, now: float) -> None:
+        """Send a heartbeat if the client has everything and was sent nothing for a while.
+
+        One that has not got everything will be sent it, which says more.
+        """
+        context = self._context
+        interval = context.heartbeat_interval
+        if not interval or now - self._cursor.last_sent < interval:
+            return
+        if context.hub.has_everything(self._cursor):
+            self._reply(messages.heartbeat(context.wall(), context.hub.book.seq))
 
     def closed(self) -> None:
         """The connection is gone: give everything back."""
@@ -202,7 +239,7 @@ class ClientSession:
 
     def _subscribe(self, command: commands.Subscribe) -> None:
         context = self._context
-        left = context.replay_limit or None
+        left = context.limits.replay or None
         done: list[Channel] = []
         errors, behind = list(command.errors), []
         for channel in command.channels:
@@ -257,6 +294,7 @@ class ClientSession:
         self._reply(b"".join(replies), len(replies))
 
     def _reply(self, data: bytes, messages: int = 1) -> None:
+        self._cursor.sent_at = self._context.clock()
         self._context.stats.messages_sent += messages
         self._context.stats.bytes_sent += len(data)
         self._connection.reply(data)

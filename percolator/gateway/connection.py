@@ -39,6 +39,8 @@ NOTSENT_LOWAT = 16_384
 MAX_LOGGED_BYTES = 256
 """Bytes of a client's message that a debug line shows."""
 
+INTERNAL = "conn %d: closed because of an internal error"
+
 logger = logging.getLogger(__name__)
 
 
@@ -154,11 +156,15 @@ class Connection(asyncio.Protocol):
                 data = self._read_head(data)
             self._parse(data)
         except Exception:
-            logger.exception("conn %d: closed because of an internal error", self.id)
-            if self.state is State.HEAD:
-                self._answer(responses.internal_error())
-            else:
-                self.close(closes.CLOSE_INTERNAL)
+            logger.exception(INTERNAL, self.id)
+            self._failed()
+
+    def _failed(self) -> None:
+        """End it because of an error of ours."""
+        if self.state is State.HEAD:
+            self._answer(responses.internal_error())
+        else:
+            self.close(closes.CLOSE_INTERNAL)
 
     def _parse(self, data: bytes) -> None:
         """Parse slice by slice, until the connection ends, has to wait, or the turn is over."""
@@ -229,6 +235,15 @@ class Connection(asyncio.Protocol):
         self._handle(rest)
         if self.reading:
             self.transport.resume_reading()
+
+    def visit(self, act: Callable[[Session], None]) -> None:
+        """Do something with its session, if it has one. An error closes only this connection."""
+        if self._session is not None:
+            try:
+                act(self._session)
+            except Exception:
+                logger.exception(INTERNAL, self.id)
+                self._failed()
 
     def send(self, data: bytes) -> None:
         """Write encoded frames."""

@@ -35,6 +35,12 @@ class Session(Protocol):
     def waits_until(self) -> float | None:
         """Return when the next frame may be read, None for now; it may close the connection."""
 
+    def tell_feed(self) -> None:
+        """Send whether the feed is live, if the client was told otherwise."""
+
+    def beat(self, now: float) -> None:
+        """Send a heartbeat if nothing has been sent for a while."""
+
     def paused(self) -> None:
         """Stop sending: the buffer is full."""
 

@@ -29,7 +29,19 @@ ENVELOPE = decode(
     "percolator.funding.SOL", b'{"event":"funding.updated","data":{"rateE6":-1},"timestamp":0}'
 )
 ENCODED = [
-    ("connected", messages.connected("66", 0)),
+    (
+        "connected",
+        messages.connected(
+            "66", 0, messages.ClientLimits(4_096, 0.5), heartbeat_ms=0, stale_since=None
+        ),
+    ),
+    (
+        "connected",
+        messages.connected("66", 0, messages.ClientLimits(), heartbeat_ms=1, stale_since=3),
+    ),
+    ("feed", messages.feed(None, 7)),
+    ("feed", messages.feed(5, 7)),
+    ("heartbeat", messages.heartbeat(5, 7)),
     ("subscribed", messages.subscribed([channel("price:SOL"), channel("trades:S-_1")], None)),
     ("subscribed", messages.subscribed([], "a")),
     (

@@ -36,6 +36,7 @@ from percolator.gateway.admission import Admission
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.server import Limits, Server
+from percolator.model.messages import ClientLimits
 from percolator.stats import Stats
 from tests.gateway import leftovers
 
@@ -177,10 +178,14 @@ class Bench:
             stats=self.stats,
             clock=self._clock,
             wall=lambda: int(WALL * 1_000),
-            messages_per_second=settings.messages_per_second,
-            message_burst=settings.message_burst,
-            max_channels=5,
-            replay_limit=settings.replay_limit,
+            limits=ClientLimits(
+                messages_per_second=settings.messages_per_second,
+                message_burst=settings.message_burst,
+                channels=5,
+                replay=settings.replay_limit,
+            ),
+            heartbeat_interval=settings.heartbeat_interval,
+            stale_since=lambda: None,
             replayer=self._no_replay,
         )
 
@@ -234,9 +239,9 @@ class Bench:
             slabs=self.slab_limits,
             replayer=self.replayer,
             feed=feed,
-            flush_seconds=self.gateway.loop_lag,
-            flush_bytes=self.gateway.loop_lag,
-            loop_lag=self.gateway.loop_lag,
+            flush_seconds=self.gateway.sweep.loop_lag,
+            flush_bytes=self.gateway.sweep.loop_lag,
+            loop_lag=self.gateway.sweep.loop_lag,
         )
         return Metrics(cast("Sources", sources)).render()
 

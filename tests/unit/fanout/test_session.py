@@ -19,6 +19,7 @@ from percolator.fanout.session import (
 )
 from percolator.model import closes
 from percolator.model.channel import Channel
+from percolator.model.messages import ClientLimits
 from tests.unit.fanout.harness import HubHarness
 from tests.unit.wire import Message, read_messages
 
@@ -82,6 +83,8 @@ class Desk:
     harness: HubHarness = field(default_factory=HubHarness)
     rate: float = 0
     replay_limit: int = 0
+    heartbeat_interval: float = 0
+    stale_since: int | None = None
     backfills: list[tuple[Cursor, list[LosslessLog], int | None, str]] = field(default_factory=list)
 
     def client(
@@ -91,6 +94,14 @@ class Desk:
         verify = grants.get if grants is not None else None
         return Client(self, verify, token)
 
+    def beats(self, client: "Client", *times: float, on_clock: bool = False) -> list[Message]:
+        """Return what a client is sent at some times, in seconds from now or on the clock."""
+        start = 0.0 if on_clock else self.harness.now
+        for time in times:
+            self.harness.now = start + time
+            client.session.beat(self.harness.now)
+        return client.taken()
+
     def context(self) -> SessionContext:
         """Return what all sessions share."""
         return SessionContext(
@@ -98,10 +109,9 @@ class Desk:
             stats=self.harness.stats,
             clock=lambda: self.harness.now,
             wall=lambda: WALL_MS,
-            messages_per_second=self.rate,
-            message_burst=3,
-            max_channels=MAX_CHANNELS,
-            replay_limit=self.replay_limit,
+            limits=ClientLimits(4_096, self.rate, 3, MAX_CHANNELS, self.replay_limit),
+            heartbeat_interval=self.heartbeat_interval,
+            stale_since=lambda: self.stale_since,
             replayer=lambda *asked: self.backfills.append(asked),
         )
 
@@ -113,7 +123,7 @@ class Client:
         self.wire = Wire()
         self.session = ClientSession(desk.context(), self.wire, verify, token)
         self.session.opened()
-        self.greeting, *self.welcome = self._taken()
+        self.greeting, *self.welcome = self.taken()
 
     def ask(self, **fields: object) -> list[Message]:
         """Send a message as JSON; return the answers."""
@@ -122,9 +132,10 @@ class Client:
     def send(self, data: bytes, *, text: bool = True) -> list[Message]:
         """Send any message; return the answers."""
         self.session.received(data, text=text)
-        return self._taken()
+        return self.taken()
 
-    def _taken(self) -> list[Message]:
+    def taken(self) -> list[Message]:
+        """Return the replies since the last call."""
         replied, self.wire.replied = self.wire.replied, []
         return replied
 
@@ -147,13 +158,25 @@ def test_a_client_is_greeted_with_the_position_of_the_gateway(desk: Desk) -> Non
     """The epoch and the seq from which it could resume."""
     desk.harness.publish(7)
     client = desk.client()
-    assert client.greeting == {
-        "type": "connected",
-        "message": "Percolator WebSocket connected",
-        "epoch": "e",
-        "seq": 7,
-    }
+    assert client.greeting["type"] == "connected"
+    assert (client.greeting["epoch"], client.greeting["seq"]) == ("e", 7)
     assert client.wire.ends == []
+
+
+def test_the_greeting_says_what_a_client_has_to_keep_to(desk: Desk) -> None:
+    """The limits, the interval of heartbeats, and the state of the feed."""
+    desk.rate, desk.replay_limit, desk.heartbeat_interval = 0.5, 9, 15
+    greeting = desk.client().greeting
+    assert greeting["limits"] == {
+        "messageBytes": 4_096,
+        "messagesPerSecond": 0.5,
+        "messageBurst": 3,
+        "channels": MAX_CHANNELS,
+        "replay": 9,
+    }
+    assert (greeting["heartbeatMs"], greeting["feed"]) == (15_000, {"state": "live"})
+    desk.stale_since = WALL_MS
+    assert desk.client().greeting["feed"] == {"state": "stale", "since": WALL_MS}
 
 
 def test_a_subscription_is_confirmed_before_anything_is_sent(desk: Desk) -> None:
@@ -462,6 +485,105 @@ def test_pings_and_fragments_count_as_messages() -> None:
     assert client.wire.replied == []
 
 
+# The feed, and heartbeats.
+
+
+def test_a_client_is_told_each_change_of_the_feed_once(desk: Desk) -> None:
+    """With the time of the last sign of life, and with the seq when it is live again."""
+    desk.harness.publish(7)
+    client = desk.client()
+    told = []
+    for stale_since in (None, 5, 5, None, None, 8):
+        desk.stale_since = stale_since
+        client.session.tell_feed()
+        told += client.taken()
+    assert told == [
+        {"type": "feed", "state": "stale", "since": 5},
+        {"type": "feed", "state": "live", "seq": 7},
+        {"type": "feed", "state": "stale", "since": 8},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "told"), [((5, None), []), ((5,), [5]), ((5, None, 9), [9]), ((), [])]
+)
+def test_a_client_that_is_behind_is_told_the_state_of_the_feed_when_it_has_drained(
+    desk: Desk, meanwhile: tuple[int | None, ...], told: list[int]
+) -> None:
+    """Only the last one, and only if it was told otherwise."""
+    client = desk.client()
+    client.session.paused()
+    for desk.stale_since in meanwhile:
+        client.session.tell_feed()
+    assert client.taken() == []
+    client.session.resumed()
+    assert [message["since"] for message in client.taken()] == told
+
+
+def test_a_client_that_is_sent_nothing_gets_a_heartbeat_per_interval(desk: Desk) -> None:
+    """With the seq up to which it has everything."""
+    desk.heartbeat_interval = 15
+    desk.harness.publish(7, slab="BTC")
+    client = desk.client()
+    assert (
+        desk.beats(client, 14.75, 15.0, 15.25, 29.75, 30.0)
+        == [{"type": "heartbeat", "timestamp": WALL_MS, "seq": 7}] * 2
+    )
+
+
+def test_any_message_puts_a_heartbeat_off(desk: Desk) -> None:
+    """A reply, an event, or an event that it got with its group, also after it has left it."""
+    desk.heartbeat_interval = 15
+    client, other = desk.client(), desk.client()
+    desk.harness.now = 20.0
+    for each in (client, other):
+        each.ask(type="subscribe", channels=["trades:SOL"])
+    desk.harness.flush()
+    desk.harness.now = 30.0
+    desk.harness.publish(1)
+    desk.harness.flush()
+    assert desk.beats(client, 44.75, on_clock=True) == []
+    client.session.paused()
+    client.session.resumed()
+    desk.harness.flush()
+    assert desk.beats(client, 44.75, on_clock=True) == []
+    assert len(desk.beats(client, 45.0, on_clock=True)) == 1
+
+
+@pytest.mark.parametrize("reason", ["off", "paused", "not flushed", "ahead", "replaying"])
+def test_a_client_that_has_not_got_everything_gets_no_heartbeat(desk: Desk, reason: str) -> None:
+    """It might resume from a seq before which it lacks something."""
+    desk.heartbeat_interval = 0 if reason == "off" else 15
+    desk.harness.publish(*range(1, 9))
+    client = desk.client()
+    since = {"ahead": 99, "replaying": 1}.get(reason, 8)
+    client.ask(type="subscribe", channels=["trades:SOL"], since=since, epoch="e")
+    desk.harness.flush()
+    if reason == "paused":
+        client.session.paused()
+    elif reason == "not flushed":
+        desk.harness.publish(9)
+    assert desk.beats(client, 100.0) == []
+
+
+def test_a_resume_from_a_heartbeat_gets_what_came_after_it(desk: Desk) -> None:
+    """No event twice, and none is missing, however far the seq is from the channel's last event."""
+    desk.heartbeat_interval = 15
+    client = desk.client()
+    client.ask(type="subscribe", channels=["trades:SOL"])
+    desk.harness.publish(1, 2)
+    desk.harness.publish(*range(3, 9), slab="BTC")
+    desk.harness.flush()
+    ((heartbeat),) = desk.beats(client, 20.0)
+    assert (client.seqs, heartbeat["seq"]) == ([1, 2], 8)
+    desk.harness.publish(9, 10)
+    back = desk.client()
+    back.ask(type="subscribe", channels=["trades:SOL"], since=heartbeat["seq"], epoch="e")
+    desk.harness.flush()
+    assert back.seqs == [9, 10]
+    assert [message["type"] for message in back.wire.sent] == ["trade", "trade"]
+
+
 # Its place in the hub.
 
 
@@ -595,7 +717,7 @@ def test_a_token_opens_its_channels_until_it_expires(desk: Desk) -> None:
     ]
 
 
-def test_a_token_in_the_upgrade_is_in_force_at_once(desk: Desk) -> None:
+def test_a_token_in_the_upgrade_is_in_force_on_clock(desk: Desk) -> None:
     """The answer follows the greeting."""
     client = desk.client(grants={"good": Grant(("price:SOL",))}, token="good")
     assert client.welcome == [{"type": "authenticated", "channels": ["price:SOL"]}]
