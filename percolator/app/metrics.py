@@ -106,6 +106,8 @@ class Metrics(Collector):
         yield _counter(
             "messages_received", "Messages received from clients.", stats.messages_received
         )
+        text = "Times that a client's messages had to wait for its rate."
+        yield _counter("message_waits", text, stats.message_waits)
         yield _counter("bytes_sent", "Bytes sent to clients.", stats.bytes_sent)
         yield _counter("bytes_received", "Bytes received from clients.", stats.bytes_received)
         yield _histogram("flush_seconds", "Duration of a flush.", here.flush_seconds)

@@ -11,6 +11,7 @@ from typing import Any
 
 from percolator import histogram, logs
 from percolator.app import descriptors, recording, retention
+from percolator.app.feed_watch import FeedWatch
 from percolator.app.intake import Intake
 from percolator.app.markets import Markets
 from percolator.app.metrics import Metrics, Sources
@@ -33,6 +34,7 @@ from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.pacer import Pacer
 from percolator.gateway.server import Limits, Server
+from percolator.gateway.sweep import visit
 from percolator.histogram import Histogram
 from percolator.jetstream.connect import connect
 from percolator.jetstream.dialer import Dialer
@@ -41,6 +43,7 @@ from percolator.jetstream.publisher import Publisher
 from percolator.jetstream.replay import Replay
 from percolator.model.events import decoder
 from percolator.model.kinds import PRICE
+from percolator.model.messages import ClientLimits
 from percolator.stats import Stats
 
 CLIENTS_SHARE = 0.8
@@ -114,6 +117,7 @@ class Service:
             clock=clock,
             decode=decode,
         )
+        self.feed_watch = FeedWatch(self.feed, wall_ms)
         self._history = Replay(lambda: self.feed, settings.stream, replay_dialer.dial)
         self.replayer = Replayer(self.hub, self._history, decode)
         # The socket side.
@@ -134,6 +138,7 @@ class Service:
         context = self._certificate.context if self._certificate else None
         host, port = await self.gateway.start(self.settings.host, self.settings.port, context)
         self._spawn(self.feed.run())
+        self._spawn(self.feed_watch.run(self._tell_feed))
         self._spawn(retention.follow(self.feed, self.settings.stream, self.book))
         return Addresses(host, port, address.shown, self._nats_source.data_dir)
 
@@ -206,10 +211,15 @@ class Service:
             stats=self.stats,
             clock=self._clock,
             wall=wall_ms,
-            messages_per_second=settings.messages_per_second,
-            message_burst=settings.message_burst,
-            max_channels=settings.max_channels_per_client,
-            replay_limit=settings.replay_limit,
+            limits=ClientLimits(
+                message_bytes=settings.max_message_bytes,
+                messages_per_second=settings.messages_per_second,
+                message_burst=settings.message_burst,
+                channels=settings.max_channels_per_client,
+                replay=settings.replay_limit,
+            ),
+            heartbeat_interval=settings.heartbeat_interval,
+            stale_since=lambda: self.feed_watch.stale_since,
             replayer=self.replayer.start,
         )
 
@@ -262,8 +272,12 @@ class Service:
             feed=self.feed,
             flush_seconds=self.flush_seconds,
             flush_bytes=self.flush_bytes,
-            loop_lag=self.gateway.loop_lag,
+            loop_lag=self.gateway.sweep.loop_lag,
         )
+
+    async def _tell_feed(self) -> None:
+        """Send all clients whether NATS is heard."""
+        await visit(self.gateway.connections, lambda session: session.tell_feed())
 
     def _flush(self) -> bool:
         stats = self.stats

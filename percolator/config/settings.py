@@ -77,13 +77,13 @@ class Settings(BaseSettings):
         100, description="maximum clients that follow all markets, with channels such as price:*"
     )
     max_connections_per_ip: Count = Field(5, description="maximum connections per IP address")
-    max_channels_per_client: Count = Field(50, description="maximum channels per client")
+    max_channels_per_client: Count = Field(200, description="maximum channels per client")
     max_message_bytes: Count = Field(4_096, description="maximum bytes of a client's message")
     max_buffered_bytes: Buffer = Field(
         65_536, description="maximum bytes that wait in user space per client"
     )
     messages_per_second: Rate = Field(10, description="messages per second from one client")
-    message_burst: Count = Field(20, description="messages a client may send at once")
+    message_burst: Count = Field(100, description="messages a client may send at once")
     attempts_per_second: Rate = Field(
         10, description="connection attempts per second from one IP address"
     )
@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     )
 
     price_interval: Seconds = Field(0.5, description="minimum seconds between prices of a market")
+    heartbeat_interval: Seconds = Field(
+        15, description="seconds without a message after which a client gets a heartbeat"
+    )
     ping_interval: Seconds = Field(30, description="seconds between pings to a client")
     pong_timeout: Seconds = Field(10, description="seconds a client has to answer a ping")
     trusted_proxies: Networks = Field(

@@ -174,6 +174,13 @@ class Book:
             log = self.logs[channel] = self._blank_log(channel)
         return log
 
+    def has_event(self, channel: Channel) -> bool:
+        """Return whether an event of a channel is known; of any market, if it is a wildcard."""
+        if channel.is_wildcard:
+            return any(log.latest for log in self.markets(channel.kind))
+        log = self.logs.get(channel)
+        return log is not None and log.latest is not None
+
     def drop_if_idle(self, log: Log) -> None:
         """Forget a market's log that holds nothing and has no followers."""
         own = self.logs.get(log.channel)

@@ -81,9 +81,15 @@ class Cursor(Follower):
         """True if it reads this log, also if a replay of it is not over."""
         return log in self.positions or log in self.replaying
 
+    @property
+    def last_sent(self) -> float:
+        """When the client was last sent something, by itself or with its group."""
+        return self.sent_at if self.group is None else max(self.sent_at, self.group.sent_at)
+
     def stand_alone(self) -> None:
         """Leave the group and keep its place."""
         if self.group is not None:
+            self.sent_at = self.last_sent
             self.positions = dict(self.group.positions)
             self.group.remove(self)
             self.group = None

@@ -56,6 +56,7 @@ class Hub:
         self._limits = limits
         self._turn_bytes = turn_bytes
         self._groups: dict[frozenset[Log], Group] = {}
+        self._clock = clock
         self._turns = Turns(clock, turn_seconds)
         book.on_replaced = self._end_replays
 
@@ -144,6 +145,12 @@ class Hub:
             self.paused -= 1
             self._enqueue(cursor)
 
+    def has_everything(self, cursor: Cursor) -> bool:
+        """True if a client was sent all that its logs hold: it may resume from the book's seq."""
+        if cursor.paused or cursor.replaying:
+            return False
+        return all(position == log.head for log, position in cursor.positions.items())
+
     # The flush.
 
     def flush(self) -> bool:
@@ -174,6 +181,7 @@ class Hub:
         if outgoing:
             data = b"".join([message.frame for message in outgoing])
             self._stats.gaps += sum(message.gap for message in outgoing)
+            follower.sent_at = self._clock()
             follower.deliver(data, len(outgoing), self._stats)
         if isinstance(follower, Cursor):
             follower.catching_up = follower.paused or cut or any(follower.replaying.values())
@@ -187,6 +195,7 @@ class Hub:
         for log, buffer in tuple(cursor.replaying.items()):
             frames = buffer.pop(max_bytes)
             if frames:
+                cursor.sent_at = self._clock()
                 cursor.deliver(b"".join(frames), len(frames), self._stats)
             if log not in cursor.replaying:
                 return  # the write failed, and the client is gone

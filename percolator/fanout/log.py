@@ -168,7 +168,7 @@ class ChannelLog(Log):
 class Follower(ABC):
     """A set of positions in logs, and a way to write; a flush brings the positions forward."""
 
-    __slots__ = ("catching_up", "positions", "queued")
+    __slots__ = ("catching_up", "positions", "queued", "sent_at")
 
     @property
     def apart(self) -> AbstractSet[Channel]:
@@ -181,6 +181,8 @@ class Follower(ABC):
         """True while it waits in the hub's queue for its turn."""
         self.catching_up = False
         """True for a client that catches up: the feed does not wait for it."""
+        self.sent_at = 0.0
+        """When it was last sent something, on the clock."""
 
     @abstractmethod
     def turn_bytes(self, max_bytes: int) -> int:

@@ -30,10 +30,16 @@ SLICE_BYTES = 256
 """Bytes parsed before limits are checked again: one read may hold thousands of tiny frames."""
 TURN_SECONDS = 0.001
 """Seconds of parsing in one turn of the loop; the rest of a read waits for another turn."""
+READ_BYTES = 16_384
+"""Bytes of one read: what a connection holds at most while it waits for its rate.
+
+With TLS, asyncio reads up to 256 KiB at once, and as much again before it stops."""
 NOTSENT_LOWAT = 16_384
 """Unsent bytes that the kernel accepts: more would hide a slow client for megabytes."""
 MAX_LOGGED_BYTES = 256
 """Bytes of a client's message that a debug line shows."""
+
+INTERNAL = "conn %d: closed because of an internal error"
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +70,9 @@ class Connection(asyncio.Protocol):
         "admitted",
         "deadline",
         "id",
+        "is_behind",
         "peer",
+        "reading",
         "state",
         "token",
         "transport",
@@ -86,6 +94,10 @@ class Connection(asyncio.Protocol):
         """Its socket, as the gateway counts it."""
         self.state = State.HEAD
         self.upgraded = False
+        self.reading = True
+        """False while parsing is to go on later; then nothing is read."""
+        self.is_behind = False
+        """True if data has waited in the transport's buffer since the client's last frame."""
         self.peer = ""
         self.address = ""
         """The key that it is counted under, once its request is known."""
@@ -125,6 +137,8 @@ class Connection(asyncio.Protocol):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
         if not transport.get_extra_info("sslcontext"):
             self._raw = getattr(getattr(sock, "_sock", None), "send", None)
+        if hasattr(transport, "max_size"):
+            transport.max_size = READ_BYTES
         limit = self._host.max_buffered_bytes
         if limit is not None:
             # One write is at most half of the limit, so that the two together never exceed it.
@@ -142,14 +156,18 @@ class Connection(asyncio.Protocol):
                 data = self._read_head(data)
             self._parse(data)
         except Exception:
-            logger.exception("conn %d: closed because of an internal error", self.id)
-            if self.state is State.HEAD:
-                self._answer(responses.internal_error())
-            else:
-                self.close(closes.CLOSE_INTERNAL)
+            logger.exception(INTERNAL, self.id)
+            self._failed()
+
+    def _failed(self) -> None:
+        """End it because of an error of ours."""
+        if self.state is State.HEAD:
+            self._answer(responses.internal_error())
+        else:
+            self.close(closes.CLOSE_INTERNAL)
 
     def _parse(self, data: bytes) -> None:
-        """Parse slice by slice, until the connection ends or the turn is over."""
+        """Parse slice by slice, until the connection ends, has to wait, or the turn is over."""
         until = self._host.clock() + TURN_SECONDS
         for start in range(0, len(data), SLICE_BYTES):
             if self._ws is None or self.state is State.GONE:
@@ -158,11 +176,24 @@ class Connection(asyncio.Protocol):
                 self._ignore(self._ws, data[start:])
                 return
             if start and self._host.clock() >= until:
-                self._unparsed = data[start:]
-                self.transport.pause_reading()
-                self._host.parse_later(self)
+                self._stop_reading(data[start:])
+                self._host.parsing.add(self)
                 return
             self._receive(self._ws, data[start : start + SLICE_BYTES])
+            if (until_paid := self._waits_until()) is not None:
+                self._stop_reading(data[start + SLICE_BYTES :])
+                self._host.stats.message_waits += 1
+                self._host.parsing.wait(self, until_paid)
+                return
+
+    def _waits_until(self) -> float | None:
+        return None if self._session is None else self._session.waits_until()
+
+    def _stop_reading(self, rest: bytes) -> None:
+        """Keep the rest of a read until `parse_rest`."""
+        self._unparsed = rest
+        self.reading = False
+        self.transport.pause_reading()
 
     def eof_received(self) -> None:
         """Close the transport by returning None: a client that closed its side expects no more."""
@@ -170,12 +201,14 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Pause the session: the client is slow."""
         logger.debug("conn %d: paused, its buffer is full", self.id)
+        self.is_behind = True
         if self._session is not None:
             self._session.paused()
 
     def resume_writing(self) -> None:
-        """Resume the session: the buffer has drained."""
+        """Resume the session: the buffer has drained, which is a sign of life."""
         logger.debug("conn %d: resumed", self.id)
+        self._host.heartbeat.alive(self)
         if self._session is not None:
             self._session.resumed()
 
@@ -187,6 +220,7 @@ class Connection(asyncio.Protocol):
             )
             self._end_session()
             self.state = State.GONE
+            self._unparsed = b""
             self._host.connection_lost(self)
             self._ws = self._raw = self.try_send = self.accepted = None
             _break_cycle(self.transport)
@@ -196,14 +230,28 @@ class Connection(asyncio.Protocol):
     def parse_rest(self) -> None:
         """Go on with what the last turn left, and then with reading."""
         rest, self._unparsed = self._unparsed, b""
+        self.reading = True
+        self._host.heartbeat.resumed(self)
         self._handle(rest)
-        if not self._unparsed:
+        if self.reading:
             self.transport.resume_reading()
+
+    def visit(self, act: Callable[[Session], None]) -> None:
+        """Do something with its session, if it has one. An error closes only this connection."""
+        if self._session is not None:
+            try:
+                act(self._session)
+            except Exception:
+                logger.exception(INTERNAL, self.id)
+                self._failed()
 
     def send(self, data: bytes) -> None:
         """Write encoded frames."""
         self.transport.write(data)
-        self.try_send = None if self.transport.get_write_buffer_size() else self._raw
+        if self.transport.get_write_buffer_size():
+            self.try_send, self.is_behind = None, True
+        else:
+            self.try_send = self._raw
 
     def reply(self, data: bytes) -> None:
         """Write a reply; a client that sends requests without reading is cut off."""
@@ -304,6 +352,9 @@ class Connection(asyncio.Protocol):
 
     def _receive(self, ws: WebSocket, data: bytes) -> None:
         frames = ws.receive(data)
+        if frames:
+            self._host.heartbeat.alive(self)
+            self.is_behind = self.is_behind and self.transport.get_write_buffer_size() > 0
         if ws.is_open:
             self._transmit()  # the pong goes before the reply to what came after the ping
         for frame in frames:
@@ -368,6 +419,7 @@ class Connection(asyncio.Protocol):
         self.deadline = self._host.clock() + CLOSE_SECONDS
         self._ends_at = None
         self._end_session()
+        self._host.parsing.stop_waiting(self)  # the client's close frame is read at once
 
     def _finish(self) -> None:
         """Close our side once everything is written; the client has CLOSE_SECONDS for its own."""

@@ -32,6 +32,8 @@ class Subscribe:
     epoch: str | None = None
     recent: int = 0
     id: RequestId = None
+    slab: str | None = None
+    """The market of the older form, which replies repeat."""
 
     @property
     def named(self) -> int:
@@ -50,6 +52,7 @@ class Unsubscribe:
     channels: tuple[Channel, ...]
     errors: tuple[RequestError, ...] = ()
     id: RequestId = None
+    slab: str | None = None
 
     @property
     def named(self) -> int:
@@ -63,6 +66,7 @@ class Ping:
 
     id: RequestId = None
     named: ClassVar = 0
+    channels: ClassVar[tuple[Channel, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class Auth:
     token: str = field(repr=False)
     id: RequestId = None
     named: ClassVar = 0
+    channels: ClassVar[tuple[Channel, ...]] = ()
 
 
 Command = Subscribe | Unsubscribe | Ping | Auth
@@ -124,9 +129,11 @@ def _command(message: dict[str, Any], request_id: RequestId, max_channels: int) 
                 epoch=_text(message, "epoch"),
                 recent=_count(message.get("recent", 0), "recent"),
                 id=request_id,
+                slab=_slab(message),
             )
         case "unsubscribe":
-            return Unsubscribe(*_channels(message, max_channels), id=request_id)
+            channels, errors = _channels(message, max_channels)
+            return Unsubscribe(channels, errors, id=request_id, slab=_slab(message))
         case "ping":
             return Ping(request_id)
         case "auth":
@@ -145,7 +152,7 @@ def _channels(
     message: dict[str, Any], max_channels: int
 ) -> tuple[tuple[Channel, ...], tuple[RequestError, ...]]:
     """Read the channels of either form; the legacy one names a market and means LEGACY."""
-    if "channels" not in message and "slabAddress" in message:
+    if _is_legacy(message):
         slab = message["slabAddress"]
         if not isinstance(slab, str) or not SLAB.fullmatch(slab):
             raise RequestError(
@@ -167,6 +174,14 @@ def _channels(
             echo = _echo(name)
             errors[echo] = RequestError("invalid_channel", ERRORS["invalid_channel"], echo)
     return tuple(valid), tuple(errors.values())
+
+
+def _is_legacy(message: dict[str, Any]) -> bool:
+    return "channels" not in message and "slabAddress" in message
+
+
+def _slab(message: dict[str, Any]) -> str | None:
+    return message["slabAddress"] if _is_legacy(message) else None
 
 
 def _echo(value: object) -> str:

@@ -39,6 +39,15 @@ class EchoSession:
     def charge_frame(self) -> None:
         """Allow any number of pings and fragments."""
 
+    def waits_until(self) -> None:
+        """Return None: nothing has to wait."""
+
+    def tell_feed(self) -> None:
+        """Send nothing: there is no feed."""
+
+    def beat(self, now: float) -> None:
+        """Send nothing: the other side has asked for nothing."""
+
     def paused(self) -> None:
         """Continue: the other side will read what it sent itself."""
 

@@ -37,7 +37,10 @@ def payload(frame: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        (messages.connected("e", 5), Connected(type="connected", epoch="e", seq=5)),
+        (
+            messages.connected("e", 5, messages.ClientLimits(), heartbeat_ms=0, stale_since=None),
+            Connected(type="connected", epoch="e", seq=5),
+        ),
         (messages.subscribed([SOL], 1), Subscribed(type="subscribed", channels=["trades:SOL"])),
         (messages.pong(5, None), Pong(type="pong")),
         (messages.closing(1_500), Closing(type="closing", reconnectInMs=1_500)),
