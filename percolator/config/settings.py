@@ -110,7 +110,8 @@ class Settings(BaseSettings):
     auth_public_key: File = Field(None, description="RS256 or EdDSA public key, PEM")
     stats_token: Secret = Field(None, description="bearer token for /ws/stats and /metrics")
     allowed_origins: Origins = Field(
-        (), description="origins that browsers may connect from, comma-separated; default: any"
+        (),
+        description="origins whose pages may connect and read, comma-separated; default: any",
     )
     allowed_hosts: Hosts = Field(
         (), description="host names that requests may name, comma-separated; default: any"

@@ -61,7 +61,7 @@ def test_an_invalid_number_in_the_file_is_refused(
         ("allowed_hosts", "a b", "it must be host names such as feed.example.com"),
         ("allowed_origins", "example.com", "it must be origins such as https://example.com"),
         ("allowed_origins", "https://a.example/path", "it must be origins such as"),
-        ("allowed_origins", "*", "it must be origins such as"),
+        ("allowed_origins", "https://a.example, *.a.example", "it must be origins such as"),
         ("nats_url", "", "it must be one or more addresses such as nats://127.0.0.1:4222"),
         ("nats_url", "http://x", "it must be one or more addresses such as"),
         ("nats_url", "nats://x:99999", "it must be one or more addresses such as"),

@@ -130,6 +130,9 @@ def test_requests_for_listed_hosts_are_allowed(
         ("https://a.example", ["https://a.example", "https://b.example"], False),
         ("https://a.example", ["null"], False),
         ("https://a.example", [""], False),
+        ("*", ["https://anywhere.example"], True),
+        ("null, https://a.example", ["null"], True),
+        ("null", ["https://a.example"], False),
     ],
 )
 def test_pages_of_listed_origins_may_connect(
