@@ -257,13 +257,13 @@ class Connection(asyncio.Protocol):
         try:
             length = handshake.head_length(data)
         except handshake.HeadTooLargeError:
+            self._head = data
             self._answer(responses.too_large())
             return b""
+        self._head = data[:length]
         if length is None:
-            self._head = data
             return b""
-        self._head = b""
-        self._upgrade(data[:length])
+        self._upgrade(self._head)
         return data[length:]
 
     def _upgrade(self, head: bytes) -> None:
@@ -278,6 +278,7 @@ class Connection(asyncio.Protocol):
         if response.status_code != responses.SWITCHING:
             self._answer(response)
             return
+        self._head = b""
         session = self._host.admit(self)
         protocol.send_response(response)
         self._ws = WebSocket(protocol)
@@ -293,7 +294,8 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, response: Response) -> None:
         logger.debug("conn %d: answered %d", self.id, response.status_code)
-        data = response.serialize()
+        data = responses.written(response, self._head)
+        self._head = b""
         self.send(data)
         # TLS hides what is left in its own buffers.
         tls = self.transport.get_extra_info("sslcontext") is not None
