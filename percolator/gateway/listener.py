@@ -8,23 +8,18 @@ TLS handshakes have a limit in total and per network.
 
 import asyncio
 import contextlib
-import errno
 import logging
-import os
 import socket
 import ssl
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from percolator.errors import PortInUseError
 from percolator.fair_queue import FairQueue
-from percolator.gateway import connection
+from percolator.gateway import binding, connection
 from percolator.gateway.addresses import Tier
 from percolator.gateway.sockets import AcceptedSocket, Sockets
 
-LISTEN_BACKLOG = 4_096
-"""Connections that the kernel queues: all clients may come back at once."""
 ACCEPTS_AT_ONCE = 8
 """Sockets accepted per turn of the loop. To make room for one, another is closed, which may take
 three turns, and meanwhile has a descriptor: with more of them, none would be left."""
@@ -64,7 +59,6 @@ class Listener:
         self._refused = refused
         self._connect = connect
         self._tls: ssl.SSLContext | None = None
-        self._server: asyncio.Server | None = None
         self._listening: list[socket.socket] = []
         self._turns: FairQueue[AcceptedSocket] = FairQueue(MAX_HANDSHAKES, HANDSHAKES_PER_NETWORK)
         self._handshakes: dict[AcceptedSocket, float] = {}
@@ -73,24 +67,12 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> tuple[str, int]:
-        """Listen; return the bound host and port. Raises PortInUseError."""
+        """Listen; return the first bound host and port. Raises PortInUseError."""
         self._tls = tls
         self._loop = asyncio.get_running_loop()
-        try:
-            # The server only binds: it accepts sockets, and begins TLS, before they are counted.
-            self._server = await self._loop.create_server(
-                asyncio.Protocol, host, port, start_serving=False
-            )
-        except OSError as error:
-            raise PortInUseError(
-                f"the gateway cannot listen on {host}:{port} ({_plain(error)}): {_remedy(error)}"
-            ) from None
-        for each in self._server.sockets:
-            listening = socket.fromfd(each.fileno(), each.family, each.type)
-            listening.setblocking(False)  # noqa: FBT003 - the method's name explains the argument
-            listening.listen(LISTEN_BACKLOG)
-            self._listening.append(listening)
-            self._loop.add_reader(listening, self._accept, listening)
+        self._listening = await binding.listen(host, port)
+        for each in self._listening:
+            self._loop.add_reader(each, self._accept, each)
         bound: tuple[str, int] = self._listening[0].getsockname()[:2]
         return bound
 
@@ -100,8 +82,6 @@ class Listener:
         for each in listening:
             self._loop.remove_reader(each)
             each.close()
-        if self._server is not None:
-            self._server.close()
         for accepted in list(self._sockets):
             accepted.close()
         if self._tasks:
@@ -131,7 +111,7 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                logger.warning("cannot accept connections for a moment: %s", _plain(error))
+                logger.warning("cannot accept connections for a moment: %s", binding.plain(error))
                 self._loop.remove_reader(listening)
                 self._loop.call_later(PAUSE_SECONDS, self._resume, listening)
                 return
@@ -225,17 +205,3 @@ def _shut_down(sock: socket.socket) -> None:
     """End a socket that belongs to a transport: what reads from it then sees its end."""
     with contextlib.suppress(OSError):  # the client has gone
         sock.shutdown(socket.SHUT_RDWR)
-
-
-def _plain(error: OSError) -> str:
-    """Return the system's own words, without what asyncio adds to them."""
-    if isinstance(error, socket.gaierror):  # its numbers are not errnos
-        return str(error.strerror)
-    return os.strerror(error.errno) if error.errno else str(error)
-
-
-def _remedy(error: OSError) -> str:
-    """Return what to do: change the port if it is taken or reserved, else the address."""
-    if error.errno == errno.EADDRINUSE:
-        return "stop what is listening there, or choose another port with --port"
-    return f"choose another with {'--port' if error.errno == errno.EACCES else '--host'}"
