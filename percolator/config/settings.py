@@ -103,6 +103,10 @@ class Settings(BaseSettings):
     trusted_proxies: Networks = Field(
         (), description="proxies whose X-Forwarded-For is trusted, CIDRs, comma-separated"
     )
+    proxy_protocol: Bool = Field(
+        False,
+        description="require a PROXY protocol header (v1 or v2) from each of the trusted proxies",
+    )
     drain_seconds: Seconds = Field(10, description="seconds a graceful shutdown may take")
 
     auth: Bool = Field(False, description="require a signed token")
@@ -141,7 +145,11 @@ class Settings(BaseSettings):
             raise _conflict(
                 "auth_public_key", "it cannot be combined with auth_secret: set only one"
             )
-        for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
+        for name, other in (
+            ("tls_cert", "tls_key"),
+            ("tls_key", "tls_cert"),
+            ("proxy_protocol", "trusted_proxies"),
+        ):
             if getattr(self, name) and not getattr(self, other):
                 raise _conflict(name, f"it also needs {other}")
         for burst, rate in (

@@ -54,6 +54,7 @@ class Admission:
         self._stats = stats
         self._clock = clock
         self._trusted = settings.trusted_proxies
+        self._proxy_protocol = settings.proxy_protocol
         self._logged: Counter[str] = Counter()
         self._log_at = clock()
 
@@ -66,6 +67,10 @@ class Admission:
         if is_trusted(peer, self._trusted):
             return ()
         return tiers(self.address_key(peer, ()))
+
+    def sends_proxy_header(self, peer: str) -> bool:
+        """Return whether a peer is a proxy whose connections must begin with a PROXY header."""
+        return self._proxy_protocol and is_trusted(peer, self._trusted)
 
     def attempt(self, address: str) -> bool:
         """Count an attempt to connect; return False after too many of them."""

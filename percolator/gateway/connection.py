@@ -117,7 +117,7 @@ class Connection(asyncio.Protocol):
         """Set up the socket."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are not subclasses
         peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if peer else ""
+        self.peer = self.accepted.peer if self.accepted else peer[0] if peer else ""
         self._host.connection_made(self)
         logger.debug("conn %d: accepted from %s", self.id, self.peer)
         sock = transport.get_extra_info("socket")

@@ -9,12 +9,12 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from percolator.gateway import responses
+from percolator.gateway import proxy_header, responses
 
 MAX_HEAD_BYTES = 8_192
 HEAD_END = b"\r\n\r\n"
-TLS_HANDSHAKE = b"\x16\x03"
-"""The first bytes of a client that speaks TLS, to which no end of a head would follow."""
+NOT_HTTP = (b"\x16\x03", proxy_header.PREFIX, proxy_header.SIGNATURE)
+"""The first bytes of TLS, and of a PROXY header: perhaps no end of a head would follow."""
 
 SUBPROTOCOL = Subprotocol("percolator.v1")
 """What a client may offer in Sec-WebSocket-Protocol. It changes nothing else."""
@@ -40,9 +40,9 @@ class HeadTooLargeError(Exception):
 def head_length(data: bytes) -> int | None:
     """Return the length of the request head at the start of `data`, None while it is incomplete.
 
-    TLS is all head, and malformed. Raises HeadTooLargeError.
+    What is not HTTP is all head, and malformed. Raises HeadTooLargeError.
     """
-    if data.startswith(TLS_HANDSHAKE):
+    if data.startswith(NOT_HTTP):
         return len(data)
     end = data.find(HEAD_END)
     length = len(data) if end < 0 else end + len(HEAD_END)

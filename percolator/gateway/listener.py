@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from percolator.fair_queue import FairQueue
-from percolator.gateway import binding, connection
+from percolator.gateway import binding, connection, proxy_header
 from percolator.gateway.addresses import Tier
+from percolator.gateway.proxy_header import ProxyHeaderError
 from percolator.gateway.sockets import AcceptedSocket, Sockets
 
 ACCEPTS_AT_ONCE = 8
@@ -46,16 +47,19 @@ class Listener:
         *,
         clock: Callable[[], float],
         tiers_of: Callable[[str], Sequence[Tier]],
+        sends_header: Callable[[str], bool],
         refused: Callable[[str], None],
         connect: Callable[[AcceptedSocket], asyncio.BaseProtocol],
     ) -> None:
         """`tiers_of` returns what a peer counts under, `connect` the connection of a socket.
 
+        `sends_header` returns whether a peer is a proxy that must begin with a PROXY header.
         `refused` is called with the limit for which a socket is closed.
         """
         self._sockets = sockets
         self._clock = clock
         self._tiers_of = tiers_of
+        self._sends_header = sends_header
         self._refused = refused
         self._connect = connect
         self._tls: ssl.SSLContext | None = None
@@ -123,10 +127,7 @@ class Listener:
 
     def _arrived(self, sock: socket.socket, peer: str) -> None:
         """Count a new socket, and wait for its first byte; old ones make room for it."""
-        tiers = self._tiers_of(peer)
-        if evicted := self._sockets.evict(tiers):
-            self._refused("sockets of an address")
-            evicted.close()
+        tiers = self._make_room(peer)
         if self._sockets.is_full:
             self._refused("sockets")
             evicted = self._sockets.evict_any()
@@ -138,8 +139,45 @@ class Listener:
         accepted = AcceptedSocket(sock, peer, tiers, self._clock() + connection.HEAD_SECONDS)
         accepted.close = partial(self._close, accepted)
         self._sockets.enter(accepted)
+        first = self._proxy_header if self._sends_header(peer) else self._first_byte
         # By number: the selector formats a socket each time that it does not find it.
-        self._loop.add_reader(sock.fileno(), self._first_byte, accepted)
+        self._loop.add_reader(sock.fileno(), first, accepted)
+
+    def _make_room(self, peer: str) -> Sequence[Tier]:
+        """Return what a peer's next socket counts under; its oldest one makes room for it."""
+        tiers = self._tiers_of(peer)
+        if evicted := self._sockets.evict(tiers):
+            self._refused("sockets of an address")
+            evicted.close()
+        return tiers
+
+    def _proxy_header(self, accepted: AcceptedSocket) -> None:
+        """Read what has arrived of a PROXY header, and no byte of what follows it."""
+        sock, held = accepted.sock, accepted.header
+        try:
+            arrived = sock.recv(proxy_header.MAX_BYTES, socket.MSG_PEEK)
+            data = held + arrived
+            length = proxy_header.header_length(data)
+            client = None if length is None else proxy_header.source(data[:length])
+            sock.recv(len(arrived) if length is None else length - len(held))
+        except (BlockingIOError, InterruptedError):
+            return
+        except ProxyHeaderError as error:
+            logger.debug("socket from %s: no PROXY header: %s", accepted.peer, error)
+            self._refused("proxy header")
+            accepted.close()
+            return
+        except OSError:
+            arrived = b""
+        if not arrived:
+            accepted.close()
+        elif length is None:
+            accepted.header = data
+        else:
+            accepted.header = b""
+            if client is not None:
+                self._sockets.identify(accepted, client, self._make_room(client))
+            self._loop.add_reader(sock.fileno(), self._first_byte, accepted)
 
     def _close(self, accepted: AcceptedSocket) -> None:
         """Close a socket that has no transport yet."""

@@ -8,6 +8,8 @@ from urllib.parse import parse_qs
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from percolator.gateway import proxy_header
+
 SWITCHING = HTTPStatus.SWITCHING_PROTOCOLS
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -141,6 +143,11 @@ def unauthorized() -> Response:
 
 def malformed(head: bytes) -> Response:
     """The head did not parse: the method is none of METHODS, or it is not HTTP."""
+    if head.startswith((proxy_header.PREFIX, proxy_header.SIGNATURE)):
+        return sentence(
+            HTTPStatus.BAD_REQUEST,
+            "A PROXY header is read only with proxy_protocol, once, and from trusted_proxies.",
+        )
     line = _REQUEST_LINE.match(head)
     if line and line[1].decode() not in METHODS:
         return wrong_method()

@@ -97,6 +97,7 @@ class Server:
             self.sockets,
             clock=clock,
             tiers_of=admission.tiers_of_peer,
+            sends_header=admission.sends_proxy_header,
             refused=self._refused_socket,
             connect=self._connect,
         )

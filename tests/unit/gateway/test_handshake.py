@@ -22,12 +22,15 @@ from tests.client import upgrade
         (b"GET / HTTP/1.1\r\n\r\nframes\r\n\r\n", 18),
         (b"\x16\x03\x01\x02\x00", 5),
         (b"\x16", None),
+        (b"PROXY", None),
+        (b"PROXY TCP4", 10),
+        (b"\r\n\r\n\x00\r\nQUIT\n\x21", 13),
         (bytes(MAX_HEAD_BYTES), None),
         (bytes(MAX_HEAD_BYTES - 4) + b"\r\n\r\nframes", MAX_HEAD_BYTES),
     ],
 )
 def test_a_head_ends_at_the_first_empty_line(data: bytes, length: int | None) -> None:
-    """Frames may follow it in the same read. TLS is all head: no end of one would follow."""
+    """Frames may follow it in the same read. TLS and PROXY headers are all head."""
     assert head_length(data) == length
 
 

@@ -8,6 +8,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from percolator.gateway import responses
+from tests.proxy_headers import v1, v2
 
 
 def written(response: Response) -> tuple[bytes, dict[bytes, bytes], bytes]:
@@ -105,6 +106,14 @@ def test_another_method_is_answered_with_405(method: bytes) -> None:
 def test_a_malformed_request_is_answered_with_400(head: bytes) -> None:
     """So is TLS on a port without TLS."""
     assert responses.malformed(head).status_code == 400
+
+
+@pytest.mark.parametrize("header", [v1("203.0.113.7"), v2("203.0.113.7")])
+def test_the_answer_to_a_proxy_header_names_the_settings(header: bytes) -> None:
+    """It came from an untrusted peer, or twice, or without the setting."""
+    answer = responses.malformed(header)
+    assert answer.status_code == 400
+    assert b"proxy_protocol, once, and from trusted_proxies" in answer.body
 
 
 @pytest.mark.parametrize(
