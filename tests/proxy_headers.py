@@ -31,6 +31,7 @@ OWN = {
     "v1 UNKNOWN with addresses": b"PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n",
     "v2 LOCAL": v2_of(0x20, 0x00, b""),
     "v2 LOCAL with an address": v2_of(0x20, 0x11, bytes(12)),
+    "v2 LOCAL of an unknown family": v2_of(0x20, 0xFF, b"x"),
     "v2 UNSPEC": v2_of(0x21, 0x00, b""),
     "v2 UNIX": v2_of(0x21, 0x31, bytes(216)),
     "v2 UDP": v2_of(0x21, 0x12, bytes(12)),

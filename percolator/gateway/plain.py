@@ -1,7 +1,6 @@
 """Plain requests: which are refused, how each method is answered, and which pages may read it.
 
-Nothing here is done for a client because of a cookie or its address, so a page of an allowed origin
-may read whatever it has a token for, and what needs none.
+No answer depends on a cookie, so the answer to a page is one that it could get without a browser.
 """
 
 from websockets.http11 import Request, Response

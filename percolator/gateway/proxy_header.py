@@ -19,6 +19,7 @@ _V2_BYTES = 16
 _V1 = re.compile(rb"PROXY TCP([46]) ([\da-fA-F:.]+) ([\da-fA-F:.]+) (\d{1,5}) (\d{1,5})\r\n")
 _V1_UNKNOWN = re.compile(rb"PROXY UNKNOWN(?: .*)?\r\n")
 _MAX_PORT = 65_535
+_LOCAL, _PROXY = 0x20, 0x21
 _FAMILIES: dict[int, tuple[type[IPv4Address | IPv6Address], int]] = {
     0x11: (IPv4Address, 4),
     0x21: (IPv6Address, 16),
@@ -78,11 +79,12 @@ def _source_v1(header: bytes) -> str | None:
 
 
 def _source_v2(header: bytes) -> str | None:
-    version, is_proxied = divmod(header[12], 16)
+    if header[12] == _LOCAL:  # of whatever family
+        return None
     family, transport = divmod(header[13], 16)
-    if version != 2 or is_proxied > 1 or family > 3 or transport > 2:  # noqa: PLR2004 - the format's
+    if header[12] != _PROXY or family > 3 or transport > 2:  # noqa: PLR2004 - the format's
         raise ProxyHeaderError("an unknown version, command or family")
-    if not is_proxied or header[13] not in _FAMILIES:
+    if header[13] not in _FAMILIES:
         return None
     address, size = _FAMILIES[header[13]]
     addresses = header[_V2_BYTES:]

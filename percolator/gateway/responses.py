@@ -50,7 +50,8 @@ def not_found() -> Response:
 
 def wrong_method() -> Response:
     """The method is none of METHODS."""
-    return sentence(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET is supported here.", ALLOW)
+    text = "Only GET, HEAD and OPTIONS are supported here."
+    return sentence(HTTPStatus.METHOD_NOT_ALLOWED, text, ALLOW)
 
 
 def allowed_methods() -> Response:

@@ -1,9 +1,11 @@
 """The PROXY protocol: clients behind a TCP proxy, with TLS in the gateway and without."""
 
 import asyncio
+import gc
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TypeVar
 
 import pytest
@@ -98,19 +100,16 @@ async def test_the_header_comes_before_tls(
 ) -> None:
     """The ClientHello may be in the same segment; the client is the one that the header names."""
     gateway = await start_gateway(max_connections_per_ip=1, **SETTINGS, **site.settings)
-    clients = []
-    for address, text in (
-        (CLIENT, b'"connected"'),
-        (CLIENT, b"too many connections from this address"),
-        (OTHER, b'"connected"'),
-    ):
-        client = SecureClient(gateway.port, header(address), site.trusting)
-        clients.append(client)
-        await asyncio.to_thread(client.until, text)
-    places = gateway.service.admission.places
-    assert places.by_address == {CLIENT: 1, OTHER: 1}
-    for client in clients:
-        client.sock.close()
+    with ExitStack() as stack:
+        for address, text in (
+            (CLIENT, b'"connected"'),
+            (CLIENT, b"too many connections from this address"),
+            (OTHER, b'"connected"'),
+        ):
+            client = SecureClient(gateway.port, header(address), site.trusting)
+            stack.enter_context(client.sock)
+            await asyncio.to_thread(client.until, text)
+        assert gateway.service.admission.places.by_address == {CLIENT: 1, OTHER: 1}
 
 
 @VERSIONS
@@ -119,18 +118,15 @@ async def test_tls_may_begin_long_after_the_header(
 ) -> None:
     """Until then the socket costs no TLS, and counts under the client's address."""
     gateway = await start_gateway(**SETTINGS, **site.settings)
+    gc.collect()
     before = handshakes()
-    sock = socket.create_connection(("127.0.0.1", gateway.port))
-    sock.sendall(header(CLIENT))
-    sockets = gateway.service.gateway.sockets
-    await eventually(lambda: [each.peer for each in sockets] == [CLIENT])
-    assert handshakes() == before
-
-    def shake_hands() -> str | None:
-        with site.trusting.wrap_socket(sock, server_hostname="127.0.0.1") as secure:
-            return secure.version()
-
-    assert await asyncio.to_thread(shake_hands)
+    client = SecureClient(gateway.port, b"", site.trusting)
+    with client.sock:
+        client.sock.sendall(header(CLIENT))
+        sockets = gateway.service.gateway.sockets
+        await eventually(lambda: [each.peer for each in sockets] == [CLIENT])
+        assert handshakes() == before
+        await asyncio.to_thread(client.until, b'"connected"')
 
 
 @VERSIONS
