@@ -36,7 +36,7 @@ PANELS = {
     "Pace": ("price_interval", "heartbeat_interval", "ping_interval", "pong_timeout"),
     "Access": (
         *("auth", "auth_secret", "auth_public_key", "stats_token", "allowed_origins"),
-        *("allowed_hosts", "trusted_proxies", "tls_cert", "tls_key"),
+        *("allowed_hosts", "trusted_proxies", "proxy_protocol", "tls_cert", "tls_key"),
     ),
     "Logs": ("log_level", "log_format"),
 }

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -39,7 +40,6 @@ _REFUSALS: dict[int, str] = {
     HTTPStatus.TOO_MANY_REQUESTS: "has had too many requests from this address (its setting "
     "requests_per_second), or wrong tokens: try again in a second",
 }
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - connected to, not bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def address(url: str | None, settings: Settings) -> GatewayAddress:
     Raises SettingsError if it is not a valid address.
     """
     if url is None:
-        host = _ANYWHERE.get(settings.host, settings.host)
+        host = _reachable(settings.host)
         return GatewayAddress(host, settings.port, secure=settings.tls_cert is not None)
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -102,6 +102,17 @@ def address(url: str | None, settings: Settings) -> GatewayAddress:
     return GatewayAddress(
         str(parts.hostname), port or (443 if secure else 80), secure, path.removesuffix(route)
     )
+
+
+def _reachable(host: str) -> str:
+    """Return where a gateway that listens on a host is reached: on loopback, if it is on all.
+
+    `::` includes IPv4, which also a machine without IPv6 has.
+    """
+    try:
+        return "127.0.0.1" if ip_address(host).is_unspecified else host
+    except ValueError:
+        return host
 
 
 def stats(gateway: GatewayAddress, token: str | None) -> Stats:

@@ -81,6 +81,7 @@ class Service:
         self.stats = Stats(clock())
         self.slab_limits = SlabLimits(
             per_slab=settings.max_connections_per_slab,
+            wildcards=settings.max_wildcard_connections,
             channels_per_client=settings.max_channels_per_client,
         )
         self.flush_seconds = Histogram(histogram.SECONDS)

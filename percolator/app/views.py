@@ -52,6 +52,7 @@ def stats_view(
             "maxGlobalConnections": settings.max_connections,
             "maxConnectionsPerSlab": settings.max_connections_per_slab,
             "maxConnectionsPerIp": settings.max_connections_per_ip,
+            "maxWildcardConnections": settings.max_wildcard_connections,
             "maxChannelsPerClient": settings.max_channels_per_client,
             "maxMessageBytes": settings.max_message_bytes,
             "maxBufferedBytes": settings.max_buffered_bytes,

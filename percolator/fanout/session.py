@@ -11,8 +11,9 @@ from typing import Protocol, assert_never
 from percolator.errors import RequestError
 from percolator.fanout.book import Clock
 from percolator.fanout.followers import Cursor, Writer
-from percolator.fanout.hub import Hub, Start
+from percolator.fanout.hub import Hub
 from percolator.fanout.lossless_log import LosslessLog
+from percolator.fanout.reader import Start
 from percolator.model import closes, commands, messages
 from percolator.model.channel import Channel
 from percolator.ratelimit import TokenBucket
@@ -139,8 +140,14 @@ class ClientSession:
             self.charge_frame()
             self._reply(messages.error(invalid.error, invalid.request_id))
         else:
-            self.charge_frame(max(command.named / CHANNELS_PER_TOKEN, 1))
+            self.charge_frame(max(self._channels(command) / CHANNELS_PER_TOKEN, 1))
             self._carry_out(command)
+
+    def _channels(self, command: commands.Command) -> int:
+        """Count the channels of a message, and all markets of its wildcards."""
+        markets = self._context.hub.book.markets
+        kinds = [channel.kind for channel in command.channels if channel.is_wildcard]
+        return command.named + sum(1 for kind in kinds for _ in markets(kind))
 
     def charge_frame(self, cost: float = 1) -> None:
         """Charge a frame; one that completes no message costs as much as a message."""
@@ -221,11 +228,10 @@ class ClientSession:
         context = self._context
         left = grant.expires - context.wall() / 1_000
         self._connection.end_at(context.clock() + left, closes.CLOSE_EXPIRED)
-        followed = [log.channel for log in (*self._cursor.positions, *self._cursor.replaying)]
         errors = []
-        for channel in followed:
+        for channel in tuple(self._cursor.channels):
             if not grant.covers(channel):
-                context.hub.unsubscribe(self._cursor, channel)
+                self._leave(channel)
                 errors.append(_error("unauthorized", channel))
         final = messages.authenticated(grant.channels, request_id)
         self._answer(errors, final, request_id, max_errors=len(errors))
@@ -265,13 +271,21 @@ class ClientSession:
         done, errors = [], list(command.errors)
         for channel in command.channels:
             try:
-                self._context.hub.unsubscribe(self._cursor, channel)
+                self._leave(channel)
             except RequestError as error:
                 errors.append(error)
             else:
                 done.append(channel)
         final = messages.unsubscribed(done, command.id, command.slab) if done else b""
         self._answer(errors, final, command.id, command.slab)
+
+    def _leave(self, channel: Channel) -> None:
+        """Unsubscribe. Raises RequestError if the client does not follow the channel."""
+        behind = self._context.hub.unsubscribe(self._cursor, channel)
+        if behind:
+            context = self._context
+            limit = context.limits.replay or None
+            context.replayer(self._cursor, behind, limit, self._connection.address)
 
     def _answer(
         self,

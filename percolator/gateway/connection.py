@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
         """Set up the socket."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are not subclasses
         peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if peer else ""
+        self.peer = self.accepted.peer if self.accepted else peer[0] if peer else ""
         self._host.connection_made(self)
         logger.debug("conn %d: accepted from %s", self.id, self.peer)
         sock = transport.get_extra_info("socket")
@@ -305,13 +305,13 @@ class Connection(asyncio.Protocol):
         try:
             length = handshake.head_length(data)
         except handshake.HeadTooLargeError:
+            self._head = data
             self._answer(responses.too_large())
             return b""
+        self._head = data[:length]
         if length is None:
-            self._head = data
             return b""
-        self._head = b""
-        self._upgrade(data[:length])
+        self._upgrade(self._head)
         return data[length:]
 
     def _upgrade(self, head: bytes) -> None:
@@ -326,6 +326,7 @@ class Connection(asyncio.Protocol):
         if response.status_code != responses.SWITCHING:
             self._answer(response)
             return
+        self._head = b""
         session = self._host.admit(self)
         protocol.send_response(response)
         self._ws = WebSocket(protocol)
@@ -341,7 +342,8 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, response: Response) -> None:
         logger.debug("conn %d: answered %d", self.id, response.status_code)
-        data = response.serialize()
+        data = responses.written(response, self._head)
+        self._head = b""
         self.send(data)
         # TLS hides what is left in its own buffers.
         tls = self.transport.get_extra_info("sslcontext") is not None

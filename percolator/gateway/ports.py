@@ -1,4 +1,4 @@
-"""What a connection talks to: its session on one side, its gateway on the other.
+"""What a connection talks to: its session on one side, its gateway and the routes on the other.
 
 These protocols keep `connection` from importing the hub's sessions and `server`, which imports it.
 """
@@ -15,6 +15,16 @@ from percolator.stats import Stats
 
 C_contra = TypeVar("C_contra", contravariant=True)
 """The type of the connections of a host."""
+
+
+class Routes(Protocol):
+    """The paths of plain requests."""
+
+    def __call__(self, request: Request, path: str, address: str) -> Response | None:
+        """Return the response to a GET from an address, None if there is no such path."""
+
+    def is_shared(self, path: str) -> bool:
+        """Return whether pages of allowed origins may read a path."""
 
 
 class Session(Protocol):

@@ -23,15 +23,13 @@ from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.listener import Listener
 from percolator.gateway.parsing import ParsingTurns
-from percolator.gateway.ports import Session
+from percolator.gateway.plain import UPGRADE_PATHS, PlainRequests
+from percolator.gateway.ports import Routes, Session
 from percolator.gateway.sockets import AcceptedSocket, Sockets
 from percolator.gateway.sweep import Sweep
 from percolator.model import closes, messages
 from percolator.stats import Stats
 
-UPGRADE_PATHS = ("/", "/ws")
-PROBES = ("/health", "/health/live")
-"""Paths without limits: a load balancer shares its address with clients, and knows no host name."""
 CLOSE_BATCHES = 20
 """Batches in which a shutdown closes all clients."""
 BATCH_SECONDS = 0.05
@@ -66,13 +64,10 @@ class Server:
         limits: Limits,
         clock: Callable[[], float],
         open_session: Callable[[Connection], Session],
-        routes: Callable[[Request, str, str], Response | None],
+        routes: Routes,
         ready: Callable[[], bool],
     ) -> None:
-        """`routes` returns the response to a GET, given its path and the client's address.
-
-        Until `ready` returns True, clients are closed with 1013.
-        """
+        """Until `ready` returns True, clients are closed with 1013."""
         self.ids: Iterator[int] = itertools.count(1)
         self.stats = stats
         self.heartbeat = heartbeat
@@ -88,7 +83,7 @@ class Server:
         self._limits = limits
         self._admission = admission
         self._open_session = open_session
-        self._routes = routes
+        self._plain = PlainRequests(admission, self.unread, routes)
         self._ready = ready
         self._full = False
         """True from the first refused socket until half of the sockets are free again."""
@@ -96,6 +91,7 @@ class Server:
             self.sockets,
             clock=clock,
             tiers_of=admission.tiers_of_peer,
+            sends_header=admission.sends_proxy_header,
             refused=self._refused_socket,
             connect=self._connect,
         )
@@ -161,35 +157,23 @@ class Server:
         """Return the response to a plain request or a refused upgrade, None to upgrade."""
         if connection.accepted is not None:
             self.sockets.requested(connection.accepted)
-        path = request.path.partition("?")[0]
-        if request.method != "GET":
+        if request.method not in responses.METHODS:
             return responses.wrong_method()
+        path = request.path.partition("?")[0]
+        path = path if path != "/ws/" else "/ws"
         forwarded = request.headers.get_all("X-Forwarded-For")
         connection.address = self._admission.address_key(connection.peer, forwarded)
-        upgrade = responses.is_upgrade(request) and path in UPGRADE_PATHS
-        if upgrade or path not in PROBES:
-            check = self._check_upgrade if upgrade else self._check_request
-            if (refusal := check(connection.address, request)) is not None:
-                reason, response = refusal
-                self._admission.refused(reason)
-                return response
-        if not upgrade:
-            return self._routes(request, path, connection.address) or responses.not_found()
+        if path not in UPGRADE_PATHS or not responses.is_upgrade(request):
+            return self._plain.answer(request, path, connection.address)
+        if (refusal := self._check_upgrade(connection.address, request)) is not None:
+            reason, response = refusal
+            self._admission.refused(reason)
+            return response
         if self.draining:
             return responses.sentence(
                 HTTPStatus.SERVICE_UNAVAILABLE, "The gateway is shutting down."
             )
         connection.token = responses.token_of(request)
-        return None
-
-    def _check_request(self, address: str, request: Request) -> tuple[str, Response] | None:
-        """Return why a plain request is refused, and with which response."""
-        if not self._admission.request(address):
-            return "requests", responses.too_many_requests()
-        if not self._admission.host_allowed(request.headers.get_all("Host")):
-            return "host", responses.foreign_host()
-        if not self.unread.allows(address):
-            return "unread answers", responses.too_much_unread()
         return None
 
     def _check_upgrade(self, address: str, request: Request) -> tuple[str, Response] | None:

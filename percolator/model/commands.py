@@ -66,6 +66,7 @@ class Ping:
 
     id: RequestId = None
     named: ClassVar = 0
+    channels: ClassVar[tuple[Channel, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Auth:
     token: str = field(repr=False)
     id: RequestId = None
     named: ClassVar = 0
+    channels: ClassVar[tuple[Channel, ...]] = ()
 
 
 Command = Subscribe | Unsubscribe | Ping | Auth

@@ -11,6 +11,7 @@ import sys
 
 from websockets.frames import Frame, Opcode
 
+from percolator.app.routes import Routes
 from percolator.config.settings import Settings
 from percolator.gateway.admission import Admission
 from percolator.gateway.connection import Connection
@@ -63,8 +64,9 @@ def echo_gateway(max_buffered_bytes: int | None = None) -> Server:
     clock = asyncio.get_running_loop().time
     stats = Stats(clock())
     unlimited = Settings(max_connections=0, max_connections_per_ip=0, attempts_per_second=0)
+    admission = Admission(unlimited, stats, clock)
     return Server(
-        admission=Admission(unlimited, stats, clock),
+        admission=admission,
         stats=stats,
         heartbeat=Heartbeat(clock, interval=0, timeout=0),
         limits=Limits(
@@ -75,7 +77,7 @@ def echo_gateway(max_buffered_bytes: int | None = None) -> Server:
         ),
         clock=clock,
         open_session=EchoSession,
-        routes=lambda _request, _path, _address: None,
+        routes=Routes((), admission, None),
         ready=lambda: True,
     )
 

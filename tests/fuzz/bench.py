@@ -125,7 +125,7 @@ class Faults(logging.Handler):
 class Bench:
     """One gateway for any number of examples; after each of them it must hold nothing."""
 
-    def __init__(self, *, auth: bool = False) -> None:
+    def __init__(self, *, auth: bool = False, **settings: Any) -> None:  # noqa: ANN401 - as Settings
         self.now = 1_000.0
         self.settings = Settings(
             stats_token="a token",
@@ -134,9 +134,10 @@ class Bench:
             requests_per_second=0,
             auth=auth,
             auth_secret=SECRET if auth else None,
+            **settings,
         )
         self.stats = Stats(self.now)
-        self.slab_limits = SlabLimits(per_slab=3, channels_per_client=5)
+        self.slab_limits = SlabLimits(per_slab=3, wildcards=2, channels_per_client=5)
         self.book = Book(clock=self._clock, wake=lambda: None, log_capacity=4)
         self.hub = Hub(
             self.book,

@@ -56,6 +56,7 @@ async def test_each_field_has_its_documented_name_type_and_place(gateway: Gatewa
         "maxGlobalConnections": 1_000,
         "maxConnectionsPerSlab": 100,
         "maxConnectionsPerIp": 0,
+        "maxWildcardConnections": 100,
         "maxChannelsPerClient": 200,
         "maxMessageBytes": 4_096,
         "maxBufferedBytes": 65_536,

@@ -753,3 +753,21 @@ def test_a_second_token_replaces_the_first(desk: Desk) -> None:
     desk.harness.publish(9, kind="price")
     desk.harness.flush()
     assert client.seqs == [9]
+
+
+def test_a_client_that_leaves_all_markets_is_replayed_what_its_own_market_lacks(
+    desk: Desk,
+) -> None:
+    """Up to the replay limit, like a resume."""
+    desk.replay_limit = 7
+    client = desk.client()
+    client.ask(type="subscribe", channels=["trades:*", "trades:SOL"])
+    client.session.paused()
+    desk.harness.publish(*range(1, 11))
+    client.ask(type="unsubscribe", channels=["trades:*"])
+    ((_, logs, limit, address),) = desk.backfills
+    assert ([log.channel.name for log in logs], limit, address) == (
+        ["trades:SOL"],
+        7,
+        Wire.address,
+    )
