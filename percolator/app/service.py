@@ -21,6 +21,7 @@ from percolator.app.rejections import Rejections
 from percolator.app.replayer import Replayer
 from percolator.app.routes import Routes
 from percolator.app.summary import summary
+from percolator.app.views import client_limits
 from percolator.auth import tokens
 from percolator.config.settings import Settings
 from percolator.errors import NatsError
@@ -43,7 +44,6 @@ from percolator.jetstream.publisher import Publisher
 from percolator.jetstream.replay import Replay
 from percolator.model.events import decoder
 from percolator.model.kinds import PRICE
-from percolator.model.messages import ClientLimits
 from percolator.stats import Stats
 
 CLIENTS_SHARE = 0.8
@@ -138,7 +138,7 @@ class Service:
         context = self._certificate.context if self._certificate else None
         host, port = await self.gateway.start(self.settings.host, self.settings.port, context)
         self._spawn(self.feed.run())
-        self._spawn(self.feed_watch.run(self._tell_feed))
+        self._spawn(self.feed_watch.run(self.tell_feed))
         self._spawn(retention.follow(self.feed, self.settings.stream, self.book))
         return Addresses(host, port, address.shown, self._nats_source.data_dir)
 
@@ -189,6 +189,10 @@ class Service:
         if loaded:
             logger.info("shut down")
 
+    async def tell_feed(self) -> None:
+        """Send all clients whether NATS is heard."""
+        await visit(self.gateway.connections, lambda session: session.tell_feed())
+
     # Called on signals.
 
     def reload_certificate(self) -> None:
@@ -198,8 +202,7 @@ class Service:
 
     def log_summary(self) -> None:
         """Log what the gateway is doing, in several lines."""
-        connections = self.gateway.connections
-        for line in summary(self.hub, self.feed, self.replayer, connections):
+        for line in summary(self.hub, self.feed, self.replayer, self.gateway.connections):
             logger.info(line, extra=logs.UNLIMITED)
 
     # The parts.
@@ -211,13 +214,7 @@ class Service:
             stats=self.stats,
             clock=self._clock,
             wall=wall_ms,
-            limits=ClientLimits(
-                message_bytes=settings.max_message_bytes,
-                messages_per_second=settings.messages_per_second,
-                message_burst=settings.message_burst,
-                channels=settings.max_channels_per_client,
-                replay=settings.replay_limit,
-            ),
+            limits=client_limits(settings),
             heartbeat_interval=settings.heartbeat_interval,
             stale_since=lambda: self.feed_watch.stale_since,
             replayer=self.replayer.start,
@@ -274,10 +271,6 @@ class Service:
             flush_bytes=self.flush_bytes,
             loop_lag=self.gateway.sweep.loop_lag,
         )
-
-    async def _tell_feed(self) -> None:
-        """Send all clients whether NATS is heard."""
-        await visit(self.gateway.connections, lambda session: session.tell_feed())
 
     def _flush(self) -> bool:
         stats = self.stats

@@ -1,4 +1,4 @@
-"""What the HTTP routes show, as plain data: stats, health, markets. Changes nothing."""
+"""What the HTTP routes and greetings show, as plain data: stats, health, markets, limits."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway.places import Places
 from percolator.model.channel import Channel
 from percolator.model.kinds import KINDS
+from percolator.model.messages import ClientLimits
 from percolator.stats import Stats
 
 Data = dict[str, Any]
@@ -76,6 +77,17 @@ def stats_view(
         "uptimeSeconds": round(now - stats.started, 1),
         "nats": {"connected": feed.connected, "streamSeq": feed.stream_seq, "lag": feed.lag},
     }
+
+
+def client_limits(settings: Settings) -> ClientLimits:
+    """Return the limits that a client is told when it connects."""
+    return ClientLimits(
+        message_bytes=settings.max_message_bytes,
+        messages_per_second=settings.messages_per_second,
+        message_burst=settings.message_burst,
+        channels=settings.max_channels_per_client,
+        replay=settings.replay_limit,
+    )
 
 
 def health_view(feed: FeedState, wall_ms: int, *, draining: bool) -> tuple[bool, Data]:

@@ -119,15 +119,11 @@ class ClientSession:
         """Send the greeting, and check the token that came with the upgrade."""
         context, book = self._context, self._context.hub.book
         self._told_stale = context.stale_since()
-        self._reply(
-            messages.connected(
-                book.epoch,
-                book.seq,
-                context.limits,
-                heartbeat_ms=int(context.heartbeat_interval * 1_000),
-                stale_since=self._told_stale,
-            )
+        ms, stale_since = int(context.heartbeat_interval * 1_000), self._told_stale
+        greeting = messages.connected(
+            book.epoch, book.seq, context.limits, heartbeat_ms=ms, stale_since=stale_since
         )
+        self._reply(greeting)
         token, self._token = self._token, None
         if self._verify is not None:
             until = context.clock() + AUTH_SECONDS

@@ -64,12 +64,15 @@ class Sweep:
         gateway = self._gateway
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            for number, end in enumerate(self.expired(), start=1):
-                end()
-                if number % ENDS_AT_ONCE == 0:
-                    await asyncio.sleep(0)
+            await self._end_expired()
             await visit(gateway.connections, lambda session: session.beat(gateway.clock()))
             gateway.swept()
+
+    async def _end_expired(self) -> None:
+        for number, end in enumerate(self.expired(), start=1):
+            end()
+            if number % ENDS_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def expired(self) -> Iterator[Callable[[], None]]:
         """Yield what ends each connection and socket that is past its deadline."""

@@ -72,10 +72,10 @@ async def test_a_client_that_is_behind_is_told_the_state_of_the_feed_once_it_has
         await asyncio.gather(*(gateway.publish("trade", "SOL") for _ in range(200)))
     for since in (5, None, 6):
         service.feed_watch.stale_since = since
-        await service._tell_feed()
+        await service.tell_feed()
     client.resume_reading()
     told = await client.receive_until_type("feed")
     assert told[-1] == {"type": "feed", "state": "stale", "since": 6}
     await eventually(lambda: not service.hub.paused)
-    await service._tell_feed()
+    await service.tell_feed()
     assert [one for one in await client.receive_until_pong() if one["type"] == "feed"] == []
