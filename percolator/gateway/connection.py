@@ -8,7 +8,6 @@ transport too and go to the socket directly.
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import cast
@@ -16,7 +15,7 @@ from typing import cast
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 
-from percolator.gateway import handshake, responses
+from percolator.gateway import handshake, responses, transports
 from percolator.gateway.ports import ConnectionHost, Session
 from percolator.gateway.sockets import AcceptedSocket
 from percolator.gateway.websocket import ABNORMAL, WebSocket
@@ -30,12 +29,6 @@ SLICE_BYTES = 256
 """Bytes parsed before limits are checked again: one read may hold thousands of tiny frames."""
 TURN_SECONDS = 0.001
 """Seconds of parsing in one turn of the loop; the rest of a read waits for another turn."""
-READ_BYTES = 16_384
-"""Bytes of one read: what a connection holds at most while it waits for its rate.
-
-With TLS, asyncio reads up to 256 KiB at once, and as much again before it stops."""
-NOTSENT_LOWAT = 16_384
-"""Unsent bytes that the kernel accepts: more would hide a slow client for megabytes."""
 MAX_LOGGED_BYTES = 256
 """Bytes of a client's message that a debug line shows."""
 
@@ -132,17 +125,7 @@ class Connection(asyncio.Protocol):
         self.peer = self.accepted.peer if self.accepted else peer[0] if peer else ""
         self._host.connection_made(self)
         logger.debug("conn %d: accepted from %s", self.id, self.peer)
-        sock = transport.get_extra_info("socket")
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
-        if not transport.get_extra_info("sslcontext"):
-            self._raw = getattr(getattr(sock, "_sock", None), "send", None)
-        if hasattr(transport, "max_size"):
-            transport.max_size = READ_BYTES
-        limit = self._host.max_buffered_bytes
-        if limit is not None:
-            # One write is at most half of the limit, so that the two together never exceed it.
-            self.transport.set_write_buffer_limits(high=limit // 2, low=limit // 8)
+        self._raw = transports.prepare(self.transport, self._host.max_buffered_bytes)
 
     def data_received(self, data: bytes) -> None:
         """Handle bytes from the client."""
@@ -223,7 +206,7 @@ class Connection(asyncio.Protocol):
             self._unparsed = b""
             self._host.connection_lost(self)
             self._ws = self._raw = self.try_send = self.accepted = None
-            _break_cycle(self.transport)
+            transports.break_cycle(self.transport)
 
     # Called by the gateway and the session.
 
@@ -441,17 +424,6 @@ class Connection(asyncio.Protocol):
         if session is not None:
             session.closed()
             self._host.heartbeat.forget(self)
-
-
-def _break_cycle(transport: asyncio.Transport) -> None:
-    """Free a closed transport at once: asyncio's hold methods of their own.
-
-    Otherwise all of them wait for the garbage collector, which then stops everything for up to
-    100 ms when many clients come and go.
-    """
-    held = getattr(transport, "__dict__", {})
-    for name in ("_read_ready_cb", "_write_ready"):
-        held.pop(name, None)
 
 
 def _loggable(message: bytes) -> str:

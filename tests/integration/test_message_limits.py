@@ -8,7 +8,7 @@ from websockets.frames import Opcode
 
 from percolator.config.settings import Settings
 from percolator.fanout import session
-from percolator.gateway.connection import READ_BYTES
+from percolator.gateway.transports import READ_BYTES
 from tests.client import Client, close_frame, frame
 from tests.gateway import Gateway, eventually
 from tests.integration.conftest import StartGateway
