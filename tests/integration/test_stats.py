@@ -12,7 +12,8 @@ GIVEN: Message = {
     "messagesPerSec": float,
     "bytesPerSec": float,
     "limits": {"maxGlobalConnections": int, "maxConnectionsPerSlab": int}
-    | {"maxConnectionsPerIp": int, "maxChannelsPerClient": int, "maxMessageBytes": int}
+    | {"maxConnectionsPerIp": int, "maxWildcardConnections": int, "maxChannelsPerClient": int}
+    | {"maxMessageBytes": int}
     | {"maxBufferedBytes": int, "messagesPerSec": float, "messageBurst": int}
     | {"attemptsPerSec": float, "attemptBurst": int, "subscribeTimeoutSeconds": float}
     | {"requestsPerSec": float, "requestBurst": int},
