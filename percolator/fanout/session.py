@@ -138,7 +138,7 @@ class ClientSession:
             command = commands.parse(data, max_channels) if text else commands.refuse_binary()
         except commands.InvalidCommand as invalid:
             self.charge_frame()
-            self._reply(messages.error(invalid.error, invalid.request_id))
+            self._reply(messages.error(invalid.error, invalid.request_id, invalid.slab))
         else:
             self.charge_frame(max(self._channels(command) / CHANNELS_PER_TOKEN, 1))
             self._carry_out(command)

@@ -83,12 +83,15 @@ Command = Subscribe | Unsubscribe | Ping | Auth
 
 
 class InvalidCommand(Exception):  # noqa: N818 - a verdict on a message, not a fault of ours
-    """A message that is not a command: the error to send, and the id to send it with."""
+    """A message that is not a command: the error to send, and what to send with it."""
 
-    def __init__(self, error: RequestError, request_id: RequestId = None) -> None:
+    def __init__(
+        self, error: RequestError, request_id: RequestId = None, slab: str | None = None
+    ) -> None:
         super().__init__(str(error))
         self.error = error
         self.request_id = request_id
+        self.slab = slab
 
 
 def parse(text: bytes, max_channels: int = 0) -> Command:
@@ -110,7 +113,7 @@ def parse(text: bytes, max_channels: int = 0) -> Command:
     try:
         return _command(message, request_id, max_channels)
     except RequestError as error:
-        raise InvalidCommand(error, request_id) from None
+        raise InvalidCommand(error, request_id, _slab(message)) from None
 
 
 def refuse_binary() -> Command:
@@ -153,10 +156,12 @@ def _channels(
 ) -> tuple[tuple[Channel, ...], tuple[RequestError, ...]]:
     """Read the channels of either form; the legacy one names a market and means LEGACY."""
     if _is_legacy(message):
-        slab = message["slabAddress"]
-        if not isinstance(slab, str) or not SLAB.fullmatch(slab):
+        slab = _slab(message)
+        if slab is None:
             raise RequestError(
-                "invalid_channel", "slabAddress is not a valid market name", _echo(slab)
+                "invalid_channel",
+                "slabAddress is not a valid market name",
+                _echo(message["slabAddress"]),
             )
         return tuple(Channel(kind, slab) for kind in LEGACY), ()
     named = message.get("channels")
@@ -181,7 +186,9 @@ def _is_legacy(message: dict[str, Any]) -> bool:
 
 
 def _slab(message: dict[str, Any]) -> str | None:
-    return message["slabAddress"] if _is_legacy(message) else None
+    """Return the market of the older form, if it is valid."""
+    slab = message["slabAddress"] if _is_legacy(message) else None
+    return slab if isinstance(slab, str) and SLAB.fullmatch(slab) else None
 
 
 def _echo(value: object) -> str:

@@ -24,12 +24,12 @@ async def test_a_client_is_greeted_with_epoch_and_seq(gateway: Gateway) -> None:
     seq = await gateway.publish("price", "SOL")
     await gateway.has_read(seq)
     client = await gateway.handshake()
-    assert await client.receive() == {
-        "type": "connected",
-        "message": "Percolator WebSocket connected",
-        "epoch": gateway.service.hub.book.epoch,
-        "seq": seq,
-    }
+    greeting = await client.receive()
+    assert (greeting["type"], greeting["message"]) == (
+        "connected",
+        "Percolator WebSocket connected",
+    )
+    assert (greeting["epoch"], greeting["seq"]) == (gateway.service.hub.book.epoch, seq)
 
 
 @pytest.mark.parametrize("path", ["/", "/ws", "/ws?from=somewhere"])
@@ -181,7 +181,7 @@ async def test_every_reply_carries_the_id_of_its_request(
         ('{"type":"subscribe","channels":["Price:SOL"]}', "invalid_channel"),
         ('{"type":"subscribe","channels":[" price:SOL"]}', "invalid_channel"),
         ('{"type":"subscribe","channels":["price:SOL\\n"]}', "invalid_channel"),
-        ('{"type":"subscribe","channels":["price:*"]}', "invalid_channel"),
+        ('{"type":"subscribe","channels":["price:**"]}', "invalid_channel"),
         ('{"type":"subscribe","channels":["price:a.b"]}', "invalid_channel"),
         ('{"type":"subscribe","channels":["price:' + "x" * 65 + '"]}', "invalid_channel"),
         ('{"type":"subscribe","channels":["price:\\ud83d\\ude00"]}', "invalid_channel"),

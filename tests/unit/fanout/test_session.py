@@ -213,7 +213,9 @@ def test_each_reply_to_the_legacy_form_names_its_slab_address(desk: Desk) -> Non
     client = desk.client()
     replies = client.ask(type="subscribe", slabAddress="SOL")
     replies += client.ask(type="unsubscribe", slabAddress="SOL")
-    assert [one["type"] for one in replies] == ["error", "subscribed", "error", "unsubscribed"]
+    replies += client.ask(type="subscribe", slabAddress="SOL", since=-1)
+    kinds = ["error", "subscribed", "error", "unsubscribed", "error"]
+    assert [one["type"] for one in replies] == kinds
     assert {one["slabAddress"] for one in replies} == {"SOL"}
     assert "slabAddress" not in client.ask(type="subscribe", channels=["price:SOL"])[0]
 
