@@ -11,7 +11,8 @@
     │   ├── StreamConflictError    the stream exists with another definition
     │   └── EmbeddedNatsError      the embedded server cannot be started
     └── GatewayError               a gateway cannot be used
-        ├── GatewayUnreachableError  no gateway answers a command
+        ├── GatewayUnreachableError  no gateway answers a client
+        │   └── UpgradeRefusedError  an HTTP error is the answer
         ├── MessageError             a message of it is not valid
         └── PortInUseError           the gateway cannot listen on its address
 
@@ -80,7 +81,18 @@ class GatewayError(PercolatorError):
 
 
 class GatewayUnreachableError(GatewayError):
-    """No gateway answers at the address given to a command."""
+    """No gateway answers at the address given to a client or a command."""
+
+
+class UpgradeRefusedError(GatewayUnreachableError):
+    """The answer to an upgrade is an HTTP error.
+
+    `is_final` is true if another attempt would get it again.
+    """
+
+    def __init__(self, text: str, *, is_final: bool) -> None:
+        super().__init__(text)
+        self.is_final = is_final
 
 
 class MessageError(GatewayError):

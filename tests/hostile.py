@@ -14,6 +14,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CONNECTED = {"type": "connected", "epoch": "e", "seq": 5}
+SUBSCRIBED = {"type": "subscribed", "channels": ["trades:SOL"]}
 TRADE = {"type": "trade", "slab": "SOL", "side": "long", "size": "1", "price": 1.5}
 TRADE |= {"timestamp": 1, "seq": 6, "prev": 0}
 
@@ -162,9 +163,12 @@ def listening(serve: Speak) -> Iterator[int]:
 
 
 @contextmanager
-def hostile_gateway(**answers: Any) -> Iterator[HostileGateway]:  # noqa: ANN401 - its attributes
+def hostile_gateway(
+    kind: type[HostileGateway] = HostileGateway,
+    **answers: Any,  # noqa: ANN401 - its attributes
+) -> Iterator[HostileGateway]:
     """Run a hostile gateway in a thread."""
-    gateway = HostileGateway()
+    gateway = kind()
     for name, answer in answers.items():
         setattr(gateway, name, answer)
     with listening(gateway.serve) as gateway.port:

@@ -7,17 +7,15 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from percolator import openssl
+from percolator.client.address import GatewayAddress, parse
 from percolator.config.settings import Settings
-from percolator.config.types import is_host
 from percolator.errors import GatewayError, GatewayUnreachableError, SettingsError
 from percolator.printable import printable
 from percolator_cli.answers import Answer, Health, Markets, Stats
@@ -30,8 +28,6 @@ MAX_BYTES = 2**23
 """Bytes that a response may have: that of the largest gateway has two million."""
 READ_BYTES = 65_536
 
-_SECURE = {"http": False, "ws": False, "https": True, "wss": True}
-_ROUTES = ("/ws/stats", "/health/live", "/health", "/markets", "/metrics", "/ws", "/")
 _UNKNOWN_CA = frozenset({18, 19, 20, 21})
 """OpenSSL's X509_V_ERR codes for a chain that does not end in a trusted CA."""
 _REFUSALS: dict[int, str] = {
@@ -40,31 +36,6 @@ _REFUSALS: dict[int, str] = {
     HTTPStatus.TOO_MANY_REQUESTS: "has had too many requests from this address (its setting "
     "requests_per_second), or wrong tokens: try again in a second",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayAddress:
-    """The address of a gateway. `prefix` is a path that a proxy puts before the gateway's own."""
-
-    host: str
-    port: int
-    secure: bool = False
-    prefix: str = ""
-
-    @property
-    def http(self) -> str:
-        """The address for HTTP clients, without a path."""
-        return f"http{'s' * self.secure}://{self._authority}{self.prefix}"
-
-    @property
-    def ws(self) -> str:
-        """The address for WebSocket clients."""
-        return f"ws{'s' * self.secure}://{self._authority}{self.prefix}"
-
-    @property
-    def _authority(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 class Response(NamedTuple):
@@ -87,21 +58,12 @@ def address(url: str | None, settings: Settings) -> GatewayAddress:
         host = _reachable(settings.host)
         return GatewayAddress(host, settings.port, secure=settings.tls_cert is not None)
     try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in _SECURE or not is_host(parts.hostname or ""):
+        return parse(url)
+    except GatewayUnreachableError as error:
         raise SettingsError(
-            "--url must be an address such as ws://127.0.0.1:3001 (ws, wss, http or https), "
-            f"not {url!r}"
-        )
-    secure = _SECURE[parts.scheme]
-    path = parts.path.rstrip("/") or "/"
-    route = next((route for route in _ROUTES if path.endswith(route)), "")
-    return GatewayAddress(
-        str(parts.hostname), port or (443 if secure else 80), secure, path.removesuffix(route)
-    )
+            "--url must be an address such as ws://127.0.0.1:3001 (ws, wss, http or https): "
+            f"{error}"
+        ) from None
 
 
 def _reachable(host: str) -> str:
@@ -164,7 +126,7 @@ def fetch(gateway: GatewayAddress, path: str, token: str | None = None) -> Respo
     """Fetch a path, without following a redirect. Raises GatewayError, GatewayUnreachableError."""
     kind = http.client.HTTPSConnection if gateway.secure else http.client.HTTPConnection
     connection = kind(gateway.host, gateway.port, timeout=SECONDS)
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    headers = gateway.authorization(token)
     try:
         connection.connect()
         with _deadline(connection.sock):

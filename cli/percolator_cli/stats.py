@@ -12,13 +12,13 @@ from typing import Annotated
 import typer
 from rich.live import Live
 
+from percolator.client.address import GatewayAddress
 from percolator.config.sources import load
 from percolator.errors import GatewayError
 from percolator_cli import gateway, output
 from percolator_cli.answers import Stats
 from percolator_cli.command import WrongUsageError, examples, single
 from percolator_cli.flags import Json, Url
-from percolator_cli.gateway import GatewayAddress
 from percolator_cli.process import interruptible, print_error
 from percolator_cli.render.stats import Status, nothing_yet, screen
 

@@ -6,15 +6,17 @@ from typing import Annotated
 
 import typer
 
-from percolator.client import Gap, State, follow
+from percolator.client import State, Update, follow
+from percolator.client.address import GatewayAddress
+from percolator.client.channel import kind_of
 from percolator.config.sources import load
 from percolator.errors import PercolatorError, RequestError
-from percolator.model.channel import CHANNEL_EXAMPLES, Channel
+from percolator.model.channel import CHANNEL_EXAMPLES
 from percolator_cli import gateway, output
 from percolator_cli.command import WrongUsageError, examples, single
 from percolator_cli.flags import Json, Token, Url
-from percolator_cli.gateway import GatewayAddress
 from percolator_cli.process import interruptible, print_error
+from percolator_cli.render import figures
 from percolator_cli.render.tail import fields, line
 
 
@@ -22,7 +24,7 @@ def tail(
     channels: Annotated[
         list[str],
         typer.Argument(
-            help=f"Channels to follow, such as {CHANNEL_EXAMPLES}.",
+            help=f"Channels to follow, such as {CHANNEL_EXAMPLES}; trades:* for all markets.",
             metavar="CHANNEL",
         ),
     ],
@@ -30,6 +32,10 @@ def tail(
     since: Annotated[
         int | None,
         typer.Option(help="Start after this seq.", metavar="SEQ", min=0),
+    ] = None,
+    epoch: Annotated[
+        str | None,
+        typer.Option(help="The stream that --since is of, as in /markets.", metavar="EPOCH"),
     ] = None,
     recent: Annotated[
         int, typer.Option(help="Start with the last N events per channel.", metavar="N", min=0)
@@ -47,13 +53,15 @@ def tail(
     If the gateway goes away, tail waits for it and resumes. Press Ctrl-C to stop.
     """
     for channel in channels:
-        if Channel.parse(channel) is None:
-            raise WrongUsageError(
-                f"{channel[:64]!r} is not a valid channel: use a name such as {CHANNEL_EXAMPLES}"
-            )
+        try:
+            kind_of(channel)
+        except RequestError as error:
+            raise WrongUsageError(str(error)) from None
+    if since and epoch is None:  # every stream has all after 0
+        print_error("--since without --epoch: if the stream was replaced, events may be missing")
     at = gateway.address(url, load({}).settings)
     interruptible()
-    asyncio.run(_tail(at, channels, since, recent, count, token, as_json=as_json))
+    asyncio.run(_tail(at, channels, since, epoch, recent, count, token, as_json=as_json))
 
 
 command = single(
@@ -69,6 +77,7 @@ async def _tail(  # noqa: PLR0917 - the command's own options
     at: GatewayAddress,
     channels: list[str],
     since: int | None,
+    epoch: str | None,
     recent: int,
     count: int | None,
     token: str | None,
@@ -77,41 +86,42 @@ async def _tail(  # noqa: PLR0917 - the command's own options
 ) -> None:
     console = output.console()
     following = follow(
-        at.ws, channels, since=since, recent=recent, token=token, on_state=_States(at)
+        at, channels, since=since, epoch=epoch, recent=recent, token=token, on_state=_States(at)
     )
     left = count
     try:
-        async for message in following:
-            if as_json:
-                print(json.dumps(fields(message)), flush=True)
-            elif console.is_terminal:
-                console.print(line(message), soft_wrap=True)
-            else:
-                print(line(message).plain, flush=True)
-            if left is not None and not isinstance(message, Gap):
-                left -= 1
-                if not left:
-                    return
+        async with following:
+            async for message in following:
+                if as_json:
+                    print(json.dumps(fields(message)), flush=True)
+                elif console.is_terminal:
+                    console.print(line(message), soft_wrap=True)
+                else:
+                    print(line(message).plain, flush=True)
+                if left is not None and isinstance(message, Update):
+                    left -= 1
+                    if not left:
+                        return
     except RequestError as error:
         raise PercolatorError(f"the gateway rejected the request: {error}") from None
-    finally:
-        await following.aclose()
 
 
 class _States:
-    """Prints on standard error when the connection is lost and when it is restored."""
+    """Prints on standard error when events may be missing, and when they come again."""
 
     def __init__(self, at: GatewayAddress) -> None:
         self._at = at
-        self._lost = False
+        self._trouble = ""
 
     def __call__(self, state: State) -> None:
         """Handle a change of the connection's state."""
-        if state.name == "waiting" and not self._lost:
-            self._lost = True
-            refused = "Connect call failed" in state.reason
-            reason = "connection refused" if refused else state.reason
-            print_error(f"not connected to {self._at.ws}: {reason}; retrying")
-        elif state.name == "live" and self._lost:
-            self._lost = False
-            print_error(f"connected to {self._at.ws}")
+        if state.name == "live":
+            if self._trouble:
+                print_error(f"connected to {self._at.ws}")
+            self._trouble = ""
+        elif state.name in ("waiting", "stale") and state.name != self._trouble:
+            self._trouble = state.name
+            if state.name == "waiting":
+                print_error(f"not connected to {self._at.ws}: {state.reason}; retrying")
+            else:
+                print_error(f"stale since {figures.clock(state.since)}: {state.reason}")

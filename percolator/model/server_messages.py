@@ -45,7 +45,32 @@ Seq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
 Shown = Annotated[str, AfterValidator(_shown)]
 Epoch = Annotated[str, Field(min_length=1, max_length=128)]
 
+RequestId = int | str | None
+"""What a reply repeats of its request; None if the request had no id."""
+
 _STRICT = ConfigDict(strict=True)
+
+
+@validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a gateway takes from one client; 0 means no limit.
+
+    The defaults are for an older gateway, which does not say.
+    """
+
+    messageBytes: Seq = 4_096  # noqa: N815 - the wire's name
+    messagesPerSecond: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10  # noqa: N815
+    messageBurst: Seq = 20  # noqa: N815
+    channels: Seq = 50
+    replay: Seq = 10_000
+
+
+@validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
+class FeedState:
+    """Whether the gateway hears from NATS: `live`, or `stale` since then, in Unix milliseconds."""
+
+    state: str = "live"
+    since: Seq | None = None
 
 
 @validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
@@ -54,15 +79,48 @@ class Connected:
 
     epoch: Epoch
     seq: Seq
+    limits: Limits = Field(default_factory=Limits)
+    heartbeatMs: Seq = 0  # noqa: N815 - the wire's name
+    """Milliseconds of silence after which a heartbeat is sent; 0 means none is."""
+    feed: FeedState = Field(default_factory=FeedState)
     type: Literal["connected"]
 
 
 @validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
+class FeedChange(FeedState):
+    """The feed has become live or stale. A live one has read up to `seq`."""
+
+    seq: Seq | None = None
+    type: Literal["feed"]
+
+
+@validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """A sign of life: every event up to `seq` of what the client follows has been sent to it."""
+
+    seq: Seq
+    type: Literal["heartbeat"]
+
+
+@validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
 class Subscribed:
-    """The reply to a subscribe: the channels that are in force."""
+    """The reply to a subscribe: the channels that are in force.
+
+    `unknown` are those of them that have no event yet: their names may be mistyped.
+    """
 
     channels: list[str]
+    unknown: list[Shown] = Field(default_factory=list)
+    id: RequestId = None
     type: Literal["subscribed"]
+
+
+@validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
+class Authenticated:
+    """The reply to a token: it is valid."""
+
+    id: RequestId = None
+    type: Literal["authenticated"]
 
 
 @validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
@@ -85,11 +143,16 @@ class Missing:
 
 @validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
 class Refused:
-    """An error: a request, or one channel of it, that was refused."""
+    """An error: a request, or one channel of it, that was refused.
+
+    `count` is set with the code `more_errors`: how many more errors the request has.
+    """
 
     code: Shown
     message: Shown
     channel: Shown | None = None
+    count: Seq = 0
+    id: RequestId = None
     type: Literal["error"]
 
 
@@ -121,11 +184,17 @@ class Delivery:
     event: Event
 
 
-ServerMessage = Connected | Subscribed | Pong | Missing | Refused | Closing | Delivery
+ServerMessage = (
+    Connected | FeedChange | Heartbeat | Subscribed | Authenticated | Pong | Missing | Refused
+    | Closing | Delivery
+)  # fmt: skip
 
 _TYPES: Mapping[str, type] = {
     "connected": Connected,
+    "feed": FeedChange,
+    "heartbeat": Heartbeat,
     "subscribed": Subscribed,
+    "authenticated": Authenticated,
     "pong": Pong,
     "gap": Missing,
     "error": Refused,

@@ -13,6 +13,7 @@ from tests.hostile import (
     CONNECTED,
     ESCAPES,
     HARMFUL,
+    SUBSCRIBED,
     TRADE,
     HostileGateway,
     close,
@@ -85,7 +86,7 @@ def test_tail_shows_every_valid_event(
         TRADE | {"timestamp": 2**53 - 1, "size": "9" * 38, "price": 1.7e308},
         TRADE | {"timestamp": 0, "seq": 2**53 - 1, "prev": 6, "price": 5e-324},
     )
-    frames = [text(CONNECTED), *map(text, events)]
+    frames = [text(CONNECTED), text(SUBSCRIBED), *map(text, events)]
     with hostile_gateway(speak=saying(*frames)) as gateway:
         args = ["tail", "trades:SOL", "--count", "2", "--url", gateway.ws]
         done = program.run(*args, *(["--json"] if as_json else []))
@@ -107,8 +108,33 @@ def test_tail_reconnects_after_an_invalid_message(program: Program) -> None:
     ):
         said = running.complaint("not connected")
         assert "the gateway sent an invalid message: gap without from" in said
-        gateway.speak = saying(text(CONNECTED), text(TRADE))
+        gateway.speak = saying(text(CONNECTED), text(SUBSCRIBED), text(TRADE))
         assert "trades:SOL" in running.line()
+
+
+def test_tail_says_that_the_feed_of_the_gateway_is_stale(program: Program) -> None:
+    """It is connected, but events may be missing."""
+    stale = {"type": "feed", "state": "stale", "since": 1_234}
+    live = {"type": "feed", "state": "live", "seq": 5}
+    spoken = [text(each) for each in (CONNECTED, SUBSCRIBED, stale, live)]
+    with (
+        hostile_gateway(speak=saying(*spoken)) as gateway,
+        program.start("tail", "trades:SOL", "--url", gateway.ws) as running,
+    ):
+        assert "the gateway no longer hears from NATS" in running.complaint("stale since")
+        assert gateway.ws in running.complaint("connected to")
+
+
+def test_tail_says_which_channel_is_refused(program: Program) -> None:
+    """It goes on with the others."""
+    full = {"type": "error", "code": "slab_limit", "message": "full", "channel": "trades:BTC"}
+    spoken = [text(each) for each in (CONNECTED, full, SUBSCRIBED, TRADE)]
+    args = ("tail", "trades:SOL", "trades:BTC", "--count", "1")
+    with hostile_gateway(speak=saying(*spoken)) as gateway:
+        done = program.run(*args, "--url", gateway.ws)
+    lines = done.out.splitlines()
+    assert sorted(line.split()[0] for line in lines if "refused" in line) == ["refused:"]
+    assert "trades:SOL" in lines[-1]
 
 
 MALFORMED = {

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.cli.program import Program, Running, Serving
+from tests.cli.program import Program, Running, Serving, get
 from tests.cli.terminal import terminal
 
 
@@ -21,17 +21,40 @@ def sizes(running: Running, count: int) -> list[int]:
     return [int(json.loads(running.line())["size"]) for _ in range(count)]
 
 
-@pytest.mark.usefixtures("serving")
-def test_tail_starts_after_a_seq_and_stops_after_a_count(percolator: Program) -> None:
-    """It prints nothing else."""
+def test_tail_starts_after_a_seq_and_stops_after_a_count(
+    percolator: Program, serving: Serving
+) -> None:
+    """It prints nothing else, if it has the epoch too."""
     publish(percolator, 1, 2, 3, 4)
-    done = percolator.run("tail", "trades:SOL", "--since", "1", "--count", "2", "--json")
+    since = ("--since", "1", "--epoch", get(f"{serving.http}/markets")["epoch"])
+    done = percolator.run("tail", "trades:SOL", *since, "--count", "2", "--json")
     assert (done.code, done.err) == (0, "")
     events = [json.loads(line) for line in done.out.splitlines()]
     assert [(event["seq"], event["prev"], event["size"]) for event in events] == [
         (2, 1, "2"),
         (3, 2, "3"),
     ]
+
+
+@pytest.mark.usefixtures("serving")
+def test_tail_warns_of_a_seq_without_an_epoch(percolator: Program) -> None:
+    """A seq belongs to one stream; 0 is the same in all of them."""
+    publish(percolator, 1, 2)
+    done = percolator.run("tail", "trades:SOL", "--since", "1", "--count", "1")
+    assert (done.code, done.out.count("\n"), done.err.count("\n")) == (0, 1, 1)
+    assert "--since without --epoch" in done.err
+    assert percolator.run("tail", "trades:SOL", "--since", "0", "--count", "1").err == ""
+
+
+def test_tail_says_that_a_stream_was_replaced(percolator: Program, serving: Serving) -> None:
+    """With the epoch of the old one, its seq is no place in the new one."""
+    publish(percolator, 1)
+    since = ("--since", "70", "--epoch", "another")
+    done = percolator.run("tail", "trades:SOL", *since, "--count", "1", "--json")
+    gap, trade = map(json.loads, done.out.splitlines())
+    assert (gap["type"], gap["from"]) == ("gap", 70)
+    assert gap["epoch"] == get(f"{serving.http}/markets")["epoch"]
+    assert trade["seq"] == 1
 
 
 @pytest.mark.usefixtures("serving")

@@ -7,6 +7,7 @@ import ssl
 
 import pytest
 
+from percolator.client.address import GatewayAddress
 from percolator.errors import GatewayError
 from percolator.gateway import answers
 from percolator_cli import gateway as commands
@@ -125,7 +126,7 @@ async def test_a_command_says_that_it_has_sent_too_many_requests(
 ) -> None:
     """And names the setting."""
     gateway = await start_gateway(requests_per_second=0.001, request_burst=1)
-    at = commands.GatewayAddress("127.0.0.1", gateway.port)
+    at = GatewayAddress("127.0.0.1", gateway.port)
     await asyncio.to_thread(commands.stats, at, None)
     with pytest.raises(GatewayError, match=r"too many requests .*requests_per_second"):
         await asyncio.to_thread(commands.stats, at, None)

@@ -12,6 +12,7 @@ import pytest
 from cryptography import x509
 
 from percolator.client import State, follow
+from percolator.client.address import GatewayAddress
 from percolator.errors import GatewayUnreachableError, NatsUnreachableError
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator_cli import gateway as gateway_of
@@ -77,17 +78,17 @@ async def refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     start_gateway: StartGateway,
-) -> tuple[gateway_of.GatewayAddress, str]:
+) -> tuple[GatewayAddress, str]:
     """A gateway whose certificate is refused, and why."""
     fault, said = request.param
     site = make_site(tmp_path, **fault)
     monkeypatch.setenv("SSL_CERT_FILE", str(site.ca))
     gateway = await start_gateway(tls_cert=site.cert, tls_key=site.key)
-    return gateway_of.GatewayAddress("127.0.0.1", gateway.port, secure=True), said
+    return GatewayAddress("127.0.0.1", gateway.port, secure=True), said
 
 
 async def test_a_command_says_why_it_refuses_a_gateways_certificate(
-    refused: tuple[gateway_of.GatewayAddress, str],
+    refused: tuple[GatewayAddress, str],
 ) -> None:
     """In the one sentence that says that no gateway answers."""
     at, said = refused
@@ -98,7 +99,7 @@ async def test_a_command_says_why_it_refuses_a_gateways_certificate(
 
 
 async def test_the_doctor_and_the_load_tests_report_why_a_certificate_is_refused(
-    refused: tuple[gateway_of.GatewayAddress, str],
+    refused: tuple[GatewayAddress, str],
 ) -> None:
     """The same words, from each kind of connection."""
     at, said = refused
@@ -116,7 +117,7 @@ async def test_a_command_that_uses_tls_without_need_suggests_plain_http(
 ) -> None:
     """A gateway without TLS answers the handshake at once, in plain HTTP."""
     gateway = await start_gateway()
-    at = gateway_of.GatewayAddress("127.0.0.1", gateway.port, secure=True)
+    at = GatewayAddress("127.0.0.1", gateway.port, secure=True)
     with pytest.raises(GatewayUnreachableError, match=r"wrong version number \(without TLS"):
         await asyncio.to_thread(gateway_of.fetch, at, "/health")
 
@@ -127,7 +128,7 @@ async def test_a_command_that_gets_no_answer_over_tls_suggests_plain_http(
     """Some servers without TLS wait for the rest of the request."""
     monkeypatch.setattr(gateway_of, "SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        at = gateway_of.GatewayAddress("127.0.0.1", silent.getsockname()[1], secure=True)
+        at = GatewayAddress("127.0.0.1", silent.getsockname()[1], secure=True)
         with pytest.raises(GatewayUnreachableError, match=r"timed out \(without TLS"):
             await asyncio.to_thread(gateway_of.fetch, at, "/health")
 

@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 
 import pytest
 
-from percolator import client as module
-from percolator.client import Gap, Message, State, Update, follow
+from percolator.client import Feed, Gap, Message, State, Update, backoff, follow
 from tests.client import PATIENCE
 from tests.gateway import Gateway, eventually
 from tests.integration.conftest import StartGateway
@@ -27,7 +26,7 @@ class Following:
         """Record the connection's state."""
         self.states.append(state.name)
 
-    def of(self, channel: str) -> list[int | Gap]:
+    def of(self, channel: str) -> list[int | Message]:
         """Return what was received on a channel: seqs and gaps."""
         return [
             message.seq if isinstance(message, Update) else message
@@ -35,10 +34,10 @@ class Following:
             if message.channel == channel
         ]
 
-    async def read(self, messages: AsyncGenerator[Message]) -> None:
+    async def read(self, feed: Feed) -> None:
         """Keep everything that is received."""
-        async with contextlib.aclosing(messages):
-            async for message in messages:
+        async with feed:
+            async for message in feed:
                 self.got.append(message)
 
 
@@ -76,7 +75,7 @@ async def test_the_client_keeps_retrying_however_long_the_gateway_is_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The number of tries exceeds the exponent that a float can hold."""
-    monkeypatch.setattr(module, "LONGEST_DELAY", 0.0)
+    monkeypatch.setattr(backoff, "LONGEST_DELAY", 0.0)
     tries = 0
     enough = asyncio.Event()
 
@@ -140,8 +139,9 @@ async def test_more_channels_than_fit_into_one_message_are_resumed(
         assert program.states == ["connecting", "live", "waiting", "connecting", "live"]
 
 
-async def test_a_seq_ahead_of_the_stream_hides_no_event(gateway: Gateway) -> None:
+async def test_a_seq_ahead_of_the_stream_is_a_gap_and_hides_no_event(gateway: Gateway) -> None:
     """It belongs to a deleted stream, which the gateway cannot know if no epoch is named."""
     async with following(gateway, A, since=1_000) as program:
         seqs = [await gateway.publish("trade", "A") for _ in range(3)]
-        await eventually(lambda: program.of(A) == seqs)
+        gap = Gap(A, 1_000, 1, gateway.service.hub.book.epoch, announced=False)
+        await eventually(lambda: program.of(A) == [gap, *seqs])

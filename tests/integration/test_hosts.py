@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from percolator.client.address import GatewayAddress
 from percolator.errors import GatewayError
 from percolator_cli import gateway as commands
 from tests.client import upgrade
@@ -80,6 +81,6 @@ async def test_without_the_setting_any_host_is_served(start_gateway: StartGatewa
 
 async def test_a_command_says_that_the_gateway_does_not_serve_its_host(gateway: Gateway) -> None:
     """And names the setting."""
-    at = commands.GatewayAddress("127.0.0.1", gateway.port)
+    at = GatewayAddress("127.0.0.1", gateway.port)
     with pytest.raises(GatewayError, match=r"does not serve this host name .*allowed_hosts"):
         await asyncio.to_thread(commands.stats, at, None)

@@ -115,14 +115,15 @@ class Reader:
         self.task = asyncio.create_task(self._run(url))
 
     async def _run(self, url: str) -> None:
-        async for message in follow(url, CHANNELS, since=0, on_state=self._state):
-            match message:
-                case Gap():
-                    self.gaps.append(message)
-                case Update(channel="price:SOL"):
-                    self.prices += 1
-                case Update() if not message.snapshot:
-                    self.seqs[message.channel].append(message.seq)
+        async with follow(url, CHANNELS, since=0, on_state=self._state) as feed:
+            async for message in feed:
+                match message:
+                    case Gap():
+                        self.gaps.append(message)
+                    case Update(channel="price:SOL"):
+                        self.prices += 1
+                    case Update() if not message.snapshot:
+                        self.seqs[message.channel].append(message.seq)
 
     def _state(self, state: object) -> None:
         self.connections += getattr(state, "name", "") == "live"

@@ -203,7 +203,7 @@ def test_the_folder_nats_holds_no_python() -> None:
         ("percolator/gateway/responses.py", "from percolator.fanout.hub import Hub"),
         ("percolator/jetstream/feed.py", "from percolator.gateway import responses"),
         ("percolator/jetstream/feed.py", "import percolator.client"),
-        ("percolator/client.py", "from percolator.config.settings import load"),
+        ("percolator/client/feed.py", "from percolator.config.settings import load"),
         ("percolator/app/service.py", "from percolator_cli import app"),
         ("percolator/app/service.py", "from tests.gateway import running"),
         ("percolator/helpers.py", "import re"),

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import resource
-import ssl
 import time
 from datetime import UTC, datetime
 
@@ -11,24 +10,27 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
-from websockets.asyncio.client import connect as open_socket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed
 
-from percolator import openssl
 from percolator.app.descriptors import SPARE
 from percolator.app.nats_source import nats_address
-from percolator.client_connection import CLOSE_SECONDS, receive
+from percolator.client.address import GatewayAddress
+from percolator.client.connection import leave, open_connection, receive
 from percolator.config.settings import Settings
-from percolator.errors import EventError, GatewayError, MessageError, NatsError
+from percolator.errors import (
+    EventError,
+    GatewayError,
+    GatewayUnreachableError,
+    MessageError,
+    NatsError,
+)
 from percolator.jetstream.connect import connect
 from percolator.jetstream.stream import differences, lacking
 from percolator.model import events
 from percolator.model.channel import Channel
-from percolator.model.server_messages import MAX_MESSAGE_BYTES, Connected
+from percolator.model.server_messages import Connected
 from percolator_cli import gateway
 from percolator_cli.doctor.facts import Facts, GatewayFacts, NatsFacts, StreamFacts
-from percolator_cli.gateway import GatewayAddress
-from percolator_cli.loadtest.plan import is_loopback
 
 SECONDS = 5.0
 """Timeout of each request."""
@@ -41,7 +43,7 @@ async def examine(settings: Settings, at: GatewayAddress, token: str | None) -> 
     return Facts(
         gateway_facts,
         nats_facts,
-        is_local=is_loopback(at.host),
+        is_local=at.is_local,
         descriptors=None if hard == resource.RLIM_INFINITY else hard,
         descriptors_wanted=settings.max_connections + SPARE,
     )
@@ -68,20 +70,13 @@ async def _gateway(settings: Settings, at: GatewayAddress, token: str | None) ->
 
 async def _socket_trouble(at: GatewayAddress, token: str | None) -> str:
     """Open a WebSocket as a client does. Returns why that fails, or an empty string."""
-    headers = {"Authorization": f"Bearer {token}"} if token else None
     try:
-        async with open_socket(
-            f"{at.ws}/ws",
-            additional_headers=headers,
-            open_timeout=SECONDS,
-            close_timeout=CLOSE_SECONDS,
-            max_size=MAX_MESSAGE_BYTES,
-            compression=None,
-            proxy=None,
-        ) as socket:
+        socket = await open_connection(at, token, seconds=SECONDS)
+        try:
             async with asyncio.timeout(SECONDS):
                 greeting = await receive(socket)
-            return "" if isinstance(greeting, Connected) else "the greeting is not valid"
+        finally:
+            await leave(socket)
     except MessageError as error:
         return f"the greeting is not valid: {error}"
     except ConnectionClosed as closed:
@@ -89,10 +84,9 @@ async def _socket_trouble(at: GatewayAddress, token: str | None) -> str:
         return f"closed with {end.code} {end.reason}".strip() if end else "closed without a reason"
     except TimeoutError:
         return "timed out"
-    except ssl.SSLError as error:
-        return f"the TLS handshake failed: {openssl.reason(error)}"
-    except (OSError, InvalidHandshake, InvalidURI, ValueError) as error:
-        return f"cannot connect: {error}"
+    except GatewayUnreachableError as error:
+        return str(error)
+    return "" if isinstance(greeting, Connected) else "the greeting is not valid"
 
 
 async def _nats(settings: Settings) -> NatsFacts:

@@ -8,7 +8,8 @@ import time
 from collections import Counter
 
 from percolator import openssl
-from percolator_cli.gateway import GatewayAddress, unreachable
+from percolator.client.address import GatewayAddress
+from percolator_cli.gateway import unreachable
 from percolator_cli.loadtest import wire
 from percolator_cli.loadtest.histogram import Histogram
 from percolator_cli.loadtest.load_client import LoadClient
@@ -69,8 +70,7 @@ class ClientPool:
         """Connect one more client, or count why it was refused. `since` is as in its reader."""
         async with self._room:
             started = time.perf_counter()
-            host = f"{self._gateway.host}:{self._gateway.port}"
-            request = wire.upgrade(host, f"{self._gateway.prefix}/ws", self._token)
+            request = wire.upgrade(self._gateway, self._token)
             client = LoadClient(self._buffer, channels, reference, request)
             client.reader.since = since
             refusal = await self._connect(client, source)

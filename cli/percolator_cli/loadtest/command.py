@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from percolator.client.address import GatewayAddress, is_loopback
 from percolator.config.settings import Settings
 from percolator.config.sources import load
 from percolator.errors import PercolatorError
@@ -19,12 +20,10 @@ from percolator.model.channel import SLAB
 from percolator_cli import flags as given
 from percolator_cli import gateway, output
 from percolator_cli.command import WrongUsageError, examples, single
-from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest import options
 from percolator_cli.loadtest.plan import (
     Plan,
     Thresholds,
-    is_loopback,
     own_slabs,
 )
 from percolator_cli.process import interruptible

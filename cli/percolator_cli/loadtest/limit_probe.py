@@ -19,7 +19,8 @@ from websockets.exceptions import (
 )
 
 from percolator import openssl
-from percolator.client_connection import MAX_QUEUE, receive
+from percolator.client.address import GatewayAddress
+from percolator.client.connection import MAX_QUEUE, receive
 from percolator.errors import MessageError
 from percolator.model.closes import CloseCode
 from percolator.model.server_messages import (
@@ -32,7 +33,6 @@ from percolator.model.server_messages import (
     ServerMessage,
     Subscribed,
 )
-from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.measured import Refusal
 
 SECONDS = 5.0
@@ -70,12 +70,11 @@ class LimitProbe:
 
         A `slow` one buffers little that has not been read.
         """
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else None
         try:
             async with self._room:
                 client = await connect(
-                    f"{self.gateway.ws}/ws",
-                    additional_headers=headers,
+                    self.gateway.socket,
+                    additional_headers=self.gateway.authorization(self.token),
                     compression=None,
                     max_size=MAX_MESSAGE_BYTES,
                     max_queue=1 if slow else MAX_QUEUE,

@@ -4,9 +4,10 @@ import random
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address
 from typing import Any, NamedTuple
 
+from percolator.client.address import is_loopback
 from percolator.model.channel import Channel
 from percolator.model.kinds import FUNDING, PRICE, TRADE, Kind
 
@@ -117,13 +118,3 @@ def source_addresses(host: str, per_address: int = PER_ADDRESS) -> Iterator[str 
         if address & 0xFF not in (0, 0xFF):
             for _ in range(per_address):
                 yield str(IPv4Address(address))
-
-
-def is_loopback(host: str) -> bool:
-    """True if a host is a loopback address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

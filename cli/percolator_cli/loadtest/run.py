@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from percolator.client.address import GatewayAddress
 from percolator.errors import GatewayError
-from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.account import Accountant, expect
 from percolator_cli.loadtest.client_pool import ClientPool
 from percolator_cli.loadtest.measured import Measured, Sample

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from percolator.client.address import GatewayAddress
 from percolator.config.settings import Settings
 from percolator_cli import gateway
-from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.plan import PER_ADDRESS, Plan, Thresholds
 from percolator_cli.loadtest.progress import shown_progress
 from percolator_cli.loadtest.report import report

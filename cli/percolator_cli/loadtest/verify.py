@@ -6,16 +6,16 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from percolator.app.nats_source import nats_address
+from percolator.client.address import GatewayAddress
 from percolator.config.settings import Settings
 from percolator.errors import NatsError
 from percolator.jetstream.connect import connect
 from percolator.model.kinds import TRADE
 from percolator_cli import gateway
-from percolator_cli.gateway import GatewayAddress
 from percolator_cli.loadtest.limit_checks import LimitChecks
 from percolator_cli.loadtest.limit_probe import LimitProbe
 from percolator_cli.loadtest.limits import Verdict, verify
-from percolator_cli.loadtest.plan import PER_ADDRESS, Plan, is_loopback, source_addresses
+from percolator_cli.loadtest.plan import PER_ADDRESS, Plan, source_addresses
 from percolator_cli.loadtest.sending import Sender
 
 FLOOD = 5_000
@@ -40,7 +40,7 @@ async def verify_limits(
             probe = LimitProbe(at, token, source_addresses(at.host, per_address))
             return LimitChecks(probe, limits, stats, flood)
 
-        return await verify(make_checks, on_verdict, many_addresses=is_loopback(at.host))
+        return await verify(make_checks, on_verdict, many_addresses=at.is_local)
 
 
 async def _flood(

@@ -9,6 +9,7 @@ from typing import Any
 
 from websockets.frames import Frame, Opcode
 
+from percolator.client.address import GatewayAddress
 from percolator.errors import MessageError
 from percolator.model.server_messages import MAX_MESSAGE_BYTES
 
@@ -25,17 +26,17 @@ _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ?([^\r]*)\r\n")
 _ACCEPT = re.compile(rb"\r\nsec-websocket-accept:[ \t]*([^\r \t]+)", re.IGNORECASE)
 
 
-def upgrade(host: str, path: str, token: str | None = None) -> tuple[bytes, bytes]:
+def upgrade(gateway: GatewayAddress, token: str | None = None) -> tuple[bytes, bytes]:
     """Return an upgrade request and the accept value expected in the response."""
     key = base64.b64encode(os.urandom(16))
     lines = [
-        f"GET {path} HTTP/1.1",
-        f"Host: {host}",
+        f"GET {gateway.target} HTTP/1.1",
+        f"Host: {gateway.authority}",
         "Upgrade: websocket",
         "Connection: Upgrade",
         "Sec-WebSocket-Version: 13",
         f"Sec-WebSocket-Key: {key.decode()}",
-        *([f"Authorization: Bearer {token}"] if token else []),
+        *(f"{name}: {value}" for name, value in gateway.authorization(token).items()),
     ]
     accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())  # noqa: S324 - required by RFC 6455
     return "\r\n".join(lines).encode() + HEAD_END, accept

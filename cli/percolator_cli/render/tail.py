@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.text import Text
 
-from percolator.client import Gap, Message
+from percolator.client import Gap, Message, Refused
 from percolator.model.kinds import Event
 from percolator_cli.render import figures
 
@@ -16,6 +16,8 @@ def line(message: Message) -> Text:
     """Return a line for people."""
     if isinstance(message, Gap):
         return _gap(message)
+    if isinstance(message, Refused):
+        return Text(f"refused: {message.channel}: {message.message}; asking again", "bold yellow")
     text = Text.assemble(
         (f"{figures.clock(message.event.timestamp)} ", "dim"),
         f"{message.channel:{CHANNEL_COLUMNS}} ",
@@ -33,6 +35,9 @@ def fields(message: Message) -> dict[str, Any]:
         gap: dict[str, Any] = {"type": "gap", "channel": message.channel}
         gap |= {"from": message.after, "to": message.before}
         return gap | ({} if message.epoch is None else {"epoch": message.epoch})
+    if isinstance(message, Refused):
+        error = {"type": "error", "channel": message.channel}
+        return error | {"code": message.code, "message": message.message}
     event = message.event
     shown: dict[str, Any] = {"type": event.type, "channel": message.channel, "slab": event.slab}
     shown |= event.values() | {"timestamp": event.timestamp}

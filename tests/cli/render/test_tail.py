@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from percolator.client import Gap, Message, Update
+from percolator.client import Gap, Message, Refused, Update
 from percolator.model.kinds import Funding, Price, Trade
 from percolator_cli.render.tail import fields, line
 
@@ -22,6 +22,7 @@ PRICE = update(Price(price=61_807.95, markPrice=61_800, timestamp=AT, slab="SOL"
 TRADE = update(Trade(side="long", size="1000000", price=1.5, timestamp=AT, slab="SOL"), 0)
 FUNDING = update(Funding(rate="-0.0001", timestamp=AT, slab="SOL"), None, snapshot=True)
 GAP = Gap("trades:SOL", 5, 9)
+REFUSED = Refused("trades:SOL", "slab_limit", "the market is full")
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,7 @@ GAP = Gap("trades:SOL", 5, 9)
         (TRADE, "12:34:56.789 trades:SOL              123 long  1000000 at 1.5"),
         (FUNDING, "12:34:56.789 funding:SOL             123 rate -0.0001 (snapshot)"),
         (GAP, "gap: missing trades:SOL events between seq 5 and 9"),
+        (REFUSED, "refused: trades:SOL: the market is full; asking again"),
         (
             Gap("trades:SOL", 5, 1, "abc"),
             "gap: missing trades:SOL events between seq 5 and 1; the stream was recreated",
@@ -52,6 +54,8 @@ def test_line_shows_each_message_as_one_line(message: Message, text: str) -> Non
         (FUNDING, {"type": "funding", "channel": "funding:SOL", "slab": "SOL", "rate": "-0.0001"}
          | {"timestamp": AT, "seq": 123, "prev": None, "snapshot": True}),
         (GAP, {"type": "gap", "channel": "trades:SOL", "from": 5, "to": 9}),
+        (REFUSED, {"type": "error", "channel": "trades:SOL", "code": "slab_limit"}
+         | {"message": "the market is full"}),
     ],
 )  # fmt: skip
 def test_fields_returns_each_message_as_one_object(

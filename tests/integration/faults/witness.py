@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from percolator.client import Gap as ClientGap
-from percolator.client import State, Update, follow
+from percolator.client import Refused, State, Update, follow
 from percolator.model.messages import event_message
 from tests.integration.faults.traffic import number_of
 
@@ -144,17 +144,20 @@ class ClientWitness(Witness):
 
     async def run(self, url: str, since: int | None) -> None:
         """Follow forever."""
-        async for message in follow(url, self.channels, since=since, on_state=self._state):
-            match message:
-                case Update():
-                    frame = event_message(message.event, message.seq, message.prev)
-                    number = number_of(json.loads(frame[frame.index(b"{") :]))
-                    now = asyncio.get_running_loop().time()
-                    event = Event(message.seq, message.prev, number, now)
-                    self.note(message.channel, event)
-                case ClientGap():
-                    gap = Gap(message.after, message.before, message.epoch, message.announced)
-                    self.note(message.channel, gap)
+        async with follow(url, self.channels, since=since, on_state=self._state) as feed:
+            async for message in feed:
+                match message:
+                    case Update():
+                        frame = event_message(message.event, message.seq, message.prev)
+                        number = number_of(json.loads(frame[frame.index(b"{") :]))
+                        now = asyncio.get_running_loop().time()
+                        event = Event(message.seq, message.prev, number, now)
+                        self.note(message.channel, event)
+                    case ClientGap():
+                        gap = Gap(message.after, message.before, message.epoch, message.announced)
+                        self.note(message.channel, gap)
+                    case Refused():
+                        raise AssertionError(message)
 
     def _state(self, state: State) -> None:
         self.connections += state.name == "live"

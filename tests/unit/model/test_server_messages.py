@@ -12,9 +12,14 @@ from percolator.model.channel import Channel
 from percolator.model.kinds import FUNDING, PRICE, TRADE, Funding, Price, Trade
 from percolator.model.server_messages import (
     MAX_SEQ,
+    Authenticated,
     Closing,
     Connected,
     Delivery,
+    FeedChange,
+    FeedState,
+    Heartbeat,
+    Limits,
     Missing,
     Pong,
     Refused,
@@ -34,14 +39,20 @@ def payload(frame: bytes) -> bytes:
     return frame[2:] if frame[1] < 126 else frame[4:]
 
 
+NO_LIMITS = Limits(messageBytes=0, messagesPerSecond=0, messageBurst=0, channels=0, replay=0)
+
+
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
         (
             messages.connected("e", 5, messages.ClientLimits(), heartbeat_ms=0, stale_since=None),
-            Connected(type="connected", epoch="e", seq=5),
+            Connected(type="connected", epoch="e", seq=5, limits=NO_LIMITS),
         ),
-        (messages.subscribed([SOL], 1), Subscribed(type="subscribed", channels=["trades:SOL"])),
+        (
+            messages.subscribed([SOL], 1),
+            Subscribed(type="subscribed", channels=["trades:SOL"], id=1),
+        ),
         (messages.pong(5, None), Pong(type="pong")),
         (messages.closing(1_500), Closing(type="closing", reconnectInMs=1_500)),
         (
@@ -61,7 +72,7 @@ def payload(frame: bytes) -> bytes:
             Delivery(Channel(PRICE, "SOL").name, 5, None, False, PRICE_SOL),  # noqa: FBT003
         ),
         (messages.unsubscribed([SOL], None), None),
-        (messages.authenticated(["*"], None), None),
+        (messages.authenticated(["*"], "a"), Authenticated(type="authenticated", id="a")),
     ],
 )
 def test_a_client_reads_what_a_gateway_writes(frame: bytes, message: ServerMessage | None) -> None:
@@ -74,6 +85,64 @@ def test_a_client_reads_a_gap() -> None:
     found = read(payload(messages.gap(SOL, 70, 1, "f")))
     assert isinstance(found, Missing)
     assert (found.channel, found.after, found.before, found.epoch) == ("trades:SOL", 70, 1, "f")
+
+
+LIMITS = {"messageBytes": 512, "messagesPerSecond": 1.5, "messageBurst": 0, "channels": 0}
+GREETING = {"type": "connected", "epoch": "e", "seq": 5}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            GREETING
+            | {"limits": LIMITS | {"replay": 7}, "heartbeatMs": 15_000}
+            | {"feed": {"state": "stale", "since": 9}},
+            Connected(
+                type="connected",
+                epoch="e",
+                seq=5,
+                limits=Limits(
+                    messageBytes=512, messagesPerSecond=1.5, messageBurst=0, channels=0, replay=7
+                ),
+                heartbeatMs=15_000,
+                feed=FeedState(state="stale", since=9),
+            ),
+        ),
+        (
+            {"type": "feed", "state": "stale", "since": 9},
+            FeedChange(type="feed", state="stale", since=9),
+        ),
+        ({"type": "feed", "state": "live", "seq": 9}, FeedChange(type="feed", state="live", seq=9)),
+        ({"type": "heartbeat", "timestamp": 7, "seq": 9}, Heartbeat(type="heartbeat", seq=9)),
+        (
+            {"type": "subscribed", "channels": ["price:sol"], "unknown": ["price:sol"]},
+            Subscribed(type="subscribed", channels=["price:sol"], unknown=["price:sol"]),
+        ),
+        (
+            {"type": "error", "code": "more_errors", "message": "m", "count": 3, "id": 1},
+            Refused(type="error", code="more_errors", message="m", count=3, id=1),
+        ),
+    ],
+)
+def test_a_client_reads_what_a_newer_gateway_adds(
+    fields: dict[str, object], message: ServerMessage
+) -> None:
+    """The greeting's limits, the state of the feed, heartbeats, channels without events."""
+    assert read(json.dumps(fields)) == message
+
+
+def test_the_greeting_of_an_older_gateway_has_the_older_limits() -> None:
+    """It sends no heartbeats, and nothing about its feed; single limits may be missing too."""
+    hello = read(json.dumps(GREETING))
+    assert isinstance(hello, Connected)
+    assert hello.limits == Limits(
+        messageBytes=4_096, messagesPerSecond=10, messageBurst=20, channels=50, replay=10_000
+    )
+    assert (hello.heartbeatMs, hello.feed) == (0, FeedState(state="live"))
+    some = read(json.dumps(GREETING | {"limits": {"channels": 7, "more": 1}}))
+    assert isinstance(some, Connected)
+    assert (some.limits.channels, some.limits.messageBurst) == (7, 20)
 
 
 def tried(text: str | bytes) -> ServerMessage | MessageError | None:
@@ -90,8 +159,10 @@ JSON = st.recursive(
     max_leaves=3,
 )
 NAMES = ["connected", "subscribed", "gap", "error", "closing", "pong", "trade", "price", "funding"]
+NAMES += ["feed", "heartbeat", "authenticated"]
 FIELDS = ["epoch", "seq", "prev", "channel", "channels", "from", "to", "code", "message"]
 FIELDS += ["reconnectInMs", "slab", "side", "size", "price", "rate", "timestamp", "snapshot"]
+FIELDS += ["limits", "heartbeatMs", "feed", "state", "since", "unknown", "id", "count"]
 
 
 @given(st.sampled_from(NAMES) | JSON, st.dictionaries(st.sampled_from(FIELDS), JSON))
