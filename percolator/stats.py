@@ -56,6 +56,8 @@ class Stats:
         """Channels resumed from memory."""
         self.catch_ups = 0
         """Times that a paused client has drained."""
+        self.message_waits = 0
+        """Times that a client was not read from because it was over its rate."""
         self.gaps = 0
         """Gaps sent to clients."""
         self._past: deque[Totals] = deque([self._totals(now)])

@@ -153,6 +153,7 @@ def leftovers(service: Service) -> dict[str, Any]:
         "sockets": len(service.gateway.sockets),
         "sockets by address": service.gateway.sockets._by_tier,
         "unread answers": service.gateway.unread.total,
+        "waiting for their rate": len(service.gateway.parsing.waiting),
         "places": admission.places.total,
         "places by address": admission.places.by_address,
         "places by network": admission.places.by_network,
@@ -161,7 +162,7 @@ def leftovers(service: Service) -> dict[str, Any]:
         "behind": hub.paused,
         "followers": [log.channel for log in hub.book.logs.values() if log.followers],
         "empty logs": [log.channel for log in hub.book.logs.values() if log.is_blank],
-        "pongs awaited": len(heartbeat._waiting),
+        "pongs awaited": len(heartbeat._waiting) + len(heartbeat._pinged),
         "replays": service.replayer.running,
     }
     return {name: count for name, count in counts.items() if count}

@@ -33,10 +33,10 @@ PANELS = {
         *("attempts_per_second", "attempt_burst", "requests_per_second", "request_burst"),
         "subscribe_timeout",
     ),
-    "Pace": ("price_interval", "ping_interval", "pong_timeout"),
+    "Pace": ("price_interval", "heartbeat_interval", "ping_interval", "pong_timeout"),
     "Access": (
         *("auth", "auth_secret", "auth_public_key", "stats_token", "allowed_origins"),
-        *("allowed_hosts", "trusted_proxies", "tls_cert", "tls_key"),
+        *("allowed_hosts", "trusted_proxies", "proxy_protocol", "tls_cert", "tls_key"),
     ),
     "Logs": ("log_level", "log_format"),
 }

@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -35,7 +36,6 @@ _REFUSALS: dict[int, str] = {
     HTTPStatus.TOO_MANY_REQUESTS: "has had too many requests from this address (its setting "
     "requests_per_second), or wrong tokens: try again in a second",
 }
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - connected to, not bound
 
 
 class Response(NamedTuple):
@@ -55,7 +55,7 @@ def address(url: str | None, settings: Settings) -> GatewayAddress:
     Raises SettingsError if it is not a valid address.
     """
     if url is None:
-        host = _ANYWHERE.get(settings.host, settings.host)
+        host = _reachable(settings.host)
         return GatewayAddress(host, settings.port, secure=settings.tls_cert is not None)
     try:
         return parse(url)
@@ -64,6 +64,17 @@ def address(url: str | None, settings: Settings) -> GatewayAddress:
             "--url must be an address such as ws://127.0.0.1:3001 (ws, wss, http or https): "
             f"{error}"
         ) from None
+
+
+def _reachable(host: str) -> str:
+    """Return where a gateway that listens on a host is reached: on loopback, if it is on all.
+
+    `::` includes IPv4, which also a machine without IPv6 has.
+    """
+    try:
+        return "127.0.0.1" if ip_address(host).is_unspecified else host
+    except ValueError:
+        return host
 
 
 def stats(gateway: GatewayAddress, token: str | None) -> Stats:

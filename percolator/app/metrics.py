@@ -29,6 +29,7 @@ from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.places import Places
 from percolator.histogram import Histogram
+from percolator.model.channel import ALL
 from percolator.model.kinds import KINDS
 from percolator.stats import Stats
 
@@ -105,6 +106,8 @@ class Metrics(Collector):
         yield _counter(
             "messages_received", "Messages received from clients.", stats.messages_received
         )
+        text = "Times that a client's messages had to wait for its rate."
+        yield _counter("message_waits", text, stats.message_waits)
         yield _counter("bytes_sent", "Bytes sent to clients.", stats.bytes_sent)
         yield _counter("bytes_received", "Bytes received from clients.", stats.bytes_received)
         yield _histogram("flush_seconds", "Duration of a flush.", here.flush_seconds)
@@ -145,9 +148,8 @@ class Metrics(Collector):
 
     def _by_slab(self) -> dict[str, int]:
         """Name the slabs with the most clients, if events are known of them; sum up the rest."""
-        known = {
-            slab for (_, slab), log in self._from.hub.book.logs.items() if log.latest is not None
-        }
+        logs = self._from.hub.book.logs
+        known = {ALL, *(slab for (_, slab), log in logs.items() if log.latest is not None)}
         counts = Counter(self._from.slabs.clients)
         named = [(slab, count) for slab, count in counts.most_common() if slab in known]
         shown = dict(named[:MAX_SLABS])

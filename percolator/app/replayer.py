@@ -23,6 +23,7 @@ from percolator.jetstream.direct import Stored
 from percolator.jetstream.liveness import raise_if_cancelled
 from percolator.jetstream.replay import Page
 from percolator.model import events, messages
+from percolator.model.channel import Channel
 from percolator.model.events import Decode
 from percolator.model.kinds import Event
 
@@ -177,7 +178,9 @@ class ChannelReplay:
         self._buffer = buffer
         self._limit = limit
         self._last: Stored | None = None
-        self._prev: int | None = None
+        self._prevs: dict[Channel, int] = {}
+        self._first_prev: int | None = None
+        """The prev of a channel's first event, if it is not in `_prevs`."""
         self._gap = False
         self._shorter = asyncio.Event()
         self._buffer.on_drained = self._shorter.set
@@ -234,10 +237,13 @@ class ChannelReplay:
     def _add(self, page: Page, asked: int) -> bool:
         """Add a page, after a gap if the stream dropped what was before. False if that is all."""
         if self._last is None:
-            self._prev = 0 if page.first else self._valid_seq(page.last)
+            self._first_prev = 0 if page.first else None
+            if page.last is not None:
+                self._note_prev(page.last)
         self._last = page.events[-1] if page.events else page.last
         if not page.whole:
-            self._prev, self._gap = None, True
+            self._prevs.clear()
+            self._first_prev, self._gap = None, True
         if self._gap:
             if not page.events or self._log.reaches(page.events[0].seq - 1):
                 return False  # the log reaches back further than the stream: it tells of the gap
@@ -255,23 +261,31 @@ class ChannelReplay:
         self._gap = False
 
     def _add_event(self, stored: Stored) -> bool:
-        event = self._decoded(stored)
-        if event is not None:
+        found = self._decoded(stored)
+        if found is not None and not self._is_read_apart(found[0]):
             if self._limit is not None and self.sent >= self._limit:
                 return False
-            frame = messages.event_message(event, stored.seq, self._prev)
-            self._buffer.add(stored.seq, frame)
-            self._prev = stored.seq
+            channel, event = found
+            prev = self._prevs.get(channel, self._first_prev)
+            self._buffer.add(stored.seq, messages.event_message(event, stored.seq, prev))
+            self._prevs[channel] = stored.seq
             self.sent += 1
         self._buffer.fetched_through = stored.seq
         return True
 
-    def _valid_seq(self, stored: Stored | None) -> int | None:
-        return None if stored is None or self._decoded(stored) is None else stored.seq
+    def _is_read_apart(self, channel: Channel) -> bool:
+        """True for a market of a wildcard that the client reads by name."""
+        return self._channel.is_wildcard and channel in self._cursor.apart
 
-    def _decoded(self, stored: Stored) -> Event | None:
+    def _note_prev(self, stored: Stored) -> None:
+        found = self._decoded(stored)
+        if found is not None:
+            self._prevs[found[0]] = stored.seq
+
+    def _decoded(self, stored: Stored) -> tuple[Channel, Event] | None:
         """Decode an event as the feed would have; None if it would have been rejected."""
         try:
-            return self._decode(self._channel, stored.payload)
+            channel = Channel.of_subject(stored.subject)
+            return (channel, self._decode(channel, stored.payload)) if channel else None
         except EventError:
             return None

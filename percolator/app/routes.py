@@ -25,7 +25,7 @@ PARAMETER = "SLAB"
 
 
 class Access(Enum):
-    """Who may read a route."""
+    """Who may read a route, and whether pages of allowed origins may, which `is_shared` says."""
 
     OPEN = auto()
     COUNTERS = auto()
@@ -69,12 +69,28 @@ class Routes:
 
     def __call__(self, request: Request, path: str, address: str) -> Response | None:
         """Return the response to a GET from an address, None if there is no such path."""
-        parent, _, name = path.rpartition("/")
-        route = self._by_path.get(path) or self._by_path.get(f"{parent}/{PARAMETER}")
+        route = self._find(path)
         if route is None:
             return static.find(request, path)
         grant = self._check(route.access, request, address)
+        name = path.rpartition("/")[2]
         return grant if isinstance(grant, Response) else route.handler(Query(grant, name))
+
+    def is_shared(self, path: str) -> bool:
+        """Return whether pages of allowed origins may read a path.
+
+        They may read what is open, and the markets with a client's token, as over a WebSocket. The
+        stats token is the operator's: no page of another origin has a use for it. Files set their
+        own headers.
+        """
+        route = self._find(path)
+        return route is not None and (
+            route.access is not Access.COUNTERS or self._stats_token is None
+        )
+
+    def _find(self, path: str) -> Route | None:
+        parent = path.rpartition("/")[0]
+        return self._by_path.get(path) or self._by_path.get(f"{parent}/{PARAMETER}")
 
     def _check(self, access: Access, request: Request, address: str) -> Grant | Response:
         """Return what the client may read, or the response that refuses it."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from percolator import histogram, logs
 from percolator.app import descriptors, recording, retention
+from percolator.app.feed_watch import FeedWatch
 from percolator.app.intake import Intake
 from percolator.app.markets import Markets
 from percolator.app.metrics import Metrics, Sources
@@ -20,6 +21,7 @@ from percolator.app.rejections import Rejections
 from percolator.app.replayer import Replayer
 from percolator.app.routes import Routes
 from percolator.app.summary import summary
+from percolator.app.views import client_limits
 from percolator.auth import tokens
 from percolator.config.settings import Settings
 from percolator.errors import NatsError
@@ -33,6 +35,7 @@ from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.pacer import Pacer
 from percolator.gateway.server import Limits, Server
+from percolator.gateway.sweep import visit
 from percolator.histogram import Histogram
 from percolator.jetstream.connect import connect
 from percolator.jetstream.dialer import Dialer
@@ -78,6 +81,7 @@ class Service:
         self.stats = Stats(clock())
         self.slab_limits = SlabLimits(
             per_slab=settings.max_connections_per_slab,
+            wildcards=settings.max_wildcard_connections,
             channels_per_client=settings.max_channels_per_client,
         )
         self.flush_seconds = Histogram(histogram.SECONDS)
@@ -113,6 +117,7 @@ class Service:
             clock=clock,
             decode=decode,
         )
+        self.feed_watch = FeedWatch(self.feed, wall_ms)
         self._history = Replay(lambda: self.feed, settings.stream, replay_dialer.dial)
         self.replayer = Replayer(self.hub, self._history, decode)
         # The socket side.
@@ -133,6 +138,7 @@ class Service:
         context = self._certificate.context if self._certificate else None
         host, port = await self.gateway.start(self.settings.host, self.settings.port, context)
         self._spawn(self.feed.run())
+        self._spawn(self.feed_watch.run(self.tell_feed))
         self._spawn(retention.follow(self.feed, self.settings.stream, self.book))
         return Addresses(host, port, address.shown, self._nats_source.data_dir)
 
@@ -183,6 +189,10 @@ class Service:
         if loaded:
             logger.info("shut down")
 
+    async def tell_feed(self) -> None:
+        """Send all clients whether NATS is heard."""
+        await visit(self.gateway.connections, lambda session: session.tell_feed())
+
     # Called on signals.
 
     def reload_certificate(self) -> None:
@@ -192,8 +202,7 @@ class Service:
 
     def log_summary(self) -> None:
         """Log what the gateway is doing, in several lines."""
-        connections = self.gateway.connections
-        for line in summary(self.hub, self.feed, self.replayer, connections):
+        for line in summary(self.hub, self.feed, self.replayer, self.gateway.connections):
             logger.info(line, extra=logs.UNLIMITED)
 
     # The parts.
@@ -205,10 +214,9 @@ class Service:
             stats=self.stats,
             clock=self._clock,
             wall=wall_ms,
-            messages_per_second=settings.messages_per_second,
-            message_burst=settings.message_burst,
-            max_channels=settings.max_channels_per_client,
-            replay_limit=settings.replay_limit,
+            limits=client_limits(settings),
+            heartbeat_interval=settings.heartbeat_interval,
+            stale_since=lambda: self.feed_watch.stale_since,
             replayer=self.replayer.start,
         )
 
@@ -261,7 +269,7 @@ class Service:
             feed=self.feed,
             flush_seconds=self.flush_seconds,
             flush_bytes=self.flush_bytes,
-            loop_lag=self.gateway.loop_lag,
+            loop_lag=self.gateway.sweep.loop_lag,
         )
 
     def _flush(self) -> bool:

@@ -1,8 +1,9 @@
-"""What the HTTP routes show, as plain data: stats, health, markets. Changes nothing."""
+"""What the HTTP routes and greetings show, as plain data: stats, health, markets, limits."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from percolator.app.feed_watch import WatchedFeed, is_stale
 from percolator.config.settings import Settings
 from percolator.fanout.book import Book
 from percolator.fanout.hub import Hub
@@ -11,35 +12,19 @@ from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway.places import Places
 from percolator.model.channel import Channel
 from percolator.model.kinds import KINDS
+from percolator.model.messages import ClientLimits
 from percolator.stats import Stats
-
-STALE_SECONDS = 5.0
-"""Seconds without a sign of life after which a feed is stalled; it has one every half second."""
 
 Data = dict[str, Any]
 Covers = Callable[[Channel], bool]
 """True if the client may read a channel."""
 
 
-class FeedState(Protocol):
+class FeedState(WatchedFeed, Protocol):
     """What the views show of the feed."""
 
-    connected: bool
     stream_seq: int
     restarts: int
-    trouble: str
-
-    @property
-    def seq(self) -> int:
-        """The last seq that was passed on."""
-
-    @property
-    def lag(self) -> int:
-        """Events of the stream that have not been passed on yet."""
-
-    @property
-    def silent_for(self) -> float:
-        """Seconds since its last sign of life."""
 
     @property
     def loaded(self) -> bool:
@@ -67,6 +52,7 @@ def stats_view(
             "maxGlobalConnections": settings.max_connections,
             "maxConnectionsPerSlab": settings.max_connections_per_slab,
             "maxConnectionsPerIp": settings.max_connections_per_ip,
+            "maxWildcardConnections": settings.max_wildcard_connections,
             "maxChannelsPerClient": settings.max_channels_per_client,
             "maxMessageBytes": settings.max_message_bytes,
             "maxBufferedBytes": settings.max_buffered_bytes,
@@ -93,13 +79,25 @@ def stats_view(
     }
 
 
+def client_limits(settings: Settings) -> ClientLimits:
+    """Return the limits that a client is told when it connects."""
+    return ClientLimits(
+        message_bytes=settings.max_message_bytes,
+        messages_per_second=settings.messages_per_second,
+        message_burst=settings.message_burst,
+        channels=settings.max_channels_per_client,
+        replay=settings.replay_limit,
+    )
+
+
 def health_view(feed: FeedState, wall_ms: int, *, draining: bool) -> tuple[bool, Data]:
     """Return `/health`, after True if every check passes. A failed one says why, and since when."""
-    stale = feed.silent_for > STALE_SECONDS
     checks: Data = {
         "state": _check(feed.loaded, "the state is still being read from the stream"),
         "nats": _check(feed.connected, feed.trouble or "not connected to NATS"),
-        "feed": _check(not stale, f"no sign of life from the stream: {feed.trouble or 'silent'}"),
+        "feed": _check(
+            not is_stale(feed), f"no sign of life from the stream: {feed.trouble or 'silent'}"
+        ),
     }
     if draining:
         checks["serving"] = _check(ok=False, reason="the gateway is shutting down")

@@ -73,14 +73,17 @@ class Settings(BaseSettings):
 
     max_connections: Count = Field(1_000, description="maximum connections")
     max_connections_per_slab: Count = Field(100, description="maximum clients per market")
+    max_wildcard_connections: Count = Field(
+        100, description="maximum clients that follow all markets, with channels such as price:*"
+    )
     max_connections_per_ip: Count = Field(5, description="maximum connections per IP address")
-    max_channels_per_client: Count = Field(50, description="maximum channels per client")
+    max_channels_per_client: Count = Field(200, description="maximum channels per client")
     max_message_bytes: Count = Field(4_096, description="maximum bytes of a client's message")
     max_buffered_bytes: Buffer = Field(
         65_536, description="maximum bytes that wait in user space per client"
     )
     messages_per_second: Rate = Field(10, description="messages per second from one client")
-    message_burst: Count = Field(20, description="messages a client may send at once")
+    message_burst: Count = Field(100, description="messages a client may send at once")
     attempts_per_second: Rate = Field(
         10, description="connection attempts per second from one IP address"
     )
@@ -98,10 +101,17 @@ class Settings(BaseSettings):
     )
 
     price_interval: Seconds = Field(0.5, description="minimum seconds between prices of a market")
+    heartbeat_interval: Seconds = Field(
+        15, description="seconds without a message after which a client gets a heartbeat"
+    )
     ping_interval: Seconds = Field(30, description="seconds between pings to a client")
     pong_timeout: Seconds = Field(10, description="seconds a client has to answer a ping")
     trusted_proxies: Networks = Field(
         (), description="proxies whose X-Forwarded-For is trusted, CIDRs, comma-separated"
+    )
+    proxy_protocol: Bool = Field(
+        False,
+        description="require a PROXY protocol header (v1 or v2) from each of the trusted proxies",
     )
     drain_seconds: Seconds = Field(10, description="seconds a graceful shutdown may take")
 
@@ -110,7 +120,8 @@ class Settings(BaseSettings):
     auth_public_key: File = Field(None, description="RS256 or EdDSA public key, PEM")
     stats_token: Secret = Field(None, description="bearer token for /ws/stats and /metrics")
     allowed_origins: Origins = Field(
-        (), description="origins that browsers may connect from, comma-separated; default: any"
+        (),
+        description="origins whose pages may connect and read, comma-separated; default: any",
     )
     allowed_hosts: Hosts = Field(
         (), description="host names that requests may name, comma-separated; default: any"
@@ -140,7 +151,11 @@ class Settings(BaseSettings):
             raise _conflict(
                 "auth_public_key", "it cannot be combined with auth_secret: set only one"
             )
-        for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
+        for name, other in (
+            ("tls_cert", "tls_key"),
+            ("tls_key", "tls_cert"),
+            ("proxy_protocol", "trusted_proxies"),
+        ):
             if getattr(self, name) and not getattr(self, other):
                 raise _conflict(name, f"it also needs {other}")
         for burst, rate in (

@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
+from percolator.config.origins import normalized
+
 MIN_SECRET_BYTES = 32
 """Minimum size of an HS256 secret: the size of its hash."""
 MIN_BUFFER_BYTES = 1_024
@@ -83,19 +85,7 @@ def _networks(value: object) -> object:
 
 
 def _origins(value: object) -> object:
-    return tuple(_origin(item) for item in _items(value))
-
-
-def _origin(value: object) -> str:
-    """Return an origin as browsers write it."""
-    parts = urlsplit(str(value).lower())
-    rest = parts.path or parts.query or parts.fragment or parts.username
-    if parts.scheme not in ("http", "https") or not parts.hostname or rest:
-        raise ValueError("not an origin")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    default = {"http": 80, "https": 443}[parts.scheme]
-    port = "" if parts.port in (None, default) else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}"
+    return tuple(normalized(str(item)) for item in _items(value))
 
 
 def host_and_port(text: str) -> tuple[str, str] | None:
@@ -207,7 +197,10 @@ Origins = Annotated[
     tuple[str, ...],
     NoDecode,
     BeforeValidator(_origins),
-    Rule("origins such as https://example.com, comma-separated"),
+    Rule(
+        "origins such as https://example.com, https://*.example.com, tauri://localhost or null, "
+        "comma-separated"
+    ),
 ]
 Hosts = Annotated[
     tuple[str, ...],

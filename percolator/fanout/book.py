@@ -4,12 +4,14 @@ What it holds is a fold over the events: a gateway that has just started and one
 hold the same. It knows nothing of what follows a log, except that it calls `wake` for news.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import chain
 
 from percolator.fanout.latest_log import LatestLog, Windows
-from percolator.fanout.log import ChannelLog
+from percolator.fanout.log import ChannelLog, Log
+from percolator.fanout.logs_of_all import LatestOfAll, LosslessOfAll
 from percolator.fanout.lossless_log import LosslessLog
-from percolator.model.channel import Channel
+from percolator.model.channel import ALL, Channel
 from percolator.model.kinds import KINDS, Event, Kind
 
 Clock = Callable[[], float]
@@ -38,6 +40,10 @@ class Book:
         self.revision = 0
         """Grows with each change of the markets that is not a new seq."""
         self.logs: dict[Channel, ChannelLog] = {}
+        """The logs of markets."""
+        self.latest_of_all: dict[Kind, LatestOfAll] = {}
+        self.lossless_of_all: dict[Kind, LosslessOfAll] = {}
+        """The logs of all markets, by kind."""
         self.on_replaced: Callable[[], None] = lambda: None
         """Called before a stream that was read is left for the one that took its place."""
         self._wake = wake
@@ -48,12 +54,23 @@ class Book:
             for kind in KINDS
             if not kind.lossless
         }
-        self._dirty: dict[ChannelLog, None] = {}
+        self._dirty: dict[Log, None] = {}
         self._unsent = 0
         """Events of followed logs since all clients that keep up had last been sent everything."""
         self._start = 0
         self._complete = True
         self._order = 0
+        self._make_logs_of_all()
+
+    def _make_logs_of_all(self) -> None:
+        for kind in KINDS:
+            channel = Channel(kind, ALL)
+            if kind.lossless:
+                self.lossless_of_all[kind] = LosslessOfAll(
+                    channel, self._capacity, floor=self._start
+                )
+            else:
+                self.latest_of_all[kind] = LatestOfAll(channel)
 
     # What the stream says.
 
@@ -70,13 +87,15 @@ class Book:
         self._start, self._complete = after, complete
         if replaced:
             self._start_again()
+        else:
+            self._make_logs_of_all()
 
     def seed(self, seq: int, channel: Channel, event: Event) -> None:
         """Record a channel's newest event from before the point where reading starts."""
         self.revision += 1
         log = self.log(channel)
         log.seed(self._next_order(), seq, event)
-        self._mark(log)
+        self._publish(log)
 
     def publish(self, seq: int, channel: Channel, event: Event) -> None:
         """Record the next event of the stream."""
@@ -84,13 +103,13 @@ class Book:
         log = self.logs.get(channel) or self.log(channel)
         self._order += 1
         if log.append(self._order, seq, event):
-            self._mark(log)
+            self._publish(log)
 
     def skip(self, seq: int) -> None:
         """Pass a seq that holds no valid event."""
         self.seq = seq
 
-    def record_gap(self, before: int, channels: Container[Channel] | None = None) -> None:
+    def record_gap(self, before: int, channels: Collection[Channel] | None = None) -> None:
         """Note that the stream has lost events before seq `before` that were never read.
 
         `channels` may have lost some; None: any channel may.
@@ -99,6 +118,10 @@ class Book:
             in_doubt = channels is None or channel in channels
             if in_doubt and log.append_gap(self._next_order(), before):
                 self._mark(log)
+        for kind, of_all in self.lossless_of_all.items():
+            if channels is None or any(channel.kind is kind for channel in channels):
+                of_all.append_gap(self._next_order(), before)
+                self._mark(of_all)
         self.seq = max(self.seq, before - 1)
         self._start = max(self._start, before - 1)
         self._complete = False
@@ -112,7 +135,7 @@ class Book:
         first_seq = min(first_seq, self.seq + 1)
         for log in tuple(self.logs.values()):
             if not log.followers and log.newest_seq < first_seq:
-                del self.logs[log.channel]
+                self._forget(log)
                 self.revision += 1
         self._start = max(self._start, first_seq - 1)
         self._complete = self._complete and first_seq <= 1
@@ -132,23 +155,43 @@ class Book:
 
     # What the hub asks.
 
+    def of_all(self, kind: Kind) -> LosslessOfAll | LatestOfAll:
+        """Return the log of all markets for a kind."""
+        return self.lossless_of_all[kind] if kind.lossless else self.latest_of_all[kind]
+
+    def markets(self, kind: Kind) -> Iterator[ChannelLog]:
+        """Yield the logs of a kind, one per market."""
+        return (log for log in self.logs.values() if log.channel.kind is kind)
+
+    def all_logs(self) -> Iterator[Log]:
+        """Yield all logs, those of all markets included."""
+        return chain(self.logs.values(), map(self.of_all, KINDS))
+
     def log(self, channel: Channel) -> ChannelLog:
-        """Return the log of a channel; make it if there is none."""
+        """Return the log of a market's channel; make it if there is none."""
         log = self.logs.get(channel)
         if log is None:
             log = self.logs[channel] = self._blank_log(channel)
         return log
 
-    def drop_if_idle(self, log: ChannelLog) -> None:
-        """Forget a log that holds nothing and has no followers."""
-        if log.is_blank and not log.followers:
-            del self.logs[log.channel]
+    def has_event(self, channel: Channel) -> bool:
+        """Return whether an event of a channel is known; of any market, if it is a wildcard."""
+        if channel.is_wildcard:
+            return any(log.latest for log in self.markets(channel.kind))
+        log = self.logs.get(channel)
+        return log is not None and log.latest is not None
 
-    def take_news(self) -> list[ChannelLog]:
+    def drop_if_idle(self, log: Log) -> None:
+        """Forget a market's log that holds nothing and has no followers."""
+        own = self.logs.get(log.channel)
+        if own is not None and own.is_blank and not own.followers:
+            self._forget(own)
+
+    def take_news(self) -> list[Log]:
         """Return the logs with something new since the last call, ended windows included."""
         for windows in self._windows.values():
-            for shown in windows.close(self._next_order()):
-                self._mark(shown)
+            for shown in windows.close(self._next_order):
+                self._publish(shown)
         news = list(self._dirty)
         self._dirty.clear()
         return news
@@ -165,7 +208,8 @@ class Book:
 
     def _blank_log(self, channel: Channel) -> ChannelLog:
         if not channel.kind.lossless:
-            return LatestLog(channel, self._windows[channel.kind])
+            of_all = self.latest_of_all[channel.kind]
+            return LatestLog(channel, self._windows[channel.kind], of_all)
         floor, last_seq = self._known
         return LosslessLog(channel, self._capacity, floor=floor, last_seq=last_seq)
 
@@ -183,13 +227,29 @@ class Book:
                 log.start_again(self.epoch, floor=floor, last_seq=last_seq)
                 self._mark(log)
             else:
-                del self.logs[log.channel]
+                self._forget(log)
+        for of_all in self.lossless_of_all.values():
+            of_all.start_again(self.epoch, floor=floor, last_seq=None)
+            self._mark(of_all)
+
+    def _forget(self, log: ChannelLog) -> None:
+        """Forget a log, and drop what it holds: its window may still be open."""
+        del self.logs[log.channel]
+        log.start_again(self.epoch, floor=0, last_seq=None)
 
     def _next_order(self) -> int:
         self._order += 1
         return self._order
 
-    def _mark(self, log: ChannelLog) -> None:
+    def _publish(self, log: ChannelLog) -> None:
+        """Note that a log has something new, also for those that follow all markets."""
+        kind = log.channel.kind
+        if kind.lossless:
+            self.lossless_of_all[kind].add(log)
+        self._mark(log)
+        self._mark(self.of_all(kind))
+
+    def _mark(self, log: Log) -> None:
         if log.followers:
             self._unsent += 1
             if log not in self._dirty:

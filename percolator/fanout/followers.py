@@ -6,10 +6,12 @@ place: they get the same bytes, so these are collected and joined once for all o
 
 import logging
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
-from percolator.fanout.log import ChannelLog, Follower, Position
+from percolator.fanout.log import Follower, Log, Position
 from percolator.fanout.replay_buffer import ReplayBuffer
+from percolator.model.channel import ALL, Channel
 from percolator.stats import Stats
 
 TrySend = Callable[[bytes], int]
@@ -48,14 +50,16 @@ class Cursor(Follower):
     A `paused` cursor has a full buffer, and gets nothing until it drains.
     """
 
-    __slots__ = ("group", "paused", "replaying", "slabs", "writer")
+    __slots__ = ("channels", "group", "paused", "replaying", "slabs", "writer")
 
     def __init__(self, writer: Writer) -> None:
         super().__init__({})
         self.writer = writer
+        self.channels: dict[Channel, None] = {}
+        """What it is subscribed to. A channel may be read through the log of all markets."""
         self.group: Group | None = None
         self.paused = False
-        self.replaying: dict[ChannelLog, ReplayBuffer] = {}
+        self.replaying: dict[Log, ReplayBuffer] = {}
         """Logs that it has not reached yet: what comes before is read from the stream."""
         self.slabs: dict[str, int] = {}
         """How many of its channels belong to each market."""
@@ -64,9 +68,28 @@ class Cursor(Follower):
         """Return how many bytes it may get in a turn: none while it is paused or in a group."""
         return 0 if self.paused or self.group is not None else max_bytes
 
+    @property
+    def apart(self) -> AbstractSet[Channel]:
+        """The channels that it reads by themselves, and passes over in a log of all markets."""
+        if ALL not in self.slabs:
+            return frozenset()
+        kinds = {channel.kind for channel in self.channels if channel.is_wildcard}
+        read = [log.channel for log in (*self.positions, *self.replaying)]
+        return {each for each in read if each.kind in kinds and not each.is_wildcard}
+
+    def reads(self, log: Log) -> bool:
+        """True if it reads this log, also if a replay of it is not over."""
+        return log in self.positions or log in self.replaying
+
+    @property
+    def last_sent(self) -> float:
+        """When the client was last sent something, by itself or with its group."""
+        return self.sent_at if self.group is None else max(self.sent_at, self.group.sent_at)
+
     def stand_alone(self) -> None:
         """Leave the group and keep its place."""
         if self.group is not None:
+            self.sent_at = self.last_sent
             self.positions = dict(self.group.positions)
             self.group.remove(self)
             self.group = None
@@ -84,7 +107,7 @@ class Group(Follower):
 
     __slots__ = ("_writers", "members")
 
-    def __init__(self, positions: dict[ChannelLog, Position]) -> None:
+    def __init__(self, positions: dict[Log, Position]) -> None:
         super().__init__(positions)
         self.members: dict[Cursor, None] = {}
         self._writers: list[Writer] | None = None

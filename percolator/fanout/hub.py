@@ -14,38 +14,18 @@ clock, and `wake`, which is called when there is something to flush.
 """
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from percolator.errors import RequestError
 from percolator.fanout.book import Book, Clock
 from percolator.fanout.followers import Cursor, Group
-from percolator.fanout.log import ChannelLog, Follower, Position
+from percolator.fanout.log import Follower, Log, Position
 from percolator.fanout.lossless_log import LosslessLog
+from percolator.fanout.reader import Reader, Resumed, Start
 from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.fanout.turns import Turns
-from percolator.model import messages
 from percolator.model.channel import Channel
 from percolator.stats import Stats
-
-
-class Start(NamedTuple):
-    """Where a client wants to begin: after a seq of an epoch, with recent events, or live."""
-
-    since: int | None = None
-    epoch: str | None = None
-    recent: int = 0
-
-
-class Resumed(NamedTuple):
-    """What came of a resume; of a fresh start, nothing."""
-
-    events: int = 0
-    """Events that are replayed from memory."""
-    from_memory: bool = False
-    """True if memory has everything that the client lacks."""
-    replaying: LosslessLog | None = None
-    """The log, if it does not reach back far enough."""
 
 
 class Hub:
@@ -68,13 +48,15 @@ class Hub:
         that are left to the next.
         """
         self.book = book
+        self._reader = Reader(book)
         self.paused = 0
         """How many clients are paused."""
         self._wake = wake
         self._stats = stats
         self._limits = limits
         self._turn_bytes = turn_bytes
-        self._groups: dict[frozenset[ChannelLog], Group] = {}
+        self._groups: dict[frozenset[Log], Group] = {}
+        self._clock = clock
         self._turns = Turns(clock, turn_seconds)
         book.on_replaced = self._end_replays
 
@@ -94,48 +76,17 @@ class Hub:
         returned, and `finish_replay` must follow in the end. Raises RequestError if a limit is
         met; then nothing has changed.
         """
-        log = self.book.logs.get(channel)
-        if log is not None and (log in cursor.positions or log in cursor.replaying):
+        if channel in cursor.channels:
             return Resumed()
         self._limits.enter(cursor.slabs, channel)
-        log = log or self.book.log(channel)
+        cursor.channels[channel] = None
+        if channel.wildcard in cursor.channels and not channel.is_wildcard:
+            return Resumed()  # it is read already, with all markets
         self._leave_group(cursor)
-        log.followers[cursor] = None
         self._enqueue(cursor)
-        if start.since is not None and isinstance(log, LosslessLog):
-            return self._resume(cursor, log, start.since, start.epoch, limit)
-        recent = start.recent if limit is None else min(start.recent, limit)
-        position = log.position_before(recent) if recent else log.start_position
-        cursor.positions[log] = position
-        if recent and isinstance(log, LosslessLog):
-            return Resumed(log.count_after(position))
-        return Resumed()
-
-    def _resume(
-        self, cursor: Cursor, log: LosslessLog, since: int, epoch: str | None, limit: int | None
-    ) -> Resumed:
-        """Put a cursor where it left off, after a gap if that place is gone."""
-        book = self.book
-        if epoch is None:
-            since = min(since, book.seq)  # it may be of a replaced stream
-        buffer = ReplayBuffer(log, since)
-        if epoch not in (None, book.epoch):
-            buffer = ReplayBuffer(log, book.first_seq - 1)
-            gap = messages.gap(log.channel, since, book.first_seq, book.epoch)
-            buffer.add(buffer.seq, gap)
-        count = log.count_after(log.position_after(buffer.seq))
-        if limit is not None and count > limit:
-            after, before = log.seqs_around(limit)
-            buffer.add(after, messages.gap(log.channel, buffer.seq, before))
-            buffer.fetched_through, count = after, limit
-        if not buffer and log.reaches(since):
-            cursor.positions[log] = log.position_after(since)
-            return Resumed(count, from_memory=True)
-        cursor.replaying[log] = buffer
-        buffer.complete = log.reaches(buffer.fetched_through)
-        if buffer.complete:
-            return Resumed(count, from_memory=True)
-        return Resumed(count, replaying=log)
+        if channel.is_wildcard:
+            return self._reader.read_all(cursor, channel.kind, start, limit)
+        return self._reader.read(cursor, self.book.log(channel), start, limit)
 
     def notify_replay(self, cursor: Cursor) -> None:
         """Send what was added to a cursor's replay buffers, in its turn."""
@@ -147,23 +98,35 @@ class Hub:
             buffer.complete = True
             self._enqueue(cursor)
 
-    def unsubscribe(self, cursor: Cursor, channel: Channel) -> None:
-        """Stop sending a channel to a client. Raises RequestError if it does not follow it."""
-        log = self.book.logs.get(channel)
-        if log is None or (log not in cursor.positions and log not in cursor.replaying):
+    def unsubscribe(self, cursor: Cursor, channel: Channel) -> list[LosslessLog]:
+        """Stop sending a channel to a client. Raises RequestError if it does not follow it.
+
+        Returns the logs that do not reach back to where a client goes on that leaves a wildcard,
+        and follows markets of it by name: `finish_replay` must follow for each.
+        """
+        if channel not in cursor.channels:
             name = channel.name
             raise RequestError("not_subscribed", f"not subscribed to {name}", name)
-        self._leave_group(cursor)
-        cursor.positions.pop(log, None)
-        self._drop(cursor, log)
-        self._enqueue(cursor)
+        del cursor.channels[channel]
+        self._limits.leave(cursor.slabs, channel.slab)
+        if channel.is_wildcard:
+            self._leave_group(cursor)
+            self._enqueue(cursor)
+            return self._reader.leave_all(cursor, channel.kind)
+        if channel.wildcard not in cursor.channels:
+            self._leave_group(cursor)
+            self._enqueue(cursor)
+            self._reader.stop_reading(cursor, self.book.log(channel))
+        return []
 
     def remove(self, cursor: Cursor) -> None:
         """Forget a client, however it went."""
         self._leave_group(cursor)
         for log in (*cursor.positions, *cursor.replaying):
-            self._drop(cursor, log)
-        cursor.positions = {}
+            self._reader.stop_reading(cursor, log)
+        for channel in cursor.channels:
+            self._limits.leave(cursor.slabs, channel.slab)
+        cursor.channels = {}
         if cursor.paused:
             cursor.paused = False
             self.paused -= 1
@@ -182,13 +145,11 @@ class Hub:
             self.paused -= 1
             self._enqueue(cursor)
 
-    def _drop(self, cursor: Cursor, log: ChannelLog) -> None:
-        log.followers.pop(cursor, None)
-        buffer = cursor.replaying.pop(log, None)
-        if buffer is not None:
-            buffer.on_drained()
-        self._limits.leave(cursor.slabs, log.channel.slab)
-        self.book.drop_if_idle(log)
+    def has_everything(self, cursor: Cursor) -> bool:
+        """True if a client was sent all that its logs hold: it may resume from the book's seq."""
+        if cursor.paused or cursor.replaying:
+            return False
+        return all(position == log.head for log, position in cursor.positions.items())
 
     # The flush.
 
@@ -220,6 +181,7 @@ class Hub:
         if outgoing:
             data = b"".join([message.frame for message in outgoing])
             self._stats.gaps += sum(message.gap for message in outgoing)
+            follower.sent_at = self._clock()
             follower.deliver(data, len(outgoing), self._stats)
         if isinstance(follower, Cursor):
             follower.catching_up = follower.paused or cut or any(follower.replaying.values())
@@ -233,6 +195,7 @@ class Hub:
         for log, buffer in tuple(cursor.replaying.items()):
             frames = buffer.pop(max_bytes)
             if frames:
+                cursor.sent_at = self._clock()
                 cursor.deliver(b"".join(frames), len(frames), self._stats)
             if log not in cursor.replaying:
                 return  # the write failed, and the client is gone
@@ -247,13 +210,13 @@ class Hub:
 
     def _end_replays(self) -> None:
         """End all replays: they are of a stream that is being replaced."""
-        for log in self.book.logs.values():
+        for log in self.book.all_logs():
             for follower in log.followers:
                 if isinstance(follower, Cursor):
                     self._end_replay(follower, log)
 
     @staticmethod
-    def _end_replay(cursor: Cursor, log: ChannelLog) -> None:
+    def _end_replay(cursor: Cursor, log: Log) -> None:
         """Move a cursor to the log, at the place that its replay has reached."""
         buffer = cursor.replaying.pop(log, None)
         if buffer is not None:
@@ -266,7 +229,10 @@ class Hub:
             return
         if any(log.is_ahead(at, self.book.seq) for log, at in cursor.positions.items()):
             return
-        heads: dict[ChannelLog, Position] = {log: log.head for log in cursor.positions}
+        apart = cursor.apart
+        for log in [log for log in cursor.positions if log.channel in apart]:
+            self._reader.stop_reading(cursor, log)  # from here on, it is read with all markets
+        heads: dict[Log, Position] = {log: log.head for log in cursor.positions}
         key = frozenset(heads)
         group = self._groups.get(key)
         if group is None:

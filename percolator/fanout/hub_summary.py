@@ -25,7 +25,7 @@ def summarize(hub: Hub) -> HubSummary:
     """Return the summary of a hub's clients."""
     alone = {
         follower
-        for log in hub.book.logs.values()
+        for log in hub.book.all_logs()
         for follower in log.followers
         if isinstance(follower, Cursor)
     }

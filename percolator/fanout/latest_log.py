@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from percolator.fanout.log import ChannelLog, Entry, OutgoingMessage, Position
+from percolator.fanout.logs_of_all import LatestOfAll
 from percolator.model.channel import Channel
 from percolator.model.kinds import Event
 
@@ -19,10 +20,12 @@ class LatestLog(ChannelLog):
     A position counts the values that were shown.
     """
 
-    __slots__ = ("_windows", "due", "shown", "windowed")
+    __slots__ = ("_windows", "due", "of_all", "shown", "windowed")
 
-    def __init__(self, channel: Channel, windows: "Windows") -> None:
+    def __init__(self, channel: Channel, windows: "Windows", of_all: LatestOfAll) -> None:
         super().__init__(channel, 0, None)
+        self.of_all = of_all
+        """The log of all markets."""
         self._windows = windows
         self.shown: Entry | None = None
         """The newest value that clients may see; the window may hold back a newer one."""
@@ -33,14 +36,14 @@ class LatestLog(ChannelLog):
 
     def append(self, order: int, seq: int, event: Event) -> bool:
         """Overwrite the newest value. True if it is shown now, and not when the window ends."""
-        self.latest = Entry(order, 0, seq, None, event)
-        if not self.followers:
+        self.latest = Entry(order, seq, None, event)
+        if not (self.followers or self.of_all.followers):
             return self.show(order)
         return self._windows.offer(self, order)
 
     def seed(self, order: int, seq: int, event: Event) -> None:
         """Record the newest value from before the part of the stream that is read, and show it."""
-        self.latest = Entry(order, 0, seq, None, event)
+        self.latest = Entry(order, seq, None, event)
         self.show(order)
 
     def show(self, order: int) -> bool:
@@ -49,8 +52,8 @@ class LatestLog(ChannelLog):
             return False
         self.head += 1
         self.latest.order = order
-        self.latest.position = self.head
         self.shown = self.latest
+        self.of_all.showed(self.channel, self.latest)
         return True
 
     def append_gap(self, order: int, before: int) -> bool:  # noqa: ARG002 - as a lossless log
@@ -60,6 +63,7 @@ class LatestLog(ChannelLog):
     def start_again(self, epoch: str, *, floor: int, last_seq: int | None) -> None:  # noqa: ARG002 - as a lossless log
         """Drop the value: the stream was replaced."""
         self.latest = self.shown = None
+        self.of_all.forget(self.channel)
 
     def after(self, position: Position) -> Iterator[OutgoingMessage]:
         """Yield the value that clients see, unless the cursor has had it."""
@@ -114,14 +118,14 @@ class Windows:
         """Show the log's newest value, unless its window is open: then it waits for the end."""
         return not log.windowed and self._show(log, self._clock(), order)
 
-    def close(self, order: int) -> list[LatestLog]:
+    def close(self, next_order: Callable[[], int]) -> list[LatestLog]:
         """End the windows whose time has come; return the logs that show a new value."""
         now = self._clock()
         shown = []
         while self._open and self._open[0].due <= now:
             log = self._open.popleft()
             log.windowed = False
-            if self._show(log, now, order):
+            if self._show(log, now, next_order()):
                 shown.append(log)
         return shown
 

@@ -2,12 +2,14 @@
 
 A log answers one question: *what comes after this position?* Live delivery, snapshot, resume and
 a slow client's catch-up are all that question, asked from different positions. There are two
-logs, `LosslessLog` and `LatestLog`; nothing outside them asks which of the two it has.
+logs, `LosslessLog` and `LatestLog`, and one of each for all markets; followers never ask which.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from heapq import heapify, heappop, heapreplace
+from itertools import filterfalse
 from typing import NamedTuple
 
 from percolator.model import messages
@@ -25,16 +27,13 @@ Below 0, the cursor is new and gets a snapshot first (see `start_position`).
 class Entry:
     """One event in a log. Its frames are made when first needed, and then shared.
 
-    `order` orders the entries of all logs of a gateway; `position` orders those of this one.
+    `order` orders the entries of all logs of a gateway; `seq` orders those of a lossless one.
     """
 
-    __slots__ = ("_frame", "_snapshot", "event", "message", "order", "position", "prev", "seq")
+    __slots__ = ("_frame", "_snapshot", "event", "message", "order", "prev", "seq")
 
-    def __init__(
-        self, order: int, position: int, seq: int, prev: int | None, event: Event | None
-    ) -> None:
+    def __init__(self, order: int, seq: int, prev: int | None, event: Event | None) -> None:
         self.order = order
-        self.position = position
         self.seq = seq
         self.prev = prev
         self.event = event
@@ -45,9 +44,9 @@ class Entry:
         self._snapshot: bytes | None = None
 
     @classmethod
-    def of_frame(cls, order: int, position: int, seq: int, frame: bytes) -> "Entry":
+    def of_frame(cls, order: int, seq: int, frame: bytes) -> "Entry":
         """Make an entry that is not an event."""
-        entry = cls(order, position, seq, None, None)
+        entry = cls(order, seq, None, None)
         entry._frame = frame
         return entry
 
@@ -67,11 +66,9 @@ class Entry:
             self._snapshot = messages.event_message(self.event, self.seq, self.prev, snapshot=True)
         return self._snapshot
 
-    def make_message(self, log: "ChannelLog") -> "OutgoingMessage":
-        """Make the message that followers of its log get."""
-        self.message = OutgoingMessage(
-            self.order, log, self.position, self.frame, self.event is None
-        )
+    def make_message(self, log: "Log", position: Position) -> "OutgoingMessage":
+        """Make the message that followers of its log get, and keep it for the next of them."""
+        self.message = OutgoingMessage(self.order, log, position, self.frame, self.event is None)
         return self.message
 
 
@@ -79,22 +76,48 @@ class OutgoingMessage(NamedTuple):
     """One message to a follower: its place among all, and the position that it leads to."""
 
     order: int
-    log: "ChannelLog"
+    log: "Log"
     position: int
     frame: bytes
     gap: bool = False
+    channel: Channel | None = None
+    """The channel of the event, if the log is one of all markets."""
 
 
-class ChannelLog(ABC):
-    """What this gateway still holds of a channel, as frames ready for the wire."""
+class Log(ABC):
+    """What followers ask: what comes after a position. It is of one channel, maybe a wildcard."""
 
-    __slots__ = ("channel", "followers", "head", "last_seq", "latest")
+    __slots__ = ("channel", "followers", "head")
 
-    def __init__(self, channel: Channel, head: Position, last_seq: int | None) -> None:
+    def __init__(self, channel: Channel, head: Position) -> None:
         self.channel = channel
         self.followers: dict[Follower, None] = {}
         self.head = head
         """The position of a cursor that has read everything."""
+
+    @abstractmethod
+    def after(self, position: Position) -> Iterator[OutgoingMessage]:
+        """Yield what follows a position, with a gap first if some of it is gone.
+
+        Each message is made when it is asked for. The log must not change meanwhile.
+        """
+
+    @abstractmethod
+    def settled(self, position: Position) -> Position:
+        """Return the position of a cursor that has had everything `after` this position."""
+
+    @abstractmethod
+    def is_ahead(self, position: Position, seq: int) -> bool:
+        """True for a cursor that has read more elsewhere than a gateway that has read to `seq`."""
+
+
+class ChannelLog(Log):
+    """What this gateway still holds of one market's channel, as frames ready for the wire."""
+
+    __slots__ = ("last_seq", "latest")
+
+    def __init__(self, channel: Channel, head: Position, last_seq: int | None) -> None:
+        super().__init__(channel, head)
         self.last_seq = last_seq
         """Seq of the channel's newest event; 0 if it has none, None if not known."""
         self.latest: Entry | None = None
@@ -118,18 +141,7 @@ class ChannelLog(ABC):
     def start_again(self, epoch: str, *, floor: int, last_seq: int | None) -> None:
         """Drop everything: the stream was replaced, and is read after seq `floor`."""
 
-    # What followers ask.
-
-    @abstractmethod
-    def after(self, position: Position) -> Iterator[OutgoingMessage]:
-        """Yield what follows a position, with a gap first if some of it is gone.
-
-        Each message is made when it is asked for. The log must not change meanwhile.
-        """
-
-    @abstractmethod
-    def settled(self, position: Position) -> Position:
-        """Return the position of a cursor for which `after` this position had nothing."""
+    # Where a cursor begins.
 
     @property
     @abstractmethod
@@ -140,9 +152,7 @@ class ChannelLog(ABC):
     def position_before(self, count: int) -> Position:
         """Return the position of a cursor that first gets the last `count` events that are here."""
 
-    @abstractmethod
-    def is_ahead(self, position: Position, seq: int) -> bool:
-        """True for a cursor that has read more elsewhere than a gateway that has read to `seq`."""
+    # What the book asks.
 
     @property
     @abstractmethod
@@ -158,14 +168,21 @@ class ChannelLog(ABC):
 class Follower(ABC):
     """A set of positions in logs, and a way to write; a flush brings the positions forward."""
 
-    __slots__ = ("catching_up", "positions", "queued")
+    __slots__ = ("catching_up", "positions", "queued", "sent_at")
 
-    def __init__(self, positions: dict[ChannelLog, Position]) -> None:
+    @property
+    def apart(self) -> AbstractSet[Channel]:
+        """Channels that it reads by themselves, and passes over in a log of all markets."""
+        return frozenset()
+
+    def __init__(self, positions: dict[Log, Position]) -> None:
         self.positions = positions
         self.queued = False
         """True while it waits in the hub's queue for its turn."""
         self.catching_up = False
         """True for a client that catches up: the feed does not wait for it."""
+        self.sent_at = 0.0
+        """When it was last sent something, on the clock."""
 
     @abstractmethod
     def turn_bytes(self, max_bytes: int) -> int:
@@ -190,12 +207,14 @@ class Follower(ABC):
 
         The flag says that there is more. If there is any message, at least one is returned.
         """
-        positions = self.positions
+        positions, apart = self.positions, self.apart
         heap: list[tuple[int, int, OutgoingMessage, Iterator[OutgoingMessage]]] = []
         """The next message of each log: by order, then as the logs were subscribed to."""
         for log, position in positions.items():
             if position != log.head:
                 following = log.after(position)
+                if apart:
+                    following = filterfalse(lambda message: message.channel in apart, following)
                 if message := next(following, None):
                     heap.append((message.order, len(heap), message, following))
                 else:
@@ -209,9 +228,11 @@ class Follower(ABC):
             if size > max_bytes and outgoing:
                 return outgoing, True
             outgoing.append(message)
-            positions[message.log] = message.position
+            log = message.log
+            positions[log] = message.position
             if message := next(following, None):
                 heapreplace(heap, (message.order, number, message, following))
             else:
                 heappop(heap)
+                positions[log] = log.settled(positions[log])  # also past what it passes over
         return outgoing, False

@@ -6,7 +6,7 @@ Positions only ever grow, also when the stream is replaced and its seqs start ag
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
-from itertools import chain, islice, takewhile
+from itertools import chain, islice
 from operator import attrgetter
 
 from percolator.fanout.log import ChannelLog, Entry, OutgoingMessage, Position
@@ -17,7 +17,7 @@ from percolator.model.kinds import Event
 EPOCH_STRIDE = 2**64
 """What a position grows by when the stream is replaced; a seq is less."""
 
-_POSITION = attrgetter("position")
+_SEQ = attrgetter("seq")
 
 
 class LosslessLog(ChannelLog):
@@ -40,7 +40,7 @@ class LosslessLog(ChannelLog):
 
     def append(self, order: int, seq: int, event: Event) -> bool:
         """Add the channel's newest event."""
-        self._push(Entry(order, self._base + seq, seq, self.last_seq, event))
+        self.push(Entry(order, seq, self.last_seq, event))
         self.latest = self._entries[-1]
         self.last_seq = seq
         return True
@@ -56,7 +56,7 @@ class LosslessLog(ChannelLog):
         """Note that events before seq `before` may be lost: a gap goes out in their place."""
         after = self.last_seq if self.last_seq is not None else self.head_seq
         frame = messages.gap(self.channel, after, before)
-        self._push(Entry.of_frame(order, self._base + before - 1, before - 1, frame))
+        self.push(Entry.of_frame(order, before - 1, frame))
         self.last_seq = None
         return True
 
@@ -68,25 +68,32 @@ class LosslessLog(ChannelLog):
         self.floor = self.head = self._base + floor
         self.last_seq, self.latest = last_seq, None
 
-    def _push(self, entry: Entry) -> None:
+    def push(self, entry: Entry) -> None:
+        """Add an entry; the oldest one goes if there is no room."""
         if len(self._entries) == self._capacity:
-            self.floor = self._entries.popleft().position
+            self.floor = self._base + self._entries.popleft().seq
         self._entries.append(entry)
-        self.head = entry.position
+        self.head = self._base + entry.seq
 
     def after(self, position: Position) -> Iterator[OutgoingMessage]:
         """Yield what follows a position, with a gap first if some of it is gone."""
         entries = self._entries
         if position < 0:
             position = ~position
-            snapshots = chain([self.latest], reversed(entries))
-            found = next((one for one in snapshots if one and one.position == position), None)
+            seq, snapshots = position - self._base, chain([self.latest], reversed(entries))
+            found = next((one for one in snapshots if one and one.seq == seq), None)
             if found:  # it has not been dropped meanwhile
                 yield OutgoingMessage(found.order, self, position, found.snapshot)
         if position < self.floor:
             yield self._missing(position)
-        for index in range(bisect_right(entries, position, key=_POSITION), len(entries)):
-            yield entries[index].message or entries[index].make_message(self)
+        for index in range(self._index_after(position), len(entries)):
+            yield self._message(entries[index])
+
+    def _index_after(self, position: Position) -> int:
+        return bisect_right(self._entries, position - self._base, key=_SEQ)
+
+    def _message(self, entry: Entry) -> OutgoingMessage:
+        return entry.message or entry.make_message(self, self._base + entry.seq)
 
     def _missing(self, position: int) -> OutgoingMessage:
         """Return the gap between a position and the oldest entry that is still here."""
@@ -97,14 +104,14 @@ class LosslessLog(ChannelLog):
         return OutgoingMessage(first.order - 1 if first else 0, self, self.floor, frame, gap=True)
 
     def settled(self, position: Position) -> Position:
-        """Return the position itself: a cursor may be ahead of this gateway."""
-        return position
+        """Return the head, or the position if it is ahead of this gateway."""
+        return max(position, self.head)
 
     @property
     def start_position(self) -> Position:
         """The position of a cursor that begins here and now; some kinds begin with a snapshot."""
         if self.channel.kind.snapshot and self.latest is not None:
-            return ~self.latest.position
+            return ~self.position_after(self.latest.seq)
         return self.head
 
     def position_after(self, seq: int) -> Position:
@@ -115,7 +122,7 @@ class LosslessLog(ChannelLog):
         """Return the position of a cursor that first gets the last `count` events that are here."""
         for number, entry in enumerate(reversed(self._entries)):
             if number == count or entry.event is None:  # new subscribers get no earlier gaps
-                return entry.position
+                return self.position_after(entry.seq)
         return self.floor
 
     def is_ahead(self, position: Position, seq: int) -> bool:
@@ -145,9 +152,7 @@ class LosslessLog(ChannelLog):
 
     def count_after(self, position: int) -> int:
         """Count the entries after a position."""
-        return sum(
-            1 for _ in takewhile(lambda one: one.position > position, reversed(self._entries))
-        )
+        return len(self._entries) - self._index_after(position)
 
     @property
     def newest_seq(self) -> int:

@@ -16,7 +16,7 @@ from percolator.fanout.lossless_log import LosslessLog
 class ReplayBuffer:
     """Framed events of one channel, in order, for one client."""
 
-    __slots__ = ("_frames", "complete", "fetched_through", "log", "on_drained", "seq")
+    __slots__ = ("_frames", "complete", "fetched_through", "log", "on_drained", "origin", "seq")
 
     def __init__(self, log: LosslessLog, seq: int) -> None:
         self.log = log
@@ -25,6 +25,8 @@ class ReplayBuffer:
         """Everything up to here has been sent to the client, or never was on the channel."""
         self.fetched_through = seq
         """Everything up to here has been added."""
+        self.origin: tuple[int, str] | None = None
+        """The seq and epoch that the client has resumed from, until it has been sent anything."""
         self.complete = False
         """True if no more will be added, whether or not it has reached the log."""
         self.on_drained: Callable[[], None] = lambda: None
@@ -48,7 +50,7 @@ class ReplayBuffer:
             if size > max_bytes and taken:
                 break
             self._frames.popleft()
-            self.seq = seq
+            self.seq, self.origin = seq, None
             taken.append(frame)
         if not self._frames:
             self.seq = max(self.seq, self.fetched_through)

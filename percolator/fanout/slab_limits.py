@@ -1,4 +1,4 @@
-"""Limits per market and per client: who may subscribe to what.
+"""Limits per market and per client: who may subscribe to what. All markets count as one more, `*`.
 
 Every check and every release is O(1). A limit of 0 is switched off. A refused call counts nothing.
 """
@@ -12,10 +12,12 @@ from percolator.model.closes import ERRORS
 class SlabLimits:
     """Counts the clients of each slab, over all its channels, and the channels of each client."""
 
-    def __init__(self, *, per_slab: int, channels_per_client: int) -> None:
+    def __init__(self, *, per_slab: int, wildcards: int, channels_per_client: int) -> None:
+        """`wildcards` is how many clients may follow all markets."""
         self.clients: Counts = {}
         """The number of clients on each slab."""
         self._per_slab = per_slab
+        self._wildcards = wildcards
         self._channels_per_client = channels_per_client
 
     def enter(self, slabs: Counts, channel: Channel) -> None:
@@ -27,7 +29,8 @@ class SlabLimits:
         if self._channels_per_client and sum(slabs.values()) >= self._channels_per_client:
             raise RequestError("channel_limit", ERRORS["channel_limit"], channel.name)
         if slab not in slabs:
-            if self._per_slab and self.clients.get(slab, 0) >= self._per_slab:
+            limit = self._wildcards if channel.is_wildcard else self._per_slab
+            if limit and self.clients.get(slab, 0) >= limit:
                 raise RequestError("slab_limit", ERRORS["slab_limit"], channel.name)
             count_up(self.clients, slab)
         count_up(slabs, slab)

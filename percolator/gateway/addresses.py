@@ -35,8 +35,8 @@ def address_key(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Netwo
     """
     address = _parse(peer)
     if address is not None and _is_trusted(address, trusted):
-        hops = [hop.strip() for value in forwarded_for for hop in value.split(",")]
-        for hop in reversed(hops):
+        hops = [hop for value in forwarded_for for hop in value.split(",")]
+        for hop in filter(str.strip, reversed(hops)):  # proxies add to an empty header: ", 1.2.3.4"
             behind = _parse(hop)
             if behind is None:
                 break  # a trusted proxy writes valid addresses; anything further left may be forged
@@ -67,7 +67,7 @@ def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
 
 @lru_cache(maxsize=4_096)
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
-    text = text.strip()
+    text = text.strip().strip('"')  # as in Forwarded, from which some proxies copy
     if text.startswith("["):  # [::1]:8080
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:  # 1.2.3.4:8080

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from percolator.auth.tokens import Grant, Verifier
+from percolator.config import origins
 from percolator.config.settings import Settings
 from percolator.config.types import host_and_port
 from percolator.gateway.addresses import Tier, address_key, is_trusted, tiers
@@ -46,11 +47,14 @@ class Admission:
         self.http_failures = Attempts(FAILURES_PER_SECOND, FAILURE_BURST)
         """Apart from WebSockets: any page can make a browser send plain requests."""
         self._verifier = verifier
-        self._origins = frozenset(settings.allowed_origins)
+        self.any_origin = origins.ANY in (settings.allowed_origins or origins.ANY)
+        """True if pages of all origins may connect and read."""
+        self._origin_allowed = origins.matcher(settings.allowed_origins)
         self._hosts = frozenset(settings.allowed_hosts)
         self._stats = stats
         self._clock = clock
         self._trusted = settings.trusted_proxies
+        self._proxy_protocol = settings.proxy_protocol
         self._logged: Counter[str] = Counter()
         self._log_at = clock()
 
@@ -63,6 +67,10 @@ class Admission:
         if is_trusted(peer, self._trusted):
             return ()
         return tiers(self.address_key(peer, ()))
+
+    def sends_proxy_header(self, peer: str) -> bool:
+        """Return whether a peer is a proxy whose connections must begin with a PROXY header."""
+        return self._proxy_protocol and is_trusted(peer, self._trusted)
 
     def attempt(self, address: str) -> bool:
         """Count an attempt to connect; return False after too many of them."""
@@ -79,9 +87,12 @@ class Admission:
         parts = host_and_port(hosts[0].strip()) if len(hosts) == 1 else None
         return parts is not None and not self._hosts.isdisjoint((parts[0], ":".join(parts)))
 
-    def origin_allowed(self, origins: Sequence[str]) -> bool:
-        """Return whether a page may connect; without an Origin, the client is not a browser."""
-        return not self._origins or all(each.lower() in self._origins for each in origins)
+    def origin_allowed(self, named: Sequence[str]) -> bool:
+        """Return whether a page may connect, and read what is open to it, by its Origin headers.
+
+        Without one, the client is not a browser, or the page is the gateway's own.
+        """
+        return all(map(self._origin_allowed, named))
 
     @property
     def auth_required(self) -> bool:

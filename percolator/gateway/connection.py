@@ -8,7 +8,6 @@ transport too and go to the socket directly.
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import cast
@@ -16,7 +15,7 @@ from typing import cast
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 
-from percolator.gateway import handshake, responses
+from percolator.gateway import handshake, responses, transports
 from percolator.gateway.ports import ConnectionHost, Session
 from percolator.gateway.sockets import AcceptedSocket
 from percolator.gateway.websocket import ABNORMAL, WebSocket
@@ -30,10 +29,10 @@ SLICE_BYTES = 256
 """Bytes parsed before limits are checked again: one read may hold thousands of tiny frames."""
 TURN_SECONDS = 0.001
 """Seconds of parsing in one turn of the loop; the rest of a read waits for another turn."""
-NOTSENT_LOWAT = 16_384
-"""Unsent bytes that the kernel accepts: more would hide a slow client for megabytes."""
 MAX_LOGGED_BYTES = 256
 """Bytes of a client's message that a debug line shows."""
+
+INTERNAL = "conn %d: closed because of an internal error"
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +63,9 @@ class Connection(asyncio.Protocol):
         "admitted",
         "deadline",
         "id",
+        "is_behind",
         "peer",
+        "reading",
         "state",
         "token",
         "transport",
@@ -86,6 +87,10 @@ class Connection(asyncio.Protocol):
         """Its socket, as the gateway counts it."""
         self.state = State.HEAD
         self.upgraded = False
+        self.reading = True
+        """False while parsing is to go on later; then nothing is read."""
+        self.is_behind = False
+        """True if data has waited in the transport's buffer since the client's last frame."""
         self.peer = ""
         self.address = ""
         """The key that it is counted under, once its request is known."""
@@ -117,18 +122,10 @@ class Connection(asyncio.Protocol):
         """Set up the socket."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are not subclasses
         peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if peer else ""
+        self.peer = self.accepted.peer if self.accepted else peer[0] if peer else ""
         self._host.connection_made(self)
         logger.debug("conn %d: accepted from %s", self.id, self.peer)
-        sock = transport.get_extra_info("socket")
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
-        if not transport.get_extra_info("sslcontext"):
-            self._raw = getattr(getattr(sock, "_sock", None), "send", None)
-        limit = self._host.max_buffered_bytes
-        if limit is not None:
-            # One write is at most half of the limit, so that the two together never exceed it.
-            self.transport.set_write_buffer_limits(high=limit // 2, low=limit // 8)
+        self._raw = transports.prepare(self.transport, self._host.max_buffered_bytes)
 
     def data_received(self, data: bytes) -> None:
         """Handle bytes from the client."""
@@ -142,14 +139,18 @@ class Connection(asyncio.Protocol):
                 data = self._read_head(data)
             self._parse(data)
         except Exception:
-            logger.exception("conn %d: closed because of an internal error", self.id)
-            if self.state is State.HEAD:
-                self._answer(responses.internal_error())
-            else:
-                self.close(closes.CLOSE_INTERNAL)
+            logger.exception(INTERNAL, self.id)
+            self._failed()
+
+    def _failed(self) -> None:
+        """End it because of an error of ours."""
+        if self.state is State.HEAD:
+            self._answer(responses.internal_error())
+        else:
+            self.close(closes.CLOSE_INTERNAL)
 
     def _parse(self, data: bytes) -> None:
-        """Parse slice by slice, until the connection ends or the turn is over."""
+        """Parse slice by slice, until the connection ends, has to wait, or the turn is over."""
         until = self._host.clock() + TURN_SECONDS
         for start in range(0, len(data), SLICE_BYTES):
             if self._ws is None or self.state is State.GONE:
@@ -158,11 +159,24 @@ class Connection(asyncio.Protocol):
                 self._ignore(self._ws, data[start:])
                 return
             if start and self._host.clock() >= until:
-                self._unparsed = data[start:]
-                self.transport.pause_reading()
-                self._host.parse_later(self)
+                self._stop_reading(data[start:])
+                self._host.parsing.add(self)
                 return
             self._receive(self._ws, data[start : start + SLICE_BYTES])
+            if (until_paid := self._waits_until()) is not None:
+                self._stop_reading(data[start + SLICE_BYTES :])
+                self._host.stats.message_waits += 1
+                self._host.parsing.wait(self, until_paid)
+                return
+
+    def _waits_until(self) -> float | None:
+        return None if self._session is None else self._session.waits_until()
+
+    def _stop_reading(self, rest: bytes) -> None:
+        """Keep the rest of a read until `parse_rest`."""
+        self._unparsed = rest
+        self.reading = False
+        self.transport.pause_reading()
 
     def eof_received(self) -> None:
         """Close the transport by returning None: a client that closed its side expects no more."""
@@ -170,12 +184,14 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Pause the session: the client is slow."""
         logger.debug("conn %d: paused, its buffer is full", self.id)
+        self.is_behind = True
         if self._session is not None:
             self._session.paused()
 
     def resume_writing(self) -> None:
-        """Resume the session: the buffer has drained."""
+        """Resume the session: the buffer has drained, which is a sign of life."""
         logger.debug("conn %d: resumed", self.id)
+        self._host.heartbeat.alive(self)
         if self._session is not None:
             self._session.resumed()
 
@@ -187,23 +203,38 @@ class Connection(asyncio.Protocol):
             )
             self._end_session()
             self.state = State.GONE
+            self._unparsed = b""
             self._host.connection_lost(self)
             self._ws = self._raw = self.try_send = self.accepted = None
-            _break_cycle(self.transport)
+            transports.break_cycle(self.transport)
 
     # Called by the gateway and the session.
 
     def parse_rest(self) -> None:
         """Go on with what the last turn left, and then with reading."""
         rest, self._unparsed = self._unparsed, b""
+        self.reading = True
+        self._host.heartbeat.resumed(self)
         self._handle(rest)
-        if not self._unparsed:
+        if self.reading:
             self.transport.resume_reading()
+
+    def visit(self, act: Callable[[Session], None]) -> None:
+        """Do something with its session, if it has one. An error closes only this connection."""
+        if self._session is not None:
+            try:
+                act(self._session)
+            except Exception:
+                logger.exception(INTERNAL, self.id)
+                self._failed()
 
     def send(self, data: bytes) -> None:
         """Write encoded frames."""
         self.transport.write(data)
-        self.try_send = None if self.transport.get_write_buffer_size() else self._raw
+        if self.transport.get_write_buffer_size():
+            self.try_send, self.is_behind = None, True
+        else:
+            self.try_send = self._raw
 
     def reply(self, data: bytes) -> None:
         """Write a reply; a client that sends requests without reading is cut off."""
@@ -257,13 +288,13 @@ class Connection(asyncio.Protocol):
         try:
             length = handshake.head_length(data)
         except handshake.HeadTooLargeError:
+            self._head = data
             self._answer(responses.too_large())
             return b""
+        self._head = data[:length]
         if length is None:
-            self._head = data
             return b""
-        self._head = b""
-        self._upgrade(data[:length])
+        self._upgrade(self._head)
         return data[length:]
 
     def _upgrade(self, head: bytes) -> None:
@@ -278,6 +309,7 @@ class Connection(asyncio.Protocol):
         if response.status_code != responses.SWITCHING:
             self._answer(response)
             return
+        self._head = b""
         session = self._host.admit(self)
         protocol.send_response(response)
         self._ws = WebSocket(protocol)
@@ -293,7 +325,8 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, response: Response) -> None:
         logger.debug("conn %d: answered %d", self.id, response.status_code)
-        data = response.serialize()
+        data = responses.written(response, self._head)
+        self._head = b""
         self.send(data)
         # TLS hides what is left in its own buffers.
         tls = self.transport.get_extra_info("sslcontext") is not None
@@ -304,6 +337,9 @@ class Connection(asyncio.Protocol):
 
     def _receive(self, ws: WebSocket, data: bytes) -> None:
         frames = ws.receive(data)
+        if frames:
+            self._host.heartbeat.alive(self)
+            self.is_behind = self.is_behind and self.transport.get_write_buffer_size() > 0
         if ws.is_open:
             self._transmit()  # the pong goes before the reply to what came after the ping
         for frame in frames:
@@ -368,6 +404,7 @@ class Connection(asyncio.Protocol):
         self.deadline = self._host.clock() + CLOSE_SECONDS
         self._ends_at = None
         self._end_session()
+        self._host.parsing.stop_waiting(self)  # the client's close frame is read at once
 
     def _finish(self) -> None:
         """Close our side once everything is written; the client has CLOSE_SECONDS for its own."""
@@ -387,17 +424,6 @@ class Connection(asyncio.Protocol):
         if session is not None:
             session.closed()
             self._host.heartbeat.forget(self)
-
-
-def _break_cycle(transport: asyncio.Transport) -> None:
-    """Free a closed transport at once: asyncio's hold methods of their own.
-
-    Otherwise all of them wait for the garbage collector, which then stops everything for up to
-    100 ms when many clients come and go.
-    """
-    held = getattr(transport, "__dict__", {})
-    for name in ("_read_ready_cb", "_write_ready"):
-        held.pop(name, None)
 
 
 def _loggable(message: bytes) -> str:

@@ -8,23 +8,19 @@ TLS handshakes have a limit in total and per network.
 
 import asyncio
 import contextlib
-import errno
 import logging
-import os
 import socket
 import ssl
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from percolator.errors import PortInUseError
 from percolator.fair_queue import FairQueue
-from percolator.gateway import connection
+from percolator.gateway import binding, connection, proxy_header
 from percolator.gateway.addresses import Tier
+from percolator.gateway.proxy_header import ProxyHeaderError
 from percolator.gateway.sockets import AcceptedSocket, Sockets
 
-LISTEN_BACKLOG = 4_096
-"""Connections that the kernel queues: all clients may come back at once."""
 ACCEPTS_AT_ONCE = 8
 """Sockets accepted per turn of the loop. To make room for one, another is closed, which may take
 three turns, and meanwhile has a descriptor: with more of them, none would be left."""
@@ -51,20 +47,22 @@ class Listener:
         *,
         clock: Callable[[], float],
         tiers_of: Callable[[str], Sequence[Tier]],
+        sends_header: Callable[[str], bool],
         refused: Callable[[str], None],
         connect: Callable[[AcceptedSocket], asyncio.BaseProtocol],
     ) -> None:
         """`tiers_of` returns what a peer counts under, `connect` the connection of a socket.
 
+        `sends_header` returns whether a peer is a proxy that must begin with a PROXY header.
         `refused` is called with the limit for which a socket is closed.
         """
         self._sockets = sockets
         self._clock = clock
         self._tiers_of = tiers_of
+        self._sends_header = sends_header
         self._refused = refused
         self._connect = connect
         self._tls: ssl.SSLContext | None = None
-        self._server: asyncio.Server | None = None
         self._listening: list[socket.socket] = []
         self._turns: FairQueue[AcceptedSocket] = FairQueue(MAX_HANDSHAKES, HANDSHAKES_PER_NETWORK)
         self._handshakes: dict[AcceptedSocket, float] = {}
@@ -73,24 +71,12 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> tuple[str, int]:
-        """Listen; return the bound host and port. Raises PortInUseError."""
+        """Listen; return the first bound host and port. Raises PortInUseError."""
         self._tls = tls
         self._loop = asyncio.get_running_loop()
-        try:
-            # The server only binds: it accepts sockets, and begins TLS, before they are counted.
-            self._server = await self._loop.create_server(
-                asyncio.Protocol, host, port, start_serving=False
-            )
-        except OSError as error:
-            raise PortInUseError(
-                f"the gateway cannot listen on {host}:{port} ({_plain(error)}): {_remedy(error)}"
-            ) from None
-        for each in self._server.sockets:
-            listening = socket.fromfd(each.fileno(), each.family, each.type)
-            listening.setblocking(False)  # noqa: FBT003 - the method's name explains the argument
-            listening.listen(LISTEN_BACKLOG)
-            self._listening.append(listening)
-            self._loop.add_reader(listening, self._accept, listening)
+        self._listening = await binding.listen(host, port)
+        for each in self._listening:
+            self._loop.add_reader(each, self._accept, each)
         bound: tuple[str, int] = self._listening[0].getsockname()[:2]
         return bound
 
@@ -100,8 +86,6 @@ class Listener:
         for each in listening:
             self._loop.remove_reader(each)
             each.close()
-        if self._server is not None:
-            self._server.close()
         for accepted in list(self._sockets):
             accepted.close()
         if self._tasks:
@@ -131,7 +115,7 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                logger.warning("cannot accept connections for a moment: %s", _plain(error))
+                logger.warning("cannot accept connections for a moment: %s", binding.plain(error))
                 self._loop.remove_reader(listening)
                 self._loop.call_later(PAUSE_SECONDS, self._resume, listening)
                 return
@@ -143,10 +127,7 @@ class Listener:
 
     def _arrived(self, sock: socket.socket, peer: str) -> None:
         """Count a new socket, and wait for its first byte; old ones make room for it."""
-        tiers = self._tiers_of(peer)
-        if evicted := self._sockets.evict(tiers):
-            self._refused("sockets of an address")
-            evicted.close()
+        tiers = self._make_room(peer)
         if self._sockets.is_full:
             self._refused("sockets")
             evicted = self._sockets.evict_any()
@@ -158,8 +139,45 @@ class Listener:
         accepted = AcceptedSocket(sock, peer, tiers, self._clock() + connection.HEAD_SECONDS)
         accepted.close = partial(self._close, accepted)
         self._sockets.enter(accepted)
+        first = self._proxy_header if self._sends_header(peer) else self._first_byte
         # By number: the selector formats a socket each time that it does not find it.
-        self._loop.add_reader(sock.fileno(), self._first_byte, accepted)
+        self._loop.add_reader(sock.fileno(), first, accepted)
+
+    def _make_room(self, peer: str) -> Sequence[Tier]:
+        """Return what a peer's next socket counts under; its oldest one makes room for it."""
+        tiers = self._tiers_of(peer)
+        if evicted := self._sockets.evict(tiers):
+            self._refused("sockets of an address")
+            evicted.close()
+        return tiers
+
+    def _proxy_header(self, accepted: AcceptedSocket) -> None:
+        """Read what has arrived of a PROXY header, and no byte of what follows it."""
+        sock, held = accepted.sock, accepted.header
+        try:
+            arrived = sock.recv(proxy_header.MAX_BYTES, socket.MSG_PEEK)
+            data = held + arrived
+            length = proxy_header.header_length(data)
+            client = None if length is None else proxy_header.source(data[:length])
+            sock.recv(len(arrived) if length is None else length - len(held))
+        except (BlockingIOError, InterruptedError):
+            return
+        except ProxyHeaderError as error:
+            logger.debug("socket from %s: no PROXY header: %s", accepted.peer, error)
+            self._refused("proxy header")
+            accepted.close()
+            return
+        except OSError:
+            arrived = b""
+        if not arrived:
+            accepted.close()
+        elif length is None:
+            accepted.header = data
+        else:
+            accepted.header = b""
+            if client is not None:
+                self._sockets.identify(accepted, client, self._make_room(client))
+            self._loop.add_reader(sock.fileno(), self._first_byte, accepted)
 
     def _close(self, accepted: AcceptedSocket) -> None:
         """Close a socket that has no transport yet."""
@@ -225,17 +243,3 @@ def _shut_down(sock: socket.socket) -> None:
     """End a socket that belongs to a transport: what reads from it then sees its end."""
     with contextlib.suppress(OSError):  # the client has gone
         sock.shutdown(socket.SHUT_RDWR)
-
-
-def _plain(error: OSError) -> str:
-    """Return the system's own words, without what asyncio adds to them."""
-    if isinstance(error, socket.gaierror):  # its numbers are not errnos
-        return str(error.strerror)
-    return os.strerror(error.errno) if error.errno else str(error)
-
-
-def _remedy(error: OSError) -> str:
-    """Return what to do: change the port if it is taken or reserved, else the address."""
-    if error.errno == errno.EADDRINUSE:
-        return "stop what is listening there, or choose another port with --port"
-    return f"choose another with {'--port' if error.errno == errno.EACCES else '--host'}"

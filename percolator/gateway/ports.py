@@ -1,4 +1,4 @@
-"""What a connection talks to: its session on one side, its gateway on the other.
+"""What a connection talks to: its session on one side, its gateway and the routes on the other.
 
 These protocols keep `connection` from importing the hub's sessions and `server`, which imports it.
 """
@@ -9,11 +9,22 @@ from typing import Protocol, TypeVar
 from websockets.http11 import Request, Response
 
 from percolator.gateway.heartbeat import Heartbeat
+from percolator.gateway.parsing import ParsingTurns
 from percolator.model import closes
 from percolator.stats import Stats
 
 C_contra = TypeVar("C_contra", contravariant=True)
 """The type of the connections of a host."""
+
+
+class Routes(Protocol):
+    """The paths of plain requests."""
+
+    def __call__(self, request: Request, path: str, address: str) -> Response | None:
+        """Return the response to a GET from an address, None if there is no such path."""
+
+    def is_shared(self, path: str) -> bool:
+        """Return whether pages of allowed origins may read a path."""
 
 
 class Session(Protocol):
@@ -31,6 +42,15 @@ class Session(Protocol):
         That is a ping, a fragment, or a pong that answers no ping of ours.
         """
 
+    def waits_until(self) -> float | None:
+        """Return when the next frame may be read, None for now; it may close the connection."""
+
+    def tell_feed(self) -> None:
+        """Send whether the feed is live, if the client was told otherwise."""
+
+    def beat(self, now: float) -> None:
+        """Send a heartbeat if nothing has been sent for a while."""
+
     def paused(self) -> None:
         """Stop sending: the buffer is full."""
 
@@ -47,6 +67,7 @@ class ConnectionHost(Protocol[C_contra]):
     ids: Iterator[int]
     stats: Stats
     heartbeat: Heartbeat
+    parsing: ParsingTurns
     clock: Callable[[], float]
     max_message_bytes: int | None
     max_buffered_bytes: int | None
@@ -59,9 +80,6 @@ class ConnectionHost(Protocol[C_contra]):
 
     def admit(self, connection: C_contra) -> Session | closes.Close:
         """Reserve a place and return the session, or the reason to close."""
-
-    def parse_later(self, connection: C_contra) -> None:
-        """Call the connection's `parse_rest` in a turn of its own."""
 
     def answered(self, connection: C_contra, unread: int) -> None:
         """Note that a request was answered, and how many bytes the client has not read yet."""

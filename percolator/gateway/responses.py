@@ -8,9 +8,14 @@ from urllib.parse import parse_qs
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from percolator.gateway import proxy_header
+
 SWITCHING = HTTPStatus.SWITCHING_PROTOCOLS
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
+
+METHODS = ("GET", "HEAD", "OPTIONS")
+ALLOW = {"Allow": ", ".join(METHODS)}
 
 _REQUEST_LINE = re.compile(rb"([A-Z]+) \S+ HTTP/1\.[01]\r\n")
 
@@ -44,8 +49,28 @@ def not_found() -> Response:
 
 
 def wrong_method() -> Response:
-    """The method is not GET."""
-    return sentence(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET is supported here.", {"Allow": "GET"})
+    """The method is none of METHODS."""
+    text = "Only GET, HEAD and OPTIONS are supported here."
+    return sentence(HTTPStatus.METHOD_NOT_ALLOWED, text, ALLOW)
+
+
+def allowed_methods() -> Response:
+    """The methods that every path allows: the answer to OPTIONS."""
+    response = answer(HTTPStatus.NO_CONTENT, b"", extra=ALLOW)
+    del response.headers["Content-Length"], response.headers["Content-Type"]
+    return response
+
+
+def upgrade_required() -> Response:
+    """The path is for WebSockets, and the request is no upgrade, often because of a proxy."""
+    return sentence(
+        HTTPStatus.UPGRADE_REQUIRED,
+        "This is a WebSocket, but the request is not an upgrade. If a proxy is in front, it must "
+        "pass the upgrade on: nginx with proxy_http_version 1.1, proxy_set_header Upgrade "
+        "$http_upgrade and proxy_set_header Connection $http_connection; Apache with "
+        "upgrade=websocket in ProxyPass; HAProxy and Caddy do without a setting.",
+        {"Upgrade": "websocket", "Connection": "close, Upgrade"},
+    )
 
 
 def too_large() -> Response:
@@ -118,11 +143,22 @@ def unauthorized() -> Response:
 
 
 def malformed(head: bytes) -> Response:
-    """The head did not parse: the method is not GET, or it is not HTTP."""
+    """The head did not parse: the method is none of METHODS, or it is not HTTP."""
+    if head.startswith((proxy_header.PREFIX, proxy_header.SIGNATURE)):
+        return sentence(
+            HTTPStatus.BAD_REQUEST,
+            "A PROXY header is read only with proxy_protocol, once, and from trusted_proxies.",
+        )
     line = _REQUEST_LINE.match(head)
-    if line and line[1] != b"GET":
+    if line and line[1].decode() not in METHODS:
         return wrong_method()
     return sentence(HTTPStatus.BAD_REQUEST, "This is not a valid HTTP/1.1 request.")
+
+
+def written(response: Response, head: bytes) -> bytes:
+    """Return a response as bytes: without its body, if that is what the request head asks for."""
+    data = response.serialize()
+    return data[: len(data) - len(response.body)] if head.startswith(b"HEAD ") else data
 
 
 def bearer(request: Request) -> str | None:
@@ -140,4 +176,6 @@ def token_of(request: Request) -> str | None:
 
 def is_upgrade(request: Request) -> bool:
     """Return whether a request asks for a WebSocket; the handshake checks the rest."""
-    return any("websocket" in value.lower() for value in request.headers.get_all("Upgrade"))
+    return request.method == "GET" and any(
+        "websocket" in value.lower() for value in request.headers.get_all("Upgrade")
+    )

@@ -1,4 +1,4 @@
-"""The server: admits connections, sweeps them, and closes them.
+"""The server: admits connections, and closes them.
 
 Counters, routes and sessions are passed in; it knows neither the hub nor NATS.
 """
@@ -20,22 +20,16 @@ from percolator.gateway import responses
 from percolator.gateway.admission import Admission
 from percolator.gateway.answers import UnreadAnswers
 from percolator.gateway.connection import Connection
-from percolator.gateway.heartbeat import TICK_SECONDS, Heartbeat
+from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.listener import Listener
 from percolator.gateway.parsing import ParsingTurns
-from percolator.gateway.ports import Session
+from percolator.gateway.plain import UPGRADE_PATHS, PlainRequests
+from percolator.gateway.ports import Routes, Session
 from percolator.gateway.sockets import AcceptedSocket, Sockets
-from percolator.histogram import SECONDS, Histogram
+from percolator.gateway.sweep import Sweep
 from percolator.model import closes, messages
 from percolator.stats import Stats
 
-UPGRADE_PATHS = ("/", "/ws")
-PROBES = ("/health", "/health/live")
-"""Paths without limits: a load balancer shares its address with clients, and knows no host name."""
-SWEEP_SECONDS = 1.0
-"""Seconds between two checks of all deadlines."""
-ENDS_AT_ONCE = 16
-"""Connections past their deadlines that are ended in one turn of the loop."""
 CLOSE_BATCHES = 20
 """Batches in which a shutdown closes all clients."""
 BATCH_SECONDS = 0.05
@@ -70,13 +64,10 @@ class Server:
         limits: Limits,
         clock: Callable[[], float],
         open_session: Callable[[Connection], Session],
-        routes: Callable[[Request, str, str], Response | None],
+        routes: Routes,
         ready: Callable[[], bool],
     ) -> None:
-        """`routes` returns the response to a GET, given its path and the client's address.
-
-        Until `ready` returns True, clients are closed with 1013.
-        """
+        """Until `ready` returns True, clients are closed with 1013."""
         self.ids: Iterator[int] = itertools.count(1)
         self.stats = stats
         self.heartbeat = heartbeat
@@ -84,17 +75,15 @@ class Server:
         self.max_message_bytes = limits.max_message_bytes
         self.max_buffered_bytes = limits.max_buffered_bytes
         self.connections: dict[Connection, None] = {}
-        self.loop_lag = Histogram(SECONDS)
-        """Seconds by which ticks were late."""
         self.draining = False
         """True once the shutdown has begun: no client is admitted any more."""
-        self.parse_later = ParsingTurns().add
+        self.parsing = ParsingTurns()
         self.sockets = Sockets(limits.max_sockets, admission.max_connections_per_ip)
         self.unread: UnreadAnswers[Connection] = UnreadAnswers()
         self._limits = limits
         self._admission = admission
         self._open_session = open_session
-        self._routes = routes
+        self._plain = PlainRequests(admission, self.unread, routes)
         self._ready = ready
         self._full = False
         """True from the first refused socket until half of the sockets are free again."""
@@ -102,9 +91,11 @@ class Server:
             self.sockets,
             clock=clock,
             tiers_of=admission.tiers_of_peer,
+            sends_header=admission.sends_proxy_header,
             refused=self._refused_socket,
             connect=self._connect,
         )
+        self.sweep = Sweep(self, self._listener)
         self._sweeps: asyncio.Task[None] | None = None
         self._connection_lost = asyncio.Event()
 
@@ -113,7 +104,7 @@ class Server:
     ) -> tuple[str, int]:
         """Listen; return the bound host and port. Raises PortInUseError."""
         address = await self._listener.start(host, port, tls)
-        self._sweeps = asyncio.get_running_loop().create_task(self._sweep())
+        self._sweeps = asyncio.get_running_loop().create_task(self.sweep.run())
         return address
 
     async def stop(self, drain_seconds: float) -> None:
@@ -166,35 +157,23 @@ class Server:
         """Return the response to a plain request or a refused upgrade, None to upgrade."""
         if connection.accepted is not None:
             self.sockets.requested(connection.accepted)
-        path = request.path.partition("?")[0]
-        if request.method != "GET":
+        if request.method not in responses.METHODS:
             return responses.wrong_method()
+        path = request.path.partition("?")[0]
+        path = path if path != "/ws/" else "/ws"
         forwarded = request.headers.get_all("X-Forwarded-For")
         connection.address = self._admission.address_key(connection.peer, forwarded)
-        upgrade = responses.is_upgrade(request) and path in UPGRADE_PATHS
-        if upgrade or path not in PROBES:
-            check = self._check_upgrade if upgrade else self._check_request
-            if (refusal := check(connection.address, request)) is not None:
-                reason, response = refusal
-                self._admission.refused(reason)
-                return response
-        if not upgrade:
-            return self._routes(request, path, connection.address) or responses.not_found()
+        if path not in UPGRADE_PATHS or not responses.is_upgrade(request):
+            return self._plain.answer(request, path, connection.address)
+        if (refusal := self._check_upgrade(connection.address, request)) is not None:
+            reason, response = refusal
+            self._admission.refused(reason)
+            return response
         if self.draining:
             return responses.sentence(
                 HTTPStatus.SERVICE_UNAVAILABLE, "The gateway is shutting down."
             )
         connection.token = responses.token_of(request)
-        return None
-
-    def _check_request(self, address: str, request: Request) -> tuple[str, Response] | None:
-        """Return why a plain request is refused, and with which response."""
-        if not self._admission.request(address):
-            return "requests", responses.too_many_requests()
-        if not self._admission.host_allowed(request.headers.get_all("Host")):
-            return "host", responses.foreign_host()
-        if not self.unread.allows(address):
-            return "unread answers", responses.too_much_unread()
         return None
 
     def _check_upgrade(self, address: str, request: Request) -> tuple[str, Response] | None:
@@ -233,6 +212,7 @@ class Server:
         if connection.accepted is not None:
             self.sockets.leave(connection.accepted)
         self.unread.forget(connection)
+        self.parsing.forget(connection)
         self._connection_lost.set()
         if connection.admitted:
             self._admission.release(connection.address)
@@ -252,6 +232,13 @@ class Server:
             connection.end_at(self.clock(), closes.CLOSE_WRONG_TOKENS)
         return grant
 
+    # Called by the sweep.
+
+    def swept(self) -> None:
+        """Forget old attempts, and note whether there is room for sockets again."""
+        self._full = self._full and len(self.sockets) > self._limits.max_sockets // 2
+        self._admission.sweep()
+
     # Called by the listener.
 
     def _connect(self, accepted: AcceptedSocket) -> Connection:
@@ -268,36 +255,3 @@ class Server:
                 "refused: raise the limit (ulimit -n) or lower max_connections",
                 len(self.sockets),
             )
-
-    # The sweep.
-
-    async def _sweep(self) -> None:
-        """Run the heartbeat ten times per second, and check deadlines once."""
-        loop = asyncio.get_running_loop()
-        due = sweep_at = loop.time()
-        while True:
-            due = max(due + TICK_SECONDS, loop.time())
-            await asyncio.sleep(due - loop.time())
-            self.loop_lag.add(loop.time() - due)
-            self.heartbeat.tick()
-            self._listener.cut_slow_handshakes()
-            if loop.time() >= sweep_at:
-                sweep_at = loop.time() + SWEEP_SECONDS
-                self._full = self._full and len(self.sockets) > self._limits.max_sockets // 2
-                await self._end_expired()
-                self._admission.sweep()
-
-    async def _end_expired(self) -> None:
-        for number, end in enumerate(self._expired(), start=1):
-            end()
-            if number % ENDS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-
-    def _expired(self) -> Iterator[Callable[[], None]]:
-        """Yield what ends each connection and socket that is past its deadline."""
-        now = self.clock()
-        late = [each for each in self.connections if each.past_deadline(now)]
-        yield from self._listener.expired()
-        for connection in late:
-            if connection.past_deadline(now):
-                yield connection.expired

@@ -19,15 +19,20 @@ than the attempts that it may make at once, by default."""
 class AcceptedSocket:
     """One socket, from accept until it is closed."""
 
-    __slots__ = ("close", "deadline", "peer", "sock", "tiers")
+    __slots__ = ("close", "deadline", "header", "peer", "sock", "tiers")
 
     def __init__(
         self, sock: socket.socket, peer: str, tiers: Sequence[Tier], deadline: float
     ) -> None:
-        """`tiers` are what it counts under until it is a client; none for a proxy."""
+        """`tiers` are what it counts under until it is a client; none for a proxy.
+
+        A PROXY header replaces `peer`, the address of its client, and `tiers`.
+        """
         self.sock = sock
         self.peer = peer
         self.tiers = tiers
+        self.header = b""
+        """What has arrived of its PROXY header, until that is complete."""
         self.deadline = deadline
         """When its request must be complete, on the gateway's clock."""
         self.close: Callable[[], None] = sock.close
@@ -64,6 +69,14 @@ class Sockets:
         """Count a new socket."""
         self._all.add(accepted)
         self._pending[accepted] = self._others[accepted] = None
+        self._count(accepted)
+
+    def identify(self, accepted: AcceptedSocket, peer: str, tiers: Sequence[Tier]) -> None:
+        """Count a proxy's socket, which counted under no address, as its client's."""
+        accepted.peer, accepted.tiers = peer, tiers
+        self._count(accepted)
+
+    def _count(self, accepted: AcceptedSocket) -> None:
         for key, _ in accepted.tiers:
             self._by_tier.setdefault(key, {})[accepted] = None
 

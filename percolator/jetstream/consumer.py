@@ -96,7 +96,8 @@ class Consumer:
             )
             name = info.name or ""
             self.heard = self._clock()
-            self._pending = info.num_pending or 0
+            if not self._count:  # otherwise an event has told it already, and is newer
+                self._pending = info.num_pending or 0
             on_start()
             raise await self._failure()
         finally:

@@ -1,4 +1,4 @@
-"""Replay: deep history, the events of one subject after a seq, page by page.
+"""Replay: deep history, the events of one subject or of all that match, page by page.
 
 The server keeps no state for it. Each page starts with the last known event: if that one is
 missing, the stream has dropped events meanwhile, maybe some that were not read yet. This also
@@ -131,12 +131,16 @@ class Replay:
         return state
 
     async def _first(self, client: NatsClient, subject: str, after: int) -> Page:
-        """Return the first page of a replay, for which no last event is known yet."""
+        """Return the first page of a replay, for which no last event is known yet.
+
+        Of a wildcard, the last event before the page is not looked for: a stream that has dropped
+        single messages then cannot show that it has dropped none of these.
+        """
         events = await self._from(client, subject, max(after, 1))
         last: Stored | None = None
         if events and events[0].seq <= after:
             last = events[0]
-        elif last := await newest(client, self._stream, subject, after):
+        elif "*" not in subject and (last := await newest(client, self._stream, subject, after)):
             events = await self._from(client, subject, last.seq)
         if last is not None:
             return _page(events, after, last)

@@ -10,6 +10,8 @@ from percolator.model.kinds import KIND_OF_NAME, KIND_OF_PREFIX, KINDS, Kind
 SLAB = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What a market's name may be."""
 SLAB_RULE = "letters, digits, _ and -, up to 64"
+ALL = "*"
+"""The market of a wildcard channel, `trades:*`: every market, also those to come."""
 
 SUBJECT_PREFIX = "percolator"
 SUBJECTS = {kind: f"{SUBJECT_PREFIX}.{kind}.>" for kind in KINDS}
@@ -25,10 +27,20 @@ CHANNEL_EXAMPLES = f"{', '.join(_EXAMPLES[:-1])} or {_EXAMPLES[-1]}"
 
 
 class Channel(NamedTuple):
-    """The events of one kind of one market."""
+    """The events of one kind of one market, or of all markets: then it is a wildcard."""
 
     kind: Kind
     slab: str
+
+    @property
+    def is_wildcard(self) -> bool:
+        """True if it is of all markets: `trades:*`."""
+        return self.slab == ALL
+
+    @property
+    def wildcard(self) -> "Channel":
+        """The channel of its kind that is of all markets."""
+        return Channel(self.kind, ALL)
 
     @property
     def name(self) -> str:
@@ -37,7 +49,7 @@ class Channel(NamedTuple):
 
     @property
     def subject(self) -> str:
-        """Its NATS subject: `percolator.trade.SOL`."""
+        """Its NATS subject: `percolator.trade.SOL`; of a wildcard, what matches all of them."""
         return f"{SUBJECT_PREFIX}.{self.kind}.{self.slab}"
 
     def __str__(self) -> str:
@@ -51,7 +63,7 @@ class Channel(NamedTuple):
         """
         prefix, _, slab = text.partition(":")
         kind = KIND_OF_PREFIX.get(prefix)
-        return cls(kind, slab) if kind and SLAB.fullmatch(slab) else None
+        return cls(kind, slab) if kind and (slab == ALL or SLAB.fullmatch(slab)) else None
 
     @staticmethod
     @lru_cache(maxsize=16_384)

@@ -16,6 +16,7 @@ ERRORS = {
     "rate_limited": "too many messages; slow down",
     "not_subscribed": "not subscribed to the channel",
     "more_errors": "the message has more errors than are listed",
+    "auth_disabled": "this gateway requires no token",
 }
 """Every error code, and its sentence."""
 

@@ -32,6 +32,8 @@ class Subscribe:
     epoch: str | None = None
     recent: int = 0
     id: RequestId = None
+    slab: str | None = None
+    """The market of the older form, which replies repeat."""
 
     @property
     def named(self) -> int:
@@ -50,6 +52,7 @@ class Unsubscribe:
     channels: tuple[Channel, ...]
     errors: tuple[RequestError, ...] = ()
     id: RequestId = None
+    slab: str | None = None
 
     @property
     def named(self) -> int:
@@ -63,6 +66,7 @@ class Ping:
 
     id: RequestId = None
     named: ClassVar = 0
+    channels: ClassVar[tuple[Channel, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +76,22 @@ class Auth:
     token: str = field(repr=False)
     id: RequestId = None
     named: ClassVar = 0
+    channels: ClassVar[tuple[Channel, ...]] = ()
 
 
 Command = Subscribe | Unsubscribe | Ping | Auth
 
 
 class InvalidCommand(Exception):  # noqa: N818 - a verdict on a message, not a fault of ours
-    """A message that is not a command: the error to send, and the id to send it with."""
+    """A message that is not a command: the error to send, and what to send with it."""
 
-    def __init__(self, error: RequestError, request_id: RequestId = None) -> None:
+    def __init__(
+        self, error: RequestError, request_id: RequestId = None, slab: str | None = None
+    ) -> None:
         super().__init__(str(error))
         self.error = error
         self.request_id = request_id
+        self.slab = slab
 
 
 def parse(text: bytes, max_channels: int = 0) -> Command:
@@ -105,7 +113,7 @@ def parse(text: bytes, max_channels: int = 0) -> Command:
     try:
         return _command(message, request_id, max_channels)
     except RequestError as error:
-        raise InvalidCommand(error, request_id) from None
+        raise InvalidCommand(error, request_id, _slab(message)) from None
 
 
 def refuse_binary() -> Command:
@@ -124,9 +132,11 @@ def _command(message: dict[str, Any], request_id: RequestId, max_channels: int) 
                 epoch=_text(message, "epoch"),
                 recent=_count(message.get("recent", 0), "recent"),
                 id=request_id,
+                slab=_slab(message),
             )
         case "unsubscribe":
-            return Unsubscribe(*_channels(message, max_channels), id=request_id)
+            channels, errors = _channels(message, max_channels)
+            return Unsubscribe(channels, errors, id=request_id, slab=_slab(message))
         case "ping":
             return Ping(request_id)
         case "auth":
@@ -145,11 +155,13 @@ def _channels(
     message: dict[str, Any], max_channels: int
 ) -> tuple[tuple[Channel, ...], tuple[RequestError, ...]]:
     """Read the channels of either form; the legacy one names a market and means LEGACY."""
-    if "channels" not in message and "slabAddress" in message:
-        slab = message["slabAddress"]
-        if not isinstance(slab, str) or not SLAB.fullmatch(slab):
+    if _is_legacy(message):
+        slab = _slab(message)
+        if slab is None:
             raise RequestError(
-                "invalid_channel", "slabAddress is not a valid market name", _echo(slab)
+                "invalid_channel",
+                "slabAddress is not a valid market name",
+                _echo(message["slabAddress"]),
             )
         return tuple(Channel(kind, slab) for kind in LEGACY), ()
     named = message.get("channels")
@@ -167,6 +179,16 @@ def _channels(
             echo = _echo(name)
             errors[echo] = RequestError("invalid_channel", ERRORS["invalid_channel"], echo)
     return tuple(valid), tuple(errors.values())
+
+
+def _is_legacy(message: dict[str, Any]) -> bool:
+    return "channels" not in message and "slabAddress" in message
+
+
+def _slab(message: dict[str, Any]) -> str | None:
+    """Return the market of the older form, if it is valid."""
+    slab = message["slabAddress"] if _is_legacy(message) else None
+    return slab if isinstance(slab, str) and SLAB.fullmatch(slab) else None
 
 
 def _echo(value: object) -> str:

@@ -4,6 +4,7 @@ No state, no I/O, no clock.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_json
@@ -21,36 +22,101 @@ def text_frame(payload: bytes) -> bytes:
     return Frame(Opcode.TEXT, payload).serialize(mask=False)
 
 
-def _message(fields: dict[str, Any], request_id: RequestId = None) -> bytes:
+def _message(
+    fields: dict[str, Any], request_id: RequestId = None, slab: str | None = None
+) -> bytes:
+    if slab is not None:
+        fields["slabAddress"] = slab
     if request_id is not None:
         fields["id"] = request_id
     return text_frame(to_json(fields))
 
 
-def connected(epoch: str, seq: int) -> bytes:
-    """The greeting: the stream's epoch, and the seq that this gateway has read."""
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """The limits that a client is told, so that it can keep to them; 0 means that there is none."""
+
+    message_bytes: int = 0
+    messages_per_second: float = 0
+    message_burst: int = 0
+    channels: int = 0
+    """Channels that a client may follow, and that one message may name."""
+    replay: int = 0
+    """Events that are replayed per message."""
+
+
+def connected(
+    epoch: str, seq: int, limits: ClientLimits, *, heartbeat_ms: int, stale_since: int | None
+) -> bytes:
+    """The greeting: the stream's epoch, the seq that this gateway has read, and what to expect.
+
+    `stale_since` is as in `feed`.
+    """
     return _message(
         {
             "type": "connected",
             "message": "Percolator WebSocket connected",
             "epoch": epoch,
             "seq": seq,
+            "limits": {
+                "messageBytes": limits.message_bytes,
+                "messagesPerSecond": limits.messages_per_second,
+                "messageBurst": limits.message_burst,
+                "channels": limits.channels,
+                "replay": limits.replay,
+            },
+            "heartbeatMs": heartbeat_ms,
+            "feed": _feed_state(stale_since),
         }
     )
 
 
-def subscribed(channels: Iterable[Channel], request_id: RequestId) -> bytes:
-    """The reply to a subscribe: the channels that are in force."""
-    return _message(
-        {"type": "subscribed", "channels": [each.name for each in channels]}, request_id
-    )
+def feed(stale_since: int | None, seq: int) -> bytes:
+    """What the gateway hears of NATS: nothing since a time in Unix milliseconds; None, all is well.
+
+    `seq` is what it has read; once it hears again, it has read all that it missed.
+    """
+    fields = {"type": "feed", **_feed_state(stale_since)}
+    if stale_since is None:
+        fields["seq"] = seq
+    return _message(fields)
 
 
-def unsubscribed(channels: Iterable[Channel], request_id: RequestId) -> bytes:
+def heartbeat(timestamp: int, seq: int) -> bytes:
+    """What a client gets if there is nothing else: it was sent all that it follows up to `seq`.
+
+    `timestamp` is in Unix milliseconds.
+    """
+    return _message({"type": "heartbeat", "timestamp": timestamp, "seq": seq})
+
+
+def _feed_state(stale_since: int | None) -> dict[str, Any]:
+    return {"state": "live"} if stale_since is None else {"state": "stale", "since": stale_since}
+
+
+def subscribed(
+    channels: Iterable[Channel],
+    request_id: RequestId,
+    *,
+    unknown: Iterable[Channel] = (),
+    slab: str | None = None,
+) -> bytes:
+    """The reply to a subscribe: the channels that are in force.
+
+    `unknown` are those of them that have no event yet; `slab` is the market of the older form.
+    """
+    fields = {"type": "subscribed", "channels": [each.name for each in channels]}
+    if without_events := [each.name for each in unknown]:
+        fields["unknown"] = without_events
+    return _message(fields, request_id, slab)
+
+
+def unsubscribed(
+    channels: Iterable[Channel], request_id: RequestId, slab: str | None = None
+) -> bytes:
     """The reply to an unsubscribe: the channels that have ended."""
-    return _message(
-        {"type": "unsubscribed", "channels": [each.name for each in channels]}, request_id
-    )
+    fields = {"type": "unsubscribed", "channels": [each.name for each in channels]}
+    return _message(fields, request_id, slab)
 
 
 def pong(timestamp: int, request_id: RequestId) -> bytes:
@@ -63,12 +129,12 @@ def authenticated(channels: Iterable[str], request_id: RequestId) -> bytes:
     return _message({"type": "authenticated", "channels": list(channels)}, request_id)
 
 
-def error(fault: RequestError, request_id: RequestId) -> bytes:
+def error(fault: RequestError, request_id: RequestId, slab: str | None = None) -> bytes:
     """A refusal, with the channel that it is about."""
     fields = {"type": "error", "code": fault.code, "message": str(fault)}
     if fault.channel is not None:
         fields["channel"] = fault.channel
-    return _message(fields, request_id)
+    return _message(fields, request_id, slab)
 
 
 def more_errors(count: int, request_id: RequestId) -> bytes:

@@ -12,7 +12,16 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.benchmarks import churn, connections, history, ingest, life, pressure, storms
+from tests.benchmarks import (
+    churn,
+    connections,
+    history,
+    ingest,
+    life,
+    pressure,
+    storms,
+    wildcards,
+)
 from tests.benchmarks.processes import Disturbance, cores
 from tests.benchmarks.results import Row, as_json, merge, table
 from tests.benchmarks.stage import Stage, compile_tools
@@ -33,6 +42,7 @@ SCENARIOS: dict[str, Scenario] = {
     "handshakes": connections.handshakes,
     "idle": connections.idle,
     "churn": churn.run,
+    "wildcard": wildcards.run,
 }
 
 

@@ -1,6 +1,7 @@
 """The publisher of a benchmark, a process of its own: `python -m tests.benchmarks.publisher`.
 
     storm NATS_URL EVENTS BATCH EVERY_MS   trades of one market, BATCH at a time
+    prices NATS_URL EVENTS MARKETS EVERY_MS  prices of markets in turn, one at a time
     market NATS_URL EVENTS BATCH           trades and prices of MARKETS, at full speed
     recording NATS_URL SPEED SECONDS       the recorded market
 
@@ -35,6 +36,19 @@ async def storm(client: Client, events: int, batch: int, every: float) -> int:
         due += every
         if (wait := due - time.monotonic()) > 0:
             await asyncio.sleep(wait)
+    return events
+
+
+async def prices(client: Client, events: int, markets: int, every: float) -> int:
+    """Publish `events` prices of `markets` in turn, one every `every` seconds."""
+    due = time.monotonic()
+    for number in range(events):
+        fields = {"price": 1.5, "timestamp": time.time_ns() // 1_000_000}
+        await client.publish(f"percolator.price.M{number % markets}", json.dumps(fields).encode())
+        due += every
+        if (wait := due - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+    await client.flush()
     return events
 
 
@@ -79,6 +93,9 @@ async def run(arguments: list[str]) -> dict[str, object]:
     if what == "storm":
         events, batch, every = numbers
         result["events"] = await storm(client, int(events), int(batch), every / 1000)
+    elif what == "prices":
+        events, markets, every = numbers
+        result["events"] = await prices(client, int(events), int(markets), every / 1000)
     elif what == "market":
         result["events"] = await market(client, *map(int, numbers))
     else:

@@ -70,12 +70,37 @@ def test_a_port_in_use_is_reported_in_one_sentence(percolator: Program) -> None:
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("host", ["::", "0.0.0.0", "::0", "localhost"])  # noqa: S104 - what is tested
+def test_the_ready_line_and_the_commands_name_an_address_at_which_the_gateway_answers(
+    percolator: Program, host: str
+) -> None:
+    """An address that stands for all of the machine's is none that a client can connect to."""
+    with percolator.gateway("--host", host) as gateway:
+        shown, _, port = gateway.ws.removeprefix("ws://").rpartition(":")
+        assert shown == "127.0.0.1" or (host, shown) == ("localhost", "[::1]")
+        assert get(f"{gateway.http}/health/live") == {"status": "ok"}
+        env = {"PERCOLATOR_HOST": host, "PERCOLATOR_PORT": port}
+        urls = [f"ws://127.0.0.1:{port}", *([f"ws://[::1]:{port}"] if "::" in host else [])]
+        for where in ([], *(["--url", url] for url in urls)):
+            assert percolator.run("stats", *where, env=env).code == 0
+
+
+def test_no_host_is_refused(percolator: Program) -> None:
+    """All addresses are 0.0.0.0 or, with IPv6, ::."""
+    done = percolator.run("serve", "--host", "")
+    assert done.code == 2
+    assert done.err == (
+        "percolator: setting host (from --host): it must be an IP address or a hostname, not ''\n"
+    )
+
+
 @pytest.mark.parametrize("host", ["192.0.2.1", "fe80::1%nowhere"])
 def test_a_foreign_address_is_reported_in_one_sentence(percolator: Program, host: str) -> None:
     """It suggests another host: another port would not help."""
     done = percolator.run("serve", "--host", host, "--port", "0")
     assert (done.code, done.out) == (1, "")
-    assert done.err.startswith(f"percolator: the gateway cannot listen on {host}:0 (")
+    at = f"[{host}]" if ":" in host else host
+    assert done.err.startswith(f"percolator: the gateway cannot listen on {at}:0 (")
     assert "Unknown error" not in done.err
     assert done.err.endswith("): choose another with --host\n")
 

@@ -11,6 +11,7 @@ import sys
 
 from websockets.frames import Frame, Opcode
 
+from percolator.app.routes import Routes
 from percolator.config.settings import Settings
 from percolator.gateway.admission import Admission
 from percolator.gateway.connection import Connection
@@ -39,6 +40,15 @@ class EchoSession:
     def charge_frame(self) -> None:
         """Allow any number of pings and fragments."""
 
+    def waits_until(self) -> None:
+        """Return None: nothing has to wait."""
+
+    def tell_feed(self) -> None:
+        """Send nothing: there is no feed."""
+
+    def beat(self, now: float) -> None:
+        """Send nothing: the other side has asked for nothing."""
+
     def paused(self) -> None:
         """Continue: the other side will read what it sent itself."""
 
@@ -54,8 +64,9 @@ def echo_gateway(max_buffered_bytes: int | None = None) -> Server:
     clock = asyncio.get_running_loop().time
     stats = Stats(clock())
     unlimited = Settings(max_connections=0, max_connections_per_ip=0, attempts_per_second=0)
+    admission = Admission(unlimited, stats, clock)
     return Server(
-        admission=Admission(unlimited, stats, clock),
+        admission=admission,
         stats=stats,
         heartbeat=Heartbeat(clock, interval=0, timeout=0),
         limits=Limits(
@@ -66,7 +77,7 @@ def echo_gateway(max_buffered_bytes: int | None = None) -> Server:
         ),
         clock=clock,
         open_session=EchoSession,
-        routes=lambda _request, _path, _address: None,
+        routes=Routes((), admission, None),
         ready=lambda: True,
     )
 

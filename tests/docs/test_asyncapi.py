@@ -29,14 +29,32 @@ ENVELOPE = decode(
     "percolator.funding.SOL", b'{"event":"funding.updated","data":{"rateE6":-1},"timestamp":0}'
 )
 ENCODED = [
-    ("connected", messages.connected("66", 0)),
+    (
+        "connected",
+        messages.connected(
+            "66", 0, messages.ClientLimits(4_096, 0.5), heartbeat_ms=0, stale_since=None
+        ),
+    ),
+    (
+        "connected",
+        messages.connected("66", 0, messages.ClientLimits(), heartbeat_ms=1, stale_since=3),
+    ),
+    ("feed", messages.feed(None, 7)),
+    ("feed", messages.feed(5, 7)),
+    ("heartbeat", messages.heartbeat(5, 7)),
     ("subscribed", messages.subscribed([channel("price:SOL"), channel("trades:S-_1")], None)),
     ("subscribed", messages.subscribed([], "a")),
+    (
+        "subscribed",
+        messages.subscribed([channel("price:S")], "a", unknown=[channel("price:S")], slab="S"),
+    ),
     ("unsubscribed", messages.unsubscribed([channel("funding:SOL")], 7)),
+    ("unsubscribed", messages.unsubscribed([channel("funding:SOL")], 7, "SOL")),
     ("pong", messages.pong(1, -7)),
     ("authenticated", messages.authenticated(["price:*", "*"], "x")),
     *(("error", messages.error(RequestError(c, "text", "x"), None)) for c in closes.ERRORS),
     ("error", messages.error(RequestError("invalid_json", "text"), 1)),
+    ("error", messages.error(RequestError("invalid_json", "text"), 1, "SOL")),
     ("error", messages.more_errors(3, 1)),
     ("closing", messages.closing(0)),
     ("gap", messages.gap(channel("trades:SOL"), 1, 5)),

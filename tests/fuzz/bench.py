@@ -36,6 +36,7 @@ from percolator.gateway.admission import Admission
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.server import Limits, Server
+from percolator.model.messages import ClientLimits
 from percolator.stats import Stats
 from tests.gateway import leftovers
 
@@ -72,7 +73,7 @@ class Wire(asyncio.Transport):
         """Do nothing: the gateway still reads until the other side closes too."""
 
     def pause_reading(self) -> None:
-        """Do nothing: a bench's clock stands still, so no turn ends early."""
+        """Do nothing: a client sends nothing while the gateway does not read."""
 
     def resume_reading(self) -> None:
         """Do nothing, as above."""
@@ -124,7 +125,7 @@ class Faults(logging.Handler):
 class Bench:
     """One gateway for any number of examples; after each of them it must hold nothing."""
 
-    def __init__(self, *, auth: bool = False) -> None:
+    def __init__(self, *, auth: bool = False, **settings: Any) -> None:  # noqa: ANN401 - as Settings
         self.now = 1_000.0
         self.settings = Settings(
             stats_token="a token",
@@ -133,9 +134,10 @@ class Bench:
             requests_per_second=0,
             auth=auth,
             auth_secret=SECRET if auth else None,
+            **settings,
         )
         self.stats = Stats(self.now)
-        self.slab_limits = SlabLimits(per_slab=3, channels_per_client=5)
+        self.slab_limits = SlabLimits(per_slab=3, wildcards=2, channels_per_client=5)
         self.book = Book(clock=self._clock, wake=lambda: None, log_capacity=4)
         self.hub = Hub(
             self.book,
@@ -177,10 +179,14 @@ class Bench:
             stats=self.stats,
             clock=self._clock,
             wall=lambda: int(WALL * 1_000),
-            messages_per_second=settings.messages_per_second,
-            message_burst=settings.message_burst,
-            max_channels=5,
-            replay_limit=settings.replay_limit,
+            limits=ClientLimits(
+                messages_per_second=settings.messages_per_second,
+                message_burst=settings.message_burst,
+                channels=5,
+                replay=settings.replay_limit,
+            ),
+            heartbeat_interval=settings.heartbeat_interval,
+            stale_since=lambda: None,
             replayer=self._no_replay,
         )
 
@@ -234,9 +240,9 @@ class Bench:
             slabs=self.slab_limits,
             replayer=self.replayer,
             feed=feed,
-            flush_seconds=self.gateway.loop_lag,
-            flush_bytes=self.gateway.loop_lag,
-            loop_lag=self.gateway.loop_lag,
+            flush_seconds=self.gateway.sweep.loop_lag,
+            flush_bytes=self.gateway.sweep.loop_lag,
+            loop_lag=self.gateway.sweep.loop_lag,
         )
         return Metrics(cast("Sources", sources)).render()
 
@@ -280,9 +286,16 @@ class ClientSocket:
         self.connection.connection_made(self.wire)
 
     def send(self, data: bytes) -> None:
-        """Deliver bytes if the gateway still reads; then read its output."""
+        """Deliver bytes if the gateway still reads; then read its output.
+
+        If it makes the client wait for its rate, the clock moves on.
+        """
         if not self.wire.ended:
             self.connection.data_received(data)
+        waiting = self._bench.gateway.parsing.waiting
+        while self.connection in waiting:
+            self._bench.now = waiting.pop(self.connection)
+            self.connection.parse_rest()
         self.read()
 
     def read(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from percolator.gateway import connection, server
+from percolator.gateway import connection, sweep
 from tests.gateway import Gateway, running
 from tests.site import Site
 
@@ -41,7 +41,7 @@ def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines of a fraction of a second, and a sweep that runs often enough for them."""
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.2)
     monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.2)
-    monkeypatch.setattr(server, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(sweep, "SWEEP_SECONDS", 0.05)
 
 
 def pytest_configure(config: pytest.Config) -> None:

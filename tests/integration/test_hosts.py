@@ -44,6 +44,19 @@ async def test_a_request_without_exactly_one_host_is_421(gateway: Gateway) -> No
     assert (await gateway.request(doubled))[0] == 421
 
 
+async def test_the_host_of_an_absolute_target_replaces_the_host_header(gateway: Gateway) -> None:
+    """For a plain request and for an upgrade, as RFC 9112 has it."""
+    for host, status in (("feed.example", 200), ("evil.example", 421), ("me@feed.example", 421)):
+        target = f"http://{host}/markets"
+        for header in ((), ("evil.example",), ("feed.example",)):
+            assert (await gateway.request(get(target, *header)))[0] == status
+    await gateway.handshake("http://feed.example/ws", headers={"Host": "evil.example"})
+    refused = upgrade("http://evil.example/ws", {"Host": "feed.example"})
+    assert (await gateway.request(refused))[0] == 421
+    twice = get("http://feed.example/markets", "feed.example", "feed.example")
+    assert (await gateway.request(twice))[0] == 421
+
+
 async def test_requests_for_the_gateways_own_hosts_are_served(gateway: Gateway) -> None:
     """With any port and in any letter case, unless the setting names the port."""
     for host in ("feed.example", "FEED.example:3001", "other.example:8443"):

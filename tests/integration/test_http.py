@@ -7,11 +7,14 @@ from http import HTTPStatus
 
 import pytest
 
+from percolator.gateway import static
 from tests.client import Client, frame, upgrade
 from tests.gateway import Gateway, eventually, starting
+from tests.integration.conftest import StartGateway
 from tests.nats_server import NatsServer
 
 HEAD_LIMIT = 8_192
+TAG = static.served()["/"].headers["ETag"].encode()
 
 
 async def still_serves(gateway: Gateway) -> bool:
@@ -75,7 +78,7 @@ async def test_markets_show_the_state_folded_from_the_events(gateway: Gateway) -
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "//", "/markets/NONE", "/markets/", "/ws/stats/", "/ws", "/../etc/passwd"]
+    "path", ["/nothing", "//", "/markets/NONE", "/markets/", "/ws/stats/", "/../etc/passwd"]
 )
 async def test_an_unknown_path_is_404(gateway: Gateway, path: str) -> None:
     """Even if it is hardly a path at all."""
@@ -83,13 +86,13 @@ async def test_an_unknown_path_is_404(gateway: Gateway, path: str) -> None:
     assert (status, headers["content-length"]) == (404, str(len(body)))
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "HEAD", "BREW"])
-async def test_any_method_but_get_is_405(gateway: Gateway, method: str) -> None:
-    """At every path; the answer names the method that is allowed."""
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "get", "BREW"])
+async def test_any_method_but_get_head_and_options_is_405(gateway: Gateway, method: str) -> None:
+    """At every path; the answer names the methods that are allowed."""
     for path in ("/", "/ws", "/ws/stats", "/nothing"):
         request = f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
         status, headers, _ = await gateway.request(request)
-        assert (status, headers["allow"]) == (405, "GET")
+        assert (status, headers["allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
 async def test_a_post_with_a_body_is_405(gateway: Gateway) -> None:
@@ -133,7 +136,7 @@ async def test_a_strange_path_or_host_is_answered(gateway: Gateway, host: str) -
     """An upgrade or a plain request gets some HTTP status, and the gateway keeps running."""
     for path in PATHS:
         plain = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1")
-        assert (await gateway.request(plain))[0] in (200, 400, 404)
+        assert (await gateway.request(plain))[0] in (200, 400, 404, 426)
         client = await gateway.dial()
         client.write(upgrade(path.encode().decode("latin-1"), {"Host": host}))
         await client.answered()
@@ -168,7 +171,7 @@ async def test_random_garbage_is_answered_or_cut_off_and_affects_no_other_client
         ({"Sec-WebSocket-Key": "short"}, 400),
         ({"Sec-WebSocket-Key": "!" * 24}, 400),
         ({"Sec-WebSocket-Version": "8"}, 400),
-        ({"Connection": "close"}, 426),
+        ({"Sec-WebSocket-Protocol": "a b"}, 400),
     ],
 )
 async def test_an_invalid_upgrade_is_refused_in_http(
@@ -180,7 +183,44 @@ async def test_an_invalid_upgrade_is_refused_in_http(
 
 async def test_an_upgrade_at_another_path_is_404(gateway: Gateway) -> None:
     """WebSockets are served at / and /ws."""
-    assert (await gateway.request(upgrade("/markets/SOL/ws")))[0] == 404
+    for path in ("/markets/SOL/ws", "/ws//", "//ws", "/ws/x"):
+        assert (await gateway.request(upgrade(path)))[0] == 404
+
+
+async def test_a_slash_after_ws_changes_nothing(gateway: Gateway) -> None:
+    """Neither for an upgrade nor for a plain request."""
+    client = await gateway.handshake("/ws/?token=x")
+    assert (await client.receive())["type"] == "connected"
+    assert (await gateway.get("/ws/"))[0] == 426
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        b"GET /ws HTTP/1.1\r\nHost: x\r\n\r\n",
+        upgrade(headers={"Connection": "close"}),
+        upgrade(headers={"Upgrade": "h2c"}),
+        upgrade().replace(b"HTTP/1.1", b"HTTP/1.0"),
+    ],
+    ids=["no upgrade", "no connection", "another upgrade", "HTTP/1.0"],
+)
+async def test_a_plain_request_at_ws_is_426_and_names_the_settings_of_proxies(
+    gateway: Gateway, request_head: bytes
+) -> None:
+    """A proxy that does not pass the upgrade on is the usual cause."""
+    status, headers, body = await gateway.request(request_head)
+    assert (status, headers["upgrade"], headers["connection"]) == (
+        426,
+        "websocket",
+        "close, Upgrade",
+    )
+    for setting in (
+        b"nginx with proxy_http_version 1.1, proxy_set_header Upgrade $http_upgrade",
+        b"and proxy_set_header Connection $http_connection",
+        b"Apache with upgrade=websocket",
+        b"HAProxy and Caddy do without a setting",
+    ):
+        assert setting in body
 
 
 async def test_a_response_ends_the_connection(gateway: Gateway) -> None:
@@ -190,6 +230,74 @@ async def test_a_response_ends_the_connection(gateway: Gateway) -> None:
     assert headers["connection"] == "close"
     assert body == b"There is nothing at this path.\n"
     await eventually(lambda: not gateway.service.gateway.connections)
+
+
+HEAD_PATHS = ["/", "/health", "/health/live", "/markets", "/metrics", "/ws/stats", "/percolator.js"]
+
+
+@pytest.mark.parametrize("path", [*HEAD_PATHS, "/ws", "/nothing", "/markets/NONE"])
+async def test_head_is_answered_as_get_without_the_body(gateway: Gateway, path: str) -> None:
+    """The same status and headers, with the length that the body would have."""
+    status, headers, body = await gateway.get(path)
+    assert body
+    head = await gateway.request(f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    varying = {"date", "content-length"} if path in ("/metrics", "/ws/stats") else {"date"}
+    assert head[0] == status
+    assert head[1].keys() == headers.keys()
+    assert {name for name in headers if head[1][name] != headers[name]} <= varying
+    assert int(head[1]["content-length"]) > 0
+    assert head[2] == b""
+
+
+async def test_head_of_health_is_503_while_the_gateway_is_not_ready(
+    nats_process: NatsServer,
+) -> None:
+    """Load balancers check with HEAD."""
+    nats_process.kill()
+    async with starting(nats_process.url, "PERCOLATOR") as gateway:
+        request = b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n"
+        assert (await gateway.request(request))[::2] == (503, b"")
+        nats_process.start()
+        await gateway.service.ready()
+        assert (await gateway.request(request))[::2] == (200, b"")
+
+
+async def test_a_refusal_of_head_has_no_body_either(start_gateway: StartGateway) -> None:
+    """Malformed, too long, over a limit, without a token, or for a file that has not changed."""
+    gateway = await start_gateway(request_burst=2, requests_per_second=0.001, stats_token="secret")
+    long = b"HEAD / HTTP/1.1\r\nX: " + b"x" * HEAD_LIMIT
+    for head, status in (
+        (b"HEAD / HTTP/1.1\r\nno colon\r\n\r\n", 400),
+        (long, 431),
+        (b"HEAD /metrics HTTP/1.1\r\n\r\n", 401),
+        (b"HEAD / HTTP/1.1\r\nIf-None-Match: " + TAG + b"\r\n\r\n", 304),
+        (b"HEAD / HTTP/1.1\r\n\r\n", 429),
+    ):
+        assert (await gateway.request(head))[::2] == (status, b"")
+
+
+async def test_head_is_no_upgrade(gateway: Gateway) -> None:
+    """Whatever headers it has."""
+    request = upgrade().replace(b"GET", b"HEAD")
+    assert (await gateway.request(request))[::2] == (426, b"")
+
+
+ABSOLUTE = ["http://x/markets", "HTTP://x:80/markets?a=b", "https://x/markets", "ws://x/markets"]
+
+
+@pytest.mark.parametrize("target", ABSOLUTE)
+async def test_an_absolute_target_is_answered_as_its_path(gateway: Gateway, target: str) -> None:
+    """As proxies for clients send it."""
+    status, headers, body = await gateway.get(target)
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert body == (await gateway.get("/markets"))[2]
+
+
+async def test_a_websocket_opens_with_an_absolute_target(gateway: Gateway) -> None:
+    """With a query too, or with no path, which is /."""
+    for target in ("ws://x/ws?a=b", "http://x", "http://x?a=b", "http://x/"):
+        client = await gateway.handshake(target)
+        assert (await client.receive())["type"] == "connected"
 
 
 def padded(size: int) -> bytes:

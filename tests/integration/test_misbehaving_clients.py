@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from websockets.frames import Frame, Opcode
 
+from percolator.fanout import session
 from percolator.gateway import connection
 from percolator.gateway.websocket import WebSocket
 from tests.client import Client, close_frame, frame, upgrade
@@ -90,8 +91,11 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("data", FLOODS.values(), ids=FLOODS)
-async def test_a_flood_is_closed_with_1008(start_gateway: StartGateway, data: bytes) -> None:
-    """For every kind of frame that costs work: the burst is allowed, a second one is not."""
+async def test_a_flood_is_closed_with_1008(
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    """For every kind of frame that costs work, if it lasts; others are served meanwhile."""
+    monkeypatch.setattr(session, "FLOOD_SECONDS", 0.2)
     gateway = await start_gateway(messages_per_second=10, message_burst=20)
     witness = await gateway.client("trades:SOL")
     client = await gateway.client("price:SOL")
@@ -116,6 +120,7 @@ async def test_what_follows_the_frame_that_closes_a_connection_is_not_parsed(
         return receive(ws, data)
 
     monkeypatch.setattr(WebSocket, "receive", record)
+    monkeypatch.setattr(session, "FLOOD_SECONDS", 0.2)
     gateway = await start_gateway(messages_per_second=10, message_burst=20)
     client = await gateway.client("price:SOL")
     parsed.clear()
@@ -178,9 +183,10 @@ async def test_a_client_that_sends_requests_and_does_not_read_is_cut_off(
 
 
 async def test_a_flood_that_continues_after_the_close_is_cut_off(
-    start_gateway: StartGateway,
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is read for a while, in case a close frame follows; then it is cut off."""
+    monkeypatch.setattr(session, "FLOOD_SECONDS", 0.1)
     gateway = await start_gateway(messages_per_second=10, message_burst=20)
     client = await gateway.client("price:SOL")
     client.answers_close = False

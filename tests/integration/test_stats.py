@@ -12,7 +12,8 @@ GIVEN: Message = {
     "messagesPerSec": float,
     "bytesPerSec": float,
     "limits": {"maxGlobalConnections": int, "maxConnectionsPerSlab": int}
-    | {"maxConnectionsPerIp": int, "maxChannelsPerClient": int, "maxMessageBytes": int}
+    | {"maxConnectionsPerIp": int, "maxWildcardConnections": int, "maxChannelsPerClient": int}
+    | {"maxMessageBytes": int}
     | {"maxBufferedBytes": int, "messagesPerSec": float, "messageBurst": int}
     | {"attemptsPerSec": float, "attemptBurst": int, "subscribeTimeoutSeconds": float}
     | {"requestsPerSec": float, "requestBurst": int},
@@ -56,11 +57,12 @@ async def test_each_field_has_its_documented_name_type_and_place(gateway: Gatewa
         "maxGlobalConnections": 1_000,
         "maxConnectionsPerSlab": 100,
         "maxConnectionsPerIp": 0,
-        "maxChannelsPerClient": 50,
+        "maxWildcardConnections": 100,
+        "maxChannelsPerClient": 200,
         "maxMessageBytes": 4_096,
         "maxBufferedBytes": 65_536,
         "messagesPerSec": 0,
-        "messageBurst": 20,
+        "messageBurst": 100,
         "attemptsPerSec": 0,
         "attemptBurst": 30,
         "subscribeTimeoutSeconds": 60,

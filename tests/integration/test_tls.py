@@ -1,6 +1,7 @@
 """TLS: on the gateway's own port, with certificates that change, and to NATS."""
 
 import asyncio
+import contextlib
 import re
 import signal
 import socket
@@ -162,3 +163,19 @@ def test_a_key_with_a_password_is_refused_without_a_prompt(
     site.issue("locked", password=b"hunter2")
     with pytest.raises(SettingsError, match="the key without a password"):
         Certificate(site.cert, site.key)
+
+
+async def test_what_a_client_that_waits_for_its_rate_holds_is_bounded_over_tls_too(
+    site: Site, start_gateway: StartGateway
+) -> None:
+    """What asyncio has read and decrypted: more than without TLS, but no more than the docs say."""
+    gateway = await start_gateway(**site.settings, messages_per_second=0.5, message_burst=1)
+    flooding = await asyncio.to_thread(subscribed_and_silent, gateway.port, site.trusting)
+    flooding.settimeout(0.5)  # until the gateway takes no more
+    with contextlib.suppress(TimeoutError):
+        await asyncio.to_thread(flooding.sendall, frame(b'{"type":"ping"}'.ljust(256)) * 16_000)
+    (waiting,) = gateway.service.gateway.connections
+    secure = waiting.transport._ssl_protocol  # type: ignore[attr-defined]
+    held = len(waiting._unparsed) + secure._incoming.pending
+    assert 0 < held <= 512 * 1024
+    flooding.close()

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from percolator.fanout import session
 from percolator.fanout.followers import Cursor, Group
 from percolator.fanout.session import ClientSession
 from percolator.gateway import connection
@@ -75,7 +76,7 @@ async def sends_too_much(gateway: Gateway) -> None:
 
 async def sends_too_fast(gateway: Gateway) -> None:
     client = await gateway.client("price:SOL")
-    client.write(frame(b"{}") * 50)
+    client.write(frame(b"{}") * 500)
     await client.gone()
 
 
@@ -163,6 +164,7 @@ async def test_after_a_thousand_connections_every_counter_is_zero(
     start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their memory is freed too, while events continue throughout."""
+    monkeypatch.setattr(session, "FLOOD_SECONDS", 0.2)
     monkeypatch.setattr(connection, "HEAD_SECONDS", 1.0)  # enough for clients that send a request
     gateway = await start_gateway(
         ping_interval=0.5,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from percolator.gateway import server
+from percolator.gateway import sweep
 from percolator.gateway.admission import FAILURE_BURST
 from tests.client import upgrade
 from tests.gateway import Gateway, eventually
@@ -52,7 +52,7 @@ async def test_a_good_token_after_too_many_wrong_ones_keeps_its_connection(
     client.send({"type": "auth", "token": token()})
     *_, reply = await client.receive_until_type("authenticated")
     assert reply["channels"] == ["*"]
-    sweeps = gateway.service.gateway.clock() + 2 * server.SWEEP_SECONDS
+    sweeps = gateway.service.gateway.clock() + 2 * sweep.SWEEP_SECONDS
     await eventually(lambda: gateway.service.gateway.clock() > sweeps)
     await client.receive_until_pong()
 

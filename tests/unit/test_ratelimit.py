@@ -110,43 +110,72 @@ def test_a_bucket_without_a_rate_is_never_empty() -> None:
     assert not TokenBucket(rate=0, burst=1, now=0.0).empty(0.0)
 
 
-def test_a_charge_may_cost_several_tokens() -> None:
-    """It is allowed if all of them are there; a refused one costs one token all the same."""
-    bucket = TokenBucket(rate=1, burst=5, now=0.0)
-    assert [bucket.charge(0.0, 3), bucket.charge(0.0, 3), bucket.charge(0.0, 1)] == [
-        True,
-        False,
-        True,
-    ]
-    assert bucket.balance == 0
-    assert [bucket.charge(0.0, 2), bucket.balance] == [False, -1]
+def test_a_charge_runs_into_debt_and_says_when_it_is_paid() -> None:
+    """What is charged is always spent; each token of debt takes its time."""
+    bucket = TokenBucket(rate=2, burst=5, now=0.0)
+    bucket.charge(0.0, 5)
+    assert (bucket.in_debt_since, bucket.paid_at) == (None, 0.0)
+    bucket.charge(0.0, 3)
+    assert (bucket.in_debt_since, bucket.paid_at) == (0.0, 1.5)
+    bucket.charge(1.0, 1)
+    assert (bucket.in_debt_since, bucket.paid_at) == (0.0, 2.0)
 
 
-def test_a_charge_of_more_than_the_burst_takes_a_full_bucket() -> None:
-    """Otherwise it could never be allowed."""
+def test_a_debt_ends_once_it_has_been_paid_for_a_while() -> None:
+    """A caller that goes on as soon as it may has not paused."""
+    bucket = TokenBucket(rate=1, burst=1, now=0.0)
+    bucket.charge(0.0, 1)
+    bucket.charge(0.0, 1)
+    bucket.charge(1.25, 1)
+    assert (bucket.in_debt_since, bucket.paid_at) == (0.0, 2.0)
+    bucket.charge(2.5, 1)
+    assert bucket.in_debt_since == 2.5
+    bucket.charge(3.25, 1)
+    assert bucket.in_debt_since == 2.5
+    bucket.charge(6.0, 1)
+    assert bucket.in_debt_since is None
+
+
+def test_a_charge_of_more_than_the_burst_costs_the_burst() -> None:
+    """Otherwise one message could make its sender wait without end."""
     bucket = TokenBucket(rate=1, burst=5, now=0.0)
-    allowed = [bucket.charge(now, 50) for now in (0.0, 4.0, 5.0, 7.0)]
-    assert allowed == [True, False, False, True]
+    bucket.charge(0.0, 50)
+    assert bucket.in_debt_since is None
+    bucket.charge(0.0, 50)
+    assert bucket.paid_at == 5.0
 
 
 @given(rates, bursts, waits)
-def test_a_caller_over_its_rate_goes_below_any_balance(
+def test_a_caller_that_waits_for_its_debt_keeps_to_burst_and_rate(
     rate: int, burst: int, waits: list[float]
 ) -> None:
-    """After any history, at twice the rate; a caller that keeps to the rate never does."""
+    """However it asks, between any two charges; a caller that keeps to the rate never waits."""
     bucket = TokenBucket(rate, burst, 0.0)
-    now = 0.0
+    now, charged = 0.0, []
     for wait in waits:
-        now += max(wait, 1)  # a second is a whole number of tokens
-        assert bucket.charge(now, 1)
-    for _ in range(2 * (burst + 10)):
-        now += 1 / (2 * rate)
+        now = max(now + wait, bucket.paid_at)
         bucket.charge(now, 1)
-    assert bucket.balance < -2
+        charged.append(now)
+    for first, start in enumerate(charged):
+        for last, end in enumerate(charged[first:], start=first):
+            # One more than there are tokens: the charge that runs into debt is made at once.
+            assert last - first <= max(burst, 1) + rate * (end - start) + 1e-9
+
+
+@given(rates, bursts, st.integers(1, 60))
+def test_a_caller_that_keeps_to_the_rate_is_never_in_debt(
+    rate: int, burst: int, count: int
+) -> None:
+    """At one charge per second, which is a whole number of tokens."""
+    bucket = TokenBucket(rate, burst, 0.0)
+    for second in range(count):
+        bucket.charge(float(second), 1)
+        assert bucket.in_debt_since is None
 
 
 def test_a_rate_of_0_allows_every_charge() -> None:
     """The limit is switched off."""
     bucket = TokenBucket(rate=0, burst=1, now=0.0)
-    assert all(bucket.charge(0.0, 100) for _ in range(10))
-    assert bucket.balance == 1
+    for _ in range(10):
+        bucket.charge(0.0, 100)
+    assert (bucket.in_debt_since, bucket.paid_at) == (None, 0.0)

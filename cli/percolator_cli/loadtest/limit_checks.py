@@ -5,6 +5,7 @@ be available again.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from percolator_cli.loadtest.limit_probe import (
     LimitProbe,
     ask,
     read_chain,
+    send_many,
     subscribe,
     until,
     was_closed_for_policy,
@@ -30,6 +32,8 @@ BATCH = 10
 SLACK_SECONDS = 3.0
 """Seconds by which a timing may be off."""
 POLL_SECONDS = 0.05
+WAIT_SECONDS = 2.0
+"""Seconds that messages over the rate are made to wait."""
 SLACK = 3
 """Requests that a token bucket may accept beyond its burst, as it refills during the check."""
 
@@ -105,22 +109,21 @@ class LimitChecks:
         return is_right and held, f"{limit:,} bytes: {_words(fits)}, one more: {_words(refused)}"
 
     async def message_burst(self) -> tuple[bool, str]:
-        """Messages sent at once; a client that continues is disconnected."""
+        """Messages sent at once: the burst is answered at once, and the rest waits for the rate."""
         burst, rate = int(self.limits["messageBurst"]), self.limits["messagesPerSec"]
+        over = math.ceil(rate * WAIT_SECONDS) + 1
+        text = '{"type":"ping"}'.ljust(int(min(self.limits["maxMessageBytes"] or 256, 256)))
         client = await self._open_one()
         start = time.monotonic()
-        answered = refused = 0
-        while refused <= burst and answered <= 10 * burst:
-            reply = await ask(client, {"type": "ping"})
-            if isinstance(reply, Pong):
-                answered += 1
-            elif isinstance(reply, Refused) and reply.code == "rate_limited":
-                refused += 1
-            else:
-                break
-        limit = burst + rate * (time.monotonic() - start) + SLACK
-        held = burst - 1 <= answered <= limit and refused > 0 and was_closed_for_policy(reply)
-        return held, f"{answered} answered, {refused} refused, then {_words(reply)}"
+        sending = asyncio.create_task(send_many(client, text, burst + over))
+        answered, reply = 0, await until(client, Pong, Refused)
+        while isinstance(reply, Pong) and (answered := answered + 1) < burst + over:
+            reply = await until(client, Pong, Refused)
+        await sending
+        elapsed, due = time.monotonic() - start, (over - 1) / rate
+        held = answered == burst + over and due <= elapsed + POLL_SECONDS <= due + SLACK_SECONDS
+        seen = f"{answered} answered in {elapsed:.1f} s, {due:.1f} s expected"
+        return held, seen if answered == burst + over else f"{seen}, then {_words(reply)}"
 
     async def attempt_burst(self) -> tuple[bool, str]:
         """Connection attempts from one IP address at once."""

@@ -1,6 +1,7 @@
 """Opens connections to test a gateway's limits, sends requests and reports how each one ended."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import ssl
@@ -156,6 +157,13 @@ async def ask(client: ClientConnection, message: dict[str, Any] | str) -> Server
     except ConnectionClosed:
         return Refusal(str(client.close_code), client.close_reason or "")
     return await until(client, Subscribed, Pong, Refused)
+
+
+async def send_many(client: ClientConnection, text: str, count: int) -> None:
+    """Send a message many times, as far as the connection lasts."""
+    with contextlib.suppress(ConnectionClosed):
+        for _ in range(count):
+            await client.send(text)
 
 
 async def subscribe(client: ClientConnection, channels: Sequence[str]) -> ServerMessage | Refusal:

@@ -10,6 +10,10 @@ MAX_WAIT_SECONDS = 300.0
 """A longer time limit is not tested."""
 
 
+MAX_RATE_WAIT_SECONDS = 4.0
+"""The same for a rate at which each message takes longer."""
+
+
 class Verdict(NamedTuple):
     """Whether a limit held (None: it could not be tested), and what was observed."""
 
@@ -77,7 +81,8 @@ async def verify(
 
 def _skip_reason(key: str, checks: LimitChecks, *, many_addresses: bool) -> str:
     """Return why a limit cannot be tested, or an empty string if it can."""
-    if not checks.limits.get(key) or not checks.limits.get(RATES.get(key, key)):
+    rate = checks.limits.get(RATES.get(key, key))
+    if not checks.limits.get(key) or not rate:
         return "disabled"
     if key == "maxBufferedBytes" and checks.flood is None:
         return "not tested: needs a reachable NATS"
@@ -85,6 +90,7 @@ def _skip_reason(key: str, checks: LimitChecks, *, many_addresses: bool) -> str:
         return "not tested: needs many IP addresses, so the gateway must be on this machine"
     if checks.limits[key] > (MAX_BYTES if key.endswith("Bytes") else MAX_COUNT):
         return "not tested: too high to reach"
-    if key == "subscribeTimeoutSeconds" and checks.limits[key] > MAX_WAIT_SECONDS:
+    too_slow = key == "messageBurst" and rate * MAX_RATE_WAIT_SECONDS < 1
+    if too_slow or (key == "subscribeTimeoutSeconds" and checks.limits[key] > MAX_WAIT_SECONDS):
         return "not tested: takes too long"
     return ""

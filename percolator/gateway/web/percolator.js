@@ -228,6 +228,10 @@ class Feed {
   }
 
   #failed(fault) {
+    if (fault.code === "auth_disabled") {
+      this.#authenticated();
+      return;
+    }
     const limited = fault.code === "rate_limited";
     const ofToken = fault.id !== undefined && fault.id === this.#authId;
     for (const channel of this.#channels.values()) {

@@ -6,7 +6,7 @@ rejection; afterwards nothing is held, and all counters agree.
 
 from hypothesis import strategies as st
 
-from tests.fuzz.targets import controls, events, frames, heads, hello, many, messages
+from tests.fuzz.targets import controls, events, frames, heads, hello, many, messages, proxies
 from tests.fuzz.targets.target import Target, cuts
 
 TARGETS = {
@@ -16,6 +16,7 @@ TARGETS = {
         found=((b"GET / HTTP/1.1\r\nIf-None-Match: a\r\nIf-None-Match: b\r\n\r\n", []),),
     ),
     "hello": Target(hello.examples, hello.check_hello),
+    "proxy": Target(proxies.examples, proxies.check_proxy),
     "frames": Target(
         st.tuples(st.lists(frames.frames, max_size=6), cuts),
         frames.check_frames,

@@ -1,12 +1,14 @@
 """The head of an HTTP request."""
 
+from http import HTTPStatus
+
 from hypothesis import strategies as st
 
 from tests.client import upgrade
 from tests.fuzz.bench import Bench
 from tests.fuzz.targets.target import bench_of, end_by_sweep, mostly, pieces
 
-STATUSES = frozenset({0, 101, 200, 400, 401, 404, 405, 426, 429, 431})
+STATUSES = frozenset({0, 101, 200, 204, 400, 401, 404, 405, 426, 429, 431})
 
 tokens = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
 header_names = st.sampled_from(
@@ -17,14 +19,20 @@ header_names = st.sampled_from(
     ]
 )
 header_values = st.sampled_from(
-    ["", "websocket", "Upgrade", "13", "AAAAAAAAAAAAAAAAAAAAAA==", "*", "1", "chunked", "::1", ","]
+    [
+        *("", "websocket", "Upgrade", "13", "AAAAAAAAAAAAAAAAAAAAAA==", "percolator.v1"),
+        *("*", "1", "chunked", "::1", ","),
+    ]
 ) | st.text(max_size=30)
 paths = st.sampled_from(
-    ["/", "/ws", "//", "/ws/stats", "/metrics", "/markets", "/markets/SOL", "*", "http://x/"]
+    [
+        *("/", "/ws", "/ws/", "//", "/ws/stats", "/metrics", "/markets", "/markets/SOL", "*"),
+        *("http://x/", "ws://x/ws"),
+    ]
 ) | st.builds("/{}?token={}".format, tokens, st.text(max_size=20))
 request_lines = st.builds(
     "{} {} {}".format,
-    mostly(st.just("GET"), tokens),
+    mostly(st.sampled_from(["GET", "GET", "HEAD", "OPTIONS"]), tokens),
     mostly(paths, st.text(max_size=40)),
     mostly(st.just("HTTP/1.1"), st.sampled_from(["HTTP/1.0", "HTTP/2", "HTP/1.1", ""])),
 )
@@ -62,9 +70,12 @@ def _check_head(bench: Bench, data: bytes, at: list[int]) -> None:
         client.send(piece)
     assert client.status in STATUSES, client.head
     if client.head and not client.is_upgraded:
-        length = next(
-            part for part in client.head.split(b"\r\n") if part.startswith(b"Content-Length")
-        )
-        assert int(length.split()[1]) == len(client.body)
+        lengths = [
+            int(line.split()[1])
+            for line in client.head.split(b"\r\n")
+            if line.startswith(b"Content-Length:")
+        ]
+        assert len(lengths) == (client.status != HTTPStatus.NO_CONTENT)
+        assert len(client.body) == (0 if data.startswith(b"HEAD ") else sum(lengths))
     end_by_sweep(bench, client)
     bench.admission.sweep()

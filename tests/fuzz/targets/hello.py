@@ -89,7 +89,7 @@ async def _check_hello(data: bytes, at: list[int]) -> None:
         _, port = await bench.gateway.start("127.0.0.1", 0, _certificate().context)
         try:
             async with asyncio.timeout(PATIENCE):
-                received = await _exchange(port, pieces(data, at))
+                received = await exchange(port, pieces(data, at))
             await eventually(lambda: not bench.gateway.connections)
         finally:
             await bench.gateway.stop(0)
@@ -100,7 +100,7 @@ async def _check_hello(data: bytes, at: list[int]) -> None:
     assert not faults, faults
 
 
-async def _exchange(port: int, parts: list[bytes]) -> bytes:
+async def exchange(port: int, parts: list[bytes]) -> bytes:
     """Send the pieces one by one, and end; return all that the gateway sends."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     received = b""

@@ -73,7 +73,7 @@ def _check_replies(replies: list[Any], requested: set[str]) -> set[str]:
     assert replies == errors + final
     done = set(final[0]["channels"]) if final else set()
     assert done <= {name for name in requested if Channel.parse(name)}
-    if any("channel" not in each and each["code"] in WHOLE for each in errors):
+    if any("channel" not in each and each["code"] == WHOLE for each in errors):
         assert len(replies) == 1, "one error stands for the whole message"
         return done
     refused = [each["channel"] for each in errors if "channel" in each]
@@ -84,5 +84,5 @@ def _check_replies(replies: list[Any], requested: set[str]) -> set[str]:
     return done
 
 
-WHOLE = frozenset({"channel_limit", "rate_limited"})
-"""Errors about a whole message: its list is too long, or there are too many messages."""
+WHOLE = "channel_limit"
+"""The error about a whole message: its list is too long."""

@@ -51,7 +51,7 @@ def end_by_sweep(bench: Bench, client: ClientSocket) -> None:
     for _ in range(3):
         bench.now += 60
         if not client.wire.ended:
-            for end in bench.gateway._expired():
+            for end in bench.gateway.sweep.expired():
                 end()
         client.read()
     if not client.is_upgraded and not client.head:

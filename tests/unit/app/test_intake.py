@@ -7,7 +7,7 @@ import pytest
 
 from percolator import logs
 from percolator.app.intake import Intake
-from percolator.fanout.hub import Start
+from percolator.fanout.reader import Start
 from tests.channels import channel
 from tests.unit.fanout.harness import Client, HubHarness
 

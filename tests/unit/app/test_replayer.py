@@ -7,8 +7,8 @@ import pytest
 
 from percolator.app import replayer
 from percolator.app.replayer import Replayer
-from percolator.fanout.hub import Start
 from percolator.fanout.lossless_log import LosslessLog
+from percolator.fanout.reader import Start
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.replay import Page
 from tests.channels import channel, subject_of

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from percolator.app.feed_watch import STALE_SECONDS
 from percolator.app.views import (
-    STALE_SECONDS,
     Data,
     health_view,
     market_view,

@@ -61,7 +61,7 @@ def test_an_invalid_number_in_the_file_is_refused(
         ("allowed_hosts", "a b", "it must be host names such as feed.example.com"),
         ("allowed_origins", "example.com", "it must be origins such as https://example.com"),
         ("allowed_origins", "https://a.example/path", "it must be origins such as"),
-        ("allowed_origins", "*", "it must be origins such as"),
+        ("allowed_origins", "https://a.example, *.a.example", "it must be origins such as"),
         ("nats_url", "", "it must be one or more addresses such as nats://127.0.0.1:4222"),
         ("nats_url", "http://x", "it must be one or more addresses such as"),
         ("nats_url", "nats://x:99999", "it must be one or more addresses such as"),
@@ -118,6 +118,10 @@ def test_a_short_signing_secret_is_refused() -> None:
             {"message_burst": "0"},
             "setting message_burst (from --message-burst): it must be at least 1; to switch",
         ),
+        (
+            {"proxy_protocol": "true"},
+            "setting proxy_protocol (from --proxy-protocol): it also needs trusted_proxies",
+        ),
         ({"attempt_burst": "0"}, "setting attempt_burst (from --attempt-burst): it must be at"),
     ],
 )
@@ -135,6 +139,7 @@ def test_settings_that_go_together_are_accepted(empty_folder: Path) -> None:
     load({"auth": "true", "auth_secret": SECRET_TEXT})
     load({"auth": "true", "auth_public_key": "file"})
     load({"tls_cert": "file", "tls_key": "file"})
+    load({"proxy_protocol": "true", "trusted_proxies": "10.0.0.1"})
     load({"messages_per_second": "0", "message_burst": "0"})
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from percolator.fanout.book import Book
 from percolator.fanout.followers import Cursor, TrySend
-from percolator.fanout.hub import Hub, Resumed, Start
+from percolator.fanout.hub import Hub
 from percolator.fanout.lossless_log import LosslessLog
+from percolator.fanout.reader import Resumed, Start
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.stats import Stats
 from tests.channels import channel, channel_of
@@ -56,13 +57,21 @@ class HubHarness:
     """A hub whose clock is a number, a complete stream, and clients."""
 
     def __init__(
-        self, *, capacity: int = 5, turn_bytes: int = 32_768, per_slab: int = 0, channels: int = 0
+        self,
+        *,
+        capacity: int = 5,
+        turn_bytes: int = 32_768,
+        per_slab: int = 0,
+        wildcards: int = 0,
+        channels: int = 0,
     ) -> None:
         self.now = 10.0
         self.step = 0.0
         self.calls = 0
         self.stats = Stats(0.0)
-        self.limits = SlabLimits(per_slab=per_slab, channels_per_client=channels)
+        self.limits = SlabLimits(
+            per_slab=per_slab, wildcards=wildcards, channels_per_client=channels
+        )
         self.book = Book(clock=self._clock, wake=self._wake, log_capacity=capacity)
         self.hub = Hub(
             self.book,

@@ -8,7 +8,7 @@ earlier event must have been received or announced as lost by a gap.
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from percolator.fanout.hub import Start
+from percolator.fanout.reader import Start
 from percolator.model.kinds import Event, Funding, Liquidation, Price, Trade
 from tests.channels import channel_of
 from tests.unit.wire import Message, read_messages
@@ -16,6 +16,13 @@ from tests.unit.wire import Message, read_messages
 ANOTHER_LIFE = "another life"
 """The epoch of a stream that was never read here."""
 CHANNELS = {"price": "price", "trade": "trades", "funding": "funding"}
+NAMED: tuple[tuple[str, str], ...] = (
+    *(("trade", "A"), ("funding", "A"), ("price", "A")),
+    *(("trade", "B"), ("price", "B")),
+)
+"""The channels that there are: kinds and markets."""
+ALL_CHANNELS = tuple(channel_of(*named).name for named in NAMED)
+PER_SLAB, WILDCARDS, PER_CLIENT = 3, 3, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +135,8 @@ class Lossless:
     earliest: int
     has: tuple[str, int] = ("", 0)
     gone: set[int] = field(default_factory=set)
+    maybe_gone: set[int] = field(default_factory=set)
+    """What a gap of all markets covers: of a market that is read by itself, it may come still."""
     unknown: bool = True
     """True if the next event's prev may be null: at the beginning, and after a gap."""
     excused: bool = False
@@ -139,6 +148,26 @@ class Lossless:
             self._take_gap(message)
         else:
             self._take_event(message)
+
+    def take_gap_of_all(self, message: Message) -> bool:
+        """Note a gap of all markets; return whether something of this one may be gone."""
+        span = Lost(message.get("epoch", self.epoch), message["from"], message["to"])
+        events = self.stream.of(self.channel)
+        if span.epoch != self.epoch or message.get("epoch") is None:
+            gone = {i for i in range(self.earliest, len(events)) if self._covers(span, events[i])}
+        else:  # it has moved on to that stream before
+            left = range(self.earliest, len(events))
+            gone = {i for i in left if events[i].epoch != span.epoch or events[i].seq < span.before}
+        known = bool(gone) or self.excused or "epoch" in message or self._is_lost(span)
+        self.maybe_gone |= gone
+        self.epoch, self.unknown = span.epoch, True
+        return known
+
+    def _is_lost(self, span: Lost) -> bool:
+        return any(
+            lost.epoch == span.epoch and lost.after < span.before and span.after < lost.before
+            for lost in self.stream.lost
+        )
 
     def _take_event(self, message: Message) -> None:
         events = self.stream.of(self.channel)
@@ -158,12 +187,12 @@ class Lossless:
         events = self.stream.of(self.channel)
         span = Lost(message.get("epoch", self.epoch), message["from"], message["to"])
         gone = {i for i in range(self.earliest, len(events)) if self._covers(span, events[i])}
+        if message.get("epoch") == self.epoch:
+            self.take_gap_of_all(message)  # one of all markets has told of that stream before
+            return
         if span.epoch == self.epoch:
             assert span.after < span.before, f"{message} is no span"
-            known = gone - self.gone or any(
-                lost.epoch == span.epoch and lost.after < span.before and span.after < lost.before
-                for lost in self.stream.lost
-            )
+            known = gone - self.gone or self._is_lost(span)
             assert known or self.excused, f"{message}: nothing is gone"
         self.gone |= gone
         self.epoch = span.epoch
@@ -183,7 +212,7 @@ class Lossless:
         missing = [
             events[i]
             for i in range(self.index, end)
-            if i not in self.gone and not self._is_had(events[i])
+            if i not in self.gone | self.maybe_gone and not self._is_had(events[i])
         ]
         assert not missing, f"{self.channel} lacks {missing}"
 
@@ -221,7 +250,9 @@ class Client:
     """One client: receives what is written to it, and checks it per channel."""
 
     def __init__(self) -> None:
-        self.follows: dict[str, Lossless | Latest] = {}
+        self.follows: set[str] = set()
+        self.reads: dict[str, Lossless | Latest] = {}
+        """What it must get of each market's channel, by name or with all markets."""
         self.paused = False
         self.gone = False
 
@@ -231,24 +262,59 @@ class Client:
         assert not self.paused, "written to while its buffer is full"
         for message in read_messages(data):
             channel = message.get("channel") or f"{CHANNELS[message['type']]}:{message['slab']}"
-            assert channel in self.follows, f"{message} was not asked for"
-            self.follows[channel].take(message)
+            if channel.endswith(":*"):
+                assert channel in self.follows, f"{message} was not asked for"
+                known = [each.take_gap_of_all(message) for each in self.lossless(channel)]
+                by_name = any(name in self.follows for name in markets(channel))
+                assert any(known) or by_name, f"{message}: nothing is gone"
+            else:
+                assert channel in self.reads, f"{message} was not asked for"
+                self.reads[channel].take(message)
+
+    def lossless(self, channel: str) -> list[Lossless]:
+        """Return what it must get of a lossless channel, or of all of them if it is a wildcard."""
+        return [self.reads[name] for name in markets(channel) if name in self.reads]  # type: ignore[misc]
+
+    def subscribe(self, channel: str, stream: Stream, start: Start) -> None:
+        """Follow a channel; what it reads already goes on unchanged."""
+        if channel not in self.follows:
+            self.follows.add(channel)
+            for name in markets(channel):
+                if name not in self.reads:
+                    self.reads[name] = expectation(stream, name, start)
+
+    def unsubscribe(self, channel: str) -> None:
+        """Leave a channel; what it follows otherwise goes on unchanged."""
+        self.follows.discard(channel)
+        for name in markets(channel):
+            if name not in self.follows and wildcard(name) not in self.follows:
+                self.reads.pop(name, None)
 
 
-def refusal(
-    clients: list[Client], client: Client, channel: str, per_slab: int, per_client: int
-) -> str | None:
+def wildcard(channel: str) -> str:
+    """Return the channel of the same kind that is of all markets."""
+    return f"{channel.partition(':')[0]}:*"
+
+
+def markets(channel: str) -> list[str]:
+    """Return the channels of markets that a channel stands for: itself, or all of its kind."""
+    if not channel.endswith(":*"):
+        return [channel]
+    return [name for name in ALL_CHANNELS if wildcard(name) == channel]
+
+
+def refusal(clients: list[Client], client: Client, channel: str) -> str | None:
     """Return the code of the limit that one more channel would exceed, or None."""
     if channel in client.follows:
         return None
-    if len(client.follows) >= per_client:
+    if len(client.follows) >= PER_CLIENT:
         return "channel_limit"
     slab = channel.partition(":")[2]
 
     def on(one: Client) -> bool:
         return any(followed.endswith(f":{slab}") for followed in one.follows)
 
-    full = sum(on(one) for one in clients) >= per_slab
+    full = sum(on(one) for one in clients) >= (WILDCARDS if slab == "*" else PER_SLAB)
     return "slab_limit" if full and not on(client) else None
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from percolator.fanout.followers import Cursor
 from percolator.fanout.latest_log import LatestLog, Windows
+from percolator.fanout.logs_of_all import LatestOfAll
 from percolator.model.kinds import Price
 from tests.channels import channel_of
 from tests.unit.fanout.harness import Writer
@@ -18,7 +19,10 @@ class Prices:
     def __init__(self, interval: float = 0.5) -> None:
         self.now = 0.0
         self.windows = Windows(interval, lambda: self.now)
-        self.logs = {slab: LatestLog(channel_of("price", slab), self.windows) for slab in "ABC"}
+        of_all = LatestOfAll(channel_of("price", "*"))
+        self.logs = {
+            slab: LatestLog(channel_of("price", slab), self.windows, of_all) for slab in "ABC"
+        }
         for log in self.logs.values():
             log.followers[Cursor(Writer(lambda _: None))] = None
         self.seq = 0
@@ -37,7 +41,7 @@ class Prices:
     def close(self, now: float) -> list[str]:
         """Return the slabs whose window ends with a new price."""
         self.now = now
-        closed = self.windows.close(self.seq)
+        closed = self.windows.close(lambda: self.seq)
         for log in closed:
             self._note(now, log)
         return [log.channel.slab for log in closed]

@@ -3,7 +3,7 @@
 import pytest
 
 from percolator.fanout.followers import Cursor, Group
-from percolator.fanout.hub import Start
+from percolator.fanout.reader import Start
 from percolator.stats import Stats
 from tests.channels import channel
 from tests.unit.fanout.harness import HubHarness, Writer

@@ -3,7 +3,7 @@
 import pytest
 
 from percolator.errors import RequestError
-from percolator.fanout.hub import Resumed, Start
+from percolator.fanout.reader import Resumed, Start
 from tests.channels import channel
 from tests.unit.fanout.harness import Client, HubHarness
 

@@ -6,6 +6,7 @@ left.
 """
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -16,31 +17,33 @@ from hypothesis import strategies as st
 from percolator.errors import RequestError
 from percolator.fanout.book import Book
 from percolator.fanout.followers import Cursor
-from percolator.fanout.hub import Hub, Start
+from percolator.fanout.hub import Hub
 from percolator.fanout.latest_log import LatestLog
 from percolator.fanout.lossless_log import LosslessLog
+from percolator.fanout.reader import Start
 from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.model import messages
+from percolator.model.channel import Channel
 from percolator.stats import Stats
 from tests.channels import channel as channel_named
 from tests.channels import channel_of
 from tests.unit.fanout.harness import Writer
 from tests.unit.fanout.reference import (
+    ALL_CHANNELS,
     ANOTHER_LIFE,
+    NAMED,
+    PER_CLIENT,
+    PER_SLAB,
+    WILDCARDS,
     Client,
     Lossless,
     Stream,
-    expectation,
+    markets,
     refusal,
 )
 
-NAMED: tuple[tuple[str, str], ...] = (
-    *(("trade", "A"), ("funding", "A"), ("price", "A")),
-    *(("trade", "B"), ("price", "B")),
-)
-CHANNELS = tuple(channel_of(*named).name for named in NAMED)
-PER_SLAB, PER_CLIENT = 3, 4
+CHANNELS = (*ALL_CHANNELS, "trades:*", "funding:*", "price:*")
 MOST_CLIENTS = 4
 CAPACITY = 3
 TURN_BYTES = 300
@@ -71,7 +74,9 @@ class Walk:
         self.step = 1 / 32 if slow else 1 / 4096
         self.woken = False
         self.stream = Stream()
-        self.limits = SlabLimits(per_slab=PER_SLAB, channels_per_client=PER_CLIENT)
+        self.limits = SlabLimits(
+            per_slab=PER_SLAB, wildcards=WILDCARDS, channels_per_client=PER_CLIENT
+        )
         self.book = Book(clock=self.clock, wake=self.wake, log_capacity=CAPACITY)
         self.hub = Hub(
             self.book,
@@ -190,19 +195,18 @@ class Walk:
             "elsewhere": Start(since, ANOTHER_LIFE),
         }[origin]
         cursor, client = self.chosen(number)
-        code = refusal(list(self.clients.values()), client, channel, PER_SLAB, PER_CLIENT)
-        expected = expectation(self.stream, channel, start)
+        code = refusal(list(self.clients.values()), client, channel)
+        if code is None:
+            client.subscribe(channel, self.stream, start)
         with refused(code):
             self.hub.subscribe(cursor, channel_named(channel), start, limit)
-        if code is None:
-            client.follows.setdefault(channel, expected)
 
     def unsubscribe(self, number: int, channel: str) -> None:
         """Unsubscribe from one channel."""
         cursor, client = self.chosen(number)
         with refused(None if channel in client.follows else "not_subscribed"):
             self.hub.unsubscribe(cursor, channel_named(channel))
-        client.follows.pop(channel, None)
+        client.unsubscribe(channel)
 
     def block(self, number: int) -> None:
         """Fill a client's buffer."""
@@ -232,32 +236,40 @@ class Walk:
         """Fetch a page of what a client lacks; or give up on it, if `count` is 0."""
         cursor, _ = self.chosen(number)
         for log, buffer in cursor.replaying.items():
-            self._page(log.channel.name, buffer, count)
+            self._page(log.channel.name, buffer, count, cursor.apart)
         self.hub.notify_replay(cursor)
         if not count:
             self._release(cursor)
 
-    def _page(self, channel: str, buffer: ReplayBuffer, count: int) -> None:
+    def _page(
+        self, channel: str, buffer: ReplayBuffer, count: int, apart: AbstractSet[Channel]
+    ) -> None:
         """Add the next events that the stream still has, and a gap if it has dropped some."""
-        events = self.stream.of(channel)
-        first = self.stream.first_after(channel, buffer.fetched_through)
-        page = events[first : first + count]
+        stream = self.stream
+        events = [
+            stored
+            for name in markets(channel)
+            for stored in stream.of(name)[stream.first_after(name, buffer.fetched_through) :]
+        ]
+        page = sorted(events, key=lambda stored: stored.seq)[:count]
         for before, stored in zip([None, *page], page, strict=False):
             if stored in self.stream.unseen:
                 continue
             if before in self.stream.unseen:
                 gap = messages.gap(buffer.log.channel, buffer.fetched_through, stored.seq)
                 buffer.add(buffer.fetched_through, gap)
-            buffer.add(stored.seq, messages.event_message(stored.event, stored.seq, stored.prev))
+            event = stored.event
+            own = Channel(event.kind, event.slab)
+            if own not in apart or own.name == channel:
+                buffer.add(stored.seq, messages.event_message(event, stored.seq, stored.prev))
             buffer.fetched_through = stored.seq
         if len(page) < count and not (page and page[-1] in self.stream.unseen):
             buffer.fetched_through = max(buffer.fetched_through, self.book.seq)
 
     def _release(self, cursor: Cursor) -> None:
         for log, buffer in cursor.replaying.items():
-            followed = self.clients[cursor].follows[log.channel.name]
-            assert isinstance(followed, Lossless)
-            followed.excused = True
+            for followed in self.clients[cursor].lossless(log.channel.name):
+                followed.excused = True
             self.hub.finish_replay(cursor, buffer)
 
     # Time.
@@ -281,8 +293,8 @@ class Walk:
                 assert turns < 1_000, "it never ends"
         self.woken = False
         for client in self.clients.values():
-            for followed in client.follows.values():
-                followed.settle()
+            for read in client.reads.values():
+                read.settle()
         assert self.hub.paused == 0
 
     # What holds always.
@@ -294,7 +306,7 @@ class Walk:
             {channel.partition(":")[2] for channel in client.follows}
             for client in self.clients.values()
         ]
-        counted = {slab: sum(slab in one for one in on) for slab in "AB"}
+        counted = {slab: sum(slab in one for one in on) for slab in "AB*"}
         assert self.limits.clients == {slab: count for slab, count in counted.items() if count}
 
     def groups_are_whole(self) -> None:
@@ -307,23 +319,35 @@ class Walk:
                 assert cursor.positions is group.positions
                 assert not cursor.paused
         for cursor, client in self.clients.items():
-            followed = {log.channel for log in (*cursor.positions, *cursor.replaying)}
-            assert {channel.name for channel in followed} == set(client.follows)
-            for channel in followed:
-                followers = self.book.logs[channel].followers
-                assert (cursor in followers) == (cursor.group is None)
-                assert cursor.group is None or cursor.group in followers
+            assert {channel.name for channel in cursor.channels} == client.follows
+            read = (*cursor.positions, *cursor.replaying)
+            assert {channel for log in read for channel in markets(log.channel.name)} == set(
+                client.reads
+            )
+            for log in read:
+                assert (cursor in log.followers) == (cursor.group is None)
+                assert cursor.group is None or cursor.group in log.followers
 
     def whoever_is_owed_something_will_get_it(self) -> None:
         """Check that the hub has requested a flush if one is needed."""
         waiting = bool(self.hub._turns or self.book._dirty)
         assert self.woken or not waiting
         for log in self.book.logs.values():
-            if isinstance(log, LatestLog) and log.followers and log.shown is not log.latest:
-                assert self.book.due is not None
+            if isinstance(log, LatestLog) and log.shown is not log.latest:
+                followed = log.followers or log.of_all.followers
+                assert self.book.due is not None or not followed
+
+    def a_client_that_has_everything_lacks_nothing(self) -> None:
+        """Check that a client to which the hub owes nothing could resume from the book's seq."""
+        for cursor, client in self.clients.items():
+            if self.hub.has_everything(cursor):
+                for followed in client.reads.values():
+                    if isinstance(followed, Lossless):
+                        followed.settle()
 
     def check(self) -> None:
         """Check all invariants."""
+        self.a_client_that_has_everything_lacks_nothing()
         self.counts_are_right()
         self.groups_are_whole()
         self.whoever_is_owed_something_will_get_it()
@@ -339,8 +363,9 @@ class Walk:
         assert self.hub.paused == 0
         assert self.hub._groups == {}
         assert not self.hub._turns
-        for log in self.book.logs.values():
+        for log in self.book.all_logs():
             assert not log.followers
+        for log in self.book.logs.values():
             if isinstance(log, LosslessLog):
                 assert len(log._entries) <= CAPACITY
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from percolator.fanout.followers import Cursor
-from percolator.fanout.hub import Hub, Resumed, Start
+from percolator.fanout.hub import Hub
+from percolator.fanout.reader import Resumed, Start
 from percolator.fanout.replay_buffer import ReplayBuffer
 from percolator.model import messages
 from tests.channels import channel

@@ -5,7 +5,7 @@ from unittest.mock import Mock
 import pytest
 
 from percolator.fanout import followers
-from percolator.fanout.hub import Start
+from percolator.fanout.reader import Start
 from percolator.model import messages
 from tests.channels import channel
 from tests.unit.fanout.harness import Client, HubHarness

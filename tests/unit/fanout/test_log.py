@@ -113,7 +113,7 @@ def test_an_event_is_encoded_once_for_all_clients() -> None:
 
 def test_an_entry_without_an_event_has_the_given_frame() -> None:
     """A gap, for example."""
-    entry = Entry.of_frame(1, 2, 3, b"gap")
+    entry = Entry.of_frame(1, 3, b"gap")
     assert (entry.frame, entry.event, entry.seq) == (b"gap", None, 3)
 
 

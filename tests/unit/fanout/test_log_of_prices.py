@@ -3,6 +3,7 @@
 from percolator.fanout.followers import Cursor
 from percolator.fanout.latest_log import LatestLog, Windows
 from percolator.fanout.log import Position
+from percolator.fanout.logs_of_all import LatestOfAll
 from tests.channels import channel_of
 from tests.unit.fanout.harness import Writer
 from tests.unit.fanout.reference import make_event
@@ -15,7 +16,11 @@ class Latest:
     """The log of a price channel."""
 
     def __init__(self) -> None:
-        self.log = LatestLog(channel_of("price", "SOL"), Windows(0.5, lambda: 0.0))
+        self.log = LatestLog(
+            channel_of("price", "SOL"),
+            Windows(0.5, lambda: 0.0),
+            LatestOfAll(channel_of("price", "*")),
+        )
         self.log.followers[Cursor(Writer(lambda _: None))] = None
         self.log.windowed = True
 

@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 
 from percolator.fanout.followers import Cursor, TrySend
 from percolator.fanout.lossless_log import LosslessLog
-from percolator.fanout.session import AUTH_SECONDS, ClientSession, SessionContext, Verify
+from percolator.fanout.session import (
+    AUTH_SECONDS,
+    FLOOD_SECONDS,
+    ClientSession,
+    SessionContext,
+    Verify,
+)
 from percolator.model import closes
 from percolator.model.channel import Channel
+from percolator.model.messages import ClientLimits
 from tests.unit.fanout.harness import HubHarness
 from tests.unit.wire import Message, read_messages
 
@@ -76,6 +83,8 @@ class Desk:
     harness: HubHarness = field(default_factory=HubHarness)
     rate: float = 0
     replay_limit: int = 0
+    heartbeat_interval: float = 0
+    stale_since: int | None = None
     backfills: list[tuple[Cursor, list[LosslessLog], int | None, str]] = field(default_factory=list)
 
     def client(
@@ -85,6 +94,14 @@ class Desk:
         verify = grants.get if grants is not None else None
         return Client(self, verify, token)
 
+    def beats(self, client: "Client", *times: float, on_clock: bool = False) -> list[Message]:
+        """Return what a client is sent at some times, in seconds from now or on the clock."""
+        start = 0.0 if on_clock else self.harness.now
+        for time in times:
+            self.harness.now = start + time
+            client.session.beat(self.harness.now)
+        return client.taken()
+
     def context(self) -> SessionContext:
         """Return what all sessions share."""
         return SessionContext(
@@ -92,10 +109,9 @@ class Desk:
             stats=self.harness.stats,
             clock=lambda: self.harness.now,
             wall=lambda: WALL_MS,
-            messages_per_second=self.rate,
-            message_burst=3,
-            max_channels=MAX_CHANNELS,
-            replay_limit=self.replay_limit,
+            limits=ClientLimits(4_096, self.rate, 3, MAX_CHANNELS, self.replay_limit),
+            heartbeat_interval=self.heartbeat_interval,
+            stale_since=lambda: self.stale_since,
             replayer=lambda *asked: self.backfills.append(asked),
         )
 
@@ -107,7 +123,7 @@ class Client:
         self.wire = Wire()
         self.session = ClientSession(desk.context(), self.wire, verify, token)
         self.session.opened()
-        self.greeting, *self.welcome = self._taken()
+        self.greeting, *self.welcome = self.taken()
 
     def ask(self, **fields: object) -> list[Message]:
         """Send a message as JSON; return the answers."""
@@ -116,9 +132,10 @@ class Client:
     def send(self, data: bytes, *, text: bool = True) -> list[Message]:
         """Send any message; return the answers."""
         self.session.received(data, text=text)
-        return self._taken()
+        return self.taken()
 
-    def _taken(self) -> list[Message]:
+    def taken(self) -> list[Message]:
+        """Return the replies since the last call."""
         replied, self.wire.replied = self.wire.replied, []
         return replied
 
@@ -141,13 +158,25 @@ def test_a_client_is_greeted_with_the_position_of_the_gateway(desk: Desk) -> Non
     """The epoch and the seq from which it could resume."""
     desk.harness.publish(7)
     client = desk.client()
-    assert client.greeting == {
-        "type": "connected",
-        "message": "Percolator WebSocket connected",
-        "epoch": "e",
-        "seq": 7,
-    }
+    assert client.greeting["type"] == "connected"
+    assert (client.greeting["epoch"], client.greeting["seq"]) == ("e", 7)
     assert client.wire.ends == []
+
+
+def test_the_greeting_says_what_a_client_has_to_keep_to(desk: Desk) -> None:
+    """The limits, the interval of heartbeats, and the state of the feed."""
+    desk.rate, desk.replay_limit, desk.heartbeat_interval = 0.5, 9, 15
+    greeting = desk.client().greeting
+    assert greeting["limits"] == {
+        "messageBytes": 4_096,
+        "messagesPerSecond": 0.5,
+        "messageBurst": 3,
+        "channels": MAX_CHANNELS,
+        "replay": 9,
+    }
+    assert (greeting["heartbeatMs"], greeting["feed"]) == (15_000, {"state": "live"})
+    desk.stale_since = WALL_MS
+    assert desk.client().greeting["feed"] == {"state": "stale", "since": WALL_MS}
 
 
 def test_a_subscription_is_confirmed_before_anything_is_sent(desk: Desk) -> None:
@@ -155,7 +184,9 @@ def test_a_subscription_is_confirmed_before_anything_is_sent(desk: Desk) -> None
     desk.harness.publish(1, kind="price")
     client = desk.client()
     replies = client.ask(type="subscribe", channels=["price:SOL", "trades:SOL"], id=5)
-    assert replies == [{"type": "subscribed", "channels": ["price:SOL", "trades:SOL"], "id": 5}]
+    assert [(one["type"], one["channels"], one["id"]) for one in replies] == [
+        ("subscribed", ["price:SOL", "trades:SOL"], 5)
+    ]
     assert client.wire.sent == []
     desk.harness.publish(2)
     desk.harness.flush()
@@ -164,14 +195,43 @@ def test_a_subscription_is_confirmed_before_anything_is_sent(desk: Desk) -> None
 
 def test_the_legacy_form_is_handled_like_the_channels(desk: Desk) -> None:
     """All three channels of the slab."""
+    for kind in ("price", "trade", "funding"):
+        desk.harness.publish(1, kind=kind)
     client = desk.client()
     every = ["price:SOL", "trades:SOL", "funding:SOL"]
     assert client.ask(type="subscribe", slabAddress="SOL") == [
-        {"type": "subscribed", "channels": every}
+        {"type": "subscribed", "channels": every, "slabAddress": "SOL"}
     ]
     assert client.ask(type="unsubscribe", slabAddress="SOL", id="x") == [
-        {"type": "unsubscribed", "channels": every, "id": "x"}
+        {"type": "unsubscribed", "channels": every, "slabAddress": "SOL", "id": "x"}
     ]
+
+
+def test_each_reply_to_the_legacy_form_names_its_slab_address(desk: Desk) -> None:
+    """The errors too; a reply to the other form names none."""
+    desk.harness = HubHarness(channels=2)
+    client = desk.client()
+    replies = client.ask(type="subscribe", slabAddress="SOL")
+    replies += client.ask(type="unsubscribe", slabAddress="SOL")
+    replies += client.ask(type="subscribe", slabAddress="SOL", since=-1)
+    kinds = ["error", "subscribed", "error", "unsubscribed", "error"]
+    assert [one["type"] for one in replies] == kinds
+    assert {one["slabAddress"] for one in replies} == {"SOL"}
+    assert "slabAddress" not in client.ask(type="subscribe", channels=["price:SOL"])[0]
+
+
+def test_a_reply_to_a_subscribe_names_the_channels_without_an_event(desk: Desk) -> None:
+    """A symbol in the wrong case is noticed; one that is followed, but was never seen, too."""
+    desk.harness.publish(1)
+    client = desk.client()
+    for _ in range(2):
+        (reply,) = client.ask(type="subscribe", channels=["trades:sol", "trades:SOL"])
+        assert reply["unknown"] == ["trades:sol"]
+    (reply,) = client.ask(type="subscribe", channels=["trades:SOL"])
+    assert "unknown" not in reply
+    desk.harness.publish(2, slab="sol")
+    (reply,) = client.ask(type="subscribe", channels=["trades:sol"])
+    assert "unknown" not in reply
 
 
 def test_a_request_that_partly_succeeds_gets_its_errors_first(desk: Desk) -> None:
@@ -201,8 +261,8 @@ def test_a_channel_that_is_followed_already_is_confirmed_again(desk: Desk) -> No
     """Subscribing twice is no error."""
     client = desk.client()
     for _ in range(2):
-        replies = client.ask(type="subscribe", channels=["price:SOL"])
-        assert replies == [{"type": "subscribed", "channels": ["price:SOL"]}]
+        (reply,) = client.ask(type="subscribe", channels=["price:SOL"])
+        assert (reply["type"], reply["channels"]) == ("subscribed", ["price:SOL"])
 
 
 def test_a_partial_unsubscribe_names_the_channel_that_failed(desk: Desk) -> None:
@@ -315,63 +375,72 @@ def test_a_client_with_an_invalid_request_stays(desk: Desk) -> None:
     assert client.wire.closed == []
 
 
-def test_too_many_messages_are_refused_with_their_id() -> None:
-    """Whether they are valid or not; none of them is carried out."""
+def test_messages_over_the_rate_are_carried_out_and_the_next_one_waits() -> None:
+    """Whether they are valid or not; the wait is as long as the debt."""
     desk = Desk(rate=1)
     client = desk.client()
     for _ in range(3):
-        assert client.ask(type="ping")[0]["type"] == "pong"
-    (refused,) = client.ask(type="subscribe", channels=["price:SOL"], id=7)
-    assert (refused["code"], refused["id"]) == ("rate_limited", 7)
-    (refused,) = client.send(b"{")
-    assert refused["code"] == "rate_limited"
-    assert desk.harness.hub.book.logs == {}
+        client.ask(type="ping")
+        assert client.session.waits_until() is None
+    (reply,) = client.ask(type="subscribe", channels=["price:SOL"], id=7)
+    assert (reply["type"], client.session.waits_until()) == ("subscribed", 11.0)
+    assert client.send(b"{")[0]["code"] == "invalid_json"
+    assert client.session.waits_until() == 12.0
+    desk.harness.now = 12.0
+    assert client.session.waits_until() is None
     assert client.wire.closed == []
 
 
-def test_three_refusals_close_the_connection() -> None:
-    """The third is still answered."""
-    client = Desk(rate=1).client()
-    answers = [client.ask(type="ping")[0]["type"] for _ in range(6)]
-    assert answers == ["pong"] * 3 + ["error"] * 3
+def test_a_flood_that_lasts_is_closed() -> None:
+    """After ten seconds in which the client was never within its rate."""
+    desk = Desk(rate=1)
+    client = desk.client()
+    for _ in range(4):
+        client.ask(type="ping")
+    while not client.wire.closed:
+        until = client.session.waits_until()
+        if until is not None:
+            desk.harness.now = until
+        client.ask(type="ping")
+        client.session.waits_until()
+    assert client.wire.closed == [closes.CLOSE_RATE]
+    assert desk.harness.now == 10.0 + FLOOD_SECONDS
+
+
+def test_a_wait_is_not_longer_than_a_flood_may_last() -> None:
+    """A client that has then sent nothing more stays; its next message over the rate ends it."""
+    desk = Desk(rate=1)
+    client = desk.client()
+    for _ in range(40):
+        client.session.charge_frame()
+    assert client.session.waits_until() == 10.0 + FLOOD_SECONDS
+    desk.harness.now = 10.0 + FLOOD_SECONDS
+    assert client.wire.closed == []
+    client.ask(type="ping")
+    assert client.session.waits_until() is None
     assert client.wire.closed == [closes.CLOSE_RATE]
 
 
-@pytest.mark.parametrize(("per_second", "closed"), [(1, []), (2, [closes.CLOSE_RATE])])
-def test_a_client_that_stays_over_its_limit_is_closed(
-    per_second: int, closed: list[closes.Close]
-) -> None:
-    """Although some of its messages are within the limit."""
-    desk = Desk(rate=1)
-    client = desk.client()
-    for _ in range(20):
-        for _ in range(per_second):
-            client.ask(type="ping")
-        desk.harness.now += 1
-    assert client.wire.closed[:1] == closed
-
-
 def test_a_client_that_slows_down_is_not_closed() -> None:
-    """After a refusal it may go on at its rate, once it has waited."""
+    """It may exceed its rate again and again, if it is within it in between."""
     desk = Desk(rate=1)
     client = desk.client()
-    answers = []
     for _ in range(10):
-        answers += [client.ask(type="ping")[0]["type"] for _ in range(4)]
+        for _ in range(4):
+            client.ask(type="ping")
+        assert client.session.waits_until() == desk.harness.now + 1
         desk.harness.now += 5
-    assert answers == ["pong", "pong", "pong", "error"] * 10
     assert client.wire.closed == []
 
 
 def test_a_message_is_charged_for_the_channels_that_it_names() -> None:
-    """Fifty of them for one message; a message that is refused costs one message."""
+    """Fifty of them for one message."""
     client = Desk(rate=1).client()
-    answers = [
-        client.ask(type="subscribe", channels=[f"price:M{n}" for n in range(count)])[-1]["type"]
-        for count in (100, 100, 50, 1)
-    ]
-    assert answers == ["subscribed", "error", "error", "error"]
-    assert client.wire.closed == []
+    waits = []
+    for count in (100, 50, 100):
+        client.ask(type="subscribe", channels=[f"price:M{number}" for number in range(count)])
+        waits.append(client.session.waits_until())
+    assert waits == [None, None, 12.0]
 
 
 @pytest.mark.parametrize("kind", ["subscribe", "unsubscribe"])
@@ -414,10 +483,107 @@ def test_pings_and_fragments_count_as_messages() -> None:
     client = Desk(rate=1).client()
     for _ in range(5):
         client.session.charge_frame()
-    assert client.wire.closed == []
-    client.session.charge_frame()
-    assert client.wire.closed == [closes.CLOSE_RATE]
+    assert client.session.waits_until() == 12.0
     assert client.wire.replied == []
+
+
+# The feed, and heartbeats.
+
+
+def test_a_client_is_told_each_change_of_the_feed_once(desk: Desk) -> None:
+    """With the time of the last sign of life, and with the seq when it is live again."""
+    desk.harness.publish(7)
+    client = desk.client()
+    told = []
+    for stale_since in (None, 5, 5, None, None, 8):
+        desk.stale_since = stale_since
+        client.session.tell_feed()
+        told += client.taken()
+    assert told == [
+        {"type": "feed", "state": "stale", "since": 5},
+        {"type": "feed", "state": "live", "seq": 7},
+        {"type": "feed", "state": "stale", "since": 8},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "told"), [((5, None), []), ((5,), [5]), ((5, None, 9), [9]), ((), [])]
+)
+def test_a_client_that_is_behind_is_told_the_state_of_the_feed_when_it_has_drained(
+    desk: Desk, meanwhile: tuple[int | None, ...], told: list[int]
+) -> None:
+    """Only the last one, and only if it was told otherwise."""
+    client = desk.client()
+    client.session.paused()
+    for desk.stale_since in meanwhile:
+        client.session.tell_feed()
+    assert client.taken() == []
+    client.session.resumed()
+    assert [message["since"] for message in client.taken()] == told
+
+
+def test_a_client_that_is_sent_nothing_gets_a_heartbeat_per_interval(desk: Desk) -> None:
+    """With the seq up to which it has everything."""
+    desk.heartbeat_interval = 15
+    desk.harness.publish(7, slab="BTC")
+    client = desk.client()
+    assert (
+        desk.beats(client, 14.75, 15.0, 15.25, 29.75, 30.0)
+        == [{"type": "heartbeat", "timestamp": WALL_MS, "seq": 7}] * 2
+    )
+
+
+def test_any_message_puts_a_heartbeat_off(desk: Desk) -> None:
+    """A reply, an event, or an event that it got with its group, also after it has left it."""
+    desk.heartbeat_interval = 15
+    client, other = desk.client(), desk.client()
+    desk.harness.now = 20.0
+    for each in (client, other):
+        each.ask(type="subscribe", channels=["trades:SOL"])
+    desk.harness.flush()
+    desk.harness.now = 30.0
+    desk.harness.publish(1)
+    desk.harness.flush()
+    assert desk.beats(client, 44.75, on_clock=True) == []
+    client.session.paused()
+    client.session.resumed()
+    desk.harness.flush()
+    assert desk.beats(client, 44.75, on_clock=True) == []
+    assert len(desk.beats(client, 45.0, on_clock=True)) == 1
+
+
+@pytest.mark.parametrize("reason", ["off", "paused", "not flushed", "ahead", "replaying"])
+def test_a_client_that_has_not_got_everything_gets_no_heartbeat(desk: Desk, reason: str) -> None:
+    """It might resume from a seq before which it lacks something."""
+    desk.heartbeat_interval = 0 if reason == "off" else 15
+    desk.harness.publish(*range(1, 9))
+    client = desk.client()
+    since = {"ahead": 99, "replaying": 1}.get(reason, 8)
+    client.ask(type="subscribe", channels=["trades:SOL"], since=since, epoch="e")
+    desk.harness.flush()
+    if reason == "paused":
+        client.session.paused()
+    elif reason == "not flushed":
+        desk.harness.publish(9)
+    assert desk.beats(client, 100.0) == []
+
+
+def test_a_resume_from_a_heartbeat_gets_what_came_after_it(desk: Desk) -> None:
+    """No event twice, and none is missing, however far the seq is from the channel's last event."""
+    desk.heartbeat_interval = 15
+    client = desk.client()
+    client.ask(type="subscribe", channels=["trades:SOL"])
+    desk.harness.publish(1, 2)
+    desk.harness.publish(*range(3, 9), slab="BTC")
+    desk.harness.flush()
+    ((heartbeat),) = desk.beats(client, 20.0)
+    assert (client.seqs, heartbeat["seq"]) == ([1, 2], 8)
+    desk.harness.publish(9, 10)
+    back = desk.client()
+    back.ask(type="subscribe", channels=["trades:SOL"], since=heartbeat["seq"], epoch="e")
+    desk.harness.flush()
+    assert back.seqs == [9, 10]
+    assert [message["type"] for message in back.wire.sent] == ["trade", "trade"]
 
 
 # Its place in the hub.
@@ -522,11 +688,12 @@ def test_a_request_replays_no_more_than_its_limit(desk: Desk) -> None:
 # Tokens.
 
 
-def test_a_token_changes_nothing_if_auth_is_disabled(desk: Desk) -> None:
-    """Everything is readable; a client that sends a token gets no error."""
-    assert desk.client().ask(type="auth", token="any", id=1) == [
-        {"type": "authenticated", "channels": ["*"], "id": 1}
-    ]
+def test_a_client_that_sends_a_token_is_told_if_auth_is_disabled(desk: Desk) -> None:
+    """Everything is readable all the same."""
+    client = desk.client()
+    (reply,) = client.ask(type="auth", token="any", id=1)
+    assert (reply["type"], reply["code"], reply["id"]) == ("error", "auth_disabled", 1)
+    assert client.ask(type="subscribe", channels=["price:SOL"])[0]["type"] == "subscribed"
 
 
 def test_a_client_has_some_seconds_to_authenticate(desk: Desk) -> None:
@@ -552,7 +719,7 @@ def test_a_token_opens_its_channels_until_it_expires(desk: Desk) -> None:
     ]
 
 
-def test_a_token_in_the_upgrade_is_in_force_at_once(desk: Desk) -> None:
+def test_a_token_in_the_upgrade_is_in_force_on_clock(desk: Desk) -> None:
     """The answer follows the greeting."""
     client = desk.client(grants={"good": Grant(("price:SOL",))}, token="good")
     assert client.welcome == [{"type": "authenticated", "channels": ["price:SOL"]}]
@@ -588,3 +755,21 @@ def test_a_second_token_replaces_the_first(desk: Desk) -> None:
     desk.harness.publish(9, kind="price")
     desk.harness.flush()
     assert client.seqs == [9]
+
+
+def test_a_client_that_leaves_all_markets_is_replayed_what_its_own_market_lacks(
+    desk: Desk,
+) -> None:
+    """Up to the replay limit, like a resume."""
+    desk.replay_limit = 7
+    client = desk.client()
+    client.ask(type="subscribe", channels=["trades:*", "trades:SOL"])
+    client.session.paused()
+    desk.harness.publish(*range(1, 11))
+    client.ask(type="unsubscribe", channels=["trades:*"])
+    ((_, logs, limit, address),) = desk.backfills
+    assert ([log.channel.name for log in logs], limit, address) == (
+        ["trades:SOL"],
+        7,
+        Wire.address,
+    )

@@ -22,7 +22,7 @@ def enter(limits: SlabLimits, slabs: Counts, slab: str) -> str | None:
 
 def test_a_market_accepts_clients_up_to_its_limit() -> None:
     """One over the limit is refused, and admitted when another leaves."""
-    limits = SlabLimits(per_slab=2, channels_per_client=0)
+    limits = SlabLimits(per_slab=2, wildcards=0, channels_per_client=0)
     first, second, third = Counts(), Counts(), Counts()
     assert enter(limits, first, "SOL") is None
     assert enter(limits, second, "SOL") is None
@@ -34,7 +34,7 @@ def test_a_market_accepts_clients_up_to_its_limit() -> None:
 
 def test_a_client_counts_once_on_a_market_whatever_it_follows_there() -> None:
     """So a client on a full market may add a channel of it."""
-    limits = SlabLimits(per_slab=1, channels_per_client=0)
+    limits = SlabLimits(per_slab=1, wildcards=0, channels_per_client=0)
     slabs = Counts()
     assert [enter(limits, slabs, "SOL") for _ in range(3)] == [None] * 3
     assert (limits.clients, slabs) == ({"SOL": 1}, {"SOL": 3})
@@ -47,7 +47,7 @@ def test_a_client_counts_once_on_a_market_whatever_it_follows_there() -> None:
 
 def test_a_client_may_follow_channels_up_to_its_limit() -> None:
     """Over all markets together; a refused channel is not counted."""
-    limits = SlabLimits(per_slab=0, channels_per_client=3)
+    limits = SlabLimits(per_slab=0, wildcards=0, channels_per_client=3)
     slabs = Counts()
     codes = [enter(limits, slabs, slab) for slab in ("A", "A", "B", "B", "C")]
     assert codes == [None, None, None, "channel_limit", "channel_limit"]
@@ -57,7 +57,7 @@ def test_a_client_may_follow_channels_up_to_its_limit() -> None:
 @pytest.mark.parametrize(("per_slab", "channels"), [(1, 0), (0, 1)])
 def test_a_refusal_names_the_channel(per_slab: int, channels: int) -> None:
     """And the limit that was reached."""
-    limits = SlabLimits(per_slab=per_slab, channels_per_client=channels)
+    limits = SlabLimits(per_slab=per_slab, wildcards=0, channels_per_client=channels)
     slabs = Counts(OTHER=1)
     limits.enter(Counts(), channel_of("price", "SOL"))
     with pytest.raises(RequestError) as refused:
@@ -68,7 +68,7 @@ def test_a_refusal_names_the_channel(per_slab: int, channels: int) -> None:
 
 def test_leaving_a_market_without_channels_on_it_raises_and_changes_nothing() -> None:
     """It would be a bug of ours; a count below zero would switch the limit off."""
-    limits = SlabLimits(per_slab=1, channels_per_client=1)
+    limits = SlabLimits(per_slab=1, wildcards=0, channels_per_client=1)
     slabs = Counts()
     with pytest.raises(KeyError):
         limits.leave(slabs, "SOL")
@@ -86,7 +86,7 @@ def test_the_counts_match_a_naive_count(
     per_slab: int, channels: int, steps: list[tuple[bool, int, str]]
 ) -> None:
     """Compared with a plain list of the followed channels."""
-    limits = SlabLimits(per_slab=per_slab, channels_per_client=channels)
+    limits = SlabLimits(per_slab=per_slab, wildcards=0, channels_per_client=channels)
     counted: list[Counts] = [{} for _ in range(4)]
     follows: list[list[str]] = [[] for _ in range(4)]
     for enters, client, slab in steps:

@@ -45,7 +45,11 @@ def test_behind_trusted_proxies_the_key_is_the_rightmost_other_address(
     [
         ([], "10.0.0.1"),
         ([""], "10.0.0.1"),
+        ([" , ,", "\t"], "10.0.0.1"),
         (["unknown"], "10.0.0.1"),
+        (["1.1.1.1, unknown,"], "10.0.0.1"),
+        (["1.1.1.1, _hidden, , 10.0.0.9"], "10.0.0.9"),
+        (['1.1.1.1, ""'], "10.0.0.1"),
         (["1.1.1.1, unknown"], "10.0.0.1"),
         (["1.1.1.1, unknown, 10.0.0.9"], "10.0.0.9"),
         (["10.0.0.8, 10.0.0.9"], "10.0.0.8"),
@@ -56,6 +60,38 @@ def test_without_a_client_address_the_key_is_the_last_proxy(
 ) -> None:
     """Nothing left of an invalid entry is trusted."""
     assert address_key("10.0.0.1", forwarded_for, TRUSTED) == key
+
+
+@pytest.mark.parametrize(
+    "forwarded_for",
+    [
+        [", 198.51.100.1"],
+        ["198.51.100.1,,"],
+        ["198.51.100.1, \t ,"],
+        ["198.51.100.1", "", " "],
+        ["1.1.1.1,,198.51.100.1, ,10.0.0.2,"],
+    ],
+)
+def test_empty_elements_of_the_header_are_skipped(forwarded_for: list[str]) -> None:
+    """A proxy that adds to an empty header leaves one, and so may one that adds nothing."""
+    assert address_key("10.0.0.1", forwarded_for, TRUSTED) == "198.51.100.1"
+
+
+@pytest.mark.parametrize(
+    ("element", "key"),
+    [
+        ("198.51.100.1:4711", "198.51.100.1"),
+        ("[198.51.100.1]:4711", "198.51.100.1"),
+        ('"198.51.100.1"', "198.51.100.1"),
+        ('"198.51.100.1:4711"', "198.51.100.1"),
+        ("[2001:db8:0:1::5]", "2001:db8:0:1::/64"),
+        ('"[2001:db8:0:1::5]:4711"', "2001:db8:0:1::/64"),
+        ("[::ffff:198.51.100.1]:4711", "198.51.100.1"),
+    ],
+)
+def test_an_element_may_have_a_port_brackets_and_quotes(element: str, key: str) -> None:
+    """As proxies write it."""
+    assert address_key("10.0.0.1", [f"1.1.1.1, {element}"], TRUSTED) == key
 
 
 def test_ipv4_in_ipv6_is_the_same_client() -> None:

@@ -87,6 +87,15 @@ def test_the_sockets_of_a_proxy_count_under_no_address() -> None:
     assert admission.tiers_of_peer("2001:db8::1")[-1] == ("2001:db8::/48", 16)
 
 
+def test_only_trusted_proxies_begin_with_a_proxy_header_and_only_with_the_setting() -> None:
+    """From any other peer it would be a forgery."""
+    on = AdmissionHarness(trusted_proxies="10.0.0.1", proxy_protocol=True).admission
+    off = AdmissionHarness(trusted_proxies="10.0.0.1").admission
+    peers = (HERE, f"::ffff:{HERE}", THERE)
+    assert [on.sends_proxy_header(peer) for peer in peers] == [True, True, False]
+    assert not any(off.sends_proxy_header(peer) for peer in peers)
+
+
 @pytest.mark.parametrize(
     ("allowed", "named", "allowed_in"),
     [
@@ -130,6 +139,9 @@ def test_requests_for_listed_hosts_are_allowed(
         ("https://a.example", ["https://a.example", "https://b.example"], False),
         ("https://a.example", ["null"], False),
         ("https://a.example", [""], False),
+        ("*", ["https://anywhere.example"], True),
+        ("null, https://a.example", ["null"], True),
+        ("null", ["https://a.example"], False),
     ],
 )
 def test_pages_of_listed_origins_may_connect(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from percolator.gateway.heartbeat import Heartbeat
+from percolator.gateway.heartbeat import PATIENCE, Heartbeat
 
 
 class Peer:
@@ -16,6 +16,8 @@ class Peer:
 
     def __init__(self, harness: "HeartbeatHarness") -> None:
         self.is_open = True
+        self.is_behind = False
+        self.reading = True
         self.pings: list[bytes] = []
         self.times: list[float] = []
         self.terminated: list[float] = []
@@ -38,8 +40,9 @@ class Peer:
         self.terminated.append(self._harness.now)
 
     def pong(self) -> None:
-        """Answer the last ping."""
-        self._harness.heartbeat.pong(self, self.pings[-1])
+        """Answer the last ping, as a connection reports it."""
+        self._harness.heartbeat.alive(self)
+        assert self._harness.heartbeat.pong(self, self.pings[-1])
 
 
 class HeartbeatHarness:
@@ -141,16 +144,61 @@ def test_a_connection_is_not_pinged_again_before_its_pong() -> None:
     assert peer.is_open
 
 
-def test_an_unsolicited_pong_is_ignored() -> None:
-    """The protocol allows it, but it is no sign of life."""
+def test_any_sign_of_life_after_a_ping_counts() -> None:
+    """It need not be a pong; the next ping asks for the next one."""
     harness = HeartbeatHarness(interval=1, timeout=10, peers=1)
     (peer,) = harness.peers
-    harness.heartbeat.pong(peer, b"")
-    harness.tick(1.0)
-    for payload in (b"", b"12345678", peer.pings[0] + b"x"):
-        harness.heartbeat.pong(peer, payload)
+    for second in range(1, 40):
+        harness.tick(float(second))
+        harness.heartbeat.alive(peer)
+    assert (peer.is_open, len(peer.pings)) == (True, 39)
+    harness.run(until=60, answering=False)
+    assert not peer.is_open
+
+
+def test_the_first_pong_after_a_ping_is_owed_whatever_its_payload() -> None:
+    """Only one with our payload says how long it took; further ones answer nothing."""
+    harness = HeartbeatHarness(interval=1, timeout=10, peers=1)
+    (peer,) = harness.peers
+    pong = harness.heartbeat.pong
+    assert not pong(peer, b"")
+    for second, payload in enumerate((b"", b"12345678", b"another"), start=1):
+        harness.tick(float(second))
+        harness.heartbeat.alive(peer)
+        assert [pong(peer, payload), pong(peer, payload), pong(peer, peer.pings[-1])] == [
+            True,
+            False,
+            False,
+        ]
     assert sum(harness.heartbeat.pongs.counts) == 0
-    harness.tick(11.0)
+
+
+def test_a_client_that_is_behind_has_longer() -> None:
+    """A ping that waits behind data has not been sent; without any sign, even that time ends."""
+    harness = HeartbeatHarness(interval=1, timeout=10, peers=2)
+    behind, other = harness.peers
+    behind.is_behind = True
+    harness.run(until=1 + 10 + 1, answering=False)
+    assert (behind.is_open, other.is_open) == (True, False)
+    harness.run(until=1 + PATIENCE * 10 - 1, answering=False)
+    assert behind.is_open
+    harness.run(until=1 + PATIENCE * 10 + 10 + 1, answering=False)
+    assert not behind.is_open
+
+
+def test_the_time_of_a_connection_that_is_not_read_from_stands_still() -> None:
+    """Afterwards it has the full timeout; one that owes no sign of life owes none then either."""
+    harness = HeartbeatHarness(interval=1, timeout=10, peers=1)
+    (peer,) = harness.peers
+    harness.heartbeat.resumed(peer)
+    harness.tick(1.0)
+    peer.reading = False
+    harness.run(until=100, answering=False)
+    peer.reading = True
+    harness.heartbeat.resumed(peer)
+    harness.run(until=109.75, answering=False)
+    assert peer.is_open
+    harness.run(until=111, answering=False)
     assert not peer.is_open
 
 
@@ -158,8 +206,9 @@ def test_a_repeated_pong_counts_once() -> None:
     """The second one answers no ping."""
     harness = HeartbeatHarness(interval=1, timeout=10, peers=1)
     harness.tick(1.0)
-    harness.peers[0].pong()
-    harness.peers[0].pong()
+    (peer,) = harness.peers
+    peer.pong()
+    assert not harness.heartbeat.pong(peer, peer.pings[-1])
     assert sum(harness.heartbeat.pongs.counts) == 1
 
 
@@ -243,4 +292,5 @@ def test_closed_connections_leave_no_trace(steps: list[int]) -> None:
         harness.heartbeat.forget(peer)
     harness.run(until=harness.now + 4 + 2 + 1)
     heartbeat = harness.heartbeat
-    assert (len(heartbeat._turns), len(heartbeat._waiting), len(heartbeat._sent)) == (0, 0, 0)
+    left = heartbeat._turns, heartbeat._waiting, heartbeat._pinged, heartbeat._checks
+    assert [len(each) for each in left] == [0, 0, 0, 0]

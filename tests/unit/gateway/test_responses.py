@@ -8,6 +8,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from percolator.gateway import responses
+from tests.proxy_headers import v1, v2
 
 
 def written(response: Response) -> tuple[bytes, dict[bytes, bytes], bytes]:
@@ -48,7 +49,11 @@ def test_a_response_may_have_extra_headers() -> None:
     ("response", "status", "extra"),
     [
         (responses.not_found(), b"HTTP/1.1 404 Not Found", {}),
-        (responses.wrong_method(), b"HTTP/1.1 405 Method Not Allowed", {b"Allow": b"GET"}),
+        (
+            responses.wrong_method(),
+            b"HTTP/1.1 405 Method Not Allowed",
+            {b"Allow": b"GET, HEAD, OPTIONS"},
+        ),
         (responses.too_large(), b"HTTP/1.1 431 Request Header Fields Too Large", {}),
         (responses.too_many_attempts(), b"HTTP/1.1 429 Too Many Requests", {b"Retry-After": b"1"}),
         (responses.too_many_requests(), b"HTTP/1.1 429 Too Many Requests", {b"Retry-After": b"1"}),
@@ -57,6 +62,11 @@ def test_a_response_may_have_extra_headers() -> None:
             responses.too_many_wrong_tokens(),
             b"HTTP/1.1 429 Too Many Requests",
             {b"Retry-After": b"1"},
+        ),
+        (
+            responses.upgrade_required(),
+            b"HTTP/1.1 426 Upgrade Required",
+            {b"Upgrade": b"websocket", b"Connection": b"close, Upgrade"},
         ),
         (responses.foreign_host(), b"HTTP/1.1 421 Misdirected Request", {}),
         (responses.malformed(b"x\r\n\r\n"), b"HTTP/1.1 400 Bad Request", {}),
@@ -74,8 +84,8 @@ def test_a_refusal_is_one_sentence(
     assert re.fullmatch(rb"[A-Z][^\n]+\.\n", body)
 
 
-@pytest.mark.parametrize("method", [b"POST", b"PUT", b"HEAD", b"OPTIONS", b"BREW"])
-def test_another_method_than_get_is_answered_with_405(method: bytes) -> None:
+@pytest.mark.parametrize("method", [b"POST", b"PUT", b"TRACE", b"BREW"])
+def test_another_method_is_answered_with_405(method: bytes) -> None:
     """Even if the library cannot parse the head."""
     assert responses.malformed(method + b" / HTTP/1.1\r\nHost: x\r\n\r\n").status_code == 405
 
@@ -86,6 +96,7 @@ def test_another_method_than_get_is_answered_with_405(method: bytes) -> None:
         b"",
         b"\r\n\r\n",
         b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
+        b"OPTIONS / HTTP/1.1\r\nContent-Length: 5\r\n\r\n",
         b"POST / HTTP/2.0\r\n\r\n",
         b"post / HTTP/1.1\r\n\r\n",
         b"POST  / HTTP/1.1\r\n\r\n",
@@ -95,6 +106,14 @@ def test_another_method_than_get_is_answered_with_405(method: bytes) -> None:
 def test_a_malformed_request_is_answered_with_400(head: bytes) -> None:
     """So is TLS on a port without TLS."""
     assert responses.malformed(head).status_code == 400
+
+
+@pytest.mark.parametrize("header", [v1("203.0.113.7"), v2("203.0.113.7")])
+def test_the_answer_to_a_proxy_header_names_the_settings(header: bytes) -> None:
+    """It came from an untrusted peer, or twice, or without the setting."""
+    answer = responses.malformed(header)
+    assert answer.status_code == 400
+    assert b"proxy_protocol, once, and from trusted_proxies" in answer.body
 
 
 @pytest.mark.parametrize(
@@ -112,3 +131,21 @@ def test_a_request_is_an_upgrade_if_it_asks_for_a_websocket(upgrade: list[str], 
     """In any letter case, and among other protocols."""
     headers = Headers([("Upgrade", value) for value in upgrade])
     assert responses.is_upgrade(Request("/", headers)) == asks
+    assert not responses.is_upgrade(Request("/", headers, "HEAD"))
+
+
+def test_the_answer_to_options_has_no_content() -> None:
+    """So it has neither a length nor a type."""
+    line, headers, body = written(responses.allowed_methods())
+    assert (line, body) == (b"HTTP/1.1 204 No Content", b"")
+    assert headers[b"Allow"] == b"GET, HEAD, OPTIONS"
+    assert headers.keys().isdisjoint({b"Content-Length", b"Content-Type"})
+
+
+def test_a_response_to_head_ends_before_its_body() -> None:
+    """The headers are those of the answer to GET."""
+    response = responses.not_found()
+    whole = responses.written(response, b"GET / HTTP/1.1\r\n\r\n")
+    head = responses.written(response, b"HEAD / HTTP/1.1\r\n\r\n")
+    assert head + response.body == whole == response.serialize()
+    assert responses.written(response, b"HEADS / HTTP/1.1\r\n\r\n") == whole

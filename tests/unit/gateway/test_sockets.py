@@ -41,6 +41,20 @@ def test_a_socket_that_leaves_its_answer_unread_is_not_a_client() -> None:
     assert sockets.evict(tiers("a")) is own[0]
 
 
+def test_the_socket_of_a_proxy_counts_under_its_client_once_that_is_known() -> None:
+    """Before, it counted under no address; afterwards, nothing is left."""
+    sockets = Sockets(LIMIT, max_connections_per_ip=1)
+    own = [arrive(sockets, "") for _ in range(SOCKETS_PER_CONNECTION)]
+    assert sockets.evict(tiers("a")) is None
+    for accepted in own:
+        sockets.identify(accepted, "a", tiers("a"))
+    assert {each.peer for each in sockets} == {"a"}
+    assert sockets.evict(tiers("a")) is own[0]
+    for accepted in own:
+        sockets.leave(accepted)
+    assert sockets._by_tier == {}
+
+
 def test_the_sockets_of_an_ipv6_network_are_limited_together() -> None:
     """A /56 has 4 times those of a /64; then its oldest makes room, from whichever /64 it is."""
     sockets = Sockets(LIMIT, max_connections_per_ip=1)

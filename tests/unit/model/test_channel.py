@@ -119,3 +119,15 @@ def test_a_channel_name_from_a_client_is_not_kept(text: str) -> None:
     Channel.parse(channel)
     del channel
     assert gone() is None
+
+
+@pytest.mark.parametrize("kind", KIND_NAMES)
+def test_a_wildcard_is_the_channel_of_all_markets(kind: str) -> None:
+    """A client may name it; no event is on it, and its subject matches those of all markets."""
+    channel = channel_of(kind, "*")
+    assert Channel.parse(channel.name) == channel == channel_of(kind, "SOL").wildcard
+    assert channel.is_wildcard
+    assert not channel_of(kind, "SOL").is_wildcard
+    assert channel.subject == f"percolator.{kind}.*"
+    with pytest.raises(EventError):
+        Channel.of_subject(channel.subject)

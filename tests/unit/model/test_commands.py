@@ -61,11 +61,11 @@ def refusal(data: bytes) -> InvalidCommand:
         ),
         (
             text(type="subscribe", slabAddress="SOL"),
-            Subscribe(named("price:SOL", "trades:SOL", "funding:SOL")),
+            Subscribe(named("price:SOL", "trades:SOL", "funding:SOL"), slab="SOL"),
         ),
         (
             text(type="unsubscribe", slabAddress="SOL"),
-            Unsubscribe(named("price:SOL", "trades:SOL", "funding:SOL")),
+            Unsubscribe(named("price:SOL", "trades:SOL", "funding:SOL"), slab="SOL"),
         ),
         (text(type="ping"), Ping()),
         (text(type="ping", more=1), Ping()),

@@ -30,6 +30,7 @@ def test_a_text_is_framed_as_the_websockets_library_does(size: int) -> None:
 
 
 LARGEST = 2**63 - 1
+LIMITS = messages.ClientLimits(4_096, 0.5, 100, 200, 10_000)
 SOL_PRICE = Price(price=1.5, markPrice=1.51, indexPrice=1.49, timestamp=5, slab="SOL")
 BARE_PRICE = Price(price=1.5, timestamp=5, slab="SOL")
 TRADE = Trade(side="long", size="1000000", price=1.5, timestamp=5, slab="SOL")
@@ -41,9 +42,16 @@ LIQUIDATION = Liquidation(side="short", size="7", price=1.5, timestamp=5, slab="
     ("data", "shown"),
     [
         (
-            messages.connected("e", 7),
-            '{"type":"connected","message":"Percolator WebSocket connected","epoch":"e","seq":7}',
+            messages.connected("e", 7, LIMITS, heartbeat_ms=15_000, stale_since=None),
+            (
+                '{"type":"connected","message":"Percolator WebSocket connected","epoch":"e",'
+                '"seq":7,"limits":{"messageBytes":4096,"messagesPerSecond":0.5,"messageBurst":100,'
+                '"channels":200,"replay":10000},"heartbeatMs":15000,"feed":{"state":"live"}}'
+            ),
         ),
+        (messages.feed(None, 7), '{"type":"feed","state":"live","seq":7}'),
+        (messages.feed(5, 7), '{"type":"feed","state":"stale","since":5}'),
+        (messages.heartbeat(5, 7), '{"type":"heartbeat","timestamp":5,"seq":7}'),
         (
             messages.subscribed([channel("price:A"), channel("trades:B")], None),
             '{"type":"subscribed","channels":["price:A","trades:B"]}',
@@ -55,6 +63,24 @@ LIQUIDATION = Liquidation(side="short", size="7", price=1.5, timestamp=5, slab="
         (
             messages.unsubscribed([channel("price:A")], ""),
             '{"type":"unsubscribed","channels":["price:A"],"id":""}',
+        ),
+        (
+            messages.subscribed([channel("price:A")], 1, unknown=[channel("price:A")], slab="A"),
+            (
+                '{"type":"subscribed","channels":["price:A"],"unknown":["price:A"],'
+                '"slabAddress":"A","id":1}'
+            ),
+        ),
+        (
+            messages.unsubscribed([channel("price:A")], None, "A"),
+            '{"type":"unsubscribed","channels":["price:A"],"slabAddress":"A"}',
+        ),
+        (
+            messages.error(RequestError("slab_limit", "full", "price:A"), None, "A"),
+            (
+                '{"type":"error","code":"slab_limit","message":"full","channel":"price:A",'
+                '"slabAddress":"A"}'
+            ),
         ),
         (messages.pong(5, "x"), '{"type":"pong","timestamp":5,"id":"x"}'),
         (messages.authenticated(["*"], None), '{"type":"authenticated","channels":["*"]}'),
@@ -124,7 +150,17 @@ def test_a_price_is_written_without_loss(price: float) -> None:
 
 @pytest.mark.parametrize(
     ("build", "max_bytes"),
-    [(lambda: messages.connected("f" * 16, LARGEST), 150), (lambda: messages.closing(5000), 60)],
+    [
+        (
+            lambda: messages.connected(
+                "f" * 16, LARGEST, LIMITS, heartbeat_ms=15_000, stale_since=LARGEST
+            ),
+            350,
+        ),
+        (lambda: messages.feed(LARGEST, LARGEST), 70),
+        (lambda: messages.heartbeat(LARGEST, LARGEST), 90),
+        (lambda: messages.closing(5000), 60),
+    ],
 )
 def test_the_messages_for_every_client_are_short(
     build: Callable[[], bytes], max_bytes: int

@@ -39,10 +39,16 @@ def payload(frame: bytes) -> bytes:
     return frame[2:] if frame[1] < 126 else frame[4:]
 
 
+NO_LIMITS = Limits(messageBytes=0, messagesPerSecond=0, messageBurst=0, channels=0, replay=0)
+
+
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        (messages.connected("e", 5), Connected(type="connected", epoch="e", seq=5)),
+        (
+            messages.connected("e", 5, messages.ClientLimits(), heartbeat_ms=0, stale_since=None),
+            Connected(type="connected", epoch="e", seq=5, limits=NO_LIMITS),
+        ),
         (
             messages.subscribed([SOL], 1),
             Subscribed(type="subscribed", channels=["trades:SOL"], id=1),

@@ -1,0 +1,86 @@
+"""The logs of wildcard channels: the events of one kind of all markets, in the stream's order.
+
+They hold nothing of their own: the entries are those of the markets' logs, so a frame is made once
+for both. A client that starts on a wildcard reads each market's log by itself until it has caught
+up, and passes over those markets here (see the hub).
+"""
+
+from collections.abc import Iterator
+from itertools import takewhile
+
+from percolator.fanout.log import ChannelLog, Entry, Log, OutgoingMessage, Position
+from percolator.fanout.lossless_log import LosslessLog
+from percolator.model.channel import Channel
+
+CAPACITY_FACTOR = 10
+"""Events that a log of all markets holds, as a factor of what one market's holds."""
+
+
+class LosslessOfAll(LosslessLog):
+    """The last events of all markets; a gap in it is one of `trades:*`."""
+
+    __slots__ = ()
+
+    def __init__(self, channel: Channel, capacity: int, *, floor: int) -> None:
+        super().__init__(channel, capacity * CAPACITY_FACTOR, floor=floor, last_seq=None)
+
+    def add(self, log: ChannelLog) -> None:
+        """Add the newest event of a market's log, unless it is from before the floor."""
+        entry = log.latest
+        assert entry is not None
+        if self.position_after(entry.seq) > self.head:
+            self.push(entry)
+
+    def _message(self, entry: Entry) -> OutgoingMessage:
+        position, event = self.position_after(entry.seq), entry.event
+        if event is None:
+            return OutgoingMessage(entry.order, self, position, entry.frame, gap=True)
+        channel = Channel(self.channel.kind, event.slab)
+        return OutgoingMessage(entry.order, self, position, entry.frame, channel=channel)
+
+    def is_current(self, position: Position) -> bool:
+        """True if a position is in the stream that is read now."""
+        return position >= self._base
+
+
+class LatestOfAll(Log):
+    """The newest value of each market that clients may see, the one shown last at the end.
+
+    A position is the order of a value: the newest that the cursor has had.
+    """
+
+    __slots__ = ("_shown",)
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(channel, 0)
+        self._shown: dict[Channel, Entry] = {}
+
+    def showed(self, channel: Channel, entry: Entry) -> None:
+        """Note that a market's log shows another value."""
+        self._shown.pop(channel, None)
+        self._shown[channel] = entry
+        self.head = entry.order
+
+    def forget(self, channel: Channel) -> None:
+        """Forget the value of a market."""
+        self._shown.pop(channel, None)
+
+    def after(self, position: Position) -> Iterator[OutgoingMessage]:
+        """Yield the values that were shown after a position."""
+        values = reversed(self._shown.items())
+        newer = list(takewhile(lambda value: value[1].order > position, values))
+        for channel, entry in reversed(newer):
+            yield OutgoingMessage(entry.order, self, entry.order, entry.frame, channel=channel)
+
+    def position_in(self, log: ChannelLog, position: Position) -> Position:
+        """Return where a cursor that stands here goes on in the log of one market."""
+        entry = self._shown.get(log.channel)
+        return log.head - (entry is not None and entry.order > position)
+
+    def settled(self, position: Position) -> Position:  # noqa: ARG002 - as a lossless log
+        """Return the head."""
+        return self.head
+
+    def is_ahead(self, position: Position, seq: int) -> bool:  # noqa: ARG002 - as a lossless log
+        """Return False: the newest value is right for every cursor."""
+        return False
