@@ -5,13 +5,12 @@ from typing import Literal
 from percolator.client.bookmark import Position
 from percolator.client.messages import Gap, Update
 from percolator.errors import MessageError, RequestError
-from percolator.model.channel import SLAB
+from percolator.model.channel import ALL
+from percolator.model.channel import Channel as ChannelName
 from percolator.model.closes import ERRORS
-from percolator.model.kinds import KIND_OF_PREFIX, Kind
+from percolator.model.kinds import Kind
 from percolator.model.server_messages import Delivery, Missing
 
-ALL = "*"
-"""The market of a wildcard channel: all of them, also those to come."""
 MAX_MARKETS = 100_000
 """Markets of a wildcard that a gateway can make the client remember."""
 Status = Literal["pending", "requested", "live"]
@@ -19,11 +18,10 @@ Status = Literal["pending", "requested", "live"]
 
 def kind_of(name: str) -> Kind:
     """Return the kind of a channel's events. Raises RequestError if the name is not valid."""
-    prefix, _, slab = name.partition(":")
-    kind = KIND_OF_PREFIX.get(prefix)
-    if kind is None or not (slab == ALL or SLAB.fullmatch(slab)):
+    channel = ChannelName.parse(name)
+    if channel is None:
         raise RequestError("invalid_channel", f"{name[:80]!r} is {ERRORS['invalid_channel']}", name)
-    return kind
+    return channel.kind
 
 
 class Channel:

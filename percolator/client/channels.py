@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from percolator.client.bookmark import Position
-from percolator.client.channel import ALL, Channel
+from percolator.client.channel import Channel
 from percolator.client.messages import Gap, Message
 from percolator.client.messages import Refused as Refusal
 from percolator.client.requests import Request, subscribes, unsubscribes
 from percolator.errors import RequestError
+from percolator.model.channel import ALL
 from percolator.model.closes import ERRORS
 from percolator.model.server_messages import (
     Connected,
