@@ -142,6 +142,8 @@ class RawWitness(Witness):
 class ClientWitness(Witness):
     """Follows with `percolator.client`."""
 
+    _was = ""
+
     async def run(self, url: str, since: int | None) -> None:
         """Follow forever."""
         async with follow(url, self.channels, since=since, on_state=self._state) as feed:
@@ -160,7 +162,9 @@ class ClientWitness(Witness):
                         raise AssertionError(message)
 
     def _state(self, state: State) -> None:
-        self.connections += state.name == "live"
+        is_new = self._was == "connecting" and state.name in ("live", "stale")
+        self.connections += is_new  # a connection may be stale for a while, and live again
+        self._was = state.name
 
 
 @contextlib.asynccontextmanager
