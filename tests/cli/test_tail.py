@@ -114,12 +114,24 @@ def test_an_invalid_channel_is_wrong_usage(program: Program) -> None:
 def test_a_request_that_the_gateway_rejects_is_reported_in_one_sentence(
     percolator: Program,
 ) -> None:
-    """Here it has one channel too many."""
+    """Here it has one channel too many; before, it is told that the other has no event yet."""
     with percolator.gateway("--max-channels-per-client", "1") as gateway:
         done = percolator.run("tail", "trades:SOL", "price:SOL", "--url", gateway.ws)
     assert (done.code, done.out) == (1, "")
-    assert done.err.startswith("percolator: the gateway rejected the request: ")
-    assert done.err.count("\n") == 1
+    warning, error = done.err.splitlines()
+    assert warning == "percolator: no event yet of trades:SOL: are the names right?"
+    assert error.startswith("percolator: the gateway rejected the request: ")
+
+
+@pytest.mark.usefixtures("serving")
+def test_tail_follows_all_markets_by_a_wildcard(percolator: Program) -> None:
+    """Each event names its own market."""
+    for slab in ("SOL", "BTC"):
+        percolator.run("publish", "trade", slab, "long", "5", "1.5")
+    done = percolator.run("tail", "trades:*", "--recent", "1", "--count", "2", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert {json.loads(line)["slab"] for line in done.out.splitlines()} == {"SOL", "BTC"}
+    assert percolator.run("tail", "trade:*").code == 2
 
 
 @pytest.mark.usefixtures("serving")

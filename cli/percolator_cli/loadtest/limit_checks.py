@@ -13,6 +13,8 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 
+from percolator.client.channel import Channel
+from percolator.client.requests import subscribes
 from percolator.model.channel import ALL
 from percolator.model.closes import CLOSE_SILENT, CloseCode
 from percolator.model.server_messages import Limits, Pong, Refused, Subscribed
@@ -26,11 +28,9 @@ from percolator_cli.loadtest.limit_probe import (
     was_closed_for_policy,
 )
 from percolator_cli.loadtest.measured import Refusal
+from percolator_cli.loadtest.pacing import paced
 from percolator_cli.loadtest.plan import own_slabs
-from percolator_cli.loadtest.requests import subscribes
 
-BATCH = 10
-"""Channels per subscribe message."""
 SLACK_SECONDS = 3.0
 """Seconds by which a timing may be off."""
 POLL_SECONDS = 0.05
@@ -101,9 +101,10 @@ class LimitChecks:
         limit = int(self.limits["maxChannelsPerClient"])
         client = await self._open_one()
         names = [f"trades:{self.slab}-{number}" for number in range(limit)]
-        for request in subscribes(names, self._told(), per_message=BATCH):
-            await asyncio.sleep(request.after)
-            reply = await ask(client, request.fields)
+        told = self._told()
+        for request, pause in paced(subscribes(map(Channel, names), told), told):
+            await asyncio.sleep(pause)
+            reply = await ask(client, request)
             if not isinstance(reply, Subscribed):
                 return False, f"fewer than {limit} channels accepted: {_words(reply)}"
         refused = await subscribe(client, [f"trades:{self.slab}-more"])

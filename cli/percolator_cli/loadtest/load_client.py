@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from typing import Any
 
+from percolator.client.bookmark import Position
+from percolator.client.channel import Channel
+from percolator.client.requests import Request, subscribes
 from percolator.errors import MessageError
 from percolator.model.server_messages import (
     Connected,
@@ -14,8 +16,9 @@ from percolator.model.server_messages import (
     ServerMessage,
     Subscribed,
 )
-from percolator_cli.loadtest import requests, wire
+from percolator_cli.loadtest import wire
 from percolator_cli.loadtest.measured import Refusal
+from percolator_cli.loadtest.pacing import paced
 from percolator_cli.loadtest.reader import Reader
 from percolator_cli.loadtest.reference import Reference
 
@@ -49,8 +52,8 @@ class LoadClient(asyncio.BufferedProtocol):
         self._stale_since: float | None = None
         self._view = memoryview(buffer)
         self._channels = channels
-        self._requests: list[requests.Request] = []
-        """Subscribes that are not sent yet."""
+        self._requests: list[tuple[Request, float]] = []
+        """Subscribes that are not sent yet, each with how long it waits."""
         self._request, self._accept = request
         self._head: bytes | None = b""
         self._error: Refusal | None = None
@@ -131,21 +134,22 @@ class LoadClient(asyncio.BufferedProtocol):
         self._stale = self.stale_for(now)
         self._stale_since = now if feed.state == "stale" else None
 
-    def _plan_requests(self, greeting: Connected) -> list[requests.Request]:
-        resume: dict[str, Any] = {}
+    def _plan_requests(self, greeting: Connected) -> list[tuple[Request, float]]:
+        start = None
         if self.reader.since is None:
             self.reader.since = greeting.seq
-            resume = {"since": greeting.seq, "epoch": greeting.epoch}
-        return requests.subscribes(self._channels, greeting.limits, **resume)
+            start = Position(greeting.epoch, greeting.seq)
+        channels = [Channel(name, start=start) for name in self._channels]
+        return list(paced(subscribes(channels, greeting.limits), greeting.limits))
 
     def _send_next(self) -> None:
-        """Send the next subscribe, after the time that the gateway's rate asks for."""
-        request = self._requests.pop(0)
-        asyncio.get_running_loop().call_later(request.after, self._send, request)
+        """Send the next subscribe, when the gateway's rate allows it."""
+        request, pause = self._requests.pop(0)
+        asyncio.get_running_loop().call_later(pause, self._send, request)
 
-    def _send(self, request: requests.Request) -> None:
+    def _send(self, request: Request) -> None:
         if not self.transport.is_closing():
-            self.transport.write(wire.message(request.fields))
+            self.transport.write(wire.message(request))
 
     def _read_head(self, data: bytes, now: float) -> memoryview:
         """Collect the response to the upgrade and return the bytes after it."""
