@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 from typing import Annotated
 
 import typer
@@ -57,7 +56,6 @@ def tail(
         print_error("--since without --epoch: if the stream was replaced, events may be missing")
     at = gateway.address(url, load({}).settings)
     interruptible()
-    logging.getLogger("percolator.client").addHandler(_Warnings(logging.WARNING))
     asyncio.run(_tail(at, channels, since, epoch, recent, count, token, as_json=as_json))
 
 
@@ -101,14 +99,6 @@ async def _tail(  # noqa: PLR0917 - the command's own options
                         return
     except RequestError as error:
         raise PercolatorError(f"the gateway rejected the request: {error}") from None
-
-
-class _Warnings(logging.Handler):
-    """Prints the client's warnings on standard error, as the command's own."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print the sentence."""
-        print_error(record.getMessage())
 
 
 class _States:
