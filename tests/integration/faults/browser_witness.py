@@ -62,7 +62,7 @@ async def watch(url: str, found: Sequence[BrowserWitness]) -> None:
             async for reports in page:
                 for index, received in json.loads(reports):
                     found[index].receive(received)
-        except AssertionError as error:
+        except (AssertionError, KeyError) as error:
             failed.set_exception(error)
 
     async with serve(take, LOOPBACK, 0, process_request=_answer, compression=None) as server:

@@ -8,12 +8,11 @@ from typing import Any, ClassVar
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from percolator.model.kinds import KIND_OF_NAME
 from tests.integration.faults.traffic import number_of
 from tests.integration.faults.witness import Event, Gap, Witness
 
 RETRY_SECONDS = 0.05
-PREFIXES = {"price": "price", "trade": "trades", "funding": "funding"}
-"""The first part of a channel's name, by type of message."""
 
 
 class RawWitness(Witness):
@@ -68,6 +67,6 @@ class RawWitness(Witness):
 
 def event_of(message: dict[str, Any]) -> tuple[str, Event]:
     """Return the channel of an event's message, and the event; it has arrived now."""
-    channel = f"{PREFIXES[message['type']]}:{message['slab']}"
+    channel = f"{KIND_OF_NAME[message['type']].prefix}:{message['slab']}"
     now, epoch = asyncio.get_running_loop().time(), message.get("epoch", "")
     return channel, Event(message["seq"], message.get("prev"), number_of(message), now, epoch)
