@@ -18,7 +18,7 @@ always gets the newest.
 from percolator.client.bookmark import Bookmark, Position
 from percolator.client.feed import Feed, Since, follow
 from percolator.client.messages import Gap, Message, Refused, State, Update
-from percolator.client.token import Token
+from percolator.client.tokens import Token
 
 __all__ = [
     "Bookmark",

@@ -5,13 +5,12 @@ from typing import Literal
 from percolator.client.bookmark import Position
 from percolator.client.messages import Gap, Update
 from percolator.errors import MessageError, RequestError
-from percolator.model.channel import SLAB
+from percolator.model.channel import ALL
+from percolator.model.channel import Channel as ChannelName
 from percolator.model.closes import ERRORS
-from percolator.model.kinds import KIND_OF_PREFIX, Kind
+from percolator.model.kinds import Kind
 from percolator.model.server_messages import Delivery, Missing
 
-ALL = "*"
-"""The market of a wildcard channel: all of them, also those to come."""
 MAX_MARKETS = 100_000
 """Markets of a wildcard that a gateway can make the client remember."""
 Status = Literal["pending", "requested", "live"]
@@ -19,11 +18,10 @@ Status = Literal["pending", "requested", "live"]
 
 def kind_of(name: str) -> Kind:
     """Return the kind of a channel's events. Raises RequestError if the name is not valid."""
-    prefix, _, slab = name.partition(":")
-    kind = KIND_OF_PREFIX.get(prefix)
-    if kind is None or not (slab == ALL or SLAB.fullmatch(slab)):
+    channel = ChannelName.parse(name)
+    if channel is None:
         raise RequestError("invalid_channel", f"{name[:80]!r} is {ERRORS['invalid_channel']}", name)
-    return kind
+    return channel.kind
 
 
 class Channel:
@@ -110,21 +108,22 @@ class Channel:
             return []
         if before is not None and prev is not None and prev > before:
             gaps.append(Gap(delivery.channel, before, seq, announced=False))
-        self._last[slab] = seq
-        if len(self._last) > MAX_MARKETS:
-            raise MessageError("too many markets")
+        self._know(slab, seq)
         if self.kind.lossless:
             self.seq = max(self.seq or 0, seq) if self._wildcard else seq
         return [*gaps, update]
 
     def skip(self, gap: Missing, epoch: str) -> None:
-        """Go on after a gap, of the channel or of one market of the wildcard."""
+        """Go on after a gap, of the channel or of one market of the wildcard.
+
+        Raises MessageError as `accept` does.
+        """
         if gap.channel != self.name:
             if self.epoch != epoch:
                 self._replace(epoch, 0)
             slab = gap.channel.partition(":")[2]
             before = self._last.get(slab, self._floor) or 0
-            self._last[slab] = max(before, gap.before - 1)
+            self._know(slab, max(before, gap.before - 1))
             return
         replaced = self.epoch != epoch
         seq = gap.before - 1 if replaced else max(self.seq or 0, gap.before - 1)
@@ -136,6 +135,11 @@ class Channel:
         """Record that every event up to a seq has been sent."""
         if self.epoch == epoch and self.seq is not None and seq > self.seq:
             self._replace(epoch, seq)
+
+    def _know(self, slab: str, seq: int) -> None:
+        self._last[slab] = seq
+        if max(len(self._last), len(self._heard)) > MAX_MARKETS:
+            raise MessageError("too many markets")
 
     def _replace(self, epoch: str, seq: int) -> None:
         self.epoch = epoch

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from percolator.client.bookmark import Position
-from percolator.client.channel import ALL, Channel
+from percolator.client.channel import Channel
 from percolator.client.messages import Gap, Message
 from percolator.client.messages import Refused as Refusal
 from percolator.client.requests import Request, subscribes, unsubscribes
 from percolator.errors import RequestError
+from percolator.model.channel import ALL
 from percolator.model.closes import ERRORS
 from percolator.model.server_messages import (
     Connected,
@@ -28,6 +29,8 @@ HOPELESS = frozenset({
     "unauthorized",
 })  # fmt: skip
 """Errors that another attempt would get again; with a token function, `unauthorized` may not."""
+ECHO = 64
+"""Characters of a name that is not valid that an error repeats."""
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
 """Seconds until a refused channel is asked again: the first time, and in the end."""
 
@@ -170,7 +173,7 @@ class Channels:
 
     def _subscribed(self, reply: Subscribed, now: float) -> Iterator[Arrival]:
         if reply.unknown:
-            logger.warning("no event yet of %s: are the names right?", ", ".join(reply.unknown))
+            logger.info("no event yet of %s: are the names right?", ", ".join(reply.unknown))
         for channel in self._asked(reply.id):
             if channel.name in reply.channels:
                 before = {channel.name: channel.position}
@@ -191,7 +194,7 @@ class Channels:
             for channel in asked:
                 channel.status, channel.retry_at = "pending", now + FIRST_RETRY
             return
-        refused = [each for each in asked if error.channel in (None, each.name)]
+        refused = [each for each in asked if error.channel in (None, each.name, each.name[:ECHO])]
         withdrawn = self._live([error.channel] if error.channel else ())
         if not refused and not withdrawn:
             logger.info("the gateway says: %s", error.message)

@@ -9,7 +9,7 @@ from percolator.client.bookmark import Bookmark, Position
 from percolator.client.channel import Channel
 from percolator.client.follower import Follower
 from percolator.client.messages import Message, State
-from percolator.client.token import Token, TokenSource
+from percolator.client.tokens import Token, TokenSource
 
 Since = int | Mapping[str, int] | Bookmark | None
 
@@ -23,7 +23,7 @@ class Feed:
     per channel takes their place.
 
     Use it as an async context manager, which leaves the gateway at the end. A feed that is only
-    dropped leaves too, as soon as Python notices.
+    dropped leaves too, as soon as Python notices; if `on_state` refers to it, Python never does.
     """
 
     def __init__(self, follower: Follower) -> None:

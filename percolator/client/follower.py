@@ -18,7 +18,7 @@ from percolator.client.connection import leave, open_connection
 from percolator.client.inbox import Inbox
 from percolator.client.messages import Message, State
 from percolator.client.session import Session
-from percolator.client.token import TokenSource
+from percolator.client.tokens import TokenSource
 from percolator.errors import (
     GatewayUnreachableError,
     MessageError,
@@ -30,7 +30,9 @@ from percolator.redaction import redact_logins, redact_tokens
 
 REASON_CHARS = 200
 """Characters of a gateway's text in a reason."""
-LOST = "the connection was lost"
+
+MAX_CAUSES = 100
+"""Causes of failed attempts that are logged: a gateway could make up any number of them."""
 logger = logging.getLogger(__name__)
 
 
@@ -55,8 +57,8 @@ class Follower:
         self._session: Session | None = None
         self._greeted = False
         """True once a gateway has greeted: then it is one, whatever a proxy says later."""
-        self._cause = ""
-        """Why the last attempt failed, if that was logged."""
+        self._causes: set[str] = set()
+        """Why attempts have failed since it was live, as far as that was logged."""
         self._told = ("", "")
         """Name and reason of the state that the program was told last."""
         self._task: asyncio.Task[None] | None = None
@@ -119,8 +121,8 @@ class Follower:
             while True:
                 self._tell(State("connecting"))
                 reason, delay = await self._attempt()
-                if reason != self._cause:
-                    self._cause = reason
+                if reason not in self._causes and len(self._causes) < MAX_CAUSES:
+                    self._causes.add(reason)
                     logger.info("not connected to %s: %s; trying again", self._address.ws, reason)
                 self._tell(State("waiting", reason, delay))
                 await asyncio.sleep(delay)
@@ -151,8 +153,7 @@ class Follower:
                 self.channels.disconnected()
                 await leave(socket)
         except ConnectionClosed as closed:
-            end = closed.rcvd
-            reason = end.reason or f"closed with {end.code}" if end else LOST
+            reason = _end(closed)
         except MessageError as error:
             reason = f"the gateway sent an invalid message: {error}"
         except UpgradeRefusedError as error:
@@ -182,7 +183,7 @@ class Follower:
         session = self._session
         assert session is not None
         if session.state.name == "live":
-            self._cause = ""
+            self._causes.clear()
         self._tell(session.state)
 
     def _tell(self, state: State) -> None:
@@ -197,6 +198,15 @@ class Follower:
                 self._on_state(self.state)
             except Exception:
                 logger.exception("on_state failed")
+
+
+def _end(closed: ConnectionClosed) -> str:
+    """Return who ended a connection, and why."""
+    if closed.rcvd is not None:
+        return closed.rcvd.reason or f"closed with {closed.rcvd.code}"
+    if closed.sent is not None:
+        return f"the gateway broke the protocol: {closed.sent.reason or closed.sent.code}"
+    return "the connection was lost"
 
 
 def _shown(reason: str) -> str:

@@ -9,7 +9,7 @@ IDLE_SECONDS = 15.0
 """After this silence the gateway gets a ping;"""
 STALE_SECONDS = 5.0
 """if it is unanswered for this long, the connection is stale,"""
-DEAD_SECONDS = 10.0
+DEAD_SECONDS = 9.0
 """and after this long, it is given up."""
 LATE_SECONDS = 2.0
 """A timer later than this: the program held up the loop, or the machine was asleep."""

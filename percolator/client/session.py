@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -13,7 +14,7 @@ from percolator.client.channels import Arrival, Channels
 from percolator.client.connection import OPEN_SECONDS, receive
 from percolator.client.liveness import Liveness
 from percolator.client.messages import State
-from percolator.client.token import LEAST_SECONDS, TokenSource, seconds_to_renewal
+from percolator.client.tokens import LEAST_SECONDS, TokenSource, seconds_to_renewal
 from percolator.errors import GatewayUnreachableError, MessageError, RequestError
 from percolator.model.server_messages import (
     Authenticated,
@@ -28,6 +29,8 @@ from percolator.model.server_messages import (
 )
 from percolator.ratelimit import TokenBucket
 
+BATCH = 64
+"""Messages that are read before the program gets its turn."""
 SHARE = 0.8
 """Share of the gateway's rate that requests may use; the rest is for pings and tokens."""
 
@@ -102,10 +105,12 @@ class Session:
 
     async def _read(self) -> None:
         while True:
-            message = await receive(self._socket)
-            self.answered = True
-            self._liveness.heard()
-            self._handle(message)
+            for _ in range(BATCH):
+                message = await receive(self._socket)
+                self.answered = True
+                self._liveness.heard()
+                self._handle(message)
+            await asyncio.sleep(0)  # one read of the socket may have thousands
 
     def _handle(self, message: ServerMessage | None) -> None:
         match message:
@@ -138,18 +143,14 @@ class Session:
         while True:
             self._auths += 1
             await self._send({"type": "auth", "token": token, "id": f"auth-{self._auths}"})
-            wait = seconds_to_renewal(token)
-            if wait is None or self._tokens is None or not self._tokens.renewable:
-                await self._loop.create_future()
-                raise AssertionError
-            await asyncio.sleep(wait)
-            token = await self._next_token()
+            assert self._tokens is not None
+            await asyncio.sleep(seconds_to_renewal(token) if self._tokens.renewable else math.inf)
+            token = await self._next_token(self._tokens)
 
-    async def _next_token(self) -> str:
-        assert self._tokens is not None
+    async def _next_token(self, tokens: TokenSource) -> str:
         while True:
             try:
-                return await self._tokens.get()
+                return await tokens.get()
             except GatewayUnreachableError:  # the connection goes on as long as its token is valid
                 await asyncio.sleep(LEAST_SECONDS)
 

@@ -160,6 +160,19 @@ async def test_channels_that_a_partial_reply_leaves_out_are_asked_again() -> Non
     assert names[12] not in [name for request in asked[1:] for name in request]
 
 
+async def test_a_long_name_is_known_by_what_the_error_repeats_of_it() -> None:
+    """A gateway that does not know the kind repeats 64 characters."""
+    name = f"liquidations:{'x' * 64}"
+
+    async def answer(peer: Peer, request: Message) -> None:
+        await peer.refuse(request, "invalid_channel", name[:64])
+
+    async with scripted(answer=answer) as gateway, follow(gateway.url, name) as feed:
+        with pytest.raises(RequestError) as raised:
+            await anext(feed)
+    assert raised.value.channel == name
+
+
 async def test_a_rate_limit_of_an_older_gateway_is_waited_for() -> None:
     """It is no refusal for the program."""
     async with (

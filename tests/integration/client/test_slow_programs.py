@@ -10,6 +10,7 @@ import pytest
 from percolator.client import Gap, Update, follow, inbox
 from tests.channels import subject_of
 from tests.gateway import Gateway, event_json, eventually
+from tests.hostile import CONNECTED, SUBSCRIBED, hostile_gateway, saying, text
 from tests.integration.conftest import StartGateway
 from tests.scripted import price, scripted, trade
 
@@ -104,3 +105,12 @@ async def test_a_program_that_does_not_read_at_all_holds_a_bounded_number_of_mes
     seqs = [each.seq for each in rest if isinstance(each, Update)]
     assert gap == Gap(TRADES, 8, seqs[0] - 1)
     assert seqs == [*range(seqs[0], 2_011, 2)]
+
+
+async def test_a_program_gets_its_turn_while_much_arrives_at_once() -> None:
+    """Thousands of messages may come in one read of the socket."""
+    trades = b"".join(text(trade(seq, seq - 1)) for seq in range(6, 5_006))
+    with hostile_gateway(speak=saying(text(CONNECTED), text(SUBSCRIBED), trades)) as gateway:
+        async with follow(gateway.ws, TRADES) as feed:
+            await anext(feed)
+            assert len(feed._follower._inbox._queue) < 200

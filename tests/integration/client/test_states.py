@@ -205,10 +205,25 @@ async def test_failed_attempts_are_logged_once_per_cause(
             await eventually(lambda: program.names.count("waiting") > 3)
             gateway.speak = saying(text({"event": "info"}))
             await eventually(lambda: "object" in program.states[-1].reason)
+            gateway.speak = saying(text(HELLO | {"seq": "x"}))
+            number = len(program.states)
+            await eventually(lambda: "seq" in "".join(s.reason for s in program.states[number:]))
     assert len(caplog.records) == 2
     first = f"not connected to {gateway.ws}: the gateway sent an invalid message: "
     assert all(record.getMessage().startswith(first) for record in caplog.records)
     assert all(record.levelno == logging.INFO for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("frames", "why"),
+    [(b"\x83\x00", "the gateway broke the protocol: "), (b"", "the connection was lost")],
+)
+async def test_the_reason_says_who_ended_the_connection(frames: bytes, why: str) -> None:
+    """A frame that is not valid, or none at all."""
+    with hostile_gateway(speak=lambda client: client.sendall(frames)) as gateway:
+        async with following(gateway.ws, TRADES) as program:
+            await eventually(lambda: "waiting" in program.names)
+            assert program.states[1].reason.startswith(why)
 
 
 @pytest.mark.parametrize("first", ["hello", {"event": "info"}, [], {"type": "connected"}])

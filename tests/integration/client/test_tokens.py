@@ -6,7 +6,8 @@ import time
 import jwt
 import pytest
 
-from percolator.client import Refused, backoff, follow, token
+from percolator.client import Refused, backoff, follow
+from percolator.client import tokens as module
 from percolator.errors import RequestError
 from tests.gateway import eventually
 from tests.integration.client.following import following
@@ -78,7 +79,7 @@ async def test_a_new_token_is_sent_before_the_old_one_expires(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """On the same connection."""
-    monkeypatch.setattr(token, "LEAST_SECONDS", 0.01)
+    monkeypatch.setattr(module, "LEAST_SECONDS", 0.01)
     endpoint = Endpoint(signed(0.1), signed(3_600, TRADES))
     async with scripted() as gateway, following(gateway.url, TRADES, token=endpoint) as program:
         await eventually(lambda: len(tokens(gateway)) == 2)
@@ -92,7 +93,7 @@ async def test_a_renewal_that_comes_after_the_connection_is_used_for_the_next_on
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The endpoint is not asked again while it has not answered."""
-    monkeypatch.setattr(token, "LEAST_SECONDS", 0.01)
+    monkeypatch.setattr(module, "LEAST_SECONDS", 0.01)
     monkeypatch.setattr(backoff, "LONGEST_DELAY", 0.001)
     endpoint = Endpoint(signed(0.1), "t2")
     async with scripted() as gateway, following(gateway.url, TRADES, token=endpoint) as program:

@@ -176,3 +176,12 @@ def test_a_gateway_cannot_make_a_wildcard_remember_any_number_of_markets(
         channel.accept(price(seq, f"S{seq}"), "e")
     with pytest.raises(MessageError, match="too many markets"):
         channel.accept(price(4, "S4"), "e")
+    lossless, restarting = live(ALL), live("price:*")
+    for slab in "ABC":
+        lossless.skip(missing(f"trades:{slab}", 5, 9), "e")
+        restarting.accept(price(9, slab), "e")
+        restarting.accept(price(8, slab), "e")
+    with pytest.raises(MessageError, match="too many markets"):
+        lossless.skip(missing("trades:D", 5, 9), "e")
+    with pytest.raises(MessageError, match="too many markets"):
+        restarting.accept(price(9, "D"), "e")

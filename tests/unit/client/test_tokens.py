@@ -3,11 +3,12 @@
 import asyncio
 import base64
 import json
+import math
 import time
 
 import pytest
 
-from percolator.client.token import LEAST_SECONDS, TokenSource, seconds_to_renewal
+from percolator.client.tokens import LEAST_SECONDS, TokenSource, seconds_to_renewal
 from percolator.errors import GatewayUnreachableError
 
 
@@ -21,17 +22,27 @@ def jwt(payload: object) -> str:
 def test_a_new_token_is_due_before_the_old_one_expires(life: float, wait: float) -> None:
     """By half a minute, or at half of a shorter life; never in a loop."""
     found = seconds_to_renewal(jwt({"exp": time.time() + life}))
-    assert found is not None
     assert found == pytest.approx(wait, abs=1)
 
 
 @pytest.mark.parametrize(
     "token",
-    ["secret", "a.b.c", "a.!.c", "", jwt([]), jwt({}), jwt({"exp": "soon"}), jwt({"exp": None})],
+    [
+        "secret",
+        "a.b.c",
+        "a.!.c",
+        "",
+        jwt([]),
+        jwt({}),
+        jwt({"exp": "soon"}),
+        jwt({"exp": None}),
+        jwt({"exp": 10**400}),
+        jwt({"exp": math.nan}),
+    ],
 )
 def test_a_token_that_does_not_say_when_it_expires_is_not_renewed(token: str) -> None:
     """It need not be a JWT."""
-    assert seconds_to_renewal(token) is None
+    assert seconds_to_renewal(token) == math.inf
 
 
 async def test_a_function_is_asked_once_until_it_has_answered() -> None:

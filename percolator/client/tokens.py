@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import inspect
+import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -65,12 +66,12 @@ async def _ask(function: Callable[[], str | Awaitable[str]]) -> str:
     return token
 
 
-def seconds_to_renewal(token: str) -> float | None:
-    """Return when the successor of a token is due; None if the token does not say."""
+def seconds_to_renewal(token: str) -> float:
+    """Return when the successor of a token is due; infinite if the token does not say."""
     try:
         payload = token.split(".")[1]
-        expires = from_json(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
-        left = float(expires) - time.time()
-    except (IndexError, KeyError, TypeError, ValueError):  # not a JWT, or one that does not expire
-        return None
+        claims = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+        left = float(from_json(claims, allow_inf_nan=False)["exp"]) - time.time()
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError):
+        return math.inf  # it is not a JWT, or does not expire
     return max(left - min(MARGIN_SECONDS, left / 2), LEAST_SECONDS)
