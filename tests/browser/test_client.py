@@ -90,14 +90,17 @@ async def test_a_page_can_iterate_over_a_subscription(
 async def test_a_page_that_reads_too_slowly_gets_a_gap(
     gateway: Gateway, open_page: OpenPage
 ) -> None:
-    """The queue is bounded: events that do not fit become a gap, and memory stays flat."""
+    """Trades that do not fit become a gap; of the prices, only the newest waits."""
     page = await connected(open_page, gateway)
     found = await page.evaluate("""async () => {
         const { Subscription } = await import("/percolator/subscription.js");
-        const queue = new Subscription(["trades:SOL", "price:SOL"], undefined, () => {});
+        const channels = ["trades:SOL", "price:SOL"];
+        const queue = new Subscription(channels, { leave: () => {} });
+        for (const name of channels) queue.positions.begin(name, 0, "e");
         for (let seq = 1; seq <= 25_000; seq += 1) {
             const type = seq % 2 ? "trade" : "price";
-            queue.push({ type, slab: "SOL", seq, prev: type === "trade" ? seq - 2 : undefined });
+            const prev = type === "trade" ? Math.max(seq - 2, 0) : undefined;
+            queue.push({ type, slab: "SOL", seq, prev, epoch: "e" });
         }
         const first = [await queue.next(), await queue.next()].map(({ value }) => value);
         let left = 0;
@@ -106,10 +109,10 @@ async def test_a_page_that_reads_too_slowly_gets_a_gap(
         await rest;
         return [first, left];
     }""")
-    (gap, price), left = found
-    assert gap == {"type": "gap", "channel": "trades:SOL", "from": -1, "to": 19_998}
-    assert price["seq"] == 19_998
-    assert 0 < left <= 10_000
+    (price, gap), left = found
+    assert price["seq"] == 25_000
+    assert gap == {"type": "gap", "channel": "trades:SOL", "from": 0, "to": 20_000}
+    assert left == 2_500
 
 
 async def test_the_last_listener_to_leave_unsubscribes_the_channel(
@@ -160,7 +163,7 @@ async def test_an_invalid_channel_name_throws(gateway: Gateway, open_page: OpenP
     }""")
     assert error == (
         "TypeError: not a channel: trade:SOL; "
-        "use price:SLAB, trades:SLAB, funding:SLAB or liquidations:SLAB"
+        "use price:SLAB, trades:SLAB, funding:SLAB or liquidations:SLAB, or * for all markets"
     )
 
 

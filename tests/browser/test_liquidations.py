@@ -38,6 +38,7 @@ async def test_a_page_gets_liquidations_live_and_chained(
         "size": "7",
         "price": 2.5,
         "timestamp": messages[0]["timestamp"],
+        "epoch": gateway.service.book.epoch,
         "seq": first,
         "prev": messages[0]["prev"],
     }

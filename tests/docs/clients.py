@@ -16,6 +16,9 @@ MEMBER = re.compile(r"^  (?:readonly )?(\w+)(\??): (.+);$", re.MULTILINE)
 RULES = re.compile(r"RULES = .*?\{\n(.*?)\n\s*\}\)", re.DOTALL)
 RULE = re.compile(r"^ +(\w+): \{(.*?)\},?$", re.MULTILINE)
 CHECK = re.compile(r"(\w+): (optional)?")
+OWN_TYPES = ("refused",)
+OWN_FIELD = ("epoch", "")
+"""What the browser client adds: a message of its own, and the epoch of each event."""
 CONSTANT = r"\b{} = \{{(.*?)\}};"
 
 
@@ -74,13 +77,13 @@ def typescript() -> dict[str, Fields]:
         for base in filter(None, bases.split(", ")):
             if base in bodies:
                 yield from members(base)
-        yield from MEMBER.findall(body)
+        yield from (each for each in MEMBER.findall(body) if each[:2] != OWN_FIELD)
 
     found = {}
     for name in bodies:
         every = list(members(name))
         kinds = [of.strip('"') for field, _, of in every if field == "type"]
-        if kinds:
+        if kinds and kinds[0] not in OWN_TYPES:
             known = frozenset(field for field, _, _ in every)
             needed = frozenset(field for field, mark, _ in every if not mark)
             found[kinds[0]] = Fields(known, needed)

@@ -2,7 +2,8 @@
 
 /**
  * A kind of events and a market: `price:SOL`, `trades:SOL`, `funding:SOL` or `liquidations:SOL`.
- * A market's name has 1 to 64 of A-Z, a-z, 0-9, _ and -.
+ * A market's name has 1 to 64 of A-Z, a-z, 0-9, _ and -. `trades:*` is of all markets, also those
+ * to come.
  */
 export type ChannelName =
   | `price:${string}`
@@ -17,6 +18,8 @@ interface Stamped {
   timestamp: number;
   /** Position of the event in the stream, the same on every gateway. */
   seq: number;
+  /** Identifies the incarnation of the stream: seqs of different epochs cannot be compared. */
+  epoch: string;
   /** Set on a value from before the subscription: the last one, sent when a channel starts. */
   snapshot?: true;
 }
@@ -72,17 +75,37 @@ export interface Gap {
   epoch?: string;
 }
 
+/** The gateway refuses a channel, for now: it is asked again as long as the feed is open. */
+export interface Refused {
+  type: "refused";
+  channel: ChannelName;
+  /** An error code of the protocol, such as `slab_limit`. */
+  code: string;
+  message: string;
+}
+
 export type Event = Price | Trade | Funding | Liquidation;
 
 /** What a subscription receives. A gap takes the place of missing events; prices have none. */
-export type Message = Event | Gap;
+export type Message = Event | Gap | Refused;
+
+/** How far a channel was read. */
+export interface Position {
+  epoch: string;
+  seq: number;
+}
+
+/** How far each lossless channel was read, by its name: plain data, to be stored as JSON. */
+export type Bookmark = { [channel: string]: Position };
 
 /** The state of the connection, and since when it has been so, in Unix milliseconds. */
 export type State =
-  | { name: "connecting"; since: number }
+  /** An attempt is under way, or a channel is not subscribed yet: the reason names a refused one. */
+  | { name: "connecting"; since: number; reason?: string }
+  /** Every channel is subscribed. */
   | { name: "live"; since: number }
-  /** Connected, but the gateway has sent nothing since then, and a reply is overdue. */
-  | { name: "stale"; since: number }
+  /** Connected, but since then the gateway no longer hears from NATS, or no longer answers. */
+  | { name: "stale"; since: number; reason: string }
   /** Not connected, for this reason; the next attempt is at `retryAt`, Unix milliseconds. */
   | { name: "waiting"; since: number; reason: string; retryAt: number }
   /** Closed by the page, for good. */
@@ -90,13 +113,16 @@ export type State =
 
 /** A request that failed, or another error; `channel` is set if it concerns one channel. */
 export interface Fault {
-  /** An error code of the protocol, or `token` or `unreadable`. */
+  /** An error code of the protocol, or `token`. */
   code: string;
   message: string;
   channel?: ChannelName;
 }
 
-/** A signed token, or a function that returns one each time the feed connects. */
+/**
+ * A signed token, or a function that returns one: called before each connection, and before the
+ * last one expires; never again while an answer is due.
+ */
 export type Token = string | (() => string | Promise<string>);
 
 export interface Subscription extends AsyncIterableIterator<Message> {
@@ -115,18 +141,24 @@ export interface Feed {
   on(name: "state", listener: (state: State) => void): () => void;
   /** Call a listener with every error. Without a listener, errors go to the console. */
   on(name: "error", listener: (fault: Fault) => void): () => void;
+  /** Call a listener with each channel that has no event yet: is the market's name right? */
+  on(name: "unknown", listener: (channel: ChannelName) => void): () => void;
 
   /**
    * Follow one channel or several. Without a listener, iterate over the subscription.
    *
-   * `recent`: number of past events that each lossless channel starts with. Throws a TypeError
-   * if a channel's name is not valid.
+   * `recent`: number of past events that each lossless channel starts with, also if another
+   * subscription has had them. `since`: a bookmark to go on from. Throws a TypeError if a
+   * channel's name or the bookmark is not valid.
    */
   subscribe(
     channels: ChannelName | readonly ChannelName[],
     listener?: (message: Message) => void,
-    options?: { recent?: number },
+    options?: { recent?: number; since?: Bookmark },
   ): Subscription;
+
+  /** How far the page has read: what was handed to listeners and loops, not what still waits. */
+  bookmark(): Bookmark;
 
   /** Use another token, for this connection and all later ones. */
   authenticate(token: Token): void;
@@ -135,8 +167,14 @@ export interface Feed {
   close(): void;
 }
 
+export interface Options {
+  token?: Token;
+  /** The class of sockets, for a runtime that has none of its own. */
+  WebSocket?: new (url: string) => WebSocket;
+}
+
 /**
  * Connect to a gateway: http, https, ws or wss; without an address, to the one that served the
- * file. The feed keeps reconnecting until it is closed.
+ * file. A path before the gateway's own is kept. The feed keeps reconnecting until it is closed.
  */
-export function connect(url?: string | URL, options?: { token?: Token }): Feed;
+export function connect(url?: string | URL, options?: Options): Feed;

@@ -10,65 +10,65 @@
  * trade, reaches the page once and in order; if some cannot be recovered, a message of type "gap"
  * takes their place.
  *
- * This file sends requests and handles the answers. percolator/connection.js keeps the connection,
- * percolator/channel.js finds missed and duplicate events, percolator/requests.js says what to
- * request, percolator/messages.js checks what arrives, and percolator/kinds.js lists the kinds of
- * events.
+ * This file sends requests, handles the answers, and tells the page the state. The files in
+ * percolator/ each have one subject: connection.js keeps the connection, channels.js knows who gets
+ * which message, reader.js finds missed and duplicate events, requests.js says what to request,
+ * pace.js when, and messages.js checks what arrives.
  *
- * @typedef {import("./percolator.d.ts").Token} Token
+ * @typedef {import("./percolator.d.ts").State} State
  */
 
-import { Channel } from "./percolator/channel.js";
+import { addressOf } from "./percolator/address.js";
+import { delay } from "./percolator/backoff.js";
+import { Channels } from "./percolator/channels.js";
 import { Connection } from "./percolator/connection.js";
-import { channelOf, kindOf } from "./percolator/kinds.js";
-import { requestsFor } from "./percolator/requests.js";
+import { kindOf } from "./percolator/kinds.js";
+import { limitsOf } from "./percolator/messages.js";
+import { Pace } from "./percolator/pace.js";
 import { call, Subscription } from "./percolator/subscription.js";
+import { Tokens } from "./percolator/tokens.js";
 
-const REQUESTS_AT_ONCE = 8; // the gateway accepts a burst of twenty,
-const REQUEST_MS = 125; // and ten per second
-const LIMITED_MS = 1_000;
+const FIRST_RETRY_MS = 1_000; // what was refused is asked for again after this wait,
+const LAST_RETRY_MS = 60_000; // which doubles up to this
+const LIVE = { state: "live" };
 
 /**
  * Connect to a gateway; without an address, to the one that served this file.
  *
  * @param {string | URL} [url] http, https, ws or wss
- * @param {{token?: Token}} [options]
+ * @param {import("./percolator.d.ts").Options} [options]
  */
 export function connect(url = "ws", options = {}) {
-  return new Feed(url, options);
+  return new Feed(addressOf(url, import.meta.url), options);
 }
 
 class Feed {
+  /** @type {State} */
+  state;
   #connection;
-  #token;
-  /** @type {Map<string, Channel>} */
-  #channels = new Map();
-  #listeners = { state: new Set(), error: new Set() };
+  #channels = new Channels();
+  #tokens;
+  #token = ""; // the one for the attempt under way
+  #listeners = { state: new Set(), error: new Set(), unknown: new Set() };
   #ready = false; // greeted, and authenticated if there is a token
-  #epoch = "";
-  #seq = 0; // the highest seq on this connection
-  #requested = new Set(); // names of channels that were requested on this connection
+  #source = LIVE; // whether the gateway hears from NATS
+  #limits = {};
+  #pace = null;
   #id = 0;
   #authId = 0; // id of the latest auth message
-  #scheduled = false;
-  #nextRequestAt = 0;
+  #timer = null; // for requests that wait
+  #cause = ""; // why the last attempt failed, if that was logged
 
-  constructor(url, { token } = {}) {
-    const address = new URL(url, import.meta.url);
-    address.protocol = address.protocol.replace(/^http/, "ws");
-    this.#token = token;
-    this.#connection = new Connection(address.href, {
+  constructor(address, { token, WebSocket = globalThis.WebSocket }) {
+    this.#tokens = new Tokens(token);
+    const hooks = {
+      prepare: () => (this.#tokens.given ? this.#fetchToken() : null),
       received: (message) => this.#received(message),
       disconnected: () => this.#disconnected(),
-      stateChanged: (state) => this.#emit("state", state),
-      invalidMessage: (why) =>
-        this.#emit("error", { code: "unreadable", message: `the gateway sent ${why}` }),
-    });
+      changed: () => this.#updateState(),
+    };
+    this.#connection = new Connection(address, hooks, WebSocket);
     this.#connection.open();
-  }
-
-  get state() {
-    return this.#connection.state;
   }
 
   get heardAt() {
@@ -81,44 +81,63 @@ class Feed {
     return () => this.#listeners[name].delete(listener);
   }
 
-  subscribe(channels, listener, { recent = 0 } = {}) {
+  subscribe(channels, listener, { recent = 0, since } = {}) {
     if (this.state.name === "closed") throw new Error("the feed is closed: call connect() again");
+    const leave = (ended) => {
+      this.#channels.remove(ended);
+      this.#schedule();
+    };
     const names = [...new Set([channels].flat())];
-    const known = names.map((name) => this.#channels.get(name) ?? new Channel(name, recent));
-    const subscription = new Subscription(names, listener, (ended) => this.#remove(ended));
-    for (const channel of known) {
-      this.#channels.set(channel.name, channel);
-      channel.subscriptions.add(subscription);
-      const { latest } = channel;
-      if (latest && channel.kind.snapshot) {
-        queueMicrotask(() => subscription.push({ ...latest, snapshot: true }));
-      }
-    }
+    const subscription = new Subscription(names, { listener, recent, since, leave });
+    this.#channels.add(subscription);
     this.#schedule();
     return subscription;
   }
 
+  bookmark() {
+    return this.#channels.bookmark();
+  }
+
   authenticate(token) {
-    this.#token = token;
-    if (this.#connection.greeted) this.#authenticate();
+    this.#tokens.replace(token);
+    if (this.#connection.phase === "open") this.#renew();
     else this.#connection.open();
   }
 
   close() {
-    for (const { subscriptions } of [...this.#channels.values()]) {
-      for (const subscription of [...subscriptions]) subscription.unsubscribe();
-    }
+    for (const subscription of this.#channels.subscriptions) subscription.unsubscribe();
     this.#ready = false;
+    this.#tokens.stop();
+    clearTimeout(this.#timer);
     this.#connection.close();
   }
 
-  #remove(subscription) {
-    for (const name of subscription.channels) {
-      const channel = this.#channels.get(name);
-      channel.subscriptions.delete(subscription);
-      if (channel.subscriptions.size === 0) this.#channels.delete(name);
+  // The state.
+
+  #updateState() {
+    const { name, ...details } = this.#stateNow();
+    const same = ["reason", "retryAt"].every((field) => this.state?.[field] === details[field]);
+    if (same && this.state?.name === name) return;
+    this.state = Object.freeze({ name, since: Date.now(), ...details });
+    if (name === "live") this.#cause = "";
+    if (name === "waiting" && details.reason !== this.#cause) {
+      this.#cause = details.reason;
+      console.info(`percolator: ${details.reason}; trying again`);
     }
-    this.#schedule();
+    this.#emit("state", this.state);
+  }
+
+  #stateNow() {
+    const { phase, details, silent, heardAt } = this.#connection;
+    if (phase !== "open") return { name: phase, ...details };
+    if (this.#source.state === "stale") {
+      return { name: "stale", since: this.#source.since, reason: "the gateway no longer hears from NATS" };
+    }
+    if (silent) return { name: "stale", since: heardAt, reason: "the gateway does not answer" };
+    const { missing } = this.#channels;
+    if (this.#ready && missing.length === 0) return { name: "live" };
+    const refused = missing.find((each) => each.refused);
+    return refused ? { name: "connecting", reason: `${refused.name} is refused` } : { name: "connecting" };
   }
 
   #emit(name, value) {
@@ -131,24 +150,26 @@ class Feed {
 
   #received(message) {
     if (kindOf(message)) {
-      if (message.seq > this.#seq) this.#seq = message.seq;
-      return this.#deliver(message, (channel) => channel.accept(message, this.#epoch));
+      if (this.#channels.event(message)) this.#schedule();
+      return;
     }
     switch (message.type) {
       case "gap":
-        this.#followEpoch(message);
-        return this.#deliver(message, (channel) => channel.skip(message, this.#epoch));
+        return this.#channels.gap(message);
       case "connected":
         return this.#greeted(message);
       case "subscribed":
-        return this.#subscribed(message);
-      case "unsubscribed":
-      case "pong":
-        return this.#connection.confirm();
+        for (const name of this.#channels.subscribed(message)) this.#emit("unknown", name);
+        return this.#schedule();
       case "authenticated":
         return this.#authenticated();
       case "error":
         return this.#failed(message);
+      case "feed":
+        this.#source = message;
+        return this.#updateState();
+      case "heartbeat":
+        return this.#channels.heartbeat(message);
       case "closing":
         return this.#connection.announce(message.reconnectInMs);
       default:
@@ -156,130 +177,114 @@ class Feed {
     }
   }
 
-  #deliver(message, judge) {
-    const channel = this.#channels.get(channelOf(message));
-    if (channel?.status !== "live") return;
-    for (const accepted of judge(channel)) {
-      for (const subscription of [...channel.subscriptions]) subscription.push(accepted);
-    }
-  }
-
-  /** The stream was replaced: later subscriptions resume by the new stream's seqs. */
-  #followEpoch({ epoch, to }) {
-    if (epoch === undefined || epoch === this.#epoch) return;
-    this.#epoch = epoch;
-    this.#seq = to - 1;
-  }
-
-  #greeted({ epoch, seq }) {
-    this.#epoch = epoch;
-    this.#seq = seq;
-    if (this.#token !== undefined) {
-      this.#authenticate();
-      return;
-    }
-    this.#ready = true;
+  #greeted(message) {
+    this.#channels.greeted(message);
+    this.#source = message.feed ?? LIVE;
+    this.#limits = limitsOf(message);
+    this.#pace = new Pace(this.#limits, Date.now());
+    this.#ready = !this.#tokens.given;
+    if (this.#tokens.given) this.#sendToken(this.#token);
     this.#schedule();
-    if (this.#channels.size === 0) this.#connection.markLive();
   }
 
   #disconnected() {
     this.#ready = false;
-    this.#requested.clear();
-    for (const channel of this.#channels.values()) channel.disconnected();
+    this.#source = LIVE;
+    this.#tokens.stop();
+    this.#channels.disconnected();
   }
 
-  async #authenticate() {
-    const { count } = this.#connection;
-    let token = this.#token;
-    let fault = null;
+  // Tokens.
+
+  /** Get a token before the socket is opened. */
+  async #fetchToken() {
     try {
-      if (typeof token === "function") token = await token();
+      this.#token = await this.#tokens.ask();
     } catch (error) {
-      fault = { code: "token", message: `the page's token function failed: ${error}` };
+      const message = `the page's token function failed: ${error?.message ?? error}`;
+      this.#emit("error", { code: "token", message });
+      throw new Error(message);
     }
-    // If the connection was replaced meanwhile, its successor asks for a token itself.
-    if (count !== this.#connection.count || !this.#connection.greeted) return;
-    if (fault === null) {
-      this.#authId = ++this.#id;
-      this.#connection.send({ type: "auth", token, id: this.#authId });
-    } else {
-      this.#emit("error", fault);
-      this.#connection.drop(fault.message);
+  }
+
+  #sendToken(token) {
+    this.#authId = ++this.#id;
+    this.#pace.sent(Date.now());
+    this.#connection.send({ type: "auth", token, id: this.#authId });
+    this.#tokens.watch(token, () => this.#renew());
+  }
+
+  /** Send a new token on the connection that is open. */
+  async #renew() {
+    const { count } = this.#connection;
+    try {
+      await this.#fetchToken();
+    } catch {
+      return; // the connection goes on as long as its token is valid
     }
+    // If the connection was replaced meanwhile, its successor has a token of its own.
+    if (count === this.#connection.count && this.#connection.phase === "open") this.#sendToken(this.#token);
   }
 
   #authenticated() {
-    for (const channel of this.#channels.values()) {
-      const withdrawn = channel.requestId === this.#authId; // the new token does not cover it
-      if (channel.status === "refused" && !withdrawn) channel.status = "pending";
-    }
     this.#ready = true;
+    this.#channels.retry();
     this.#schedule();
-    this.#connection.markLive(); // and not confirm(): the requests may still be refused
-  }
-
-  #subscribed({ channels, id }) {
-    for (const name of channels) {
-      const channel = this.#channels.get(name);
-      if (channel?.requestId === id) channel.subscribed(this.#seq, this.#epoch);
-    }
-    this.#connection.confirm();
   }
 
   #failed(fault) {
-    if (fault.code === "auth_disabled") {
+    const ofToken = fault.id !== undefined && fault.id === this.#authId;
+    if (ofToken && fault.code === "auth_disabled") {
       this.#authenticated();
       return;
     }
-    const limited = fault.code === "rate_limited";
-    const ofToken = fault.id !== undefined && fault.id === this.#authId;
-    for (const channel of this.#channels.values()) {
-      const meant = fault.channel === undefined || fault.channel === channel.name;
-      const open = channel.status === "requested" && channel.requestId === fault.id;
-      if (!(open && meant) && !(ofToken && fault.channel === channel.name)) continue;
-      Object.assign(channel, { status: limited ? "pending" : "refused", requestId: fault.id });
-      this.#requested.delete(channel.name);
-    }
-    this.#emit("error", fault);
-    if (limited) {
-      this.#nextRequestAt = Date.now() + LIMITED_MS;
+    const failed = this.#channels.failed(fault, this.#authId);
+    if (fault.code === "rate_limited") this.#pace.empty(Date.now());
+    const listed = fault.code !== "more_errors"; // each of the others is asked for again, and then listed
+    const news = failed.filter((channel) => listed && this.#channels.refuse(channel, fault));
+    if (listed && (news.length > 0 || failed.length === 0)) this.#emit("error", fault);
+    for (const channel of failed) this.#retryLater(channel);
+    if (ofToken && fault.channel === undefined && !this.#ready) this.#connection.drop(fault.message);
+    else this.#schedule();
+  }
+
+  /** Ask again for a channel that was refused, as long as the connection lives. */
+  #retryLater(channel) {
+    const { count } = this.#connection;
+    const wait = delay(channel.refusals, FIRST_RETRY_MS, LAST_RETRY_MS);
+    channel.refusals += 1;
+    setTimeout(() => {
+      if (count !== this.#connection.count) return;
+      this.#channels.retry(channel.name);
       this.#schedule();
-    } else if (ofToken && !this.#ready) {
-      this.#connection.drop(fault.message);
-    }
+    }, wait);
   }
 
   // Requests to the gateway.
 
+  /** Send what is due, once the page's own code has run. */
   #schedule() {
-    if (this.#scheduled || !this.#ready) return;
-    this.#scheduled = true;
-    const wait = this.#nextRequestAt - Date.now();
-    if (wait > 0) setTimeout(() => this.#sendRequests(), wait);
-    else queueMicrotask(() => this.#sendRequests());
+    this.#updateState();
+    if (this.#timer !== null || !this.#ready) return;
+    const wait = this.#pace.wait(Date.now());
+    const send = () => this.#sendRequests();
+    this.#timer = setTimeout(send, wait);
+    if (wait > 0) return;
+    clearTimeout(this.#timer);
+    queueMicrotask(send);
   }
 
   #sendRequests() {
-    this.#scheduled = false;
+    this.#timer = null;
     if (!this.#ready) return;
-    const requests = requestsFor(this.#requested, this.#channels);
-    const now = requests.slice(0, REQUESTS_AT_ONCE);
-    for (const request of now) {
+    for (const request of this.#channels.requests(this.#limits)) {
+      if (this.#pace.wait(Date.now()) > 0) return this.#schedule();
       request.id = ++this.#id;
+      this.#pace.sent(Date.now());
+      this.#channels.sent(request);
       this.#connection.send(request);
-      for (const name of request.channels) this.#record(request, name);
     }
-    this.#nextRequestAt = Date.now() + REQUEST_MS * now.length;
-    if (requests.length > now.length) this.#schedule();
-  }
-
-  #record({ type, id }, name) {
-    if (type === "unsubscribe") {
-      this.#requested.delete(name);
-    } else {
-      this.#requested.add(name);
-      Object.assign(this.#channels.get(name), { status: "requested", requestId: id });
-    }
+    this.#updateState();
+    return undefined;
   }
 }

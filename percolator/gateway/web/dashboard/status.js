@@ -23,7 +23,9 @@ export class Status {
 
   /** @param {import("../percolator.d.ts").State} state */
   setState(state) {
-    this.#state = state;
+    // A channel that is refused leaves the others live; the reason stands beside it.
+    const refused = state.name === "connecting" && state.reason !== undefined;
+    this.#state = refused ? { ...state, name: "live" } : state;
     this.render();
   }
 
@@ -66,14 +68,14 @@ export class Status {
       return { name, text: `Reconnecting in ${seconds} s`, detail: reason };
     }
     if (name === "stale") {
-      return { name, text: `Stale since ${clock(since)}`, detail: "the gateway does not respond" };
+      return { name, text: `Stale since ${clock(since)}`, detail: reason };
     }
     const fault = this.#fault();
     if (name === "live" && fault) {
       const text = `Stale since ${clock(fault.since ?? this.#faultSince)}`;
       return { name: "stale", text, detail: fault.reason };
     }
-    return { name, text: STATE_NAMES[name], detail: location.host };
+    return { name, text: STATE_NAMES[name], detail: reason ?? location.host };
   }
 
   #fault() {

@@ -1,8 +1,8 @@
 /**
- * One channel: how far the page has read it, and which messages it gets next.
+ * One channel, as the gateway knows it: whether it was requested, and what for.
  * Nothing in this file sends or waits.
  *
- * @typedef {import("../percolator.d.ts").Event} Event
+ * @typedef {import("./reader.js").Reader} Reader
  */
 
 import { kindOfChannel } from "./kinds.js";
@@ -11,70 +11,46 @@ export class Channel {
   subscriptions = new Set();
   /** @type {"pending" | "requested" | "live" | "refused"} */
   status = "pending";
+  /** Request it again, although it is live: a new listener asks for past events. */
+  again = false;
   /** Id of the latest request for this channel. */
   requestId = 0;
-  /** @type {number | null} Seq of the newest event that the page has; null before the first. */
-  lastSeq = null;
-  /** @type {Event | null} */
-  latest = null;
-  /** @type {string | null} The incarnation of the stream that these seqs belong to. */
-  epoch = null;
-  #startSeq = null; // where to resume until the first event arrives
-  #connectionSeq = 0; // seq of the newest event on the current connection
+  /** Past events that the latest request asked for. */
+  recent = 0;
+  /** The gateway has accepted it as part of all markets, and goes on with those. */
+  shared = false;
+  /** The gateway knows of no event. */
+  unknown = false;
+  /** The error code of the last refusal; null once it is accepted. */
+  refusal = null;
+  refusals = 0;
 
-  /** @param {string} name @param {number} recent */
-  constructor(name, recent) {
+  /** @param {string} name */
+  constructor(name) {
     this.kind = kindOfChannel(name);
     this.name = name;
-    this.recent = recent;
+    this.all = name.endsWith(":*");
   }
 
-  /** The connection is gone: request the channel again, and resume where it stopped. */
-  disconnected() {
-    this.status = "pending";
-    this.lastSeq ??= this.#startSeq;
-    this.#connectionSeq = 0;
+  get due() {
+    return this.status === "pending" || (this.again && this.status === "live");
   }
+}
 
-  /** The gateway has accepted the subscription: every event after `seq` must arrive. */
-  subscribed(seq, epoch) {
-    this.status = "live";
-    if (this.lastSeq === null && this.#startSeq === null) {
-      this.#startSeq = seq;
-      this.epoch = epoch;
-    }
-  }
-
-  /** Return what the page gets for an event: nothing for a duplicate, a gap before it if due. */
-  accept(event, epoch) {
-    const before = this.lastSeq;
-    const replaced = this.epoch !== null && this.epoch !== epoch;
-    const restarted = this.#restarted(event);
-    if (before !== null && !replaced && !restarted && event.seq <= before) return [];
-    this.epoch = epoch;
-    this.lastSeq = event.seq;
-    this.latest = event;
-    const missed = replaced || event.prev > before; // an unknown prev is null, and never greater
-    if (!this.kind.lossless || before === null || !missed) return [event];
-    const gap = { type: "gap", channel: this.name, from: before, to: event.seq };
-    return [replaced ? { ...gap, epoch } : gap, event];
-  }
-
-  /** Continue after a gap that the gateway reported. */
-  skip(gap, epoch) {
-    const replaced = this.epoch !== null && this.epoch !== epoch;
-    this.lastSeq = replaced ? gap.to - 1 : Math.max(this.lastSeq ?? 0, gap.to - 1);
-    this.epoch = epoch;
-    return [gap];
-  }
-
-  /**
-   * Report whether the stream started again without a notice. The gateway sends no gap for a kind
-   * of which the latest value wins, so an older seq on the same connection is the only sign.
-   */
-  #restarted(event) {
-    const older = !this.kind.lossless && event.seq < this.#connectionSeq;
-    this.#connectionSeq = event.seq;
-    return older;
-  }
+/**
+ * Where a channel starts, given all of its readers: at the position that is furthest back, or with
+ * as many past events as the most modest of the new readers wants. The others ask after that.
+ *
+ * @param {Reader[]} readers
+ * @param {string} epoch of the connection
+ * @returns {{epoch: string, seq: number} | {recent: number}}
+ */
+export function startOf(readers, epoch) {
+  const positions = readers.map((reader) => reader.position).filter((each) => each !== null);
+  const replaced = positions.find((position) => position.epoch !== epoch);
+  if (replaced) return replaced;
+  const wanted = readers.filter((each) => each.waiting && each.recent > 0).map((each) => each.recent);
+  if (wanted.length > 0) return { recent: Math.min(...wanted) };
+  if (positions.length === 0) return { recent: 0 };
+  return positions.reduce((a, b) => (b.seq < a.seq ? b : a));
 }

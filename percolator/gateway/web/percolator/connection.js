@@ -1,19 +1,17 @@
 /**
  * One connection that comes back: sockets, liveness checks, and the wait before the next attempt.
  * It knows nothing of channels; each message, in and out, is one JSON object.
- *
- * @typedef {import("../percolator.d.ts").State} State
  */
 
-import { read, waitOf } from "./messages.js";
+import { Backoff } from "./backoff.js";
+import { read } from "./messages.js";
 
 const IDLE_MS = 15_000; // after this silence the gateway gets a ping;
-const STALE_MS = 5_000; // if it is unanswered for this long, the feed is stale,
-const DEAD_MS = 10_000; // and after this long, the connection is dropped
+const STALE_MS = 5_000; // if it is unanswered for this long, the line is silent,
+const DEAD_MS = 9_000; // and after this long, the connection is dropped
 const GREETING_MS = 10_000;
 const LATE_MS = 2_000; // a timer later than this: the tab was throttled, or the machine asleep
-const FIRST_RETRY_MS = 500;
-const LAST_RETRY_MS = 20_000;
+const LEFT = 1000; // the close code of a page that leaves
 
 const CLOSE_REASONS = {
   1001: "the gateway is shutting down",
@@ -23,21 +21,24 @@ const CLOSE_REASONS = {
 };
 
 export class Connection {
-  /** @type {State} */
-  state;
+  /** @type {"connecting" | "open" | "waiting" | "closed"} Open: the gateway has greeted. */
+  phase = "connecting";
+  /** Why it is waiting, since when and until when: `reason`, `since`, `retryAt`. */
+  details = {};
   /** When the gateway last sent anything, Unix milliseconds; 0: never. */
   heardAt = 0;
-  /** Number of connections so far: shows whether it is still the same one. */
+  /** A reply is overdue. */
+  silent = false;
+  /** Number of attempts so far: shows whether it is still the same one. */
   count = 0;
-  /** The gateway has sent a message on this connection. */
-  greeted = false;
   #url;
   #hooks;
+  #Socket;
   /** @type {WebSocket | null} */
   #socket = null;
-  #failures = 0; // connections since the last one that answered a request
+  #preparing = false;
+  #backoff = new Backoff();
   #openedAt = 0;
-  #announcedWait = null; // the wait that a closing gateway asked for
   #pingedAt = 0; // when the unanswered ping was sent; 0: none is open
   #pingedTwice = false; // the first ping may have been answered while the machine slept
   #timer = 0;
@@ -45,13 +46,18 @@ export class Connection {
   #wakers = new AbortController();
 
   /**
+   * `prepare` is called before each attempt, and returns null or a promise to wait for; if that
+   * fails, its error is why the attempt failed. `changed` is called after each change of state.
+   *
    * @param {string} url
-   * @param {{received: (message: object) => void, disconnected: () => void,
-   *          stateChanged: (state: State) => void, invalidMessage: (why: string) => void}} hooks
+   * @param {{prepare: () => Promise<unknown> | null, received: (message: object) => void,
+   *          disconnected: () => void, changed: () => void}} hooks
+   * @param {typeof WebSocket} Socket
    */
-  constructor(url, hooks) {
+  constructor(url, hooks, Socket) {
     this.#url = url;
     this.#hooks = hooks;
+    this.#Socket = Socket;
     const options = { signal: this.#wakers.signal };
     const wake = () => this.#wake();
     for (const name of ["online", "offline", "pageshow"]) {
@@ -64,53 +70,40 @@ export class Connection {
 
   /** Connect now, unless already connected or connecting. */
   open() {
-    if (this.#socket !== null || this.state?.name === "closed") return;
-    const socket = new WebSocket(this.#url);
-    this.#socket = socket;
-    this.#announcedWait = null; // it covers one attempt; if that fails, our own back-off applies
+    if (this.#socket !== null || this.#preparing || this.phase === "closed") return;
+    this.#backoff.started();
     this.#openedAt = Date.now();
     this.count += 1;
-    socket.onmessage = ({ data }) => this.#receive(data);
-    socket.onclose = ({ code, reason }) => {
-      const unreachable = code === 1006 && !this.greeted && "the gateway cannot be reached";
-      this.drop(reason || unreachable || CLOSE_REASONS[code] || `closed with code ${code}`);
-    };
-    this.#arm();
+    clearTimeout(this.#timer);
     this.#change("connecting");
+    const prepared = this.#hooks.prepare();
+    if (prepared === null) {
+      this.#dial();
+      return;
+    }
+    this.#preparing = true;
+    prepared.then(
+      () => this.#preparing && this.#dial(),
+      (error) => this.#preparing && this.drop(error.message),
+    );
   }
 
   send(message) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
-  }
-
-  /** Every request so far is in force. */
-  markLive() {
-    this.#change("live");
-  }
-
-  /** The gateway has answered a request: only now does a new connection deserve a quick retry. */
-  confirm() {
-    this.#failures = 0;
-    this.markLive();
+    if (this.#socket?.readyState === this.#Socket.OPEN) this.#socket.send(JSON.stringify(message));
   }
 
   /** Wait this long before the next attempt: a closing gateway has asked for it. */
   announce(milliseconds) {
-    this.#announcedWait = waitOf(milliseconds);
+    this.#backoff.announce(milliseconds);
   }
 
   /** Drop this connection, and open another one after a wait. */
   drop(reason) {
     this.#detach();
-    const limit = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures);
-    const since = Date.now(); // read once: the wait shown is then the wait chosen
-    // At most two attempts per second, whatever a gateway asks for.
-    const left = FIRST_RETRY_MS - Math.max(since - this.#openedAt, 0);
-    const asked = this.#announcedWait === null ? null : Math.max(this.#announcedWait, left);
-    const wait = asked ?? Math.round(limit * (0.5 + Math.random() / 2));
-    if (asked === null) this.#failures += 1;
+    const now = Date.now(); // read once: the wait shown is then the wait chosen
+    const retryAt = now + this.#backoff.next(now - this.#openedAt);
     this.#hooks.disconnected();
-    this.#change("waiting", { reason, since, retryAt: since + wait });
+    this.#change("waiting", { reason, since: now, retryAt });
     this.#arm();
   }
 
@@ -122,39 +115,63 @@ export class Connection {
     this.#change("closed");
   }
 
-  #change(name, details = {}) {
-    if (this.state?.name === name && name !== "waiting") return;
-    this.state = Object.freeze({ name, since: Date.now(), ...details });
-    this.#hooks.stateChanged(this.state);
+  #dial() {
+    this.#preparing = false;
+    this.#openedAt = Date.now();
+    const socket = new this.#Socket(this.#url);
+    this.#socket = socket;
+    socket.onmessage = ({ data }) => this.#receive(data);
+    socket.onclose = ({ code, reason }) => {
+      const unreachable = code === 1006 && this.phase !== "open" && "the gateway cannot be reached";
+      this.drop(reason || unreachable || CLOSE_REASONS[code] || `closed with code ${code}`);
+    };
+    socket.onerror = () => {}; // the close event that follows says what there is to say
+    this.#arm();
+  }
+
+  #change(phase, details = {}) {
+    this.phase = phase;
+    this.details = details;
+    this.silent = false;
+    this.#hooks.changed();
   }
 
   #detach() {
     const socket = this.#socket;
     this.#socket = null;
-    this.greeted = false;
+    this.#preparing = false;
     this.#pingedAt = 0;
     if (socket === null) return;
     socket.onmessage = socket.onclose = null;
-    socket.close(); // on a dead connection this takes a minute, so do not wait for it
+    socket.close(LEFT); // on a dead connection this takes a minute, so do not wait for it
   }
 
   #receive(data) {
-    this.heardAt = Date.now();
+    const now = Date.now();
+    this.heardAt = now;
     this.#pingedAt = 0;
     this.#pingedTwice = false;
-    if (!this.greeted) {
-      this.greeted = true;
-      this.#arm();
-    }
-    if (this.state.name === "stale") this.markLive();
     let message;
     try {
       message = read(data);
+      if (this.phase !== "open" && message.type !== "connected") throw new TypeError("no greeting");
     } catch (error) {
-      this.#hooks.invalidMessage(error.message);
+      this.drop(`the gateway sent ${error.message}`);
       return;
     }
+    if (this.phase === "open") {
+      this.#backoff.heard(now - this.#openedAt);
+      if (this.silent) this.#speaks();
+    } else {
+      this.#change("open");
+      this.#arm();
+    }
     this.#hooks.received(message);
+  }
+
+  #speaks() {
+    this.silent = false;
+    this.#hooks.changed();
   }
 
   // Time. There is one timer. Messages do not reset it: it checks the clock when it fires.
@@ -166,17 +183,17 @@ export class Connection {
   }
 
   #deadline() {
-    if (this.#socket === null) return this.state.retryAt;
-    if (!this.greeted) return this.#openedAt + GREETING_MS;
+    if (this.#socket === null) return this.details.retryAt;
+    if (this.phase !== "open") return this.#openedAt + GREETING_MS;
     if (this.#pingedAt === 0) return this.heardAt + IDLE_MS;
-    return this.#pingedAt + (this.state.name === "stale" ? DEAD_MS : STALE_MS);
+    return this.#pingedAt + (this.silent ? DEAD_MS : STALE_MS);
   }
 
   #tick() {
     const now = Date.now();
     const late = Math.abs(now - this.#dueAt) > LATE_MS;
     if (this.#socket === null) return this.open();
-    if (!this.greeted) return this.drop("the gateway does not respond");
+    if (this.phase !== "open") return this.drop("the gateway does not respond");
     if (this.#pingedAt === 0) {
       const idle = now - this.heardAt;
       if (idle >= IDLE_MS || idle < 0) this.#ping();
@@ -186,7 +203,8 @@ export class Connection {
     } else if (now - this.#pingedAt >= DEAD_MS) {
       return this.drop("the gateway stopped responding");
     } else if (now - this.#pingedAt >= STALE_MS) {
-      this.#change("stale", { since: this.heardAt });
+      this.silent = true;
+      this.#hooks.changed();
     }
     return this.#arm();
   }
@@ -200,9 +218,9 @@ export class Connection {
   #wake() {
     if (globalThis.document?.visibilityState === "hidden") return;
     const now = Date.now();
-    if (this.#socket === null) {
-      if (this.#announcedWait === null && now - this.#openedAt > 1_000) this.open();
-    } else if (this.greeted && this.#pingedAt === 0 && now - this.heardAt > LATE_MS) {
+    if (this.phase === "waiting") {
+      if (!this.#backoff.announced && now - this.#openedAt > 1_000) this.open();
+    } else if (this.phase === "open" && this.#pingedAt === 0 && now - this.heardAt > LATE_MS) {
       this.#ping();
       this.#arm();
     }

@@ -23,7 +23,7 @@ export const KINDS = [
 
 const BY_TYPE = new Map(KINDS.map((kind) => [kind.type, kind]));
 const BY_PREFIX = new Map(KINDS.map((kind) => [kind.prefix, kind]));
-const CHANNEL = /^([a-z]+):[A-Za-z0-9_-]{1,64}$/;
+const CHANNEL = /^([a-z]+):(?:\*|[A-Za-z0-9_-]{1,64})$/;
 const FORMS = KINDS.map(({ prefix }) => `${prefix}:SLAB`);
 
 /** The kind of an event; undefined for every other message. @returns {Kind | undefined} */
@@ -31,9 +31,19 @@ export function kindOf(message) {
   return BY_TYPE.get(message.type);
 }
 
-/** The channel that an event or a gap belongs to. @param {Message} message */
+/** The channel that a message belongs to. @param {Message} message */
 export function channelOf(message) {
   return message.channel ?? `${kindOf(message).prefix}:${message.slab}`;
+}
+
+/** The channel of all markets of a channel's kind: `trades:*` for `trades:SOL`. */
+export function wildcardOf(name) {
+  return `${name.slice(0, name.indexOf(":"))}:*`;
+}
+
+/** True if a value is a channel's name, also of a kind that this version does not know. */
+export function isChannel(value) {
+  return typeof value === "string" && CHANNEL.test(value);
 }
 
 /** The kind of a channel's events. Throws a TypeError for an invalid name. @returns {Kind} */
@@ -41,5 +51,5 @@ export function kindOfChannel(name) {
   const kind = BY_PREFIX.get(CHANNEL.exec(name)?.[1]);
   if (kind) return kind;
   const forms = `${FORMS.slice(0, -1).join(", ")} or ${FORMS.at(-1)}`;
-  throw new TypeError(`not a channel: ${name}; use ${forms}`);
+  throw new TypeError(`not a channel: ${name}; use ${forms}, or * for all markets`);
 }

@@ -4,24 +4,32 @@
  * sent.
  */
 
-import { kindOf } from "./kinds.js";
+import { isChannel, kindOf } from "./kinds.js";
 
 const MAX_WAIT_MS = 60_000; // a closing gateway cannot ask for more
-const CHANNEL = /^[a-z]+:[A-Za-z0-9_-]{1,64}$/;
 const SLAB = /^[A-Za-z0-9_-]{1,64}$/;
+/** What an older gateway, whose greeting has no limits, accepts. */
+const LIMITS = { messageBytes: 4_096, messagesPerSecond: 10, messageBurst: 20, channels: 50, replay: 10_000 };
 
 const isText = (value) => typeof value === "string";
+const isObject = (value) => typeof value === "object" && value !== null;
 const isSeq = (value) => Number.isSafeInteger(value) && value >= 0;
+const isAmount = (value) => Number.isFinite(value) && value >= 0;
 const isSlab = (value) => isText(value) && SLAB.test(value);
-const isChannel = (value) => isText(value) && CHANNEL.test(value);
+const isTexts = (value) => Array.isArray(value) && value.every(isText);
+const isLimits = (value) => isObject(value) && Object.keys(LIMITS).every((name) => optional(isAmount)(value[name]));
+const isFeed = (value) => isObject(value) && (value.state === "live" || (value.state === "stale" && isAmount(value.since)));
+const isPrev = (value, { seq }) => value === null || value === undefined || (isSeq(value) && value < seq);
 const optional = (isValid) => (value) => value === undefined || isValid(value);
 
-const EVENT = { slab: isSlab, seq: isSeq, prev: (value) => value === null || optional(isSeq)(value) };
+const EVENT = { slab: isSlab, seq: isSeq, prev: isPrev };
 const RULES = new Map(
   Object.entries({
-    connected: { epoch: isText, seq: isSeq },
-    subscribed: { channels: (value) => Array.isArray(value) && value.every(isText) },
+    connected: { epoch: isText, seq: isSeq, limits: optional(isLimits), feed: optional(isFeed) },
+    subscribed: { channels: isTexts, unknown: optional(isTexts) },
     gap: { channel: isChannel, from: isSeq, to: isSeq, epoch: optional(isText) },
+    heartbeat: { seq: isSeq },
+    feed: { state: (_, message) => isFeed(message) },
     error: { code: isText, message: isText, channel: optional(isText) },
   }),
 );
@@ -34,16 +42,21 @@ export function read(data) {
   } catch {
     throw new TypeError("invalid JSON");
   }
-  if (typeof message !== "object" || !isText(message?.type)) {
+  if (!isObject(message) || !isText(message.type)) {
     throw new TypeError("an invalid message: no object with a type");
   }
   const rules = kindOf(message) ? EVENT : (RULES.get(message.type) ?? {});
   for (const [field, isValid] of Object.entries(rules)) {
-    if (!isValid(message[field])) {
+    if (!isValid(message[field], message)) {
       throw new TypeError(`an invalid message: ${message.type} with an invalid ${field}`);
     }
   }
   return message;
+}
+
+/** The limits of a greeting; 0 means no limit. */
+export function limitsOf({ limits }) {
+  return { ...LIMITS, ...limits };
 }
 
 /** The wait that a closing gateway asks for, within bounds; null if it is not a finite number. */

@@ -2,11 +2,12 @@
  * A page's subscription to its channels: it calls a listener, or queues messages for a loop.
  *
  * @typedef {import("../percolator.d.ts").Message} Message
+ * @typedef {import("../percolator.d.ts").Position} Position
  */
 
-import { channelOf, kindOf } from "./kinds.js";
-
-const QUEUE_LENGTH = 10_000; // messages kept for a page that iterates slowly
+import { channelOf, kindOf, kindOfChannel, wildcardOf } from "./kinds.js";
+import { Positions } from "./positions.js";
+import { Queue } from "./queue.js";
 
 /** Call a listener. An error in it is the page's own: it is reported, and the feed goes on. */
 export function call(listener, value) {
@@ -22,13 +23,16 @@ export function call(listener, value) {
 export class Subscription {
   #leave;
   #listener;
-  /** @type {Message[]} */
-  #queue = [];
+  #queue = new Queue();
   #waiting = [];
   #ended = false;
+  /** @type {Map<string, Position>} How far each channel was handed over. */
+  #handed = new Map();
 
-  constructor(channels, listener, leave) {
+  constructor(channels, { listener, recent = 0, since = {}, leave }) {
     this.channels = Object.freeze(channels);
+    this.positions = new Positions(channels, recent, since);
+    this.fresh = recent === 0 && Object.keys(since).length === 0; // of the past, only snapshots
     this.#listener = listener;
     this.#leave = leave;
   }
@@ -47,42 +51,58 @@ export class Subscription {
     if (this.#listener) {
       call(this.#listener, message);
     } else if (this.#waiting.length > 0) {
-      this.#waiting.shift()({ value: message, done: false });
+      this.#waiting.shift()(this.#handOver(message));
     } else {
-      if (this.#queue.length >= QUEUE_LENGTH) this.#queue = condensed(this.#queue);
       this.#queue.push(message);
     }
   }
 
+  /** @returns {Promise<IteratorResult<Message>>} */
   next() {
-    if (this.#queue.length > 0) {
-      return Promise.resolve({ value: this.#queue.shift(), done: false });
-    }
+    if (this.#queue.length > 0) return Promise.resolve(this.#handOver(this.#queue.shift()));
     if (this.#ended) return Promise.resolve({ value: undefined, done: true });
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   return() {
     this.unsubscribe();
-    this.#queue = [];
+    this.#queue.clear();
     return Promise.resolve({ value: undefined, done: true });
   }
 
   [Symbol.asyncIterator]() {
     return this;
   }
-}
 
-/** Shorten a full queue: the latest event of a latest-wins channel, one gap per lossless one. */
-function condensed(queue) {
-  const found = new Map();
-  for (const message of queue) {
-    const name = channelOf(message);
-    const gap = message.type === "gap";
-    const from = gap ? message.from : (message.prev ?? message.seq - 1);
-    const to = gap ? message.to : message.seq + 1;
-    if (kindOf(message)?.lossless === false) found.set(name, message);
-    else found.set(name, { type: "gap", channel: name, from: found.get(name)?.from ?? from, to });
+  /** How far each lossless channel was handed over. @returns {[string, Position][]} */
+  bookmarks() {
+    const queued = this.#queue.lossless > 0;
+    const lossless = this.channels.filter((name) => kindOfChannel(name).lossless);
+    const handed = lossless.map((name) => {
+      const { position, start } = this.positions.reader(name);
+      return [name, queued ? (this.#handed.get(name) ?? start) : position];
+    });
+    return handed.filter(([, position]) => position !== null);
   }
-  return [...found.values()];
+
+  #handOver(message) {
+    const name = channelOf(message);
+    const { epoch } = message;
+    if (message.type === "gap") {
+      this.#note(name, message.to - 1, epoch);
+      if (epoch !== undefined) this.#note(wildcardOf(name), message.to - 1, epoch);
+    } else if (kindOf(message)?.lossless) {
+      this.#note(name, message.seq, epoch);
+      this.#note(wildcardOf(name), message.seq, epoch);
+    }
+    return { value: message, done: false };
+  }
+
+  #note(name, seq, epoch) {
+    if (!this.channels.includes(name)) return;
+    const before = this.#handed.get(name) ?? this.positions.reader(name).start;
+    const replaced = epoch !== undefined && epoch !== before?.epoch;
+    const later = replaced ? seq : Math.max(seq, before.seq);
+    this.#handed.set(name, { epoch: epoch ?? before.epoch, seq: later });
+  }
 }
