@@ -23,8 +23,12 @@ KEPT = "TESTS_KEEP"
 LOG_TAIL_LINES = 60
 
 
-def pytest_configure() -> None:
-    """Settings of the person who runs the tests must not reach what is tested."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker of slow tests, so that `pytest -m "not slow"` can skip them.
+
+    Settings of the person who runs the tests must not reach what is tested.
+    """
+    config.addinivalue_line("markers", "slow: takes half a minute or more, in real time")
     for variable in [name for name in os.environ if name.startswith("PERCOLATOR_")]:
         del os.environ[variable]
 

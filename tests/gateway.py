@@ -160,7 +160,7 @@ def leftovers(service: Service) -> dict[str, Any]:
         "clients by slab": service.slab_limits.clients,
         "groups": len(hub._groups),
         "behind": hub.paused,
-        "followers": [log.channel for log in hub.book.logs.values() if log.followers],
+        "followers": [log.channel for log in hub.book.all_logs() if log.followers],
         "empty logs": [log.channel for log in hub.book.logs.values() if log.is_blank],
         "pongs awaited": len(heartbeat._waiting) + len(heartbeat._pinged),
         "replays": service.replayer.running,

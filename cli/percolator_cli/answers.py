@@ -48,6 +48,7 @@ class Limits(Answer):
     max_global_connections: Count = 0
     max_connections_per_slab: Count = 0
     max_connections_per_ip: Count = 0
+    max_wildcard_connections: Count = 0
     max_channels_per_client: Count = 0
     max_message_bytes: Count = 0
     max_buffered_bytes: Count = 0

@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 
 from percolator.config.settings import Settings
 from percolator.config.types import rule_of
+from percolator.errors import RequestError
+from percolator_cli.command import WrongUsageError
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -115,6 +117,17 @@ def _metavar(name: str, field: FieldInfo) -> str:
     if float in kinds:
         return "SECONDS" if "seconds" in rule_of(field) else "N"
     return "N" if int in kinds and name != "port" else name.rpartition("_")[2].upper()
+
+
+def check_channels(names: Iterable[str]) -> None:
+    """Check arguments that name channels. Raises WrongUsageError."""
+    from percolator.client.channel import kind_of  # noqa: PLC0415 - imports websockets
+
+    for name in names:
+        try:
+            kind_of(name)
+        except RequestError as error:
+            raise WrongUsageError(str(error)) from None
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:  # noqa: ANN401 - any type

@@ -8,13 +8,12 @@ import typer
 
 from percolator.client import State, Update, follow
 from percolator.client.address import GatewayAddress
-from percolator.client.channel import kind_of
 from percolator.config.sources import load
 from percolator.errors import PercolatorError, RequestError
 from percolator.model.channel import CHANNEL_EXAMPLES
 from percolator_cli import gateway, output
-from percolator_cli.command import WrongUsageError, examples, single
-from percolator_cli.flags import Json, Token, Url
+from percolator_cli.command import examples, single
+from percolator_cli.flags import Json, Token, Url, check_channels
 from percolator_cli.process import interruptible, print_error
 from percolator_cli.render import figures
 from percolator_cli.render.tail import fields, line
@@ -52,11 +51,7 @@ def tail(
     Each trade and funding rate is printed once and in order; missing events are reported as a gap.
     If the gateway goes away, tail waits for it and resumes. Press Ctrl-C to stop.
     """
-    for channel in channels:
-        try:
-            kind_of(channel)
-        except RequestError as error:
-            raise WrongUsageError(str(error)) from None
+    check_channels(channels)
     if since and epoch is None:  # every stream has all after 0
         print_error("--since without --epoch: if the stream was replaced, events may be missing")
     at = gateway.address(url, load({}).settings)

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from percolator.errors import EventError
 from percolator.fanout.book import Book
 from percolator.model import events
-from percolator.model.channel import Channel
+from percolator.model.channel import ALL, Channel
 from percolator.model.events import Decode
+from percolator.model.kinds import KINDS
 from percolator.stats import Stats
 
+WILDCARDS = {wildcard.subject: wildcard for wildcard in (Channel(kind, ALL) for kind in KINDS)}
+"""The wildcard of each kind, by its subject; only a gap is of one, never an event."""
 SHOWN = 64
 """Bytes of a rejected payload that the log shows."""
 
@@ -71,7 +74,8 @@ class Intake:
 
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:
         """Note that the stream has lost events before seq `before`, maybe of these subjects."""
-        channels = {channel for subject in subjects if (channel := _channel_of(subject))}
+        found = (WILDCARDS.get(subject) or _channel_of(subject) for subject in subjects)
+        channels = set(filter(None, found))
         self._book.record_gap(before, channels)
 
     @property

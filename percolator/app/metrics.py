@@ -21,6 +21,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from percolator import __version__
+from percolator.app.feed_watch import FeedWatch
 from percolator.app.replayer import Replayer
 from percolator.app.views import FeedState
 from percolator.config.settings import Settings
@@ -52,6 +53,7 @@ class Sources:
     heartbeat: Heartbeat
     replayer: Replayer
     feed: FeedState
+    feed_watch: FeedWatch
     flush_seconds: Histogram
     flush_bytes: Histogram
     loop_lag: Histogram
@@ -141,6 +143,8 @@ class Metrics(Collector):
         )
         text = "Time since the stream's last sign of life."
         yield _gauge("feed_silent_seconds", text, feed.silent_for)
+        is_stale = self._from.feed_watch.stale_since is not None
+        yield _gauge("feed_stale", "1 while clients are told that the feed is stale.", is_stale)
         text = "Feed restarts, after reconnects and lost consumers."
         yield _counter("feed_restarts", text, max(feed.restarts, 0))
         yield _gauge("seq", "Stream seq of the last event that was read.", hub.book.seq)

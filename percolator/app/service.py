@@ -267,6 +267,7 @@ class Service:
             heartbeat=self.heartbeat,
             replayer=self.replayer,
             feed=self.feed,
+            feed_watch=self.feed_watch,
             flush_seconds=self.flush_seconds,
             flush_bytes=self.flush_bytes,
             loop_lag=self.gateway.sweep.loop_lag,

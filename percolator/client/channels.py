@@ -173,7 +173,7 @@ class Channels:
 
     def _subscribed(self, reply: Subscribed, now: float) -> Iterator[Arrival]:
         if reply.unknown:
-            logger.warning("no event yet of %s: are the names right?", ", ".join(reply.unknown))
+            logger.info("no event yet of %s: are the names right?", ", ".join(reply.unknown))
         for channel in self._asked(reply.id):
             if channel.name in reply.channels:
                 before = {channel.name: channel.position}

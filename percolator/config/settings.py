@@ -77,7 +77,9 @@ class Settings(BaseSettings):
         100, description="maximum clients that follow all markets, with channels such as price:*"
     )
     max_connections_per_ip: Count = Field(5, description="maximum connections per IP address")
-    max_channels_per_client: Count = Field(200, description="maximum channels per client")
+    max_channels_per_client: Count = Field(
+        200, description="maximum channels per client; the channels of one market count as one"
+    )
     max_message_bytes: Count = Field(4_096, description="maximum bytes of a client's message")
     max_buffered_bytes: Buffer = Field(
         65_536, description="maximum bytes that wait in user space per client"

@@ -112,14 +112,14 @@ class Book:
     def record_gap(self, before: int, channels: Collection[Channel] | None = None) -> None:
         """Note that the stream has lost events before seq `before` that were never read.
 
-        `channels` may have lost some; None: any channel may.
+        `channels` may have lost some, wildcards among them; None: any channel may.
         """
         for channel, log in self.logs.items():
             in_doubt = channels is None or channel in channels
             if in_doubt and log.append_gap(self._next_order(), before):
                 self._mark(log)
-        for kind, of_all in self.lossless_of_all.items():
-            if channels is None or any(channel.kind is kind for channel in channels):
+        for of_all in self.lossless_of_all.values():
+            if channels is None or of_all.channel in channels:
                 of_all.append_gap(self._next_order(), before)
                 self._mark(of_all)
         self.seq = max(self.seq, before - 1)

@@ -1,6 +1,9 @@
 """Limits per market and per client: who may subscribe to what. All markets count as one more, `*`.
 
 Every check and every release is O(1). A limit of 0 is switched off. A refused call counts nothing.
+
+For a client's limit, the channels of one market count as one. So a page that follows three channels
+of each of a hundred markets has a hundred, in whichever form it subscribes to them.
 """
 
 from percolator.counts import Counts, count_down, count_up
@@ -26,9 +29,9 @@ class SlabLimits:
         Raises RequestError, `channel_limit` or `slab_limit`; then nothing is counted.
         """
         slab = channel.slab
-        if self._channels_per_client and sum(slabs.values()) >= self._channels_per_client:
-            raise RequestError("channel_limit", ERRORS["channel_limit"], channel.name)
         if slab not in slabs:
+            if self._channels_per_client and len(slabs) >= self._channels_per_client:
+                raise RequestError("channel_limit", ERRORS["channel_limit"], channel.name)
             limit = self._wildcards if channel.is_wildcard else self._per_slab
             if limit and self.clients.get(slab, 0) >= limit:
                 raise RequestError("slab_limit", ERRORS["slab_limit"], channel.name)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 READ_BYTES = 16_384
 """Bytes of one read: what a connection holds at most while it waits for its rate.
 
-With TLS, asyncio reads up to 256 KiB at once, and as much again before it stops.
+With TLS, asyncio reads up to 256 KiB at once, and stops reading once it holds more than this.
 """
 NOTSENT_LOWAT = 16_384
 """Unsent bytes that the kernel accepts: more would hide a slow client for megabytes."""
@@ -22,6 +22,8 @@ def prepare(
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
     if hasattr(transport, "max_size"):
         transport.max_size = READ_BYTES
+    if hasattr(transport, "set_read_buffer_limits"):  # with TLS: encrypted bytes
+        transport.set_read_buffer_limits(READ_BYTES)
     if max_buffered_bytes is not None:
         # One write is at most half of the limit, so that the two together never exceed it.
         transport.set_write_buffer_limits(high=max_buffered_bytes // 2, low=max_buffered_bytes // 8)

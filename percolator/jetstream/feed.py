@@ -21,7 +21,7 @@ from percolator.jetstream.connect import Handler, hang_up
 from percolator.jetstream.consumer import POLL_SECONDS, Consumer
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.errors import ConsumerError, SequenceGapError, StreamChangedError
-from percolator.jetstream.gaps import SequenceGap, read_by_page
+from percolator.jetstream.gaps import SequenceGap, read_by_page, with_wildcards
 from percolator.jetstream.incarnation import StreamIncarnation
 from percolator.jetstream.last_per_subject import last_per_subject
 from percolator.jetstream.liveness import hedged, is_alive, raise_if_cancelled
@@ -296,7 +296,7 @@ class Feed:
         except Exception:
             text = "feed: event %d could not be processed; its channel continues after a gap"
             logger.exception(text, event.seq)
-            self._sink.record_gap(event.seq + 1, frozenset({event.subject}))
+            self._sink.record_gap(event.seq + 1, with_wildcards([event.subject]))
         self._incarnation.advance(event.seq, event.time)
         self.stream_seq = max(self.stream_seq, event.seq)
 

@@ -4,11 +4,14 @@ The stream drops the oldest events of a subject first, whatever the reason: age,
 subject, a purge. So if it still holds the last event read of a channel, it holds every later one,
 and the gap costs that channel nothing. (An operator who deletes single events by hand breaks this
 rule.)
+
+A wildcard such as `percolator.trade.*` stands among the subjects for the stream of all markets of a
+kind: it has lost events if any of its markets has.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from percolator.jetstream.client import NatsClient
@@ -47,7 +50,7 @@ async def read_by_page(
         if not events:
             if after < last_seq and not await _next(client, stream, ">", after):
                 affected = await affected_subjects(client, stream, last_seqs(), after)
-                yield SequenceGap(last_seq + 1, frozenset(affected))
+                yield SequenceGap(last_seq + 1, with_wildcards(affected))
             return
         missing = seqs_missing(events, after)
         affected = await affected_subjects(client, stream, last_seqs(), after) if missing else {}
@@ -97,6 +100,8 @@ def with_gaps(
 ) -> Iterator[Stored | SequenceGap]:
     """Put the gaps between the events: each before the next event of its subject, or at the end.
 
+    That of a wildcard comes before the next event of any of its markets, so in the order of seqs.
+
     Missing seqs also yield a gap without subjects: a channel that first appears later must not
     claim to know what came before them.
     """
@@ -106,12 +111,23 @@ def with_gaps(
             yield SequenceGap(event.seq, frozenset())
             for subject, first in affected.items():
                 if first is None or first >= event.seq:
-                    pending[subject] = event.seq
-        if event.subject in pending:
-            yield SequenceGap(pending.pop(event.subject), frozenset({event.subject}))
+                    pending |= dict.fromkeys((subject, wildcard_of(subject)), event.seq)
+        for subject in (event.subject, wildcard_of(event.subject)):
+            if subject in pending:
+                yield SequenceGap(pending.pop(subject), frozenset({subject}))
         yield event
         after = event.seq
     for before in sorted(set(pending.values())):
         yield SequenceGap(
             before, frozenset(subject for subject, at in pending.items() if at == before)
         )
+
+
+def with_wildcards(subjects: Iterable[str]) -> frozenset[str]:
+    """Return the subjects and their wildcards."""
+    return frozenset(each for subject in subjects for each in (subject, wildcard_of(subject)))
+
+
+def wildcard_of(subject: str) -> str:
+    """Return the wildcard that stands for all markets of a subject's kind."""
+    return f"{subject.rpartition('.')[0]}.*"

@@ -17,7 +17,10 @@ class Sink(Protocol):
         """Receive the next event."""
 
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:
-        """Seqs before `before` are missing; these subjects may have lost events."""
+        """Seqs before `before` are missing; these subjects may have lost events.
+
+        Wildcards are among them: all markets of a kind, in stream order.
+        """
 
     @property
     def full(self) -> bool:

@@ -172,11 +172,11 @@ async def test_a_refused_channel_is_reported_by_name(
     page = await connected(open_page, gateway)
     await page.evaluate("() => { listen(['price:A']); }")
     await eventually(lambda: bool(gateway.service.slab_limits.clients))
-    await page.evaluate("() => { listen(['trades:A', 'price:B']); }")
+    await page.evaluate("() => { listen(['trades:B', 'price:C']); }")
     await page.wait_for_function("faults.length === 1")
     fault = await page.evaluate("faults[0]")
-    assert (fault["code"], fault["channel"]) == ("channel_limit", "price:B")
-    await gateway.publish("trade", "A")
+    assert (fault["code"], fault["channel"]) == ("channel_limit", "price:C")
+    await gateway.publish("trade", "B")
     await got(page, 1)
 
 

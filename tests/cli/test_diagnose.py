@@ -5,11 +5,16 @@ from typing import Any
 import pytest
 
 from percolator.jetstream.subjects import Growth
+from percolator.model.server_messages import Connected, FeedState, Limits
 from percolator_cli.doctor.diagnose import Finding, diagnose
 from percolator_cli.doctor.facts import Facts, GatewayFacts, NatsFacts, StreamFacts
 from percolator_cli.render.doctor import table
+from percolator_cli.render.figures import clock
 from tests.cli.render.drawing import drawn
 from tests.cli.render.test_stats import STATS
+
+WILD = {"maxGlobalConnections": 0, "maxConnectionsPerSlab": 5, "maxWildcardConnections": 100}
+STALE = Connected(type="connected", epoch="e", seq=1, feed=FeedState(state="stale", since=7_000))
 
 
 def facts() -> Facts:
@@ -19,8 +24,18 @@ def facts() -> Facts:
     well = {"connectionsPerSlab": {"SOL": 3}, "totalConnections": 3, "clientsBehind": 0}
     quiet: dict[str, Any] = {"eventsRejected": 0, "rejectedConnections": {}}
     health = {"status": "ok", "checks": {"state": {"ok": True}, "nats": {"ok": True}}}
-    gateway = GatewayFacts("http://127.0.0.1:3001", "", health, STATS | well | quiet, "", "", 0.3)
+    gateway = GatewayFacts("http://127.0.0.1:3001", "", health, STATS | well | quiet, "", "")
+    gateway.greeting, gateway.clock_ahead = greeting(), 0.3
     return Facts(gateway, nats, is_local=True, descriptors=20_000, descriptors_wanted=1_128)
+
+
+def greeting(**changes: Any) -> Connected:  # noqa: ANN401 - fields of Connected
+    """Return the greeting of a gateway, with some fields changed."""
+    fields: dict[str, Any] = {
+        "heartbeatMs": 15_000,
+        "limits": Limits(messageBurst=100, channels=200),
+    } | changes
+    return Connected(type="connected", epoch="e", seq=1, **fields)
 
 
 def of(name: str, given: Facts) -> Finding:
@@ -34,7 +49,8 @@ def test_the_doctor_finds_everything_ok_if_nothing_is_wrong() -> None:
     assert {finding.verdict for finding in findings} == {"ok"}
     assert [finding.name for finding in findings] == [
         *("NATS", "JetStream", "stream", "events"),
-        *("gateway", "health", "WebSocket", "clocks", "same stream"),
+        *("gateway", "health", "WebSocket", "limits per client", "heartbeats", "feed"),
+        *("clocks", "same stream"),
         *("connections", "clients on SOL", "file descriptors"),
     ]
 
@@ -54,6 +70,9 @@ def test_the_doctor_finds_everything_ok_if_nothing_is_wrong() -> None:
         ("nats.stream.last_seq", 1_240_000, "same stream", "bad", "1,240,000"),
         ("gateway.trouble", "no gateway answers", "gateway", "bad", "no gateway"),
         ("gateway.socket_trouble", "closed with 1013", "WebSocket", "bad", "1013"),
+        ("gateway.greeting", STALE, "feed", "bad", f"stale since {clock(7_000)}: "),
+        ("gateway.refused", ["a:B: not valid"], "channel", "bad", "refused: a:B: not valid"),
+        ("gateway.unknown", ["price:sol"], "channel", "warning", "price:sol has no event yet"),
         ("gateway.clock_ahead", 90.0, "clocks", "warning", "ahead of this machine's"),
         ("gateway.clock_ahead", -90.0, "clocks", "warning", "behind this machine's"),
         ("gateway.stats", None, "stats", "unknown", ""),
@@ -85,6 +104,7 @@ def test_the_doctor_has_a_verdict_on_each_problem(
         ({"totalConnections": 800}, "connections", "warning"),
         ({"totalConnections": 1_000}, "connections", "bad"),
         ({"connectionsPerSlab": {"A": 1, "B": 160}}, "clients on B", "bad"),
+        ({"connectionsPerSlab": {"*": 90}, "limits": WILD}, "clients of all", "warning"),
         ({"clientsBehind": 1}, "slow clients", "warning"),
         ({"eventsRejected": 1}, "rejected", "warning"),
         ({"rejectedConnections": {"attempts": 2}}, "refused", "warning"),
@@ -111,6 +131,50 @@ def test_the_doctor_shows_the_command_that_adds_missing_kinds_to_a_stream() -> N
     given.nats.stream.growth = (growth,)
     finding = of("kinds", given)
     assert (finding.verdict, finding.advice) == ("warning", "run: nats stream ...")
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "text"),
+    [
+        (
+            {},
+            "limits per client",
+            "10 messages/s, 100 at once, of 4,096 bytes, 200 channels, 10,000 events per replay",
+        ),
+        (
+            {"limits": Limits(messagesPerSecond=0, messageBytes=0, channels=0, replay=0)},
+            "limits per client",
+            "any number of messages, of any size, any number of channels, replays of any length",
+        ),
+        ({}, "heartbeats", "after 15 s without a message"),
+        ({"heartbeatMs": 0}, "heartbeats", "off"),
+        ({}, "feed", "live"),
+    ],
+)
+def test_the_doctor_says_what_the_gateway_tells_its_clients(
+    changes: dict[str, Any], name: str, text: str
+) -> None:
+    """The limits, the heartbeats and the feed, from the greeting."""
+    given = facts()
+    given.gateway.greeting = greeting(**changes)
+    assert of(name, given) == Finding(name, "ok", text)
+
+
+def test_the_doctor_says_what_to_do_about_a_stale_feed() -> None:
+    """It is a problem, although the gateway answers."""
+    given = facts()
+    given.gateway.greeting = STALE
+    assert of("feed", given).advice.startswith("check that NATS runs")
+
+
+def test_clients_of_all_markets_are_not_the_clients_of_a_market() -> None:
+    """They have a limit of their own."""
+    given = facts()
+    assert given.gateway.stats is not None
+    given.gateway.stats = {**given.gateway.stats, "connectionsPerSlab": {"*": 9}, "limits": WILD}
+    names = [finding.name for finding in diagnose(given)]
+    assert "clients of all" in names
+    assert "clients on *" not in names
 
 
 def test_the_doctor_reports_why_a_gateway_is_not_ready() -> None:

@@ -184,6 +184,27 @@ def test_malformed_stats_are_reported_in_one_sentence(
     assert says in {find["name"]: find["text"] for find in done.json}["stats"]
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"type": "subscribed", "channels": [], "unknown": ["price:SOL", ESCAPES, *["x"] * 9_999]},
+        {"type": "error", "code": "x", "message": ESCAPES, "channel": ESCAPES},
+        {"type": "error", "code": "more_errors", "message": ESCAPES, "count": 2**53 - 1},
+    ],
+    ids=lambda reply: str(reply.get("code", "unknown")),
+)
+def test_the_reply_to_the_doctors_subscribe_is_shown_without_escapes(
+    program: Program, hostile: HostileGateway, capsys: pytest.CaptureFixture[str], reply: object
+) -> None:
+    """There is at most one finding for each channel that it asked for."""
+    hostile.speak = saying(text(CONNECTED), *[text(reply)] * 5)
+    args = ("--url", hostile.http, "--nats-url", "nats://127.0.0.1:1")
+    done = program.call(capsys, "doctor", "price:SOL", "--json", *args)
+    assert_harmless(done)
+    assert [find["name"] for find in done.json].count("channel") == 1
+    assert_harmless(program.call(capsys, "doctor", "price:SOL", *args))
+
+
 @pytest.mark.parametrize("answer", [page([]), page({}), page({"status": 5}), page(b"\xff")])
 def test_a_malformed_health_is_a_finding_of_the_doctor(
     program: Program,

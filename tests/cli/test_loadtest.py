@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from tests.cli.loadtest.harm import HarmfulProxy
 from tests.cli.program import Done, Program, Serving, get
@@ -119,6 +120,80 @@ def test_a_load_test_can_use_existing_markets(percolator: Program) -> None:
     assert done.code == 0
     assert done.json["plan"]["slabs"] == ["SOL", "BTC"]
     assert done.json["checked"] == NOTHING
+
+
+def test_the_clients_of_a_load_test_can_follow_all_markets(
+    percolator: Program, serving: Serving
+) -> None:
+    """Each market is checked by itself, also one of another publisher; nothing is false."""
+    percolator.run("publish", "price", "SOL", "5")
+    percolator.run("publish", "trade", "SOL", "long", "5", "1.5")
+    done = percolator.run(
+        *("loadtest", "--duration", "1", "--rate", "200", "--connections", "20", "--slabs", "30"),
+        *("--all-markets", "--json", "--max-lost", "0"),
+    )
+    assert (done.code, done.err) == (0, "")
+    report = done.json
+    assert report["connections"]["opened"] == 20
+    assert report["plan"]["allMarkets"]
+    assert report["checked"] == NOTHING
+    assert report["published"]["events"] == 200
+    lossless = report["published"]["trades"] + report["published"]["fundings"]
+    assert report["latencyMs"]["count"] == 20 * lossless
+    while get(f"{serving.http}/ws/stats")["totalConnections"]:
+        pass
+
+
+def test_the_report_says_that_too_many_clients_follow_all_markets(percolator: Program) -> None:
+    """They have a limit of their own."""
+    with percolator.gateway("--max-wildcard-connections", "2") as gateway:
+        done = percolator.run(
+            *("loadtest", "--duration", "0.5", "--connections", "3", "--json", "--all-markets"),
+            *("--url", gateway.ws),
+        )
+    (refused,) = done.json["connections"]["refused"]
+    assert (refused["count"], refused["code"]) == (1, "1008")
+    assert refused["why"] == "max_wildcard_connections is 2: raise the limit"
+
+
+def test_a_load_test_of_the_market_star_names_the_right_flag(program: Program) -> None:
+    done = program.run("loadtest", "--slab", "*")
+    assert (done.code, done.out) == (2, "")
+    assert "use --all-markets" in done.err
+
+
+def test_heartbeats_are_counted_as_what_they_are(percolator: Program) -> None:
+    """The market is quiet for two seconds after each event."""
+    with percolator.gateway("--heartbeat-interval", "1") as gateway:
+        done = percolator.run(
+            *("loadtest", "--duration", "4", "--rate", "0.5", "--connections", "2", "--json"),
+            *("--url", gateway.ws, "--max-lost", "0"),
+        )
+    assert done.code == 0, done.err
+    assert done.json["checked"] == NOTHING
+    assert done.json["heartbeats"] >= 2
+
+
+def test_the_report_says_how_long_the_feed_was_stale(
+    percolator: Program, nats_process: NatsServer
+) -> None:
+    """NATS stands still for three seconds; nothing is lost by it."""
+    other = Program(percolator.folder, nats_url=nats_process.url)
+    args = ("--connections", "2", "--rate", "10", "--duration", "2", "--max-lost", "0", "--json")
+    with other.gateway() as there, connect(f"{there.ws}/ws") as watching:
+        watching.recv()
+        watching.send('{"type":"subscribe","channels":["trades:*"]}')
+        with other.start("loadtest", "--url", there.ws, *args) as running:
+            while '"trade"' not in watching.recv():
+                pass
+            nats_process.freeze()
+            while '"stale"' not in watching.recv():
+                pass
+            nats_process.thaw()
+            done = running.end()
+    assert done.code == 0, done.err
+    assert done.json["checked"] == NOTHING
+    assert done.json["feedStaleSeconds"] > 0
 
 
 def test_a_load_test_refuses_to_send_made_up_events_to_real_clients(program: Program) -> None:

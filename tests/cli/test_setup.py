@@ -1,6 +1,7 @@
 """`percolator config`, `token` and `doctor` as processes."""
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from websockets.sync.client import connect
 
 from percolator.auth.tokens import Grant, Verifier
 from percolator.config.settings import Settings
@@ -130,6 +132,51 @@ def test_the_doctor_finds_no_problem_if_there_is_none(percolator: Program) -> No
     percolator.run("publish", "price", "SOL", "1.5")
     assert set(verdicts(percolator).values()) == {"ok"}
     assert percolator.run("doctor").out.endswith("\nNo problems found.\n")
+
+
+@pytest.mark.usefixtures("serving")
+def test_the_doctor_names_channels_without_events(percolator: Program) -> None:
+    """For example of a market in the wrong case; that is a warning."""
+    percolator.run("publish", "price", "SOL", "1.5")
+    done = percolator.run("doctor", "price:SOL", "price:sol", "price:*", "trades:SOL", "--json")
+    found = [each["text"] for each in done.json if each["name"] == "channel"]
+    assert found == ["price:sol has no event yet", "trades:SOL has no event yet"]
+    assert done.code == 0
+
+
+def test_the_doctor_names_channels_that_are_refused(percolator: Program) -> None:
+    """More than there may be, and more than a reply lists one by one."""
+    with percolator.gateway("--max-channels-per-client", "1") as gateway:
+        names = [f"price:M{number}" for number in range(3)]
+        done = percolator.run("doctor", *names, "--json", "--url", gateway.ws)
+        found = [each["text"] for each in done.json if each["name"] == "channel"]
+        assert [text for text in found if text.startswith("refused: price:M")] == [
+            f"refused: {name}: the client's channel limit is reached" for name in names[1:]
+        ]
+        assert done.code == 1
+
+
+def test_the_doctor_finds_a_channel_whose_name_is_not_valid(program: Program) -> None:
+    done = program.run("doctor", "price")
+    assert (done.code, done.out) == (2, "")
+    assert "'price' is not a valid channel" in done.err
+
+
+def test_the_doctor_finds_a_stale_feed(tmp_path: Path, nats_process: NatsServer) -> None:
+    """NATS stands still; the doctor says since when, and what to do."""
+    program = Program(tmp_path, nats_url=nats_process.url)
+    with program.gateway() as gateway, connect(f"{gateway.ws}/ws") as watching:
+        watching.recv()
+        nats_process.freeze()
+        while '"stale"' not in watching.recv():
+            pass
+        done = program.run("doctor", "--json", "--url", gateway.ws)
+        nats_process.thaw()
+    (feed,) = (each for each in done.json if each["name"] == "feed")
+    assert feed["verdict"] == "bad"
+    assert re.match(r"stale since \d\d:\d\d:\d\d\.\d{3}: the gateway does not hear", feed["text"])
+    assert feed["advice"].startswith("check that NATS runs")
+    assert done.code == 1
 
 
 def test_the_doctor_finds_that_nothing_is_running(program: Program) -> None:

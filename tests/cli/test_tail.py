@@ -116,10 +116,21 @@ def test_a_request_that_the_gateway_rejects_is_reported_in_one_sentence(
 ) -> None:
     """Here it has one channel too many."""
     with percolator.gateway("--max-channels-per-client", "1") as gateway:
-        done = percolator.run("tail", "trades:SOL", "price:SOL", "--url", gateway.ws)
+        done = percolator.run("tail", "trades:SOL", "price:BTC", "--url", gateway.ws)
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("percolator: the gateway rejected the request: ")
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("serving")
+def test_tail_follows_all_markets_by_a_wildcard(percolator: Program) -> None:
+    """Each event names its own market."""
+    for slab in ("SOL", "BTC"):
+        percolator.run("publish", "trade", slab, "long", "5", "1.5")
+    done = percolator.run("tail", "trades:*", "--recent", "1", "--count", "2", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert {json.loads(line)["slab"] for line in done.out.splitlines()} == {"SOL", "BTC"}
+    assert percolator.run("tail", "trade:*").code == 2
 
 
 @pytest.mark.usefixtures("serving")

@@ -240,6 +240,7 @@ class Bench:
             slabs=self.slab_limits,
             replayer=self.replayer,
             feed=feed,
+            feed_watch=SimpleNamespace(stale_since=None),
             flush_seconds=self.gateway.sweep.loop_lag,
             flush_bytes=self.gateway.sweep.loop_lag,
             loop_lag=self.gateway.sweep.loop_lag,

@@ -42,8 +42,3 @@ def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.2)
     monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.2)
     monkeypatch.setattr(sweep, "SWEEP_SECONDS", 0.05)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker of slow tests, so that `pytest -m "not slow"` can skip them."""
-    config.addinivalue_line("markers", "slow: takes half a minute, since it depends on real time")

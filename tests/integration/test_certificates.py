@@ -17,6 +17,7 @@ from percolator.errors import GatewayUnreachableError, NatsUnreachableError
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator_cli import gateway as gateway_of
 from percolator_cli.doctor.examine import _socket_trouble
+from percolator_cli.doctor.facts import GatewayFacts
 from percolator_cli.loadtest.client_pool import ClientPool
 from percolator_cli.loadtest.histogram import Histogram
 from percolator_cli.loadtest.limit_probe import LimitProbe
@@ -103,7 +104,8 @@ async def test_the_doctor_and_the_load_tests_report_why_a_certificate_is_refused
 ) -> None:
     """The same words, from each kind of connection."""
     at, said = refused
-    assert await _socket_trouble(at, None) == f"the TLS handshake failed: {said}"
+    trouble = await _socket_trouble(at, None, (), GatewayFacts(""))
+    assert trouble == f"the TLS handshake failed: {said}"
     pool = ClientPool(at, None)
     await pool.resolve()
     await pool.add(["price:SOL"], None, Reference("SOL", Histogram(), lambda *_: None), None)

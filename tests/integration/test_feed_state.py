@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.gateway import Gateway, eventually, running
+from tests.integration.test_metrics import scrape
 from tests.nats_server import NatsServer
 
 NOTICED_SECONDS = 3.0
@@ -47,6 +48,7 @@ async def test_every_client_is_told_when_nats_stops_and_when_it_is_back(
                 assert seq <= live["seq"] <= missed
             greeting = await (await gateway.handshake()).receive()
             assert greeting["feed"] == {"state": "live"}
+            assert (await scrape(gateway))["percolator_feed_stale"] == 0
 
 
 async def meanwhile(gateway: Gateway, seq: int, since: int) -> None:
@@ -57,6 +59,7 @@ async def meanwhile(gateway: Gateway, seq: int, since: int) -> None:
     _, snapshot = await late.receive_many(2)
     assert (snapshot["seq"], snapshot["snapshot"]) == (seq, True)
     late.abort()
+    assert (await scrape(gateway))["percolator_feed_stale"] == 1
     status, _, _ = await gateway.get("/health")
     assert status == 503
 

@@ -53,3 +53,13 @@ def test_the_text_of_an_error_is_its_sentence(channel: str | None) -> None:
     )
     event = EventError("invalid_json", "It is not JSON.")
     assert (str(event), event.reason) == ("It is not JSON.", "invalid_json")
+
+
+@pytest.mark.parametrize("is_final", [True, False])
+def test_a_refused_upgrade_says_whether_another_attempt_would_get_it_again(
+    is_final: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """And it is a gateway that cannot be reached."""
+    error = errors.UpgradeRefusedError("no", is_final=is_final)
+    assert (str(error), error.is_final) == ("no", is_final)
+    assert isinstance(error, errors.GatewayUnreachableError)

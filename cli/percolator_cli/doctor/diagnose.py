@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+from percolator.model.channel import ALL
+from percolator.model.server_messages import Connected
 from percolator.printable import printable
 from percolator_cli.doctor.facts import Facts, GatewayFacts, NatsFacts, StreamFacts
 from percolator_cli.publishing import REMEDY
@@ -104,11 +106,7 @@ def _gateway(gateway: GatewayFacts) -> Iterator[Finding]:
             yield Finding(f"health: {name}", "bad", check.get("reason", "no reason given"))
     if gateway.health is not None and gateway.health.get("status") == "ok":
         yield Finding("health", "ok", "ready")
-    if gateway.socket_trouble:
-        advice = "check that any proxy in between supports WebSockets"
-        yield Finding("WebSocket", "bad", gateway.socket_trouble, advice)
-    elif gateway.socket_trouble is not None:
-        yield Finding("WebSocket", "ok", "connects")
+    yield from _socket(gateway)
     if gateway.clock_ahead is not None and abs(gateway.clock_ahead) > SKEW_SECONDS:
         direction = "ahead of" if gateway.clock_ahead > 0 else "behind"
         span = figures.span(abs(gateway.clock_ahead))
@@ -118,6 +116,45 @@ def _gateway(gateway: GatewayFacts) -> Iterator[Finding]:
         yield Finding("clocks", "ok", "the gateway and this machine agree")
     if gateway.stats is None:
         yield Finding("stats", "unknown", gateway.stats_trouble)
+
+
+def _socket(gateway: GatewayFacts) -> Iterator[Finding]:
+    """What a client finds: the connection, the greeting, and the channels that it asks for."""
+    if gateway.socket_trouble:
+        advice = "check that any proxy in between supports WebSockets"
+        yield Finding("WebSocket", "bad", gateway.socket_trouble, advice)
+    elif gateway.socket_trouble is not None:
+        yield Finding("WebSocket", "ok", "connects")
+    if gateway.greeting is not None:
+        yield from _greeting(gateway.greeting)
+    for refusal in gateway.refused:
+        yield Finding("channel", "bad", f"refused: {refusal}")
+    for name in gateway.unknown:
+        advice = "check the spelling: markets are case-sensitive; /markets lists them"
+        advice = "check that a publisher sends such events" if name.endswith(ALL) else advice
+        yield Finding("channel", "warning", f"{name} has no event yet", advice)
+
+
+def _greeting(greeting: Connected) -> Iterator[Finding]:
+    """What the gateway tells its clients."""
+    limits, feed = greeting.limits, greeting.feed
+    rate, burst = limits.messagesPerSecond, limits.messageBurst
+    parts = (
+        f"{rate:g} messages/s, {burst:,} at once" if rate else "any number of messages",
+        f"of {limits.messageBytes:,} bytes" if limits.messageBytes else "of any size",
+        f"{limits.channels:,} channels" if limits.channels else "any number of channels",
+        f"{limits.replay:,} events per replay" if limits.replay else "replays of any length",
+    )
+    yield Finding("limits per client", "ok", ", ".join(parts))
+    every = f"after {figures.span(greeting.heartbeatMs / 1_000)} without a message"
+    yield Finding("heartbeats", "ok", every if greeting.heartbeatMs else "off")
+    if feed.state == "live":
+        yield Finding("feed", "ok", "live")
+        return
+    since = "" if feed.since is None else f" since {figures.clock(feed.since)}"
+    text = f"stale{since}: the gateway does not hear from NATS, so what clients get is old"
+    advice = "check that NATS runs, and that the gateway's machine reaches it"
+    yield Finding("feed", "bad", text, advice)
 
 
 def _both(gateway: GatewayFacts, nats: NatsFacts) -> Iterator[Finding]:
@@ -137,7 +174,11 @@ def _counters(stats: Mapping[str, Any]) -> Iterator[Finding]:
     limits = stats["limits"]
     total, limit = stats["totalConnections"], limits["maxGlobalConnections"]
     yield _limit("connections", total, limit, "max_connections")
-    slabs = stats["connectionsPerSlab"]
+    slabs = dict(stats["connectionsPerSlab"])
+    everything = slabs.pop(ALL, 0)
+    if everything:
+        limit = limits["maxWildcardConnections"]
+        yield _limit("clients of all", everything, limit, "max_wildcard_connections")
     if slabs:
         slab = max(slabs, key=slabs.__getitem__)
         limit = limits["maxConnectionsPerSlab"]

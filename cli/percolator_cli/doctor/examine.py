@@ -2,20 +2,25 @@
 
 import asyncio
 import contextlib
+import json
 import resource
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from percolator.app.descriptors import SPARE
 from percolator.app.nats_source import nats_address
 from percolator.client.address import GatewayAddress
+from percolator.client.channel import Channel as Asked
 from percolator.client.connection import leave, open_connection, receive
+from percolator.client.requests import Request, subscribes
 from percolator.config.settings import Settings
 from percolator.errors import (
     EventError,
@@ -28,17 +33,22 @@ from percolator.jetstream.connect import connect
 from percolator.jetstream.stream import differences, lacking
 from percolator.model import events
 from percolator.model.channel import Channel
-from percolator.model.server_messages import Connected
+from percolator.model.server_messages import Connected, Refused, Subscribed
 from percolator_cli import gateway
 from percolator_cli.doctor.facts import Facts, GatewayFacts, NatsFacts, StreamFacts
+from percolator_cli.loadtest.pacing import paced
 
 SECONDS = 5.0
 """Timeout of each request."""
 
 
-async def examine(settings: Settings, at: GatewayAddress, token: str | None) -> Facts:
-    """Examine the gateway and NATS at the same time."""
-    gateway_facts, nats_facts = await asyncio.gather(_gateway(settings, at, token), _nats(settings))
+async def examine(
+    settings: Settings, at: GatewayAddress, token: str | None, channels: Sequence[str] = ()
+) -> Facts:
+    """Examine the gateway and NATS at the same time; the gateway is asked for the channels."""
+    gateway_facts, nats_facts = await asyncio.gather(
+        _gateway(settings, at, token, channels), _nats(settings)
+    )
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return Facts(
         gateway_facts,
@@ -49,7 +59,9 @@ async def examine(settings: Settings, at: GatewayAddress, token: str | None) -> 
     )
 
 
-async def _gateway(settings: Settings, at: GatewayAddress, token: str | None) -> GatewayFacts:
+async def _gateway(
+    settings: Settings, at: GatewayAddress, token: str | None, channels: Sequence[str]
+) -> GatewayFacts:
     facts = GatewayFacts(at.http)
     try:
         health, date = await asyncio.to_thread(gateway.health, at)
@@ -64,21 +76,30 @@ async def _gateway(settings: Settings, at: GatewayAddress, token: str | None) ->
         facts.stats = (await asyncio.to_thread(gateway.stats, at, secret)).by_name
     except GatewayError as error:
         facts.stats_trouble = str(error)
-    facts.socket_trouble = await _socket_trouble(at, token)
+    facts.socket_trouble = await _socket_trouble(at, token, channels, facts)
     return facts
 
 
-async def _socket_trouble(at: GatewayAddress, token: str | None) -> str:
-    """Open a WebSocket as a client does. Returns why that fails, or an empty string."""
+async def _socket_trouble(
+    at: GatewayAddress, token: str | None, channels: Sequence[str], facts: GatewayFacts
+) -> str:
+    """Open a WebSocket and subscribe as a client does. Returns why that fails, or ''."""
     try:
         socket = await open_connection(at, token, seconds=SECONDS)
         try:
             async with asyncio.timeout(SECONDS):
                 greeting = await receive(socket)
+                if not isinstance(greeting, Connected):
+                    return "the greeting is not valid"
+                facts.greeting = greeting
+                limits = greeting.limits
+                for request, pause in paced(subscribes(map(Asked, channels), limits), limits):
+                    await asyncio.sleep(pause)
+                    await _ask(socket, request, facts)
         finally:
             await leave(socket)
     except MessageError as error:
-        return f"the greeting is not valid: {error}"
+        return f"a message of it is not valid: {error}"
     except ConnectionClosed as closed:
         end = closed.rcvd
         return f"closed with {end.code} {end.reason}".strip() if end else "closed without a reason"
@@ -86,7 +107,22 @@ async def _socket_trouble(at: GatewayAddress, token: str | None) -> str:
         return "timed out"
     except GatewayUnreachableError as error:
         return str(error)
-    return "" if isinstance(greeting, Connected) else "the greeting is not valid"
+    return ""
+
+
+async def _ask(socket: ClientConnection, request: Request, facts: GatewayFacts) -> None:
+    """Send a subscribe, and record which of its channels are unknown or refused."""
+    await socket.send(json.dumps(request))
+    left = len(request["channels"])
+    while left > 0:
+        match await receive(socket):
+            case Subscribed(unknown=unknown):
+                facts.unknown += [name for name in request["channels"] if name in unknown]
+                return
+            case Refused(count=count, message=message, channel=channel):
+                facts.refused.append(message if channel is None else f"{channel}: {message}")
+                # An error without a channel and a count is about all of them.
+                left -= count or (left if channel is None else 1)
 
 
 async def _nats(settings: Settings) -> NatsFacts:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from percolator.jetstream.subjects import Growth
+from percolator.model.server_messages import Connected
 
 
 @dataclass(slots=True)
@@ -18,6 +19,11 @@ class GatewayFacts:
     stats_trouble: str = ""
     socket_trouble: str | None = None
     """Why a WebSocket cannot be opened; empty if it can, None if it was not tried."""
+    greeting: Connected | None = None
+    unknown: list[str] = field(default_factory=list)
+    """Channels that were asked for and have no event yet."""
+    refused: list[str] = field(default_factory=list)
+    """Why other channels that were asked for are refused."""
     clock_ahead: float | None = None
     """Seconds by which its clock is ahead of this machine's, accurate to about a second."""
 

@@ -3,18 +3,17 @@
 import math
 from array import array
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import NamedTuple
 
 from percolator.model.channel import Channel
-from percolator.model.kinds import Kind
-from percolator_cli.loadtest.plan import PUBLISHED
 from percolator_cli.loadtest.reader import Reader, Span
 from percolator_cli.loadtest.reference import UNKNOWN, Reference
 
-Missing = dict[Kind, list[int]]
-LOSSLESS = tuple(kind for kind in PUBLISHED if kind.lossless)
+Expected = Mapping[Channel, "array[int]"]
+"""What clients should receive, by channel: seqs in ascending order."""
+Missing = dict[Channel, list[int]]
 
 
 @dataclass(slots=True)
@@ -46,29 +45,28 @@ class Account:
         return self.lost + self.duplicated + self.out_of_order + self.altered + self.wrong_prev
 
 
-class Expected(NamedTuple):
-    """What the clients of a market should receive, with seqs in ascending order."""
+def expect(published: Mapping[Channel, Iterable[int]], reference: Reference) -> Expected:
+    """Return the seqs that were published, received by any client, or referred to by a `prev`.
 
-    slab: str
-    seqs: Mapping[Kind, "array[int]"]
-
-
-def expect(slab: str, published: Mapping[Kind, Iterable[int]], reference: Reference) -> Expected:
-    """Return the seqs that were published, received by any client, or referred to by a `prev`."""
-    seqs: dict[Kind, array[int]] = {}
-    for kind, track in reference.tracks.items():
-        named = {prev for prev in track.prevs if prev > 0}
-        first = track.seqs[0] if track.seqs else 0
-        known = {*published.get(kind, ()), *track.seqs, *(seq for seq in named if seq >= first)}
-        seqs[kind] = array("q", sorted(known))
-    return Expected(slab, seqs)
+    Nothing is expected of prices that other publishers send: the last one may be older than a
+    client, which then gets it as a snapshot.
+    """
+    seqs: dict[Channel, array[int]] = {}
+    for channel in {*published, *reference.tracks}:
+        track = reference.tracks[channel]
+        known = set(published.get(channel, ()))
+        if known or channel.kind.lossless:
+            first = track.seqs[0] if track.seqs else 0
+            known |= {*track.seqs, *(prev for prev in track.prevs if prev > 0 and prev >= first)}
+        seqs[channel] = array("q", sorted(known))
+    return seqs
 
 
 def wrong_prev(expected: Expected, reference: Reference) -> "array[int]":
     """Return the indexes of messages whose `prev` is not the event before, in ascending order."""
     found = []
-    for kind in LOSSLESS:
-        seqs, track = expected.seqs[kind], reference.tracks[kind]
+    for channel, seqs in expected.items():
+        track = reference.tracks[channel]
         for seq, prev, index in zip(track.seqs, track.prevs, track.indexes, strict=True):
             at = bisect_left(seqs, seq)
             # The event before the first known one is not known.
@@ -88,47 +86,60 @@ class Accountant:
 
     def settle(self, reader: Reader, *, to_the_end: bool) -> Account:
         """Return a client's account. A client that left early lost nothing after its last event."""
+        gaps: defaultdict[Channel, list[tuple[int, int]]] = defaultdict(list)
+        for channel, start, end in reader.gaps:
+            gaps[channel].append((start, end))
         spans = reader.all_spans()
         if spans not in self._settled:
             self._settled[spans] = self._compare(spans)
         account, missing = self._settled[spans]
         own = Account(altered=reader.altered, gaps=len(reader.gaps))
-        for kind, seqs in missing.items():
-            until = math.inf if to_the_end else max(self._received(spans, kind), default=0)
+        for channel, seqs in missing.items():
+            until = math.inf if to_the_end else max(self._received(spans, channel), default=0)
             left = [seq for seq in seqs if (reader.since or 0) < seq <= until]
-            if not kind.lossless:
-                last = left[-1:] if left and left[-1] == self._expected.seqs[kind][-1] else []
+            if not channel.kind.lossless:
+                last = left[-1:] if left and left[-1] == self._expected[channel][-1] else []
                 own.conflated += len(left) - len(last)
                 left = last
-            channel = Channel(kind, self._expected.slab).name
-            gaps = [(start, end) for named, start, end in reader.gaps if named == channel]
             own.lost += len(left)
-            own.announced += sum(any(start < seq < end for start, end in gaps) for seq in left)
+            # A gap of all markets is a gap of each.
+            own.announced += _within(left, gaps[channel] + gaps[channel.wildcard])
         return account + own
 
     def _compare(self, spans: tuple[Span, ...]) -> tuple[Account, Missing]:
         """Return the counts shared by all clients with these spans, and the seqs they missed."""
         account, missing = Account(), Missing()
-        for kind, expected in self._expected.seqs.items():
-            received = self._received(spans, kind)
+        for channel, expected in self._expected.items():
+            received = self._received(spans, channel)
             seen = set(received)
             account.duplicated += len(received) - len(seen)
             account.out_of_order += _out_of_order(received)
             if len(seen) < len(expected):
-                missing[kind] = [seq for seq in expected if seq not in seen]
+                missing[channel] = [seq for seq in expected if seq not in seen]
         for span in spans:
             start, end = (bisect_left(self._wrong_prev, at) for at in span[:2])
             account.wrong_prev += end - start
         return account, missing
 
-    def _received(self, spans: Iterable[Span], kind: Kind) -> "array[int]":
+    def _received(self, spans: Iterable[Span], channel: Channel) -> "array[int]":
         received = array("q")
         for span in spans:
             if span.stray is None:
-                received += self._reference.tracks[kind].between(span.start, span.end)
-            elif span.stray[0] == kind:
+                received += self._reference.tracks[channel].between(span.start, span.end)
+            elif span.stray[0] == channel:
                 received.append(span.stray[1])
         return received
+
+
+def _within(seqs: Iterable[int], gaps: Iterable[tuple[int, int]]) -> int:
+    """Count the seqs, which ascend, that are in a gap."""
+    found = end = 0
+    ahead = sorted(gaps, reverse=True)
+    for seq in seqs:
+        while ahead and ahead[-1][0] < seq:
+            end = max(end, ahead.pop()[1])
+        found += seq < end
+    return found
 
 
 def _out_of_order(seqs: "array[int]") -> int:

@@ -111,6 +111,17 @@ class ClientPool:
             client.end(Refusal("TCP", (error.strerror or str(error)).lower()))
             return client.ended
 
+    @property
+    def heartbeats(self) -> int:
+        """Heartbeats that all clients got."""
+        return sum(client.heartbeats for client in self.open)
+
+    @property
+    def stale(self) -> float:
+        """For how many seconds a client was told that the feed is stale, at most."""
+        now = time.perf_counter()
+        return max((client.stale_for(now) for client in self.open), default=0.0)
+
     def close(self) -> None:
         """Close all connections with a close frame."""
         for client in self.connected:

@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from percolator.client.address import GatewayAddress, is_loopback
 from percolator.config.settings import Settings
 from percolator.config.sources import load
 from percolator.errors import PercolatorError
-from percolator.model.channel import SLAB
+from percolator.model.channel import ALL, SLAB
 from percolator_cli import flags as given
 from percolator_cli import gateway, output
 from percolator_cli.command import WrongUsageError, examples, single
@@ -42,6 +43,7 @@ def loadtest(
     ramp: options.Ramp = 0.0,
     slabs: options.Slabs = 1,
     slab: options.Slab = None,
+    all_markets: options.AllMarkets = False,
     force: options.Force = False,
     max_p99_ms: options.MaxP99 = None,
     max_lost: options.MaxLost = None,
@@ -54,12 +56,13 @@ def loadtest(
     """Load-test a running gateway and check every message.
 
     Connects clients, publishes events through NATS, and reports latencies, rates, and events that
-    were lost, duplicated or out of order. The events go to newly created markets, so your own
-    clients never see them. If the gateway is on this machine, the clients use many loopback
-    addresses, so its limits per IP address apply as in production.
+    were lost, duplicated or out of order. The events go to newly created markets: of your own
+    clients, only those that follow all markets see them. If the gateway is on this machine, the
+    clients use many loopback addresses, so its limits per IP address apply as in production.
     """
     settings = load(flags).settings
     plan = _plan(connections, slabs, tuple(slab or ()), duration, rate, ramp)
+    plan = replace(plan, all_markets=all_markets)
     if not plan.own and not force:
         _stay_home(settings)
     at = gateway.address(url, settings)
@@ -87,6 +90,7 @@ command = single(
     examples(
         "percolator loadtest",
         "percolator loadtest --connections 1000 --slabs 10 --rate 500 --duration 30",
+        "percolator loadtest --slabs 500 --all-markets --rate 500",
         "percolator loadtest --verify-limits",
         "percolator loadtest --max-p99-ms 50 --max-lost 0 --json   # for CI",
     ),
@@ -118,6 +122,8 @@ def _plan(  # noqa: PLR0917 - the command's own options
     rate: float,
     ramp: float,
 ) -> Plan:
+    if ALL in named:
+        raise WrongUsageError("--slab takes one market: for all of them, use --all-markets")
     for each in named:
         if not SLAB.fullmatch(each):
             raise WrongUsageError(

@@ -13,8 +13,11 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 
+from percolator.client.channel import Channel
+from percolator.client.requests import subscribes
+from percolator.model.channel import ALL
 from percolator.model.closes import CLOSE_SILENT, CloseCode
-from percolator.model.server_messages import Pong, Refused, Subscribed
+from percolator.model.server_messages import Limits, Pong, Refused, Subscribed
 from percolator_cli.loadtest.limit_probe import (
     LimitProbe,
     ask,
@@ -25,10 +28,9 @@ from percolator_cli.loadtest.limit_probe import (
     was_closed_for_policy,
 )
 from percolator_cli.loadtest.measured import Refusal
+from percolator_cli.loadtest.pacing import paced
 from percolator_cli.loadtest.plan import own_slabs
 
-BATCH = 10
-"""Channels per subscribe message."""
 SLACK_SECONDS = 3.0
 """Seconds by which a timing may be off."""
 POLL_SECONDS = 0.05
@@ -65,12 +67,22 @@ class LimitChecks:
     async def per_slab(self) -> tuple[bool, str]:
         """Clients that follow one market."""
         limit = int(self.limits["maxConnectionsPerSlab"])
+        return await self._followers(limit, f"price:{self.slab}", f"trades:{self.slab}")
+
+    async def wildcards(self) -> tuple[bool, str]:
+        """Clients that follow all markets, with those that do so already."""
+        limit = int(self.limits["maxWildcardConnections"])
+        room = limit - (await self.stats())["connectionsPerSlab"].get(ALL, 0)
+        return await self._followers(room, "funding:*", "liquidations:*")
+
+    async def _followers(self, limit: int, name: str, another: str) -> tuple[bool, str]:
+        """Clients of a market; the one too many uses another of its channels."""
         clients, _ = await self.probe.open_many(limit + 1)
         if len(clients) <= limit:
             return False, f"only {len(clients)} connections could be opened"
-        replies = [await subscribe(each, [f"price:{self.slab}"]) for each in clients[:limit]]
+        replies = [await subscribe(each, [name]) for each in clients[:limit]]
         accepted = sum(isinstance(each, Subscribed) for each in replies)
-        refused = await subscribe(clients[limit], [f"trades:{self.slab}"])
+        refused = await subscribe(clients[limit], [another])
         is_right = isinstance(refused, Refused) and refused.code == "slab_limit"
         end = await until(clients[limit], Subscribed)
         is_right = is_right and was_closed_for_policy(end)
@@ -89,11 +101,12 @@ class LimitChecks:
         limit = int(self.limits["maxChannelsPerClient"])
         client = await self._open_one()
         names = [f"trades:{self.slab}-{number}" for number in range(limit)]
-        for start in range(0, limit, BATCH):
-            reply = await subscribe(client, names[start : start + BATCH])
+        told = self._told()
+        for request, pause in paced(subscribes(map(Channel, names), told), told):
+            await asyncio.sleep(pause)
+            reply = await ask(client, request)
             if not isinstance(reply, Subscribed):
                 return False, f"fewer than {limit} channels accepted: {_words(reply)}"
-            await asyncio.sleep(1 / max(self.limits["messagesPerSec"] or 1_000, 1))
         refused = await subscribe(client, [f"trades:{self.slab}-more"])
         held = isinstance(refused, Refused) and refused.code == "channel_limit"
         return held, f"{limit} channels accepted, one more: {_words(refused)}"
@@ -176,6 +189,15 @@ class LimitChecks:
         got, unannounced, gaps = await read_chain(client, last_seq)
         held = skipped == 1 and not unannounced
         return held, f"skipped, then got {got:,} trades; gaps: {gaps} announced, {unannounced} not"
+
+    def _told(self) -> Limits:
+        """Return the limits that a client has to keep to."""
+        return Limits(
+            messageBytes=int(self.limits["maxMessageBytes"]),
+            messagesPerSecond=self.limits["messagesPerSec"],
+            messageBurst=int(self.limits["messageBurst"]),
+            channels=int(self.limits["maxChannelsPerClient"]),
+        )
 
     async def _open_one(self) -> ClientConnection:
         result = await self.probe.open(next(self.probe.sources))

@@ -30,6 +30,7 @@ Check = Callable[[LimitChecks], Awaitable[tuple[bool, str]]]
 CHECKS: dict[str, tuple[str, Check]] = {
     "connections per IP address": ("maxConnectionsPerIp", LimitChecks.per_address),
     "clients per market": ("maxConnectionsPerSlab", LimitChecks.per_slab),
+    "clients of all markets": ("maxWildcardConnections", LimitChecks.wildcards),
     "connections in total": ("maxGlobalConnections", LimitChecks.total),
     "channels per client": ("maxChannelsPerClient", LimitChecks.channels),
     "message size, bytes": ("maxMessageBytes", LimitChecks.message_size),
@@ -41,7 +42,7 @@ CHECKS: dict[str, tuple[str, Check]] = {
 """By name for people: the limit's name in the gateway's stats, and its check."""
 RATES = {"messageBurst": "messagesPerSec", "attemptBurst": "attemptsPerSec"}
 """A burst is unlimited if this rate is 0."""
-NEEDS_ADDRESSES = {"maxConnectionsPerSlab", "maxGlobalConnections"}
+NEEDS_ADDRESSES = {"maxConnectionsPerSlab", "maxWildcardConnections", "maxGlobalConnections"}
 """Limits that can be reached only from many IP addresses."""
 
 

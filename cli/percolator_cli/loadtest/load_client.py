@@ -2,12 +2,23 @@
 
 import asyncio
 import time
-from typing import Any
 
+from percolator.client.bookmark import Position
+from percolator.client.channel import Channel
+from percolator.client.requests import Request, subscribes
 from percolator.errors import MessageError
-from percolator.model.server_messages import Connected, Refused, ServerMessage, Subscribed
+from percolator.model.server_messages import (
+    Connected,
+    FeedChange,
+    FeedState,
+    Heartbeat,
+    Refused,
+    ServerMessage,
+    Subscribed,
+)
 from percolator_cli.loadtest import wire
 from percolator_cli.loadtest.measured import Refusal
+from percolator_cli.loadtest.pacing import paced
 from percolator_cli.loadtest.reader import Reader
 from percolator_cli.loadtest.reference import Reference
 
@@ -36,8 +47,13 @@ class LoadClient(asyncio.BufferedProtocol):
         self.opened = 0.0
         """When the upgrade was answered, by `time.perf_counter`."""
         self.ended: Refusal | None = None
+        self.heartbeats = 0
+        self._stale = 0.0
+        self._stale_since: float | None = None
         self._view = memoryview(buffer)
         self._channels = channels
+        self._requests: list[tuple[Request, float]] = []
+        """Subscribes that are not sent yet, each with how long it waits."""
         self._request, self._accept = request
         self._head: bytes | None = b""
         self._error: Refusal | None = None
@@ -81,7 +97,15 @@ class LoadClient(asyncio.BufferedProtocol):
         """Handle a message that is not an event."""
         match message:
             case Connected():
-                self.transport.write(self._subscribe(message))
+                self._feed_is(message.feed)
+                self._requests = self._plan_requests(message)
+                self._send_next()
+            case FeedChange():
+                self._feed_is(message)
+            case Heartbeat():
+                self.heartbeats += 1
+            case Subscribed() if self._requests:
+                self._send_next()
             case Subscribed():
                 if not self.settled.done():
                     self.settled.set_result(None)
@@ -101,12 +125,31 @@ class LoadClient(asyncio.BufferedProtocol):
             self.end(Refusal(str(code), payload[2:].decode(errors="replace")))
             self.transport.close()
 
-    def _subscribe(self, greeting: Connected) -> bytes:
-        request: dict[str, Any] = {"type": "subscribe", "channels": self._channels}
+    def stale_for(self, now: float) -> float:
+        """Return for how many seconds it was told that the feed is stale."""
+        return self._stale + (0 if self._stale_since is None else now - self._stale_since)
+
+    def _feed_is(self, feed: FeedState) -> None:
+        now = time.perf_counter()
+        self._stale = self.stale_for(now)
+        self._stale_since = now if feed.state == "stale" else None
+
+    def _plan_requests(self, greeting: Connected) -> list[tuple[Request, float]]:
+        start = None
         if self.reader.since is None:
             self.reader.since = greeting.seq
-            request |= {"since": greeting.seq, "epoch": greeting.epoch}
-        return wire.message(request)
+            start = Position(greeting.epoch, greeting.seq)
+        channels = [Channel(name, start=start) for name in self._channels]
+        return list(paced(subscribes(channels, greeting.limits), greeting.limits))
+
+    def _send_next(self) -> None:
+        """Send the next subscribe, when the gateway's rate allows it."""
+        request, pause = self._requests.pop(0)
+        asyncio.get_running_loop().call_later(pause, self._send, request)
+
+    def _send(self, request: Request) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(wire.message(request))
 
     def _read_head(self, data: bytes, now: float) -> memoryview:
         """Collect the response to the upgrade and return the bytes after it."""

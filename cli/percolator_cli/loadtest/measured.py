@@ -60,5 +60,8 @@ class Measured:
     """Time from sending a trade or funding rate to its arrival, per delivery."""
     deliveries: int = 0
     bytes: int = 0
+    heartbeats: int = 0
+    stale: float = 0.0
+    """How long clients were told that the feed is stale: the longest time over all of them."""
     account: Account = field(default_factory=Account)
     samples: list[Sample] = field(default_factory=list)

@@ -25,6 +25,13 @@ Slab = Annotated[
     list[str] | None,
     typer.Option(help="Use this existing market instead; may be repeated.", metavar="MARKET"),
 ]
+AllMarkets = Annotated[
+    bool,
+    typer.Option(
+        "--all-markets",
+        help="Clients follow all markets, with price:*, trades:* and funding:*, instead of one.",
+    ),
+]
 Force = Annotated[
     bool,
     typer.Option(

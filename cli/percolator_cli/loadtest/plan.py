@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from typing import Any, NamedTuple
 
 from percolator.client.address import is_loopback
-from percolator.model.channel import Channel
+from percolator.model.channel import ALL, Channel
 from percolator.model.kinds import FUNDING, PRICE, TRADE, Kind
 
 SLAB_PREFIX = "loadtest-"
@@ -29,7 +29,10 @@ PUBLISHED = (PRICE, TRADE, FUNDING)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. `own` is true if the test creates its own markets."""
+    """What to run. `own` is true if the test creates its own markets.
+
+    With `all_markets`, each client follows the wildcards: every market of the gateway.
+    """
 
     connections: int
     slabs: tuple[str, ...]
@@ -37,10 +40,16 @@ class Plan:
     duration: float
     rate: float
     ramp: float
+    all_markets: bool = False
+
+    @property
+    def followed(self) -> tuple[str, ...]:
+        """The markets that clients follow; `*` is all of them."""
+        return (ALL,) if self.all_markets else self.slabs
 
     def slab_of(self, client: int) -> str:
         """Return the market that a client follows."""
-        return self.slabs[client % len(self.slabs)]
+        return self.followed[client % len(self.followed)]
 
     def channels(self, slab: str) -> list[str]:
         """Return the channels that a client of this market subscribes to."""

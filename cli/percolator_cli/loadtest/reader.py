@@ -1,29 +1,36 @@
-"""What one client has received, as positions in its market's reference.
+"""What one client has received, as positions in the reference of what it follows.
 
 Most reads are compared with the reference as a whole. If the bytes differ, they are parsed message
 by message until they agree with the reference again.
 """
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from percolator.errors import MessageError
 from percolator.model import server_messages
-from percolator.model.kinds import Kind
+from percolator.model.channel import Channel
 from percolator.model.server_messages import Missing, ServerMessage
 from percolator_cli.loadtest import wire
 from percolator_cli.loadtest.reference import Event, Reference, read_event
+
+MAX_GAPS = 10_000
+"""Gaps that are kept of a client; one that gets more is disconnected."""
+_UNKNOWN_PREV = b'"prev":null'
+_PREV = re.compile(rb'"prev":(?:\d+|null)')
 
 
 class Span(NamedTuple):
     """Consecutive messages received: the indexes from `start` up to, not including, `end`.
 
-    A message is not in the reference if a newer one of its kind came first. It is then a separate
-    span, with its kind and seq as `stray`.
+    A message is not in the reference if a newer one of its channel came first. It is then a
+    separate span, with its channel and seq as `stray`.
     """
 
     start: int
     end: int
-    stray: tuple[Kind, int] | None = None
+    stray: tuple[Channel, int] | None = None
 
 
 class Reader:
@@ -52,8 +59,8 @@ class Reader:
         """What was received, without the current span."""
         self.altered = 0
         """Messages whose bytes differ from those that others got with the same seq."""
-        self.gaps: list[tuple[str, int, int]] = []
-        """Gaps that were announced: channel, from, to."""
+        self.gaps: list[tuple[Channel, int, int]] = []
+        """Gaps that were announced: channel, which may be a wildcard, from, to."""
         self._on_message = on_message
         self._on_control = on_control
         self._place = reference.end
@@ -136,14 +143,16 @@ class Reader:
                 self._event(event, frame, now)
 
     def _event(self, event: Event, frame: bytes, now: float) -> None:
+        if not self.reference.covers(event.channel):
+            raise MessageError(f"an event of {event.channel}, which it does not follow")
         index = self.reference.index_of(event)
         if index is None:
             index = self.reference.add(event, frame)
-        elif frame != self.reference.frame(index):
-            self.altered += bool(self.reference.frame(index))
+        else:
+            self.altered += _is_altered(frame, self.reference.frame(index))
         if index is None:
             self._break()
-            self.spans.append(Span(self._index, self._index, (event.kind, event.seq)))
+            self.spans.append(Span(self._index, self._index, (event.channel, event.seq)))
             self.reference.deliveries += 1
             return
         if index != self._index:
@@ -162,6 +171,23 @@ class Reader:
     def _other(self, payload: bytes) -> None:
         message = server_messages.read(payload)
         if isinstance(message, Missing):
-            self.gaps.append((message.channel, message.after, message.before))
+            self._gap(message)
         elif message is not None:
             self._on_message(message)
+
+    def _gap(self, gap: Missing) -> None:
+        channel = Channel.parse(gap.channel)
+        if channel is None or len(self.gaps) == MAX_GAPS:
+            fault = "a gap of no channel" if channel is None else f"more than {MAX_GAPS:,} gaps"
+            raise MessageError(fault)
+        self.gaps.append((channel, gap.after, gap.before))
+
+
+def _is_altered(frame: bytes, known: bytes) -> bool:
+    """True if an event's message differs from the known one, unless that was dropped.
+
+    In a replay, the `prev` of a market's first event may be null.
+    """
+    if known and _UNKNOWN_PREV in frame + known:
+        frame, known = (_PREV.sub(b"", wire.payload_of(each)) for each in (frame, known))
+    return bool(known) and frame != known

@@ -1,4 +1,4 @@
-"""The reference: the messages of one market as bytes, in the order in which they first arrived.
+"""The reference: the messages of a market, or of all, as bytes, in the order of first arrival.
 
 Each message has an index. The reference maps byte positions to indexes, indexes to bytes, and seqs
 to indexes.
@@ -7,10 +7,11 @@ to indexes.
 import re
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from percolator.model.kinds import Kind
+from percolator.model.channel import ALL, Channel
 from percolator_cli.loadtest.histogram import Histogram
 from percolator_cli.loadtest.plan import PUBLISHED
 
@@ -22,7 +23,7 @@ UNKNOWN = -1
 
 _KINDS = {kind.name.encode(): kind for kind in PUBLISHED}
 _EVENT = re.compile(
-    rb'\{"type":"(' + b"|".join(_KINDS) + rb')","slab":"[A-Za-z0-9_-]+",[^{}]*'
+    rb'\{"type":"(' + b"|".join(_KINDS) + rb')","slab":"([A-Za-z0-9_-]{1,64})",[^{}]*'
     rb'"seq":(\d{1,15})(?:,"prev":(\d{1,15}|null))?(,"snapshot":true)?\}'
 )
 _NUMBERED = re.compile(rb'"(size|rate)":"([0-9.]{1,64})"')
@@ -31,7 +32,7 @@ _NUMBERED = re.compile(rb'"(size|rate)":"([0-9.]{1,64})"')
 class Event(NamedTuple):
     """The fields of an event's message that are checked. `prev` may be UNKNOWN."""
 
-    kind: Kind
+    channel: Channel
     seq: int
     prev: int
     snapshot: bool
@@ -42,13 +43,13 @@ def read_event(payload: bytes) -> Event | None:
     found = _EVENT.fullmatch(payload)
     if found is None:
         return None
-    kind, seq, prev, snapshot = found.groups()
+    kind, slab, seq, prev, snapshot = found.groups()
     before = UNKNOWN if prev in (None, b"null") else int(prev)
-    return Event(_KINDS[kind], int(seq), before, snapshot is not None)
+    return Event(Channel(_KINDS[kind], slab.decode()), int(seq), before, snapshot is not None)
 
 
 class Track:
-    """The events of one kind: seqs in ascending order, each with its prev and its index."""
+    """The events of one channel: seqs in ascending order, each with its prev and its index."""
 
     def __init__(self) -> None:
         self.seqs = array("q")
@@ -77,7 +78,7 @@ class Track:
 
 
 class Reference:
-    """The reference of one market.
+    """The reference of one market, or of all if `slab` is `*`.
 
     `sent_at` returns when an event was sent, given the field that holds its number and the field's
     value. It returns None for events that the load test did not send.
@@ -92,7 +93,7 @@ class Reference:
         self.base = 0
         self.ends = array("q", [0])
         """Byte positions: the start of each message, and the end of the last one."""
-        self.tracks = {kind: Track() for kind in PUBLISHED}
+        self.tracks: defaultdict[Channel, Track] = defaultdict(Track)
         self.deliveries = 0
         """Messages delivered, over all clients."""
         self._latency = latency
@@ -114,6 +115,10 @@ class Reference:
         """The byte position after the last message."""
         return self.ends[-1]
 
+    def covers(self, channel: Channel) -> bool:
+        """True if its clients follow this channel."""
+        return self.slab in (ALL, channel.slab)
+
     def holds(self, data: bytes | memoryview, at: int) -> bool:
         """True if the reference has these bytes at a position."""
         return self.data.startswith(data, at - self.base)
@@ -133,18 +138,18 @@ class Reference:
 
     def index_of(self, event: Event) -> int | None:
         """Return the index of an event, or None if it is not there."""
-        return self.tracks[event.kind].index_of(event.seq)
+        return self.tracks[event.channel].index_of(event.seq)
 
     def add(self, event: Event, frame: bytes) -> int | None:
-        """Append a message and return its index; None if a newer one of its kind is there."""
-        track = self.tracks[event.kind]
+        """Append a message and return its index; None if a newer one of its channel is there."""
+        track = self.tracks[event.channel]
         if event.seq <= track.last:
             return None
         index = self.count
         track.add(event, index)
         self.data += frame
         self.ends.append(self.end + len(frame))
-        sent = self._time_of(frame) if event.kind.lossless else None
+        sent = self._time_of(frame) if event.channel.kind.lossless else None
         self._timed.append(self._timed[-1] + (sent is not None))
         if sent is not None and sent != self._run_times[-1]:
             self._run_starts.append(index)

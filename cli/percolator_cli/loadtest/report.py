@@ -29,8 +29,8 @@ def report(measured: Measured, url: str, limits: Mapping[str, int], thresholds: 
         "plan": _plan(measured.plan),
         "connections": {
             "opened": measured.opened,
-            "refused": list(_refused(measured.refusals, limits)),
-            "endedEarly": list(_refused(measured.ended, limits)),
+            "refused": list(_refused(measured.refusals, limits, measured.plan)),
+            "endedEarly": list(_refused(measured.ended, limits, measured.plan)),
             "fromOneAddress": measured.one_address,
         },
         "handshakeMs": _times(measured.handshakes),
@@ -40,6 +40,8 @@ def report(measured: Measured, url: str, limits: Mapping[str, int], thresholds: 
         "checked": _checked(measured.account),
         "gaps": measured.account.gaps,
         "pricesConflated": measured.account.conflated,
+        "heartbeats": measured.heartbeats,
+        "feedStaleSeconds": round(measured.stale, 3),
         "loadTest": _itself(measured),
     }
     data["verdicts"] = list(_verdicts(data, measured.account.faults, thresholds))
@@ -51,6 +53,7 @@ def _plan(plan: Plan) -> Data:
     return {
         "connections": plan.connections,
         "slabs": list(plan.slabs),
+        "allMarkets": plan.all_markets,
         "seconds": plan.duration,
         "eventsPerSec": plan.rate,
         "rampSeconds": plan.ramp,
@@ -121,21 +124,24 @@ def _over_time(measured: Measured) -> Iterator[Data]:
         }
 
 
-def _refused(counts: Counter[Refusal], limits: Mapping[str, int]) -> Iterator[Data]:
+def _refused(counts: Counter[Refusal], limits: Mapping[str, int], plan: Plan) -> Iterator[Data]:
     for refusal, count in counts.most_common():
         yield {
             "count": count,
             "code": refusal.code,
             "reason": refusal.reason,
-            "why": _why(refusal, limits),
+            "why": _why(refusal, limits, plan),
         }
 
 
-def _why(refusal: Refusal, limits: Mapping[str, int]) -> str:
+def _why(refusal: Refusal, limits: Mapping[str, int], plan: Plan) -> str:
     """Return which limit was exceeded and what to do about it."""
     per_slab, per_ip = limits.get("maxConnectionsPerSlab"), limits.get("maxConnectionsPerIp")
+    wildcards = limits.get("maxWildcardConnections")
     reasons = {
-        closes.CLOSE_SLAB.reason: f"max_connections_per_slab is {per_slab}: "
+        closes.CLOSE_SLAB.reason: f"max_wildcard_connections is {wildcards}: raise the limit"
+        if plan.all_markets
+        else f"max_connections_per_slab is {per_slab}: "
         "spread the clients with --slabs, or raise the limit",
         closes.CLOSE_CONNECTIONS.reason: "max_connections is "
         f"{limits.get('maxGlobalConnections')}: raise the limit",

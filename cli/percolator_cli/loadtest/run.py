@@ -3,16 +3,16 @@
 import asyncio
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from percolator.client.address import GatewayAddress
 from percolator.errors import GatewayError
+from percolator.model.channel import Channel
 from percolator_cli.loadtest.account import Accountant, expect
 from percolator_cli.loadtest.client_pool import ClientPool
 from percolator_cli.loadtest.measured import Measured, Sample
-from percolator_cli.loadtest.plan import PUBLISHED, Plan, source_addresses
-from percolator_cli.loadtest.reader import Reader
+from percolator_cli.loadtest.plan import Plan, channel_of, source_addresses
 from percolator_cli.loadtest.reference import Reference
 from percolator_cli.loadtest.sending import Sender
 
@@ -54,7 +54,7 @@ class LoadTest:
         self._sender = sender
         self._pool = ClientPool(gateway, token)
         self._references = {
-            slab: Reference(slab, self.measured.latency, sender.sent_at) for slab in plan.slabs
+            slab: Reference(slab, self.measured.latency, sender.sent_at) for slab in plan.followed
         }
         self._sampled = 0.0
 
@@ -92,7 +92,7 @@ class LoadTest:
         async with asyncio.TaskGroup() as group:
             for number in range(wanted):
                 slab = self.plan.slab_of(number)
-                since = 0 if self.plan.own else None
+                since = 0 if self.plan.own and not self.plan.all_markets else None
                 connecting = self._pool.add(
                     self.plan.channels(slab), next(sources), self._references[slab], since
                 )
@@ -110,7 +110,8 @@ class LoadTest:
         """Send one event and wait until it arrives: the gateway may read from another NATS."""
         await self._sender.send(1)
         until = time.perf_counter() + FIRST_SECONDS
-        while not self._deliveries:
+        first = channel_of(self.plan, 0)
+        while not any(each.tracks[first].seqs for each in self._references.values()):
             if self._sender.failure is not None:
                 raise self._sender.failure
             if not self._pool.connected:
@@ -169,17 +170,24 @@ class LoadTest:
                 deliveries, last_arrival = self._deliveries, now
             if now - last_arrival > QUIET_SECONDS:
                 return
-            if all(self._is_complete(client.reader) for client in self._pool.connected):
+            if self._is_complete():
                 return
             on_progress(Progress("waiting for events", 1.0, deliveries))
             await asyncio.sleep(TICK_SECONDS)
 
-    def _is_complete(self, reader: Reader) -> bool:
-        """True if a client has every message, and these include the last event published."""
-        return reader.index == reader.reference.count and all(
-            track.last >= max(self._sender.seqs[reader.reference.slab, kind], default=0)
-            for kind, track in reader.reference.tracks.items()
+    def _is_complete(self) -> bool:
+        """True if every client has every message, and these include the last events published."""
+        readers = [client.reader for client in self._pool.connected]
+        return all(reader.index == reader.reference.count for reader in readers) and all(
+            reference.tracks[channel].last >= max(seqs, default=0)
+            for reference in {reader.reference for reader in readers}
+            for channel, seqs in self._published(reference).items()
         )
+
+    def _published(self, reference: Reference) -> dict[Channel, Sequence[int]]:
+        """Return the seqs that were published of what a reference has, by channel."""
+        seqs = self._sender.seqs
+        return {channel: seqs[channel] for channel in seqs if reference.covers(channel)}
 
     def _settle(self) -> None:
         """Collect the measurements and settle every client's account."""
@@ -189,13 +197,14 @@ class LoadTest:
         measured.one_address = pool.one_address
         measured.ended = pool.ends
         measured.deliveries = self._deliveries
-        for (_, kind), seqs in sender.seqs.items():
-            measured.published[kind.name] += len(seqs)
+        measured.heartbeats, measured.stale = pool.heartbeats, pool.stale
+        for channel, seqs in sender.seqs.items():
+            measured.published[channel.kind.name] += len(seqs)
         measured.unacknowledged = len(sender.sent) - sender.acknowledged
         accountants = {}
         for slab, reference in self._references.items():
-            published = {kind: sender.seqs[slab, kind] for kind in PUBLISHED}
-            accountants[slab] = Accountant(expect(slab, published, reference), reference)
+            expected = expect(self._published(reference), reference)
+            accountants[slab] = Accountant(expected, reference)
         for client in pool.open:
             reader = client.reader
             measured.bytes += reader.bytes

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from percolator.errors import NatsError, NatsUnfitError, NatsUnreachableError
-from percolator.model.kinds import Kind
+from percolator.model.channel import Channel
 from percolator_cli.loadtest.plan import PUBLISHED, Numbers, Plan, channel_of, subject
 
 IN_FLIGHT = 20_000
@@ -28,10 +28,10 @@ class Sender:
     def __init__(self, client: Client, plan: Plan) -> None:
         self.sent = array("d")
         """When each event was sent, by `time.perf_counter`."""
-        self.seqs: dict[tuple[str, Kind], array[int]] = {
-            (slab, kind): array("q") for slab in plan.slabs for kind in PUBLISHED
+        self.seqs: dict[Channel, array[int]] = {
+            Channel(kind, slab): array("q") for slab in plan.slabs for kind in PUBLISHED
         }
-        """Seqs of the acknowledged events, by market and kind, in the order of their acks."""
+        """Seqs of the acknowledged events, by channel, in the order of their acks."""
         self.acknowledged = 0
         self.failure: NatsError | None = None
         """Why JetStream rejects the events."""
@@ -89,8 +89,7 @@ class Sender:
             self.failure = self.failure or self._refused(message)
         else:
             number = int(message.subject.rpartition(".")[2])
-            kind, slab = channel_of(self._plan, number)
-            self.seqs[slab, kind].append(int(found[1]))
+            self.seqs[channel_of(self._plan, number)].append(int(found[1]))
             self.acknowledged += 1
         self._acked.set()
 

@@ -10,6 +10,7 @@ from percolator.client.address import GatewayAddress
 from percolator.config.settings import Settings
 from percolator.errors import NatsError
 from percolator.jetstream.connect import connect
+from percolator.model.channel import Channel
 from percolator.model.kinds import TRADE
 from percolator_cli import gateway
 from percolator_cli.loadtest.limit_checks import LimitChecks
@@ -60,6 +61,6 @@ async def _flood(
         await sender.wait_for_acks(FLOOD)
         if sender.failure is not None:
             raise sender.failure
-        return max(sender.seqs[slab, TRADE])
+        return max(sender.seqs[Channel(TRADE, slab)])
 
     return flood

@@ -35,9 +35,12 @@ def _head(report: Data) -> Text:
 
 def _plan(plan: Data) -> str:
     slabs = plan["slabs"]
-    where = slabs[0] if len(slabs) == 1 else f"{len(slabs)} markets"
+    where = slabs[0] if len(slabs) == 1 else f"{len(slabs):,} markets"
+    followed, on = ("all markets", f" on {where}") if plan["allMarkets"] else (where, "")
     rate, seconds = plan["eventsPerSec"], plan["seconds"]
-    return f"{plan['connections']:,} clients on {where}, {rate:,g} events/s for {seconds:g} s"
+    return (
+        f"{plan['connections']:,} clients on {followed}, {rate:,g} events/s{on} for {seconds:g} s"
+    )
 
 
 def _lines(report: Data) -> Iterator[tuple[str, str | Text]]:
@@ -63,6 +66,13 @@ def _lines(report: Data) -> Iterator[tuple[str, str | Text]]:
         "conflated",
         f"{report['pricesConflated']:,} prices, replaced by newer ones",
     )
+    if report["heartbeats"]:
+        yield "heartbeats", f"{report['heartbeats']:,}"
+    if report["feedStaleSeconds"]:
+        text = (
+            f"the feed was stale for {report['feedStaleSeconds']:,.1f} s: the gateway did not hear"
+        )
+        yield "feed", Text(f"{text} from NATS", "yellow")
     yield "latency", _times(latency)
     yield "load test", _itself(report["loadTest"])
 

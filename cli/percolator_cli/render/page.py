@@ -38,8 +38,9 @@ def page(report: Data, now: str) -> str:
     """Return the page; `now` is the date and time of the test."""
     plan = report["plan"]
     slabs = ", ".join(plan["slabs"][:5]) + (" ..." if len(plan["slabs"]) > 5 else "")  # noqa: PLR2004
+    followed = "all markets, events on " if plan["allMarkets"] else ""
     what = (
-        f"{report['gateway']}, {plan['connections']:,} clients on {slabs}, "
+        f"{report['gateway']}, {plan['connections']:,} clients on {followed}{slabs}, "
         f"{plan['eventsPerSec']:,g} events per second for {plan['seconds']:g} s, {now}"
     )
     return "\n".join(

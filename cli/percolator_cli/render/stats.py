@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from percolator.model.channel import ALL
 from percolator_cli.render import figures
 
 NEAR, FULL = 0.8, 1.0
@@ -16,7 +17,7 @@ LAGGING = 1_000
 """Events behind the stream from which the lag is shown in yellow."""
 NAME_COLUMNS = 20
 ROWS_ABOVE = 16
-"""Rows above the first market, including the heading."""
+"""Rows above the first market, if no client follows all markets."""
 BAR_COLUMNS = 26
 RATE_COLUMNS = 49
 """Width of the rates without their history."""
@@ -47,7 +48,7 @@ def screen(status: Status, width: int, *, rows: int | None, drawn: bool) -> Rend
     parts = [
         *(_head(status), Text(), _rates(status, width, drawn=drawn), Text()),
         *(_limits(status.stats, drawn=drawn and width >= NARROW), _counts(status.stats), Text()),
-        _markets(status, width, None if rows is None else max(rows - ROWS_ABOVE, 1)),
+        _markets(status, width, None if rows is None else max(rows - _rows_above(status.stats), 1)),
     ]
     return Group(*parts)
 
@@ -117,8 +118,9 @@ def _rates(status: Status, width: int, *, drawn: bool) -> Table:
 def _limits(stats: Data, *, drawn: bool) -> Table:
     """How full the limits are, and the counts of problems."""
     limits = stats["limits"]
-    slabs = stats["connectionsPerSlab"]
+    slabs = _slabs(stats)
     busiest = max(slabs, key=slabs.__getitem__, default="")
+    everything = stats["connectionsPerSlab"].get(ALL)
     table = _grid()
     table.add_column(min_width=NAME_COLUMNS, max_width=NAME_COLUMNS, no_wrap=True)
     for _ in range(3):
@@ -127,7 +129,10 @@ def _limits(stats: Data, *, drawn: bool) -> Table:
     for title, now, limit in (
         ("connections", stats["totalConnections"], limits["maxGlobalConnections"]),
         (f"on {busiest or 'a market'}", slabs.get(busiest, 0), limits["maxConnectionsPerSlab"]),
+        ("on all markets", everything, limits.get("maxWildcardConnections", 0)),
     ):
+        if now is None:
+            continue
         style = _fullness(now, limit)
         line = figures.bar(now, limit, BAR_COLUMNS) if drawn else ""
         of = f"of {figures.count(limit)}" if limit else "no limit"
@@ -153,7 +158,7 @@ def _counts(stats: Data) -> Table:
 
 def _markets(status: Status, width: int, rows: int | None) -> RenderableType:
     """The markets, sorted by their number of clients."""
-    slabs: Mapping[str, int] = status.stats["connectionsPerSlab"]
+    slabs = _slabs(status.stats)
     names = sorted({*slabs, *status.markets}, key=lambda name: (-slabs.get(name, 0), name))
     if not names:
         return Text("no markets yet", "dim")
@@ -191,6 +196,16 @@ def _market(market: Data, now_ms: int) -> dict[str, str | Text]:
     age = max(now_ms - max(times), 0) / 1_000 if times else None
     cells["last event"] = "" if age is None else figures.span(age)
     return cells
+
+
+def _slabs(stats: Data) -> dict[str, int]:
+    """Return the clients of each market, without those of all markets."""
+    return {slab: n for slab, n in stats["connectionsPerSlab"].items() if slab != ALL}
+
+
+def _rows_above(stats: Data) -> int:
+    """Return the rows above the first market, including the heading."""
+    return ROWS_ABOVE + (ALL in stats["connectionsPerSlab"])
 
 
 def _grid() -> Table:

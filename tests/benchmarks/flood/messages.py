@@ -19,6 +19,7 @@ READ_BYTES = 258_000
 """A little more than asyncio reads at once."""
 PING = masked(1, b'{"type":"ping"}')
 MARKETS = [f"M{number}" for number in range(50)]
+WILD_MARKETS = 2_000
 RECENT = 1_000
 JUNK = b"".join(masked(1, os.urandom(16).hex().encode()) for _ in range(30)) + os.urandom(512)
 
@@ -81,6 +82,20 @@ def drip(target: Target) -> Swarm:
     """25 clients from five addresses send 29 messages per second each, and never stop."""
     peers = [Peer(each, UPGRADE, PING, 1 / 29) for each in addresses("127.0.3", 5) * 5]
     return Swarm(target.port, peers)
+
+
+@ATTACKS.add()
+def over_the_rate(target: Target) -> Swarm:
+    """Five addresses hold five clients each over the rate, as long as each lasts, and come back."""
+    peers = [Peer(each, UPGRADE, PING * 20, 0.2) for each in addresses("127.0.3", 5) * 5]
+    return Swarm(target.port, peers)
+
+
+@ATTACKS.add(fill={f"percolator.price.W{number}": 1 for number in range(WILD_MARKETS)})
+def wildcards(target: Target) -> Swarm:
+    """Five addresses leave and follow price:* with 2,000 markets, five times per second each."""
+    again = message(type="unsubscribe", channels=["price:*"]) + subscribe(["price:*"])
+    return Swarm(target.port, [Peer(each, UPGRADE, again, 0.2) for each in addresses("127.0.3", 5)])
 
 
 @ATTACKS.add()

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from percolator.model import messages
-from percolator.model.kinds import KIND_OF_NAME, Funding, Kind, Price, Trade
+from percolator.model.channel import Channel
+from percolator.model.kinds import KIND_OF_NAME, Funding, Price, Trade
 from percolator.model.server_messages import ServerMessage
 from percolator_cli.loadtest.histogram import Histogram
 from percolator_cli.loadtest.reader import Reader
@@ -21,9 +22,9 @@ class Market:
     seq: int = 0
 
     @property
-    def published(self) -> dict[Kind, list[int]]:
-        """The seqs of its events, by kind."""
-        return {KIND_OF_NAME[name]: seqs for name, seqs in self.seqs.items()}
+    def published(self) -> dict[Channel, list[int]]:
+        """The seqs of its events, by channel."""
+        return {Channel(KIND_OF_NAME[name], self.slab): seqs for name, seqs in self.seqs.items()}
 
     def event(self, kind: str, *, snapshot: bool = False, size: str = "1000000") -> bytes:
         """Publish the next event and return its frame."""
@@ -61,8 +62,10 @@ class Client:
             self.reader.feed(data[start : start + size], now)
 
 
-def reference(latency: Histogram | None = None, sent: dict[str, float] | None = None) -> Reference:
+def reference(
+    latency: Histogram | None = None,
+    sent: dict[str, float] | None = None,
+    slab: str = "loadtest-x",
+) -> Reference:
     """Return a reference; `sent` has the time of sending by a trade's size."""
-    return Reference(
-        "loadtest-x", latency or Histogram(), lambda _field, text: (sent or {}).get(text)
-    )
+    return Reference(slab, latency or Histogram(), lambda _field, text: (sent or {}).get(text))

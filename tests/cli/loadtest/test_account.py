@@ -20,7 +20,7 @@ def settle(
     market: Market, shared: Reference, client: Client, *, to_the_end: bool = True
 ) -> Account:
     """Return one client's account."""
-    accountant = Accountant(expect(market.slab, market.published, shared), shared)
+    accountant = Accountant(expect(market.published, shared), shared)
     return accountant.settle(client.reader, to_the_end=to_the_end)
 
 
@@ -227,7 +227,7 @@ def test_the_accounts_of_any_clients_equal_a_naive_count(data: st.DataObject) ->
         turn = data.draw(st.sampled_from([number for number, left in enumerate(reads) if left]))
         client, piece = reads[turn].pop(0)
         client.feed(piece)
-    accountant = Accountant(expect(market.slab, market.published, shared), shared)
+    accountant = Accountant(expect(market.published, shared), shared)
     for client, places in crowd:
         received = [(events[place], place + 1) for place in places]
         assert accountant.settle(client.reader, to_the_end=True) == naive(market, received)

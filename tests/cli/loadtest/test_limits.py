@@ -16,6 +16,7 @@ from tests.cli.program import Program, get
 SMALL = {
     "--max-connections": 12,
     "--max-connections-per-slab": 6,
+    "--max-wildcard-connections": 5,
     "--max-connections-per-ip": 3,
     "--max-channels-per-client": 22,
     "--max-message-bytes": 700,
@@ -69,6 +70,7 @@ def test_verify_limits_finds_limits_that_do_not_hold(percolator: Program, more: 
             **dict.fromkeys(("messagesPerSec", "attemptsPerSec"), 1),
             "maxConnectionsPerIp": 3 + more,
             "maxConnectionsPerSlab": 6 + more,
+            "maxWildcardConnections": 5 + more,
             "maxGlobalConnections": 12 + more,
             "maxChannelsPerClient": 22 + more,
             "maxMessageBytes": 700 + more,

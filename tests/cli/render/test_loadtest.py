@@ -105,6 +105,34 @@ def test_only_thresholds_fail_a_run_but_every_error_has_a_verdict(
     assert [each["passed"] for each in data["verdicts"]] == verdicts
 
 
+def test_the_report_says_that_the_feed_was_stale_and_counts_heartbeats() -> None:
+    """Neither is a fault of the run."""
+    data = report(measured(heartbeats=1_200, stale=3.21), URL, LIMITS, Thresholds(lost=0))
+    assert data["passed"]
+    shown = lines(data)
+    assert "heartbeats    1,200" in shown
+    assert "feed          the feed was stale for 3.2 s: the gateway did not hear from NATS" in shown
+    assert not any(
+        line.startswith(("heartbeats", "feed"))
+        for line in lines(report(measured(), URL, LIMITS, Thresholds()))
+    )
+
+
+def test_the_report_of_clients_of_all_markets_says_what_they_follow() -> None:
+    """And on how many markets the events were."""
+    plan = Plan(100, ("a", "b"), own=True, duration=10, rate=100, ramp=0, all_markets=True)
+    refusals = Counter({Refusal("1008", "too many clients on this market"): 1})
+    data = report(
+        measured(plan=plan, refusals=refusals),
+        URL,
+        LIMITS | {"maxWildcardConnections": 99},
+        Thresholds(),
+    )
+    assert lines(data)[2].endswith("100 clients on all markets, 100 events/s on 2 markets for 10 s")
+    assert "max_wildcard_connections is 99" in "".join(lines(data))
+    assert "100 clients on all markets, events on a, b, " in page(data, "today")
+
+
 def test_a_run_without_deliveries_fails_its_latency_threshold() -> None:
     """It has no latency."""
     empty = Measured(Plan(1, ("x",), own=True, duration=1, rate=1, ramp=0))

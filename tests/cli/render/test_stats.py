@@ -53,6 +53,21 @@ def lines(given: Status, *, width: int = 80, rows: int | None = 24) -> list[str]
     return drawn(screen(given, width, rows=rows, drawn=True), width)
 
 
+def test_clients_of_all_markets_have_a_line_with_their_limit_and_are_no_market() -> None:
+    """The screen is as high as it may be, with and without them."""
+    slabs = {"*": 90, "BTC": 100} | {f"M{number}": 1 for number in range(40)}
+    limits = STATS["limits"] | {"maxWildcardConnections": 100}
+    shown = lines(status(connectionsPerSlab=slabs, limits=limits))
+    assert line_of("on all markets", shown)[:4] == ["90", "of", "100", "90"]
+    assert line_of("on BTC", shown)[:3] == ["100", "of", "160"]
+    assert not any(line.startswith("*") for line in shown)
+    assert len(shown) == 24
+    del slabs["*"]
+    shown = lines(status(connectionsPerSlab=slabs, limits=limits))
+    assert not any(line.startswith("on all") for line in shown)
+    assert len(shown) == 24
+
+
 def line_of(name: str, given: list[str]) -> list[str]:
     """Find a line by its first words and return its other words."""
     (found,) = [line for line in given if line.startswith(name)]

@@ -23,6 +23,7 @@ TARGETS = {
         found=(([frames.many(0x81, 23), b"\xff\xff"], []),),
     ),
     "pongs": Target(controls.scripts, controls.check_pongs),
+    "rate": Target(controls.bursts, controls.check_rate),
     "fragments": Target(st.tuples(controls.fragments, cuts), controls.check_fragments),
     "messages": Target(
         st.tuples(st.booleans(), st.lists(messages.steps, max_size=15)), messages.check_messages

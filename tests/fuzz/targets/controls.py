@@ -1,4 +1,4 @@
-"""Control frames: pongs that are owed and others, and control frames between fragments."""
+"""Control frames between messages, and the rate: pongs, fragments, and messages that wait."""
 
 import json
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 from hypothesis import strategies as st
 from websockets.frames import Opcode
 
+from percolator.fanout.session import FLOOD_SECONDS
+from percolator.gateway.connection import SLICE_BYTES
 from tests.client import frame, upgrade
 from tests.fuzz.bench import Bench
 from tests.fuzz.targets.target import bench_of, end_by_sweep, pieces
@@ -63,6 +65,49 @@ def _check_pongs(bench: Bench, script: list[tuple[str, Any]]) -> None:
         assert client.is_open or (unowed and client.close_code == 1008)
         assert key not in heartbeat._waiting
         assert key not in heartbeat._pinged
+    end_by_sweep(bench, client)
+
+
+# The rate.
+
+LONG_BREAK = 1.0
+"""Seconds after which a flood has ended for certain."""
+FREE = 2 * SLICE_BYTES // len(frame(b'{"type":"ping","id":0}'))
+"""Messages over the rate that are carried out at most: those of two slices of a read."""
+bursts = st.lists(
+    st.tuples(st.integers(1, 260), st.sampled_from([0.0, 0.1, 0.6, 5.0, 30.0])), max_size=6
+)
+
+
+def check_rate(script: list[tuple[int, float]]) -> None:
+    """Expect a reply to each message, in order, at the rate; a flood of 10 s is closed."""
+    with bench_of("rate") as bench:
+        _check_rate(bench, script)
+
+
+def _check_rate(bench: Bench, script: list[tuple[int, float]]) -> None:
+    client = bench.connect()
+    client.send(upgrade())
+    client.receive()
+    rate, burst = bench.settings.messages_per_second, bench.settings.message_burst
+    start = calm_at = bench.now
+    sent = answered = 0
+    for count, pause in script:
+        if not client.is_open:
+            break
+        texts = (json.dumps({"type": "ping", "id": sent + number}) for number in range(count))
+        client.send(b"".join(frame(text.encode()) for text in texts))
+        replies = client.receive()
+        assert [(each["type"], each["id"]) for each in replies] == [
+            ("pong", answered + number) for number in range(len(replies))
+        ]
+        sent, answered = sent + count, answered + len(replies)
+        assert answered <= burst + rate * (bench.now - start) + FREE
+        if answered != sent:
+            assert client.close_code == 1008
+            assert bench.now - calm_at >= FLOOD_SECONDS
+        calm_at = calm_at if pause < LONG_BREAK else bench.now
+        bench.now += pause
     end_by_sweep(bench, client)
 
 

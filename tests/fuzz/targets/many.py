@@ -10,15 +10,15 @@ from websockets.frames import Frame, Opcode
 from percolator.model.channel import Channel
 from tests.client import upgrade
 from tests.fuzz.bench import MAX_MESSAGE, Bench, ClientSocket
-from tests.fuzz.targets.target import bench_of, end_by_sweep
+from tests.fuzz.targets.target import bench_of, end_by_sweep, wildcards
 
 LIMIT = 5
-"""Channels that a client may follow on the bench."""
+"""Channels that a client may follow on the bench; those of one market count as one."""
 
 
-def _names(valid: int, invalid: int, copies: int, seed: int) -> list[str]:
+def _names(valid: int, invalid: int, copies: int, seed: int, wild: set[str]) -> list[str]:
     """Return names of channels, valid and not, each some times, in a random order."""
-    names = [f"trades:A{number}" for number in range(valid)]
+    names = [*sorted(wild), *(f"trades:A{number}" for number in range(valid))]
     names += [f"x{number}" for number in range(invalid)]
     shuffled = (names or ["x"]) * copies
     random.Random(seed).shuffle(shuffled)  # noqa: S311 - only an order
@@ -26,7 +26,7 @@ def _names(valid: int, invalid: int, copies: int, seed: int) -> list[str]:
 
 
 counts = st.integers(0, 8) | st.integers(0, 300)
-names = st.builds(_names, counts, counts, st.integers(1, 3), st.integers(0, 99))
+names = st.builds(_names, counts, counts, st.integers(1, 3), st.integers(0, 99), st.sets(wildcards))
 requests = st.lists(
     st.tuples(st.sampled_from(["subscribe", "unsubscribe"]), names), min_size=1, max_size=4
 )
@@ -50,11 +50,21 @@ def _check_many(bench: Bench, example: list[tuple[str, list[str]]]) -> None:
             break
         done = _check_replies(replies, set(channels))
         followed = followed | done if kind == "subscribe" else followed - done
-        assert len(followed) <= LIMIT
-        assert {
-            log.channel.name for log in bench.hub.book.logs.values() if log.followers
-        } == followed
+        _check_followers(bench, followed)
     end_by_sweep(bench, client)
+
+
+def _check_followers(bench: Bench, followed: set[str]) -> None:
+    """Expect the client in the logs of its channels, unless it reads them through a wildcard."""
+    read = {log.channel.name for log in bench.hub.book.all_logs() if log.followers}
+    named = {name: Channel.parse(name) for name in followed}
+    assert read <= followed
+    for name, channel in named.items():
+        assert channel is not None
+        assert name in read or (not channel.is_wildcard and channel.wildcard.name in followed)
+    slabs = {channel.slab for channel in named.values() if channel is not None}
+    assert bench.slab_limits.clients == dict.fromkeys(slabs, 1)
+    assert len(slabs) <= LIMIT
 
 
 def _send(client: ClientSocket, kind: str, channels: list[str]) -> list[Any]:

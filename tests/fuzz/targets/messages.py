@@ -8,12 +8,23 @@ from websockets.frames import Frame, Opcode
 
 from tests.client import upgrade
 from tests.fuzz.bench import Bench, ClientSocket
-from tests.fuzz.targets.target import bench_of, channels, end_by_sweep, json_values, mostly, slabs
+from tests.fuzz.targets.target import (
+    bench_of,
+    channels,
+    end_by_sweep,
+    json_values,
+    market_channels,
+    mostly,
+    slabs,
+)
 from tests.gateway import event_json
 
 FINAL = frozenset({"subscribed", "unsubscribed", "pong", "authenticated"})
-EVENTS = frozenset({"price", "trade", "funding", "gap"})
-odd_channels = st.sampled_from(["price", "price:", "price:X:junk", "trade:SOL", "\x00", "é:é"])
+LOSSLESS = frozenset({"trade", "funding"})
+EVENTS = LOSSLESS | {"price", "gap"}
+odd_channels = st.sampled_from(
+    ["price", "price:", "price:X:junk", "trade:SOL", "trade:*", "*:*", "price:**", "\x00", "é:é"]
+)
 ids = mostly(st.none() | st.integers(-5, 5) | st.text(max_size=5), json_values)
 sinces = mostly(
     st.integers(0, 40) | st.dictionaries(channels, st.integers(0, 40), max_size=3), json_values
@@ -34,7 +45,7 @@ messages = st.fixed_dictionaries(
 texts = mostly(messages.map(json.dumps), json_values.map(json.dumps) | st.text(max_size=60))
 steps = st.one_of(
     st.tuples(st.just("send"), texts),
-    st.tuples(st.just("publish"), channels),
+    st.tuples(st.just("publish"), market_channels),
     st.tuples(st.just("flush"), st.none()),
     st.tuples(st.just("block"), st.booleans()),
     st.tuples(st.just("wait"), st.floats(0, 2)),
@@ -42,7 +53,11 @@ steps = st.one_of(
 
 
 def check_messages(example: tuple[bool, list[tuple[str, Any]]]) -> None:
-    """Expect one final reply per request, or only errors, with its id; no unrequested events."""
+    """Expect one final reply per request, or only errors, with its id; no unrequested events.
+
+    Each event of a lossless channel comes once and in order, also to one that follows a market both
+    by name and by a wildcard.
+    """
     auth, script = example
     with bench_of("messages with auth" if auth else "messages") as bench:
         _check_messages(bench, script)
@@ -52,12 +67,13 @@ def _check_messages(bench: Bench, script: list[tuple[str, Any]]) -> None:
     client = bench.connect()
     client.send(upgrade())
     assert [each["type"] for each in client.receive()] == ["connected"]
+    seqs: dict[tuple[str, str], int] = {}
     for what, value in script:
         if client.close_code is not None:
             break
         match what:
             case "send":
-                _send_request(bench, client, value)
+                _send_request(bench, client, value, seqs)
             case "publish":
                 _publish(bench, value)
             case "block" if value:
@@ -69,12 +85,27 @@ def _check_messages(bench: Bench, script: list[tuple[str, Any]]) -> None:
         if what != "send":
             bench.hub.flush()
             client.read()
-            assert {each["type"] for each in client.receive()} <= EVENTS
+            received = client.receive()
+            assert {each["type"] for each in received} <= EVENTS
+            _check_order(received, seqs)
     bench.metrics()
     end_by_sweep(bench, client)
 
 
-def _send_request(bench: Bench, client: ClientSocket, text: str) -> None:
+def _check_order(received: list[Any], seqs: dict[tuple[str, str], int]) -> None:
+    """Expect ascending seqs per market; after an unsubscribe, a channel may start again."""
+    for each in received:
+        if each["type"] == "unsubscribed":
+            seqs.clear()
+        elif each["type"] in LOSSLESS and not each.get("snapshot"):
+            of = each["type"], each["slab"]
+            assert each["seq"] > seqs.get(of, 0), (each, seqs)
+            seqs[of] = each["seq"]
+
+
+def _send_request(
+    bench: Bench, client: ClientSocket, text: str, seqs: dict[tuple[str, str], int]
+) -> None:
     for name, token in (("good", bench.token("*")), ("narrow", bench.token("price:*"))):
         text = text.replace(f'"token": "{name}"', f'"token": "{token}"')
     payload = text.encode("utf-8", "surrogatepass")
@@ -82,6 +113,7 @@ def _send_request(bench: Bench, client: ClientSocket, text: str) -> None:
     replies = client.receive()
     if client.close_code is not None:
         return
+    _check_order(replies, seqs)
     kinds = [each["type"] for each in replies]
     assert sum(kind in FINAL for kind in kinds) == 1 or set(kinds) == {"error"}, (text, replies)
     assert kinds[-1] in FINAL | {"error"}

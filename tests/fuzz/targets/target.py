@@ -29,7 +29,10 @@ json_values = st.recursive(
     max_leaves=8,
 )
 slabs = st.sampled_from(["SOL", "BTC", "A", "B", "C", "D", "E", "F"])
-channels = st.builds("{}:{}".format, st.sampled_from(["price", "trades", "funding"]), slabs)
+kinds = st.sampled_from(["price", "trades", "funding"])
+market_channels = st.builds("{}:{}".format, kinds, slabs)
+wildcards = st.builds("{}:*".format, kinds)
+channels = st.integers(0, 3).flatmap(lambda dice: market_channels if dice else wildcards)
 
 
 def mostly(usual: SearchStrategy[Any], other: SearchStrategy[Any]) -> SearchStrategy[Any]:

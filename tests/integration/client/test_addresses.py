@@ -10,6 +10,7 @@ from percolator.client import backoff
 from percolator.client.address import parse
 from percolator_cli import gateway as commands
 from percolator_cli.doctor.examine import _socket_trouble
+from percolator_cli.doctor.facts import GatewayFacts
 from percolator_cli.loadtest.client_pool import ClientPool
 from percolator_cli.loadtest.histogram import Histogram
 from percolator_cli.loadtest.reference import Reference
@@ -60,7 +61,7 @@ async def test_all_commands_keep_a_path_prefix_and_a_login() -> None:
         at = parse(f"http://alice:s3cret@127.0.0.1:{gateway.port}/feed")
         found = await asyncio.to_thread(commands.stats, at, None)
         assert found.total_connections == 3
-        assert await _socket_trouble(at, None) == ""
+        assert await _socket_trouble(at, None, (), GatewayFacts("")) == ""
         pool = ClientPool(at, None)
         await pool.resolve()
         await pool.add([TRADES], None, Reference("SOL", Histogram(), lambda *_: None), None)
@@ -81,7 +82,7 @@ async def test_no_proxy_is_used_for_a_gateway_on_this_machine(
             url = f"ws://{host}:{gateway.port}"
             async with following(url, TRADES) as program:
                 await eventually(lambda: program.state == "live")
-            assert await _socket_trouble(parse(url), None) == ""
+            assert await _socket_trouble(parse(url), None, (), GatewayFacts("")) == ""
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ async def test_a_fault_of_a_proxy_is_a_sentence_without_its_password(
         use_proxy(monkeypatch, proxy.replace("{port}", str(there.port)))
         async with following("ws://gateway.test", TRADES) as program:
             await eventually(lambda: "waiting" in program.names)
-        trouble = await _socket_trouble(parse("ws://gateway.test"), None)
+        trouble = await _socket_trouble(parse("ws://gateway.test"), None, (), GatewayFacts(""))
         for reason in (program.states[1].reason, trouble):
             assert reason.startswith(said)
             assert "pr0xy" not in reason

@@ -171,6 +171,7 @@ async def test_channels_that_have_no_event_yet_are_named_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A mistyped name would be silence forever."""
+    caplog.set_level("INFO", "percolator.client")
 
     async def answer(peer: Peer, request: Message) -> None:
         await peer.accept(request, unknown=["price:sol"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.faults import figures
+from tests.integration.faults.browser import CHROMIUM
 from tests.integration.faults.judge import TOTAL
 
 UNCLOSED = (
@@ -33,13 +34,20 @@ def collected() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def browser() -> Iterator[None]:
+    """End the browser after the last test."""
+    yield
+    CHROMIUM.stop()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Report how much was checked, and what was found."""
-    if TOTAL.events:
+    for name, total in sorted(TOTAL.items()):
         terminalreporter.write_line(
-            f"faults: {TOTAL.events} events checked, {TOTAL.gaps} gaps; lost without a gap "
-            f"{TOTAL.lost}, duplicated {TOTAL.duplicated}, out of order {TOTAL.disordered}, "
-            f"false gaps {TOTAL.false_gaps}, wrong prev {TOTAL.wrong_prev}, altered {TOTAL.altered}"
+            f"faults: {name}: {total.events} events checked, {total.gaps} gaps; lost without a gap "
+            f"{total.lost}, duplicated {total.duplicated}, out of order {total.disordered}, "
+            f"false gaps {total.false_gaps}, wrong prev {total.wrong_prev}, altered {total.altered}"
         )
     for line in figures.summary():
         terminalreporter.write_line(line)

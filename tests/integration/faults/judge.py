@@ -2,6 +2,7 @@
 
 import json
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
@@ -14,7 +15,7 @@ from percolator.model.channel import Channel
 from percolator.model.messages import event_message
 from tests.channels import decode
 from tests.integration.faults.traffic import Published, number_of
-from tests.integration.faults.witness import Event, Gap, Witness
+from tests.integration.faults.witness import Event, Gap, Witness, all_markets
 
 Numbers = dict[int, int]
 """The numbers of a channel's events by seq, in order of the seqs."""
@@ -35,7 +36,7 @@ class Verdict:
     wrong_prev: int = 0
     """Events whose `prev` is not the seq of the previous event."""
     altered: int = 0
-    """Events that differ from what was published under their seq."""
+    """Events that differ from what was published under their seq, or are of another epoch."""
 
     def add(self, other: "Verdict") -> None:
         """Add the counts of another verdict."""
@@ -48,8 +49,8 @@ class Verdict:
         return not any(getattr(self, each.name) for each in fields(self)[2:])
 
 
-TOTAL = Verdict()
-"""The sum over all scenarios of a test run."""
+TOTAL: dict[str, Verdict] = defaultdict(Verdict)
+"""The sum over all scenarios of a test run, by the name of the witness."""
 
 
 @dataclass
@@ -102,28 +103,43 @@ async def read_back(client: NatsClient, stream: str, channel: str) -> Numbers:
         after = page[-1].seq
 
 
-def judge(truth: Truth, found: Sequence[Witness], *, since: int | None = 0) -> Verdict:
-    """Judge what each witness received on each of its channels, from `since` until now."""
-    verdict = Verdict()
+def judge(truth: Truth, found: Sequence[Witness]) -> Verdict:
+    """Judge what the witnesses received, add each one's verdict to TOTAL, and return the sum."""
+    total = Verdict()
     for witness in found:
-        for channel, seen in witness.seen.items():
-            if channel.startswith("price:"):
-                _judge_prices(verdict, truth, channel, seen)
-            else:
-                trial = _Trial(verdict, truth, channel, since)
-                for item in seen:
-                    trial.receive(item)
-                trial.end()
+        verdict = judge_one(truth, witness)
+        TOTAL[witness.name].add(verdict)
+        total.add(verdict)
+    return total
+
+
+def judge_one(truth: Truth, witness: Witness) -> Verdict:
+    """Judge what a witness received on each of its channels, from its start until now."""
+    verdict = Verdict()
+    for channel, seen in witness.seen.items():
+        if channel.startswith("price:"):
+            _judge_prices(verdict, truth, channel, seen)
+        else:
+            trial = _Trial(verdict, truth, channel, witness.since)
+            for item in seen:
+                trial.receive(item)
+            trial.end()
     return verdict
 
 
 def _judge_prices(
     verdict: Verdict, truth: Truth, channel: str, seen: Sequence[Event | Gap]
 ) -> None:
-    """Latest wins: in order within an incarnation, and the last price is the stream's last."""
+    """Latest wins: in order within an incarnation, and the last price is the stream's last.
+
+    Any others may be left out: a client that is behind gets the newest. None has a gap.
+    """
     events = [item for item in seen if isinstance(item, Event)]
     verdict.events += len(events)
+    verdict.false_gaps += len(seen) - len(events)
     if len(truth.published) == 1:
+        numbers = truth.published[0][channel]
+        verdict.altered += sum(numbers.get(event.seq) != event.number for event in events)
         seqs = [event.seq for event in events]
         verdict.disordered += seqs != sorted(seqs)
     held = truth.held[-1][channel]
@@ -149,6 +165,12 @@ class _Trial:
         self._numbers = self._truth.published[incarnation][self._channel]
         self._published = list(self._numbers)
         self._held = list(self._truth.held[incarnation][self._channel])
+        self._lost_of_any = sorted(
+            seq
+            for channel, numbers in self._truth.published[incarnation].items()
+            if all_markets(channel) == all_markets(self._channel)
+            for seq in numbers.keys() - self._truth.held[incarnation][channel].keys()
+        )
 
     def receive(self, item: Event | Gap) -> None:
         """Judge the next message."""
@@ -175,7 +197,9 @@ class _Trial:
         self._count_lost(event.seq)
         if event.prev is not None and self._linked and event.prev != self._position:
             verdict.wrong_prev += 1
-        verdict.altered += self._numbers.get(event.seq) != event.number
+        self._epoch = self._epoch or event.epoch or None
+        other_epoch = event.epoch not in ("", self._epoch)
+        verdict.altered += other_epoch or self._numbers.get(event.seq) != event.number
         self._seen.add(event.seq)
         self._position, self._linked = event.seq, True
 
@@ -192,7 +216,8 @@ class _Trial:
         missing = _between(self._published, after, gap.before)
         present = _between(self._held, after, gap.before)
         known = _between(self._held, -1, after + 1)
-        if present or (not missing and known and gap.epoch is None):
+        is_true = gap.shared and _between(self._lost_of_any, after, gap.before)
+        if not is_true and (present or (not missing and known and gap.epoch is None)):
             self._verdict.false_gaps += 1
         self._position = max(self._position or 0, gap.before - 1)
         self._linked = False

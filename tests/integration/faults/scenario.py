@@ -12,10 +12,11 @@ from nats.js.api import StreamConfig
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.stream import definition
 from tests.gateway import Gateway, starting
-from tests.integration.faults.judge import TOTAL, Truth, Verdict, judge
+from tests.integration.faults.judge import Truth, Verdict, judge
 from tests.integration.faults.proxy import Proxy, proxy
 from tests.integration.faults.traffic import Traffic, flowing
-from tests.integration.faults.witness import Witness, witnesses
+from tests.integration.faults.witness import Witness
+from tests.integration.faults.witnesses import witnesses
 from tests.nats_server import NatsServer
 
 STREAM = "PERCOLATOR"
@@ -53,9 +54,7 @@ class FaultScenario:
                     await witness.has(channel, event.number)
         channels = self.witnesses[0].channels
         truth = await Truth.of(self.client, STREAM, channels, self.traffic.published)
-        verdict = judge(truth, self.witnesses)
-        TOTAL.add(verdict)
-        return verdict
+        return judge(truth, self.witnesses)
 
     async def first_event(self, after: float) -> float:
         """Seconds from `after` until each witness had received an event."""
@@ -71,6 +70,14 @@ async def _loaded(gateway: Gateway) -> AsyncIterator[None]:
     """Wait until the gateway has loaded its state."""
     async with asyncio.timeout(PATIENCE):
         await gateway.service.ready()
+    yield
+
+
+@contextlib.asynccontextmanager
+async def _following(found: Sequence[Witness]) -> AsyncIterator[None]:
+    """Wait until each witness follows its channels."""
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(*(witness.is_live() for witness in found))
     yield
 
 
@@ -98,6 +105,7 @@ async def fault_scenario(
                 starting(line.url, STREAM, **settings) as gateway,
                 _loaded(gateway),
                 witnesses(f"ws://127.0.0.1:{gateway.port}/ws", (*CHANNELS, *quiet)) as found,
+                _following(found),
                 flowing(server.url, STREAM, CHANNELS, rate) as traffic,
             ):
                 for channel in quiet:

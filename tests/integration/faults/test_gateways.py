@@ -13,11 +13,12 @@ from percolator.jetstream.stream import ensure
 from tests.cli.program import Program, Running, Serving
 from tests.gateway import Gateway, running
 from tests.integration.faults.at_once import at_once, scenarios
-from tests.integration.faults.judge import TOTAL, Truth, Verdict, judge
+from tests.integration.faults.judge import Truth, Verdict, judge
 from tests.integration.faults.proxy import Proxy, proxy
 from tests.integration.faults.scenario import CHANNELS, PATIENCE, STREAM
 from tests.integration.faults.traffic import Traffic, flowing
-from tests.integration.faults.witness import Witness, witnesses
+from tests.integration.faults.witness import Witness
+from tests.integration.faults.witnesses import witnesses
 from tests.nats_server import NatsServer
 
 __all__ = ["scenarios"]
@@ -52,13 +53,13 @@ class GatewayScenario:
                 for channel, event in last.items():
                     await witness.has(channel, event.number)
         truth = await Truth.of(self.client, STREAM, CHANNELS, self.traffic.published)
-        verdict = judge(truth, self.witnesses)
-        TOTAL.add(verdict)
-        return verdict
+        return judge(truth, self.witnesses)
 
 
 @contextlib.asynccontextmanager
-async def gateway_scenario(folder: Path, rate: float) -> AsyncIterator[GatewayScenario]:
+async def gateway_scenario(
+    folder: Path, rate: float, *, wildcards: bool = True
+) -> AsyncIterator[GatewayScenario]:
     """Run a scenario; the proxy leads to no gateway yet."""
     with contextlib.ExitStack() as servers:
         server = await asyncio.to_thread(servers.enter_context, NatsServer(folder / "nats"))
@@ -66,7 +67,7 @@ async def gateway_scenario(folder: Path, rate: float) -> AsyncIterator[GatewaySc
         await ensure(client, STREAM)
         async with (
             proxy(1) as line,
-            witnesses(f"ws://127.0.0.1:{line.port}/ws", CHANNELS) as found,
+            witnesses(f"ws://127.0.0.1:{line.port}/ws", CHANNELS, wildcards=wildcards) as found,
             flowing(server.url, STREAM, CHANNELS, rate) as traffic,
         ):
             yield GatewayScenario(server.url, client, line, traffic, found)

@@ -1,24 +1,12 @@
 """Witnesses: clients that record everything they receive, over any number of connections.
 
-`RawWitness` relies only on the documented protocol; `ClientWitness` uses the client that we ship.
+What is recorded is the same for each kind of client; the kinds have files of their own.
 """
 
 import asyncio
-import contextlib
-import json
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
-
-from percolator.client import Gap as ClientGap
-from percolator.client import Refused, State, Update, follow
-from percolator.model.messages import event_message
-from tests.integration.faults.traffic import number_of
-
-RETRY_SECONDS = 0.05
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,34 +18,89 @@ class Event:
     number: int
     at: float
     """Time of arrival, on the loop's clock."""
+    epoch: str = ""
+    """The stream's incarnation; empty if the client does not say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A gap; `announced` is False if the client had to detect it."""
+    """A gap; `announced` is False if the client had to detect it.
+
+    A `shared` one is of all markets of a kind: each of them may have lost events, or none.
+    """
 
     after: int
     before: int
     epoch: str | None
     announced: bool = True
+    shared: bool = False
+
+
+def all_markets(channel: str) -> str:
+    """Return the wildcard of a channel's kind."""
+    return f"{channel.partition(':')[0]}:*"
 
 
 @dataclass
 class Witness:
-    """What one client received on each channel, in order."""
+    """What one client received on each channel, in order.
+
+    With `wildcards` it follows all markets of each kind, and its channels are those markets.
+    """
+
+    _client: ClassVar[str] = "a client"
 
     channels: Sequence[str]
+    wildcards: bool = False
+    since: int | None = 0
+    """Where it starts to follow; None is from now on."""
     seen: dict[str, list[Event | Gap]] = field(default_factory=dict)
     connections: int = 0
 
     def __post_init__(self) -> None:
         self.seen = {channel: [] for channel in self.channels}
         self._news = asyncio.Event()
+        self._is_new = False
+
+    @property
+    def name(self) -> str:
+        """What kind of client it is, and how it follows."""
+        return self._client + (" of all markets" if self.wildcards else "")
+
+    @property
+    def follows(self) -> list[str]:
+        """The names that it subscribes to."""
+        names = (all_markets(each) if self.wildcards else each for each in self.channels)
+        return list(dict.fromkeys(names))
 
     def note(self, channel: str, item: Event | Gap) -> None:
         """Record an event or a gap."""
         self.seen[channel].append(item)
         self._news.set()
+
+    def note_gap(self, channel: str, gap: Gap) -> None:
+        """Record a gap, of one channel or of all markets of a kind."""
+        if channel in self.seen:
+            self.note(channel, gap)
+            return
+        for each in self.channels:
+            if all_markets(each) == channel:
+                self.note(each, replace(gap, shared=True))
+
+    def note_state(self, name: str) -> None:
+        """Count a connection as soon as it follows everything; it may be stale in between."""
+        if name == "connecting":
+            self._is_new = True
+        elif name == "live":
+            self.connections += self._is_new
+            self._is_new = False
+            self._news.set()
+
+    async def is_live(self) -> None:
+        """Wait until it follows everything."""
+        while not self.connections:
+            self._news.clear()
+            await self._news.wait()
 
     def last(self, channel: str) -> Event | None:
         """The newest event of a channel."""
@@ -87,95 +130,3 @@ class Witness:
                     return item
             self._news.clear()
             await self._news.wait()
-
-
-class RawWitness(Witness):
-    """Subscribes and resumes by the documented protocol alone."""
-
-    async def run(self, url: str, since: int | None) -> None:
-        """Follow forever."""
-        self.epochs: dict[str, str] = {}
-        while True:
-            with contextlib.suppress(OSError, ConnectionClosed, InvalidHandshake, TimeoutError):
-                async with connect(url, compression=None, proxy=None, max_queue=None) as socket:
-                    await self._read(socket, since)
-            await asyncio.sleep(RETRY_SECONDS)
-
-    async def _read(self, socket: ClientConnection, since: int | None) -> None:
-        """Subscribe to each channel with the epoch in which it was last read; then read."""
-        hello = json.loads(await socket.recv())
-        self.connections += 1
-        for channel in self.channels:
-            request: dict[str, Any] = {"type": "subscribe", "channels": [channel]}
-            position = self._position(channel, since)
-            epoch = self.epochs.setdefault(channel, hello["epoch"])
-            if position is not None:
-                request |= {"since": position, "epoch": epoch}
-            await socket.send(json.dumps(request))
-        async for text in socket:
-            self._on_message(json.loads(text))
-
-    def _position(self, channel: str, since: int | None) -> int | None:
-        newest = self.seen[channel][-1:]
-        if not newest or channel.startswith("price:"):
-            return since
-        return newest[0].seq if isinstance(newest[0], Event) else newest[0].before - 1
-
-    def _on_message(self, message: dict[str, Any]) -> None:
-        now = asyncio.get_running_loop().time()
-        match message["type"]:
-            case "gap":
-                channel, epoch = message["channel"], message.get("epoch")
-                self.note(channel, Gap(message["from"], message["to"], epoch))
-                self.epochs[channel] = epoch or self.epochs[channel]
-            case "price" | "trade" | "funding":
-                names = {"price": "price", "trade": "trades", "funding": "funding"}
-                channel = f"{names[message['type']]}:{message['slab']}"
-                event = Event(message["seq"], message.get("prev"), number_of(message), now)
-                self.note(channel, event)
-            case "error":
-                raise AssertionError(message)
-            case _:
-                pass
-
-
-class ClientWitness(Witness):
-    """Follows with `percolator.client`."""
-
-    async def run(self, url: str, since: int | None) -> None:
-        """Follow forever."""
-        async with follow(url, self.channels, since=since, on_state=self._state) as feed:
-            async for message in feed:
-                match message:
-                    case Update():
-                        frame = event_message(message.event, message.seq, message.prev)
-                        number = number_of(json.loads(frame[frame.index(b"{") :]))
-                        now = asyncio.get_running_loop().time()
-                        event = Event(message.seq, message.prev, number, now)
-                        self.note(message.channel, event)
-                    case ClientGap():
-                        gap = Gap(message.after, message.before, message.epoch, message.announced)
-                        self.note(message.channel, gap)
-                    case Refused():
-                        raise AssertionError(message)
-
-    def _state(self, state: State) -> None:
-        self.connections += state.name == "live"
-
-
-@contextlib.asynccontextmanager
-async def witnesses(
-    url: str, channels: Sequence[str], *, each: int = 2, since: int | None = 0
-) -> AsyncIterator[list[Witness]]:
-    """Run clients of both kinds that follow from `since` on; None means from now on."""
-    found: list[RawWitness | ClientWitness] = []
-    for _ in range(each):
-        found += [RawWitness(channels), ClientWitness(channels)]
-    tasks = [asyncio.create_task(witness.run(url, since)) for witness in found]
-    try:
-        yield list(found)
-        assert not [task for task in tasks if task.done()], "a client gave up"
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

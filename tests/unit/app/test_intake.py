@@ -8,6 +8,8 @@ import pytest
 from percolator import logs
 from percolator.app.intake import Intake
 from percolator.fanout.reader import Start
+from percolator.jetstream.direct import Stored
+from percolator.jetstream.gaps import SequenceGap, with_gaps
 from tests.channels import channel
 from tests.unit.fanout.harness import Client, HubHarness
 
@@ -104,6 +106,31 @@ def test_a_loss_that_is_found_late_does_not_move_the_book_back(harness: IntakeHa
     harness.intake.take(30, "percolator.trade.BTC", TRADE)
     harness.intake.record_gap(20, frozenset({"percolator.trade.SOL"}))
     assert harness.harness.hub.book.seq == 30
+
+
+def test_a_wildcard_gets_one_gap_per_loss_before_the_next_event_of_any_market(
+    harness: IntakeHarness,
+) -> None:
+    """Also if the market that lost events has its next one only after those of others."""
+    events = [
+        Stored(21, "percolator.price.A", PRICE, 0),
+        Stored(22, "percolator.trade.QUIET", TRADE, 0),
+        Stored(23, "percolator.trade.B", TRADE, 0),
+        Stored(24, "percolator.trade.A", TRADE, 0),
+    ]
+    client = Client(harness.harness.hub)
+    for name in ("trades:*", "funding:*"):
+        harness.harness.hub.subscribe(client.cursor, channel(name), Start())
+    first_held: dict[str, int | None] = {"percolator.trade.A": 24, "percolator.trade.B": 23}
+    for step in with_gaps(events, 10, first_held):
+        if isinstance(step, SequenceGap):
+            harness.intake.record_gap(step.before, step.subjects)
+        else:
+            harness.intake.take(step.seq, step.subject, step.payload)
+    harness.harness.flush()
+    gap, *others = client.got
+    assert gap == {"type": "gap", "channel": "trades:*", "from": 0, "to": 21}
+    assert [each.get("seq") for each in others] == [22, 23, 24]
 
 
 def test_after_a_loss_the_prev_of_a_new_channel_is_unknown(harness: IntakeHarness) -> None:

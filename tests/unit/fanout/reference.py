@@ -22,7 +22,7 @@ NAMED: tuple[tuple[str, str], ...] = (
 )
 """The channels that there are: kinds and markets."""
 ALL_CHANNELS = tuple(channel_of(*named).name for named in NAMED)
-PER_SLAB, WILDCARDS, PER_CLIENT = 3, 3, 4
+PER_SLAB, WILDCARDS, PER_CLIENT = 3, 3, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -307,9 +307,10 @@ def refusal(clients: list[Client], client: Client, channel: str) -> str | None:
     """Return the code of the limit that one more channel would exceed, or None."""
     if channel in client.follows:
         return None
-    if len(client.follows) >= PER_CLIENT:
-        return "channel_limit"
     slab = channel.partition(":")[2]
+    slabs = {followed.partition(":")[2] for followed in client.follows}
+    if slab not in slabs and len(slabs) >= PER_CLIENT:
+        return "channel_limit"
 
     def on(one: Client) -> bool:
         return any(followed.endswith(f":{slab}") for followed in one.follows)

@@ -209,15 +209,18 @@ def test_the_legacy_form_is_handled_like_the_channels(desk: Desk) -> None:
 
 def test_each_reply_to_the_legacy_form_names_its_slab_address(desk: Desk) -> None:
     """The errors too; a reply to the other form names none."""
-    desk.harness = HubHarness(channels=2)
+    desk.harness = HubHarness(channels=1)
     client = desk.client()
     replies = client.ask(type="subscribe", slabAddress="SOL")
+    assert "slabAddress" not in client.ask(type="unsubscribe", channels=["price:SOL"])[0]
     replies += client.ask(type="unsubscribe", slabAddress="SOL")
     replies += client.ask(type="subscribe", slabAddress="SOL", since=-1)
-    kinds = ["error", "subscribed", "error", "unsubscribed", "error"]
+    kinds = ["subscribed", "error", "unsubscribed", "error"]
     assert [one["type"] for one in replies] == kinds
     assert {one["slabAddress"] for one in replies} == {"SOL"}
-    assert "slabAddress" not in client.ask(type="subscribe", channels=["price:SOL"])[0]
+    client.ask(type="subscribe", channels=["price:SOL"])
+    refused = client.ask(type="subscribe", slabAddress="BTC")
+    assert [(one["code"], one["slabAddress"]) for one in refused] == [("channel_limit", "BTC")] * 3
 
 
 def test_a_reply_to_a_subscribe_names_the_channels_without_an_event(desk: Desk) -> None:
@@ -339,13 +342,23 @@ def test_each_request_gets_exactly_one_final_reply(asked: list[dict[str, object]
 def test_limits_are_reported_per_channel(desk: Desk) -> None:
     """One error per channel over the limit; the channels within it are followed."""
     desk.harness = HubHarness(channels=1)
-    replies = desk.client().ask(type="subscribe", slabAddress="SOL")
+    channels = ["price:SOL", "price:A", "trades:B", "trades:SOL"]
+    replies = desk.client().ask(type="subscribe", channels=channels)
     assert [(one.get("code"), one.get("channel")) for one in replies] == [
-        ("channel_limit", "trades:SOL"),
-        ("channel_limit", "funding:SOL"),
+        ("channel_limit", "price:A"),
+        ("channel_limit", "trades:B"),
         (None, None),
     ]
-    assert replies[-1]["channels"] == ["price:SOL"]
+    assert replies[-1]["channels"] == ["price:SOL", "trades:SOL"]
+
+
+def test_a_client_may_follow_as_many_markets_in_the_older_form_as_channels(desk: Desk) -> None:
+    """Each market counts as one of its channels; one market more is refused."""
+    desk.harness = HubHarness(channels=3)
+    client = desk.client()
+    replies = [client.ask(type="subscribe", slabAddress=slab) for slab in "ABCD"]
+    assert [len(reply[-1].get("channels", ())) for reply in replies] == [3, 3, 3, 0]
+    assert {one["code"] for one in replies[-1]} == {"channel_limit"}
 
 
 def test_a_client_without_a_market_is_closed_if_a_market_was_full(desk: Desk) -> None:

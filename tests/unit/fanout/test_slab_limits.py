@@ -45,13 +45,17 @@ def test_a_client_counts_once_on_a_market_whatever_it_follows_there() -> None:
     assert (limits.clients, slabs) == ({}, {})
 
 
-def test_a_client_may_follow_channels_up_to_its_limit() -> None:
-    """Over all markets together; a refused channel is not counted."""
-    limits = SlabLimits(per_slab=0, wildcards=0, channels_per_client=3)
+def test_the_channels_of_one_market_count_as_one_for_the_limit_of_a_client() -> None:
+    """So a client at its limit may follow more of its markets; a refused channel is not counted."""
+    limits = SlabLimits(per_slab=0, wildcards=0, channels_per_client=2)
     slabs = Counts()
-    codes = [enter(limits, slabs, slab) for slab in ("A", "A", "B", "B", "C")]
-    assert codes == [None, None, None, "channel_limit", "channel_limit"]
-    assert (limits.clients, slabs) == ({"A": 1, "B": 1}, {"A": 2, "B": 1})
+    codes = [enter(limits, slabs, slab) for slab in ("A", "A", "B", "C", "B")]
+    assert codes == [None, None, None, "channel_limit", None]
+    assert (limits.clients, slabs) == ({"A": 1, "B": 1}, {"A": 2, "B": 2})
+    limits.leave(slabs, "A")
+    assert enter(limits, slabs, "C") == "channel_limit"
+    limits.leave(slabs, "A")
+    assert enter(limits, slabs, "C") is None
 
 
 @pytest.mark.parametrize(("per_slab", "channels"), [(1, 0), (0, 1)])
@@ -93,10 +97,11 @@ def test_the_counts_match_a_naive_count(
         mine = follows[client]
         if enters:
             others = sum(slab in other for other in follows)
-            full = per_slab and slab not in mine and others >= per_slab
+            is_new = slab not in mine
+            full = per_slab and is_new and others >= per_slab
             expected = (
                 "channel_limit"
-                if channels and len(mine) >= channels
+                if channels and is_new and len(set(mine)) >= channels
                 else ("slab_limit" if full else None)
             )
             assert enter(limits, counted[client], slab) == expected
