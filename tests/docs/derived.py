@@ -1,8 +1,8 @@
 """What other files say of the kinds, written from the table: `python -m tests.docs.derived`.
 
-`nats/stream.json` is written whole, and so is `docs/api-python.md`, from the client's code. In
-other files, a block is between a comment `kinds NAME` and a comment `end of kinds`; the rest is
-written by hand.
+`nats/stream.json` is written whole, and so are `docs/api-python.md` and `docs/api-browser.md`, from
+the clients' code. In other files, a block is between a comment `kinds NAME` and a comment `end of
+kinds`; the rest is written by hand.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from percolator.jetstream.creation import names
 from percolator.jetstream.stream import definition
 from percolator.model.channel import SUBJECTS, Channel
 from percolator.model.kinds import KINDS, Kind
-from tests.docs import api_python
+from tests.docs import api_browser, api_python
 from tests.docs.pages import ROOT
 from tests.integration.operations import table as permissions
 
@@ -150,7 +150,11 @@ def filled(text: str) -> str:
 def derived() -> dict[str, str]:
     """Return each file, by its path, as it should be."""
     texts = {name: filled((ROOT / name).read_text()) for name in FILES}
-    return texts | {"nats/stream.json": stream(), "docs/api-python.md": api_python.page()}
+    return texts | {
+        "nats/stream.json": stream(),
+        "docs/api-python.md": api_python.page(),
+        "docs/api-browser.md": api_browser.page(),
+    }
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from tests.channels import KIND_NAMES, decode, subject_of
 from tests.docs.pages import blocks, lines
 from tests.docs.schema import fits
 from tests.docs.test_asyncapi import DOCUMENT, names_of, payload
+from tests.docs.typescript import LANGUAGES
 
 COMMAND = re.compile(r"(?:.*\| )?percolator (?!\w*\.)(?P<rest>(?!is ready| )\S.*)")
 MESSAGE = re.compile(r"(?:> )?(?:(?P<subject>percolator\.\S+) +)?(?P<json>\{\".*)")
@@ -95,6 +96,13 @@ def test_code_in_the_documentation_parses(block: Any) -> None:  # noqa: ANN401 -
         "json": json.loads,
     }
     assert reads[block.language](block.text) is not None
+
+
+def test_every_block_of_code_has_a_test() -> None:
+    """Here, in `test_typescript`, or of a whole: a page in Chromium, another program's settings."""
+    elsewhere = {"html", "haproxy", "nginx", "yaml", "text", ""}
+    here = {"python", "toml", "json"}
+    assert {block.language for block in blocks()} <= {*here, *LANGUAGES, *elsewhere}
 
 
 def test_the_example_of_the_python_client_compiles() -> None:

@@ -48,7 +48,7 @@ def test_the_wheel_installs_two_packages_and_nothing_else(contents: set[str]) ->
 
 
 def test_the_wheel_contains_every_file_of_both_packages(contents: set[str]) -> None:
-    """Code, type marker, recorded market with its licence, and the pages for browsers."""
+    """Code, type marker, recorded market with its licence, pages for browsers, npm package."""
     for package in (ROOT / "percolator", ROOT / "cli" / "percolator_cli"):
         here = {
             path.relative_to(package.parent).as_posix()
@@ -61,6 +61,7 @@ def test_the_wheel_contains_every_file_of_both_packages(contents: set[str]) -> N
         "percolator_cli/py.typed",
         "percolator/data/tape.jsonl.gz",
         "percolator/data/README.md",
+        "percolator/gateway/web/package.json",
     } <= contents
 
 

@@ -43,7 +43,10 @@ def test_each_file_has_its_type(path: str, content_type: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/index.html", "/dashboard", "/dashboard/", "/../static.py", "//", "", "/web/index.html"],
+    [
+        *("/index.html", "/dashboard", "/dashboard/", "/../static.py", "//", "", "/web/index.html"),
+        *("/package.json", "/LICENSE"),
+    ],
 )
 def test_no_other_path_is_served(path: str) -> None:
     """A path is looked up, never joined to a folder."""
