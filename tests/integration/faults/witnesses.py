@@ -31,6 +31,7 @@ async def witnesses(
     browsers = [BrowserWitness(channels, since=None)]
     if wildcards:
         pythons.append(ClientWitness(channels, wildcards=True))
+        browsers.append(BrowserWitness(channels, wildcards=True, since=None))
     if resting:
         pythons.append(SlowClientWitness(channels))
         browsers.append(SlowBrowserWitness(channels, since=None))
