@@ -24,12 +24,6 @@ Below 0, the cursor is new and gets a snapshot first (see `start_position`).
 """
 
 
-MAX_STARTS = 200
-"""Snapshots of the latest value that a turn makes. A client that follows 2,000 markets has several
-turns for its start, so that the others wait for none of them.
-"""
-
-
 class Entry:
     """One event in a log. Its frames are made when first needed, and then shared.
 
@@ -213,14 +207,10 @@ class Follower(ABC):
 
         The flag says that there is more. If there is any message, at least one is returned.
         """
-        positions, apart, starts = self.positions, self.apart, 0
+        positions, apart = self.positions, self.apart
         heap: list[tuple[int, int, OutgoingMessage, Iterator[OutgoingMessage]]] = []
         """The next message of each log: by order, then as the logs were subscribed to."""
         for log, position in positions.items():
-            if position < 0 and not log.channel.kind.lossless:
-                starts += 1
-                if starts > MAX_STARTS:
-                    continue
             if position != log.head:
                 following = log.after(position)
                 if apart:
@@ -245,4 +235,4 @@ class Follower(ABC):
             else:
                 heappop(heap)
                 positions[log] = log.settled(positions[log])  # also past what it passes over
-        return outgoing, starts > MAX_STARTS
+        return outgoing, False

@@ -1,15 +1,15 @@
 """The logs of wildcard channels: the events of one kind of all markets, in the stream's order.
 
 They hold nothing of their own: the entries are those of the markets' logs, so a frame is made once
-for both. A client that starts on a wildcard reads each market's log by itself until it has caught
-up, and passes over those markets here (see the hub).
+for both. Of prices, a client starts here, with a snapshot of each market. Of a lossless kind, it
+reads each market's log by itself until it has caught up, and passes over it here (see the reader).
 """
 
 from collections.abc import Iterator
 from itertools import takewhile
 
 from percolator.fanout.log import ChannelLog, Entry, Log, OutgoingMessage, Position
-from percolator.fanout.lossless_log import LosslessLog
+from percolator.fanout.lossless_log import EPOCH_STRIDE, LosslessLog
 from percolator.model.channel import Channel
 
 CAPACITY_FACTOR = 10
@@ -46,7 +46,8 @@ class LosslessOfAll(LosslessLog):
 class LatestOfAll(Log):
     """The newest value of each market that clients may see, the one shown last at the end.
 
-    A position is the order of a value: the newest that the cursor has had.
+    A position is the order of a value: the newest that the cursor has had. Below 0, the cursor is
+    at its start: it also says up to which order values are snapshots (see `_decoded`).
     """
 
     __slots__ = ("_shown",)
@@ -67,15 +68,24 @@ class LatestOfAll(Log):
 
     def after(self, position: Position) -> Iterator[OutgoingMessage]:
         """Yield the values that were shown after a position."""
+        had, start = _decoded(position)
         values = reversed(self._shown.items())
-        newer = list(takewhile(lambda value: value[1].order > position, values))
+        newer = list(takewhile(lambda value: value[1].order > had, values))
         for channel, entry in reversed(newer):
-            yield OutgoingMessage(entry.order, self, entry.order, entry.frame, channel=channel)
+            order, frame = entry.order, entry.frame
+            if order <= start:
+                frame = entry.snapshot
+            yield OutgoingMessage(order, self, _encoded(order, start), frame, channel=channel)
+
+    @property
+    def start_position(self) -> Position:
+        """The position of a cursor that begins here and now, with a snapshot of each market."""
+        return _encoded(0, self.head)
 
     def position_in(self, log: ChannelLog, position: Position) -> Position:
         """Return where a cursor that stands here goes on in the log of one market."""
-        entry = self._shown.get(log.channel)
-        return log.head - (entry is not None and entry.order > position)
+        entry, (had, _) = self._shown.get(log.channel), _decoded(position)
+        return log.head - (entry is not None and entry.order > had)
 
     def settled(self, position: Position) -> Position:  # noqa: ARG002 - as a lossless log
         """Return the head."""
@@ -84,3 +94,16 @@ class LatestOfAll(Log):
     def is_ahead(self, position: Position, seq: int) -> bool:  # noqa: ARG002 - as a lossless log
         """Return False: the newest value is right for every cursor."""
         return False
+
+
+def _encoded(had: int, start: int) -> Position:
+    """Return the position of a cursor that has had some of what was shown when it began."""
+    return had if had >= start else -1 - had - start * EPOCH_STRIDE
+
+
+def _decoded(position: Position) -> tuple[int, int]:
+    """Return what a cursor has had, and when it began; 0 if its start is over."""
+    if position >= 0:
+        return position, 0
+    start, had = divmod(-1 - position, EPOCH_STRIDE)
+    return had, start

@@ -55,13 +55,16 @@ class Reader:
     def read_all(self, cursor: Cursor, kind: Kind, start: Start, limit: int | None) -> Resumed:
         """Begin to read the log of all markets.
 
-        What a market starts with, a snapshot or recent events, is read from its own log, and so is
-        what the client has read by name so far, until the client has caught up.
+        What a market of a lossless kind starts with, a snapshot or recent events, is read from its
+        own log, and so is what the client has read by name so far, until it has caught up.
         """
         of_all = self._book.of_all(kind)
         of_all.followers[cursor] = None
         if start.since is not None and isinstance(of_all, LosslessOfAll):
             return self._resume(cursor, of_all, start.since, start.epoch, limit)
+        if isinstance(of_all, LatestOfAll):
+            cursor.positions[of_all] = of_all.start_position
+            return Resumed()
         cursor.positions[of_all] = of_all.head
         events = 0
         for log in self._book.markets(kind):
