@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from percolator.app import feed_watch
 from tests.channels import channel_of, subject_of
 from tests.gateway import Gateway, event_json
 from tests.integration.conftest import StartGateway
@@ -14,6 +15,12 @@ from tests.integration.conftest import StartGateway
 PRICES = 10_000
 PRICE_SECONDS = 5.0
 PRICE_INTERVAL = 0.5
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The feed is never called stale: one loop publishes, serves and reads here, at full speed."""
+    monkeypatch.setattr(feed_watch, "STALE_SECONDS", 60.0)
 
 
 async def test_10_000_trades_at_full_speed_reach_50_clients_in_one_chain(gateway: Gateway) -> None:
