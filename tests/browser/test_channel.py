@@ -14,6 +14,7 @@ Given = dict[str, Any]
 PLAY = """async ([name, steps]) => {
     const { Reader } = await import("/percolator/reader.js");
     const reader = new Reader(name);
+    reader.requested(0);
     if (steps[0].subscribed === undefined) reader.begin(0, "one");
     const out = [];
     for (const { epoch = "one", lost, subscribed, gap, ...event } of steps) {

@@ -96,7 +96,10 @@ async def test_a_page_that_reads_too_slowly_gets_a_gap(
         const { Subscription } = await import("/percolator/subscription.js");
         const channels = ["trades:SOL", "price:SOL"];
         const queue = new Subscription(channels, { leave: () => {} });
-        for (const name of channels) queue.positions.begin(name, 0, "e");
+        for (const name of channels) {
+            queue.positions.requested(name, 0);
+            queue.positions.begin(name, 0, "e");
+        }
         for (let seq = 1; seq <= 25_000; seq += 1) {
             const type = seq % 2 ? "trade" : "price";
             const prev = type === "trade" ? Math.max(seq - 2, 0) : undefined;

@@ -129,6 +129,25 @@ async def test_a_slow_token_function_is_asked_once_and_before_the_socket_is_open
         assert await page.evaluate("asked") == 1
 
 
+async def test_a_token_function_that_never_answers_is_the_reason_of_the_wait(
+    gateway: Gateway, open_page: OpenPage
+) -> None:
+    """After 10 s; the next attempt waits for the same answer."""
+    page = await open_page(f"http://127.0.0.1:{gateway.port}{BLANK}")
+    await page.clock.install()
+    await page.evaluate("""async () => {
+        const { connect } = await import("/percolator.js");
+        globalThis.asked = 0;
+        const token = () => new Promise(() => { asked += 1; });
+        globalThis.feed = connect(undefined, { token });
+    }""")
+    await page.clock.run_for(10_000)
+    waiting = await is_in(page, "waiting")
+    assert waiting["reason"] == "the page's token function does not answer"
+    await page.clock.run_for(1_000)
+    assert await page.evaluate("[asked, feed.state.name]") == [1, "connecting"]
+
+
 async def test_a_token_function_that_fails_is_the_reason_of_the_wait(
     gateway: Gateway, open_page: OpenPage
 ) -> None:

@@ -49,7 +49,7 @@ export function startOf(readers, epoch) {
   const positions = readers.map((reader) => reader.position).filter((each) => each !== null);
   const replaced = positions.find((position) => position.epoch !== epoch);
   if (replaced) return replaced;
-  const wanted = readers.filter((each) => each.waiting && each.recent > 0).map((each) => each.recent);
+  const wanted = readers.filter((each) => each.position === null && each.recent > 0).map((each) => each.recent);
   if (wanted.length > 0) return { recent: Math.min(...wanted) };
   if (positions.length === 0) return { recent: 0 };
   return positions.reduce((a, b) => (b.seq < a.seq ? b : a));

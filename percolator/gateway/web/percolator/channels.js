@@ -42,10 +42,14 @@ export class Channels {
       const channel = this.#channels.get(name) ?? new Channel(name);
       this.#channels.set(name, channel);
       channel.subscriptions.add(subscription);
-      if (!subscription.fresh && channel.kind.lossless) this.#startAgain(channel);
-      else if (channel.status === "live") subscription.positions.begin(name, this.#seq, this.#epoch);
+      if (!subscription.fresh && channel.kind.lossless) {
+        this.#startAgain(channel);
+      } else if (channel.status !== "pending") {
+        subscription.positions.requested(name, 0); // the request that was sent is all that it wants
+        if (channel.status === "live") subscription.positions.begin(name, this.#seq, this.#epoch);
+      }
     }
-    if (subscription.fresh) queueMicrotask(() => this.#showLatest(subscription));
+    queueMicrotask(() => this.#showLatest(subscription));
   }
 
   /** @param {Subscription} subscription */
@@ -64,17 +68,18 @@ export class Channels {
   bookmark() {
     const found = {};
     for (const [name, position] of this.subscriptions.flatMap((each) => each.bookmarks())) {
-      const other = found[name];
-      const earlier = other?.epoch === position.epoch && other.seq <= position.seq;
-      if (!earlier && (other === undefined || other.epoch === this.#epoch)) found[name] = position;
+      const other = (found[name] ??= position);
+      const same = other.epoch === position.epoch;
+      if (same ? position.seq < other.seq : other.epoch === this.#epoch) found[name] = position;
     }
     return found;
   }
 
-  /** Show a new listener the latest values at once. */
+  /** Show a new listener the latest values at once, unless it asks for the events themselves. */
   #showLatest(subscription) {
     for (const [name, event] of this.#latest) {
       if (!this.#readersOf(name).includes(subscription) || !this.#isLive(name)) continue;
+      if (!subscription.fresh && kindOf(event).lossless) continue;
       const snapshot = { ...event, snapshot: true };
       for (const accepted of subscription.positions.accept(snapshot, name, this.#epoch)) {
         subscription.push(accepted);
@@ -163,12 +168,9 @@ export class Channels {
 
   /** New readers begin; those that want more past events than were asked for ask again. */
   #begin(channel) {
-    for (const { positions } of this.#readersOf(channel.name)) {
-      const reader = positions.reader(channel.name);
-      const served = reader.recent === 0 || reader.recent === channel.recent;
-      if (reader.waiting && served) positions.begin(channel.name, this.#seq, this.#epoch);
-      else if (reader.waiting) this.#startAgain(channel);
-    }
+    const readers = this.#readersOf(channel.name).map(({ positions }) => positions);
+    const begun = readers.map((positions) => positions.begin(channel.name, this.#seq, this.#epoch));
+    if (begun.includes(false)) this.#startAgain(channel);
   }
 
   /**
@@ -223,7 +225,7 @@ export class Channels {
       }
       this.#requested.add(name);
       Object.assign(channel, { status: "requested", requestId: id, recent, again: false });
-      for (const { positions } of this.#readersOf(name)) positions.anchor(name);
+      for (const { positions } of this.#readersOf(name)) positions.requested(name, recent);
     }
   }
 

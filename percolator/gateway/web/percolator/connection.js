@@ -82,9 +82,12 @@ export class Connection {
       return;
     }
     this.#preparing = true;
+    this.#arm();
+    const { count } = this; // an attempt that took too long was given up
+    const isCurrent = () => this.#preparing && count === this.count;
     prepared.then(
-      () => this.#preparing && this.#dial(),
-      (error) => this.#preparing && this.drop(error.message),
+      () => isCurrent() && this.#dial(),
+      (error) => isCurrent() && this.drop(error.message),
     );
   }
 
@@ -183,7 +186,7 @@ export class Connection {
   }
 
   #deadline() {
-    if (this.#socket === null) return this.details.retryAt;
+    if (this.#socket === null && !this.#preparing) return this.details.retryAt;
     if (this.phase !== "open") return this.#openedAt + GREETING_MS;
     if (this.#pingedAt === 0) return this.heardAt + IDLE_MS;
     return this.#pingedAt + (this.silent ? DEAD_MS : STALE_MS);
@@ -192,6 +195,7 @@ export class Connection {
   #tick() {
     const now = Date.now();
     const late = Math.abs(now - this.#dueAt) > LATE_MS;
+    if (this.#preparing) return this.drop("the page's token function does not answer");
     if (this.#socket === null) return this.open();
     if (this.phase !== "open") return this.drop("the gateway does not respond");
     if (this.#pingedAt === 0) {

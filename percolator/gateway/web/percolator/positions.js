@@ -29,7 +29,7 @@ export class Positions {
     const own = this.#readers.get(name);
     const all = this.#all(name);
     if (own && !(own.waiting && all && !all.waiting)) return own;
-    const reader = all.waiting ? new Reader(name, all.recent) : all.forMarket(name);
+    const reader = all.forMarket(name);
     this.#readers.set(name, reader);
     return reader;
   }
@@ -47,13 +47,19 @@ export class Positions {
     for (const market of this.#markets(name)) market.skip(gap, epoch);
     // What other markets lack is not known from one: only their seqs are void.
     const all = this.#all(name);
-    if (all && all.position?.epoch !== epoch) all.advance(gap.to - 1, epoch);
+    if (all?.position && all.position.epoch !== epoch) all.advance(gap.to - 1, epoch);
     return skipped;
   }
 
+  /** Begin a channel that the gateway has accepted. Returns whether what was asked for covers it. */
   begin(name, seq, epoch) {
-    this.reader(name).begin(seq, epoch);
     for (const market of this.#markets(name)) market.begin(seq, epoch);
+    return this.reader(name).begin(seq, epoch);
+  }
+
+  requested(name, recent) {
+    for (const market of this.#markets(name)) market.requested(recent);
+    this.reader(name).requested(recent);
   }
 
   anchor(name) {

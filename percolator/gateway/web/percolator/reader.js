@@ -2,8 +2,8 @@
  * How far one subscription has read one channel, and which messages it gets next.
  * Nothing in this file sends or waits.
  *
- * A reader waits until the gateway has accepted its subscription; a reader with a bookmark does
- * not, since it has a position already.
+ * A reader waits until the gateway has accepted a request that covers it: one from its position,
+ * or with the past events that it wants to begin with.
  *
  * @typedef {import("../percolator.d.ts").Position} Position
  */
@@ -19,6 +19,7 @@ export class Reader {
   /** @type {Position | null} Where reading began. */
   start = null;
   #floor = -1; // before the first event, older ones are not for this reader, except for a snapshot
+  #covered = false; // by the latest request
   #connectionSeq = 0; // seq of the newest event on the current connection
   #resumedAt = null; // the position at the start of this connection: also that of new markets
 
@@ -31,19 +32,27 @@ export class Reader {
 
   /** Begin where an earlier reader stopped. @param {Position} position */
   continue({ epoch, seq }) {
-    this.waiting = false;
     this.#epoch = epoch;
     this.#seq = this.#resumedAt = seq;
     this.start = { epoch, seq };
   }
 
-  /** The gateway has accepted the subscription: every event after `seq` must arrive. */
+  /** A request is sent, with so many past events; everything after the position must come again. */
+  requested(recent) {
+    this.#covered = this.start !== null || this.recent === 0 || this.recent === recent;
+    this.anchor();
+  }
+
+  /** The gateway has accepted the latest request. Returns whether that covers this reader. */
   begin(seq, epoch) {
-    if (!this.waiting) return;
+    if (!this.waiting || !this.#covered) return !this.waiting;
     this.waiting = false;
+    if (this.start !== null) return true;
     this.#epoch = epoch;
     this.start = { epoch, seq };
-    if (this.recent === 0) this.#floor = seq;
+    // Not for prices: one that was held back may be older than what other channels had.
+    if (this.kind.lossless && this.recent === 0) this.#floor = seq;
+    return true;
   }
 
   /** A reader of one market, for a reader of all markets. */
@@ -51,22 +60,23 @@ export class Reader {
     const reader = new Reader(name, this.recent);
     reader.waiting = this.waiting;
     reader.start = this.start;
+    reader.#covered = this.#covered;
     reader.#epoch = this.#epoch;
     reader.#floor = this.#floor;
     reader.#seq = this.#resumedAt;
     return reader;
   }
 
-  /** Where to resume; null if the reader waits. @returns {Position | null} */
+  /** Where to resume; null if it has not begun. @returns {Position | null} */
   get position() {
-    if (this.waiting) return null;
+    if (this.start === null) return null;
     return { epoch: this.#epoch, seq: this.#seq ?? this.start.seq };
   }
 
   /** Everything after the position must arrive again: the connection is gone, or asks again. */
   anchor() {
     this.#connectionSeq = 0;
-    if (!this.waiting) this.#seq = this.#resumedAt = this.position.seq;
+    if (this.start !== null) this.#seq = this.#resumedAt = this.position.seq;
   }
 
   /** Return what to deliver for an event: nothing for a duplicate, a gap before it if due. */
