@@ -8,6 +8,8 @@ from collections.abc import Callable
 import nats.errors
 from nats.aio.client import Client
 
+from percolator.errors import EventError
+from percolator.jetstream.direct import Stored
 from percolator.model.channel import REJECTED_SUBJECT
 
 MAX_IN_FLIGHT = 1_000
@@ -22,13 +24,17 @@ class Rejections:
         self._client = client
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def report(self, seq: int, subject: str, reason: str) -> None:
+    def report(self, stored: Stored, error: EventError) -> None:
         """Publish a rejection in the background; failures are ignored."""
         client = self._client()
         if client is None or len(self._tasks) >= MAX_IN_FLIGHT:
             return
         body = json.dumps(
-            {"seq": seq, "subject": subject[:MAX_SUBJECT_CHARS], "reason": reason}
+            {
+                "seq": stored.seq,
+                "subject": stored.subject[:MAX_SUBJECT_CHARS],
+                "reason": error.reason,
+            }
         ).encode()
 
         async def publish() -> None:
