@@ -18,6 +18,7 @@ BROWSER = {
     "the browser client",
     "the browser client of all markets",
     "the browser client, resting",
+    "the browser client, returning",
 }
 
 
