@@ -4,7 +4,7 @@ It knows neither sockets nor NATS: a rejection is handed to `report`.
 """
 
 import logging
-from collections.abc import Callable
+from typing import Protocol
 
 from percolator.errors import EventError
 from percolator.fanout.book import Book
@@ -23,6 +23,13 @@ SHOWN = 64
 logger = logging.getLogger(__name__)
 
 
+class Report(Protocol):
+    """Receives each event in which something is wrong, and what."""
+
+    def __call__(self, stored: Stored, error: EventError, *, accepted: bool = False) -> None:
+        """Report an event: one that is not valid, or one that is `accepted` all the same."""
+
+
 class Intake:
     """Decodes what the feed reads, and passes what is valid on to the book."""
 
@@ -30,7 +37,7 @@ class Intake:
         self,
         book: Book,
         stats: Stats,
-        report: Callable[[Stored, EventError], None],
+        report: Report,
         decode: Decode = events.decode,
     ) -> None:
         """`report` is called with each event that is not valid, and why it is not."""

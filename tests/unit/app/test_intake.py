@@ -31,8 +31,9 @@ class IntakeHarness:
         )
         self.intake.begin("e2", 10, first_seq=3, complete=True)
 
-    def _report(self, event: Stored, error: EventError) -> None:
-        self.reports.append((event.seq, event.subject, error.reason))
+    def _report(self, stored: Stored, error: EventError, *, accepted: bool = False) -> None:
+        assert not accepted
+        self.reports.append((stored.seq, stored.subject, error.reason))
 
     @property
     def state(self) -> dict[str, int]:
