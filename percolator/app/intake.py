@@ -9,7 +9,7 @@ from typing import Protocol
 from percolator.errors import EventError
 from percolator.fanout.book import Book
 from percolator.jetstream.direct import Stored
-from percolator.model import events
+from percolator.model import events, mistaken_subject
 from percolator.model.channel import ALL, Channel
 from percolator.model.events import Decode
 from percolator.model.kinds import KINDS
@@ -64,7 +64,8 @@ class Intake:
     def take(self, stored: Stored) -> None:
         """Decode the next event and pass it on; count, log and report it if it is not valid.
 
-        An event of a kind that this version does not know is counted, and is no fault.
+        An event of a kind that this version does not know is counted, and is no fault; but if its
+        subject looks like a mistake, it is reported.
         """
         try:
             channel = Channel.of_subject(stored.subject)
@@ -76,6 +77,8 @@ class Intake:
         if channel is None or event is None:
             self._stats.unknown_subjects += 1
             self._book.skip(stored.seq)
+            if mistake := mistaken_subject.explain(stored.subject):
+                self._explain(stored, mistake)
         else:
             self._stats.events[event.type] += 1
             self._book.publish(stored.seq, channel, event)
@@ -97,6 +100,9 @@ class Intake:
 
     def _reject(self, stored: Stored, error: EventError) -> None:
         self._stats.rejected[error.reason] += 1
+        self._explain(stored, error)
+
+    def _explain(self, stored: Stored, error: EventError) -> None:
         self._report(stored, error)
         text = "event %d on %.80s rejected: %s; it starts %r"
         logger.warning(text, stored.seq, stored.subject, error, stored.payload[:SHOWN])

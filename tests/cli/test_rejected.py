@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import nats
 import pytest
 
+from percolator.jetstream.stream import definition
 from tests.cli.program import Program, Running, Serving, get
 from tests.cli.terminal import terminal
 from tests.gateway import event_json
@@ -94,6 +95,40 @@ def test_the_wrong_publisher_sees_a_sentence_and_the_right_one_its_event(
     assert (found["reason"], found["id"]) == (mistake.reason, "5sig:SOL:1")
     assert found["message"]
     assert all(word in found["message"] for word in mistake.words)
+
+
+SUBJECTS = {
+    "percolator.trades.SOL": "no kind is named trades: publish on percolator.trade.SOL",
+    "percolator.PRICE.SOL": "no kind is named PRICE: publish on percolator.price.SOL",
+    "percolator.SOL.funding": "no kind is named SOL: publish on percolator.funding.SOL",
+    "percolator.liquidations": (
+        "no kind is named liquidations: publish on percolator.liquidation.MARKET"
+    ),
+}
+"""A subject that a publisher can get wrong, and what it is told, if the stream takes it."""
+
+
+def test_a_mistaken_subject_is_explained_if_the_stream_takes_it(
+    percolator: Program, nats_url: str, stream_name: str
+) -> None:
+    """It is no fault: a newer version may know the kind."""
+
+    async def create() -> None:
+        client = await nats.connect(nats_url)
+        wide = definition(stream_name).evolve(subjects=["percolator.>"])
+        await client.jetstream().add_stream(wide)
+        await client.close()
+
+    asyncio.run(create())
+    with percolator.gateway() as gateway, following(percolator, "--json", "--nats") as watching:
+        for subject, sentence in SUBJECTS.items():
+            publish(nats_url, subject, event_json("trade"))
+            found = json.loads(watching.line())
+            assert (found["subject"], found["reason"]) == (subject, "unknown_subject")
+            assert found["message"] == sentence
+        stats = get(f"{gateway.http}/ws/stats")
+        assert stats["eventsRejected"] == 0
+        assert stats["eventsUnknown"] >= len(SUBJECTS)
 
 
 def test_the_newest_rejections_are_listed_and_the_newest_is_last(
