@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import secrets
-from collections import deque
 from collections.abc import Callable
 
 import nats.errors
@@ -12,10 +11,8 @@ from nats.aio.client import Client
 from percolator.errors import EventError
 from percolator.jetstream.direct import Stored
 from percolator.model.channel import REJECTED_SUBJECT
-from percolator.model.rejection import KeptRejections, Rejection, reject
+from percolator.model.rejection import KeptRejections, WaitingRejections, reject
 
-MAX_WAITING = 1_000
-"""Rejections that wait to be published; more are dropped, and kept only for operators."""
 AT_ONCE = 20
 PAUSE_SECONDS = 0.02
 """Seconds between two rounds of AT_ONCE rejections: a flood costs no more than 1,000 per second."""
@@ -29,7 +26,7 @@ class Rejections:
         self.kept = KeptRejections(run=secrets.token_hex(4))
         self._client = client
         self._epoch = epoch
-        self._waiting: deque[Rejection] = deque()
+        self._waiting = WaitingRejections()
         self._publishing: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -49,9 +46,9 @@ class Rejections:
             accepted=accepted,
         )
         self.kept.add(rejection)
-        if self._client() is None or len(self._waiting) >= MAX_WAITING:
+        if self._client() is None:
             return
-        self._waiting.append(rejection)
+        self._waiting.add(rejection)
         if self._publishing is None:
             self._publishing = asyncio.get_running_loop().create_task(self._publish())
 
@@ -66,7 +63,7 @@ class Rejections:
             while self._waiting and (client := self._client()):
                 for _ in range(min(AT_ONCE, len(self._waiting))):
                     with contextlib.suppress(nats.errors.Error, OSError):
-                        await client.publish(REJECTED_SUBJECT, self._waiting.popleft().json)
+                        await client.publish(REJECTED_SUBJECT, self._waiting.next().json)
                 await asyncio.sleep(0 if self._stopping else PAUSE_SECONDS)
         finally:
             self._publishing = None

@@ -16,6 +16,10 @@ from percolator.printable import printable
 
 KEPT = 500
 """Rejections that a gateway keeps; a newer one replaces the oldest."""
+WAITING = 1_000
+"""Rejections that wait to be published at most."""
+SEARCHED = 100
+"""Subjects among which the one with the most is looked for; with more, a new subject is dropped."""
 PAYLOAD_CHARS = 200
 SUBJECT_CHARS = 256
 MESSAGE_CHARS = 500
@@ -107,3 +111,45 @@ class KeptRejections:
         head = b'{"run":%b,"total":%d,"rejected":[' % (to_json(self._run), self.total)
         kept = islice(self._kept, len(self._kept) - newer, None)
         return head + b",".join(rejection.json for rejection in kept) + b"]}\n"
+
+
+class WaitingRejections:
+    """Rejections that wait to be published, up to WAITING; the subjects take turns.
+
+    So the rejections of a flood on a few subjects are dropped, and not those of others.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._by_subject: dict[str, deque[Rejection]] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, rejection: Rejection) -> None:
+        """Add a rejection.
+
+        If all places are taken, one is dropped: of the same subject, or of the one with the most.
+        """
+        subject = rejection.subject
+        if self._count >= WAITING:
+            if subject in self._by_subject:
+                self._pop(subject)
+            elif len(self._by_subject) < SEARCHED:
+                self._pop(max(self._by_subject, key=lambda other: len(self._by_subject[other])))
+            else:
+                return
+        self._by_subject.setdefault(subject, deque()).append(rejection)
+        self._count += 1
+
+    def next(self) -> Rejection:
+        """Remove and return the oldest of the subject whose turn it is; one must wait."""
+        return self._pop(next(iter(self._by_subject)))
+
+    def _pop(self, subject: str) -> Rejection:
+        queue = self._by_subject.pop(subject)
+        rejection = queue.popleft()
+        if queue:
+            self._by_subject[subject] = queue  # its next turn is after that of all others
+        self._count -= 1
+        return rejection

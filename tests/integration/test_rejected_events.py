@@ -12,7 +12,7 @@ from nats.aio.subscription import Subscription
 
 from percolator.logs import LINE_BURST, RateLimitFilter
 from percolator.model.channel import REJECTED_SUBJECT
-from percolator.model.rejection import KEPT
+from percolator.model.rejection import KEPT, WAITING
 from percolator.printable import printable
 from tests.client import PATIENCE, Message
 from tests.gateway import Gateway, event_json, running
@@ -178,6 +178,17 @@ async def test_rejections_are_for_operators(nats_url: str, stream_name: str) -> 
         assert b"rejected" not in body
         status, _, _ = await gateway.get("/rejected", f"Authorization: Bearer {'s' * 16}\r\n")
         assert status == 200
+
+
+async def test_a_flood_does_not_keep_another_publisher_from_its_report(gateway: Gateway) -> None:
+    """More than may wait to be published come before it; the subjects take turns."""
+    async with rejections(gateway) as reports:
+        for _ in range(3 * WAITING):
+            await gateway.nats.publish(PRICE, b"{}")
+        seq = await gateway.publish_raw(TRADE, b"{}")
+        while (found := await report(reports))["subject"] == PRICE:
+            pass
+        assert (found["seq"], found["subject"]) == (seq, TRADE)
 
 
 async def test_the_newest_rejections_of_a_flood_are_kept(gateway: Gateway) -> None:

@@ -5,7 +5,13 @@ from typing import Any
 
 from percolator.errors import EventError
 from percolator.model import rejection
-from percolator.model.rejection import KeptRejections, Rejection, reject
+from percolator.model.rejection import (
+    WAITING,
+    KeptRejections,
+    Rejection,
+    WaitingRejections,
+    reject,
+)
 
 ERROR = EventError("invalid_price", "price: Field required")
 
@@ -116,3 +122,39 @@ def test_what_comes_after_a_number_is_shown_alone() -> None:
     assert page(kept, 1) == (3, [20, 30])
     assert page(kept, 3) == (3, [])
     assert page(kept, 99) == (3, [])
+
+
+def drained(waiting: WaitingRejections) -> list[int]:
+    """Read the seqs of all that waits, in the order of publishing."""
+    return [waiting.next().seq for _ in range(len(waiting))]
+
+
+def test_subjects_take_turns_to_be_published() -> None:
+    """Each in its own order; one without any left waits for no turn."""
+    waiting = WaitingRejections()
+    for seq, subject in enumerate("aaabcc"):
+        waiting.add(rejected(seq, subject=subject))
+    assert drained(waiting) == [0, 3, 4, 1, 5, 2]
+    assert len(waiting) == 0
+
+
+def test_a_flood_on_one_subject_drops_its_own_rejections() -> None:
+    """The oldest of them; those of other subjects are published, before or during the flood."""
+    waiting = WaitingRejections()
+    waiting.add(rejected(1, subject="b"))
+    for seq in range(2, WAITING + 12):
+        waiting.add(rejected(seq, subject="flood"))
+    waiting.add(rejected(5_000, subject="c"))
+    assert len(waiting) == WAITING
+    found = drained(waiting)
+    assert {1, 5_000} <= set(found[:3])
+    assert sorted(found)[1:-1] == list(range(14, WAITING + 12))
+
+
+def test_a_flood_on_many_subjects_is_bounded() -> None:
+    """A subject that waits already keeps its newest."""
+    waiting = WaitingRejections()
+    for seq in range(2 * WAITING):
+        waiting.add(rejected(seq, subject=f"flood.{seq}"))
+    waiting.add(rejected(5_000, subject="flood.0"))
+    assert sorted(drained(waiting)) == [*range(1, WAITING), 5_000]
