@@ -11,7 +11,7 @@ import nats
 import pytest
 
 from percolator.jetstream.stream import definition
-from tests.cli.program import Program, Running, Serving, get
+from tests.cli.program import Program, Running, Serving, free_address, get
 from tests.cli.terminal import terminal
 from tests.gateway import event_json
 
@@ -231,6 +231,23 @@ def test_following_nats_waits_for_a_nats_that_is_not_there(program: Program) -> 
         watching.signal(signal.SIGINT)
         done = watching.end()
     assert (done.code, done.out) == (130, "")
+
+
+def test_following_a_gateway_waits_for_one_that_is_not_there(
+    percolator: Program, nats_url: str
+) -> None:
+    """It says why, once; without --follow, that is an error."""
+    address = free_address()
+    args = ("rejected", "--url", address)
+    assert percolator.run(*args).code == 1
+    with percolator.start(*args, "--follow", "--json") as watching:
+        assert "retrying" in watching.complaint("no gateway answers")
+        with percolator.gateway("--port", address.rpartition(":")[2]):
+            watching.complaint("no events were rejected since the gateway started; waiting")
+            seq = publish(nats_url, PRICE, b"{}")
+            assert json.loads(watching.line())["seq"] == seq
+            watching.signal(signal.SIGINT)
+            assert watching.end().code == 130
 
 
 def test_a_gateway_with_a_stats_token_asks_for_it(percolator: Program) -> None:

@@ -62,13 +62,14 @@ def rejected(
         return
     token = settings.stats_token.get_secret_value() if settings.stats_token else None
     kept = watch.Kept(gateway.address(url, settings), token)
-    newest = kept.newer()
+    troubles = watch.Troubles(reading=True)
+    newest = watch.once_it_answers(kept, troubles) if follow else kept.newer()
     for each in list(filter(show.wants, newest))[-limit:]:
         show(each)
     if not show.shown:
         print_error(show.nothing(len(newest)) + ("; waiting" if follow else ""))
     if follow:
-        watch.follow_gateway(kept, show, newest)
+        watch.follow_gateway(kept, show, newest, troubles)
 
 
 command = single(

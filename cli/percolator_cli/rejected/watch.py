@@ -97,19 +97,26 @@ class Troubles:
         self._reading, self._last = True, ""
 
 
-def follow_gateway(kept: Kept, show: Show, known: Iterable[Rejection]) -> None:
+def follow_gateway(kept: Kept, show: Show, known: Iterable[Rejection], troubles: Troubles) -> None:
     """Show the rejections that come, without doubles of the known ones, until interrupted."""
-    once, troubles = Once(show, known), Troubles(reading=True)
+    once = Once(show, known)
     while True:
         time.sleep(POLL_SECONDS)
+        for each in once_it_answers(kept, troubles):
+            once(each)
+
+
+def once_it_answers(kept: Kept, troubles: Troubles) -> list[Rejection]:
+    """Return what a gateway has that is newer, as soon as it answers."""
+    while True:
         try:
             newer = kept.newer()
         except GatewayError as error:
             troubles.note(str(error))
-            continue
-        troubles.over(kept.at.http)
-        for each in newer:
-            once(each)
+            time.sleep(POLL_SECONDS)
+        else:
+            troubles.over(kept.at.http)
+            return newer
 
 
 async def follow_nats(settings: Settings, show: Show) -> None:
