@@ -56,7 +56,7 @@ class Rejections:
         """Publish what waits, without pauses."""
         self._stopping = True
         if self._publishing is not None:
-            await self._publishing
+            await asyncio.wait([self._publishing])
 
     async def _publish(self) -> None:
         try:

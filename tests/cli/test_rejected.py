@@ -69,7 +69,9 @@ MISTAKES = {
     ),
     "no JSON": Mistake(PRICE, b"1.5", "invalid_event", ()),
     "another market": Mistake(PRICE, event_json("price", slab="BTC"), "mismatch", ("slab",)),
-    "a market with a dot": Mistake(f"{PRICE}.USD", event_json("price"), "invalid_subject", ()),
+    "a market with a dot": Mistake(
+        f"{PRICE}.USD", event_json("price"), "invalid_subject", ("percolator.price.MARKET",)
+    ),
 }
 """A mistake that a publisher can make, and what it is told."""
 
@@ -104,6 +106,10 @@ SUBJECTS = {
     "percolator.liquidations": (
         "no kind is named liquidations: publish on percolator.liquidation.MARKET"
     ),
+    "percolator.trade": (
+        "'percolator.trade' does not end in a market's name (letters, digits, _ and -, up to 64): "
+        "publish on percolator.trade.MARKET"
+    ),
 }
 """A subject that a publisher can get wrong, and what it is told, if the stream takes it."""
 
@@ -121,14 +127,17 @@ def test_a_mistaken_subject_is_explained_if_the_stream_takes_it(
 
     asyncio.run(create())
     with percolator.gateway() as gateway, following(percolator, "--json", "--nats") as watching:
+        reasons = []
         for subject, sentence in SUBJECTS.items():
             publish(nats_url, subject, event_json("trade"))
             found = json.loads(watching.line())
-            assert (found["subject"], found["reason"]) == (subject, "unknown_subject")
-            assert found["message"] == sentence
+            assert (found["subject"], found["message"]) == (subject, sentence)
+            reasons.append(found["reason"])
         stats = get(f"{gateway.http}/ws/stats")
-        assert stats["eventsRejected"] == 0
-        assert stats["eventsUnknown"] >= len(SUBJECTS)
+    # Its kind is known, so it is an event, and not valid.
+    assert reasons == [*["unknown_subject"] * 4, "invalid_subject"]
+    assert stats["eventsRejected"] == 1
+    assert stats["eventsUnknown"] >= 4
 
 
 def test_the_newest_rejections_are_listed_and_the_newest_is_last(
