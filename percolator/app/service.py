@@ -108,7 +108,7 @@ class Service:
         feed_dialer = Dialer(self._nats_source.find, name="percolator feed")
         replay_dialer = Dialer(self._nats_source.find, name="percolator replay")
         decode = decoder(require_slab=settings.require_slab)
-        self.rejections = Rejections(lambda: self.feed.client)
+        self.rejections = Rejections(lambda: self.feed.client, lambda: self.feed.epoch)
         self.feed = Feed(
             feed_dialer.dial,
             settings.stream,
@@ -252,6 +252,7 @@ class Service:
             places=self.admission.places,
             slabs=self.slab_limits,
             feed=self.feed,
+            rejections=self.rejections.kept,
             clock=self._clock,
             metrics=lambda: self._metrics.render(),  # noqa: PLW0108 - made after the gateway
             draining=lambda: self.gateway.draining,

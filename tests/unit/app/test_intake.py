@@ -31,8 +31,9 @@ class IntakeHarness:
         )
         self.intake.begin("e2", 10, first_seq=3, complete=True)
 
-    def _report(self, event: Stored, error: EventError) -> None:
-        self.reports.append((event.seq, event.subject, error.reason))
+    def _report(self, stored: Stored, error: EventError, *, accepted: bool = False) -> None:
+        assert not accepted
+        self.reports.append((stored.seq, stored.subject, error.reason))
 
     @property
     def state(self) -> dict[str, int]:
@@ -181,6 +182,18 @@ def test_the_log_stays_short_in_a_flood_of_rejections(
         harness.intake.take(stored(seq, "percolator.price.SOL", b"{"))
     assert len(lines.getvalue().splitlines()) == logs.LINE_BURST
     assert harness.harness.stats.rejected == {"invalid_json": 1_000}
+
+
+def test_an_event_on_a_mistaken_subject_is_counted_as_unknown_and_reported(
+    harness: IntakeHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not counted as rejected: a newer version may know the kind."""
+    harness.intake.take(stored(11, "percolator.trades.SOL", TRADE))
+    stats = harness.harness.stats
+    assert (stats.unknown_subjects, stats.rejected) == (1, {})
+    assert harness.reports == [(11, "percolator.trades.SOL", "unknown_subject")]
+    assert "no kind is named trades: publish on percolator.trade.SOL" in caplog.text
+    assert harness.harness.book.seq == 11
 
 
 def test_an_event_of_an_unknown_kind_is_counted_and_not_rejected(harness: IntakeHarness) -> None:
