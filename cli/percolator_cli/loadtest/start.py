@@ -20,7 +20,7 @@ async def start(
 ) -> dict[str, Any]:
     """Run a load test, with a progress bar. Raises GatewayError, NatsError."""
     limits = await asyncio.to_thread(_limits, at, settings)
-    client = await reach(settings, name="percolator loadtest", reconnect=True)
+    client = await reach(settings, name="percolator loadtest")
     try:
         test = LoadTest(plan, at, Sender(client, plan), token)
         per_address = min(PER_ADDRESS, limits["maxConnectionsPerIp"] or PER_ADDRESS)
