@@ -226,9 +226,10 @@ def _publish(
             f"command within two minutes with --timestamp {event.timestamp} --id {own_id}"
         )
         raise
-    known = {"duplicate": True} if ack.duplicate else {}
-    line = json.dumps({"subject": subject, "seq": ack.seq} | known)
-    done = "already published" if ack.duplicate else "published"
+    # With an id of our own, a duplicate is an event of ours: its first acknowledgement was lost.
+    known = bool(ack.duplicate and message_id)
+    line = json.dumps({"subject": subject, "seq": ack.seq} | ({"duplicate": True} if known else {}))
+    done = "already published" if known else "published"
     typer.echo(line if as_json else printable(f"{done} {subject} seq {ack.seq}"))
 
 

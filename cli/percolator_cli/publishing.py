@@ -12,7 +12,7 @@ from percolator.app.nats_source import nats_address
 from percolator.config.settings import Settings
 from percolator.config.sources import load
 from percolator.errors import EventError, NatsLoginError, NatsUnreachableError
-from percolator.jetstream.connect import connect
+from percolator.jetstream.connect import connect, hang_up
 from percolator.jetstream.publisher import OnTrouble, Publisher
 from percolator.model.kinds import Event
 from percolator_cli.process import print_error
@@ -43,7 +43,7 @@ async def publisher(
     try:
         yield Publisher(client, settings.stream, on_trouble)
     finally:
-        await client.close()
+        await hang_up(client)
 
 
 async def publish_one(

@@ -6,6 +6,7 @@ from nats.aio.client import Client
 
 from percolator.app import recording
 from percolator.errors import NatsError
+from percolator.jetstream.connect import hang_up
 from percolator.jetstream.publisher import Publisher
 
 logger = logging.getLogger(__name__)
@@ -27,4 +28,4 @@ async def play(client: Client, stream: str) -> None:
     try:
         await recording.play(publish, loop=True)
     finally:
-        await client.close()
+        await hang_up(client)

@@ -6,6 +6,7 @@ from typing import Any
 
 from percolator.client.address import GatewayAddress
 from percolator.config.settings import Settings
+from percolator.jetstream.connect import hang_up
 from percolator_cli import gateway
 from percolator_cli.loadtest.plan import PER_ADDRESS, Plan, Thresholds
 from percolator_cli.loadtest.progress import shown_progress
@@ -27,7 +28,7 @@ async def start(
         with shown_progress() as on_progress:
             measured = await test.run(per_address, on_progress)
     finally:
-        await client.close()
+        await hang_up(client)
     return report(measured, at.http, limits, thresholds)
 
 
