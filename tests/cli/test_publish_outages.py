@@ -233,3 +233,22 @@ def test_an_interrupted_publish_says_how_to_publish_the_event_once(
     again = publishing.run(*TRADE, *found[0].split())
     assert (again.code, again.out) == (0, "already published percolator.trade.SOL seq 1\n")
     assert len(events_of(server)) == 1
+
+
+@OUTAGES
+def test_a_load_test_survives_an_outage_and_counts_each_event_once(
+    publishing: Program, server: NatsServer, outage: Outage
+) -> None:
+    """Every event is acknowledged in the end, and every client gets it."""
+    with publishing.gateway("--requests-per-second", "0") as gateway:
+        publishing.settings["port"] = gateway.ws.rpartition(":")[2]
+        args = ("loadtest", "--connections", "4", "--rate", "200", "--duration", "8", "--json")
+        with publishing.start(*args) as running:
+            wait_for(server, 200)
+            outage(server)
+            done = running.end()
+    assert done.code == 0, done
+    assert done.json["published"]["unacknowledged"] == 0
+    ids = Counter(message_id for message_id, _ in events_of(server))
+    assert set(ids.values()) == {1}
+    assert len(ids) == done.json["published"]["events"]
