@@ -81,7 +81,7 @@ async def publish_file(
     """
     file_id = _file_id(path) if dedupe else secrets.token_hex(8)
     async with (
-        publisher(settings, name="percolator publish", reconnect=True) as to,
+        publisher(settings, name="percolator publish", on_trouble=notify) as to,
         asyncio.TaskGroup() as group,
     ):
         await _publish_lines(path, file_id, _Pipeline(to, outcome, notify, group), rate)

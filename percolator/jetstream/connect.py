@@ -17,6 +17,7 @@ from percolator import openssl
 from percolator.errors import NatsLoginError, NatsUnreachableError
 from percolator.jetstream import credentials
 from percolator.jetstream.client import NatsClient
+from percolator.jetstream.liveness import raise_if_cancelled
 from percolator.redaction import redact_logins
 
 CONNECT_SECONDS = 2
@@ -93,6 +94,8 @@ async def hang_up(client: Client) -> None:
     try:
         # After a failed TLS handshake, the library would wait forever for the socket to close.
         await asyncio.wait_for(client.close(), CLOSE_SECONDS)
+    except asyncio.CancelledError:
+        raise_if_cancelled()  # the library raises it too, after it has lost a connection
     except Exception:  # noqa: BLE001, S110 - the connection is over in any case
         pass
     finally:
