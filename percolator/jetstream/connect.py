@@ -52,8 +52,8 @@ class NatsAddress:
 
     @property
     def requires_tls(self) -> bool:
-        """True if nothing may be sent unencrypted."""
-        return self.tls_ca is not None or self.url.strip().startswith("tls://")
+        """True if nothing may be sent unencrypted, to any of the servers."""
+        return self.tls_ca is not None or any(each.startswith("tls://") for each in self.servers)
 
     @property
     def has_login(self) -> bool:
