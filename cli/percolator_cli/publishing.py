@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from percolator.app.nats_source import nats_address
 from percolator.config.settings import Settings
 from percolator.config.sources import load
-from percolator.errors import EventError, NatsLoginError, NatsUnreachableError
+from percolator.errors import EventError, NatsRefusedError, NatsUnreachableError
 from percolator.jetstream.connect import connect
 from percolator.jetstream.publisher import Publisher
 from percolator.model.kinds import Event
@@ -23,7 +23,7 @@ async def reach(settings: Settings, *, name: str, reconnect: bool) -> Client:
     """Connect to NATS. Raises NatsUnreachableError, which says what to do."""
     try:
         return await connect(nats_address(settings), name=name, reconnect=reconnect)
-    except NatsLoginError:
+    except NatsRefusedError:
         raise
     except NatsUnreachableError as error:
         raise NatsUnreachableError(f"{error}; {REMEDY}") from None

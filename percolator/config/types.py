@@ -8,18 +8,21 @@ from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
+from percolator import nats_url
 from percolator.config.origins import normalized
 
 MIN_SECRET_BYTES = 32
 """Minimum size of an HS256 secret: the size of its hash."""
 MIN_BUFFER_BYTES = 1_024
 """Minimum buffer per client. A smaller one would not hold one reply, and cut off every client."""
+EXPLAINED = "explained"
+"""Type of the validation error that has a sentence of its own in place of the rule."""
 
 Network = IPv4Network | IPv6Network
 
@@ -107,15 +110,23 @@ def _allowed_host(text: str) -> str:
 
 
 def _nats_urls(value: str) -> str:
-    return ",".join(_nats_url(part.strip()) for part in value.split(","))
+    urls = nats_url.split(value)
+    for number, url in enumerate(urls):
+        try:
+            nats_url.parse(url)
+        except nats_url.EscapeError as error:
+            raise _unescaped(str(error)) from None
+        except ValueError:
+            # A comma in a password leaves the sign before the host to a later part.
+            if "@" not in url and any("@" in each for each in urls[number:]):
+                raise _unescaped("the list has an invalid address") from None
+            raise
+    return ",".join(urls)
 
 
-def _nats_url(address: str) -> str:
-    url = address if "://" in address else f"nats://{address}"
-    parts = urlsplit(url)
-    if parts.scheme not in ("nats", "tls") or not parts.hostname or parts.port == 0:
-        raise ValueError("not a NATS address")
-    return url
+def _unescaped(text: str) -> PydanticCustomError:
+    text = f"{text}: in a user or password, {nats_url.ESCAPES}"
+    return PydanticCustomError(EXPLAINED, "explained", {"text": text})
 
 
 def _zero_or_at_least(minimum: int) -> Callable[[int], int]:
@@ -172,6 +183,10 @@ StreamName = Annotated[
 NatsPrefix = Annotated[
     Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] | None,
     Rule("1 to 32 letters, digits, _ or -"),
+]
+InboxPrefix = Annotated[
+    Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_$-]+(\.[A-Za-z0-9_$-]+)*$")] | None,
+    Rule("a subject without wildcards, such as _INBOX.gateway, of up to 64 characters"),
 ]
 NatsUrl = Annotated[
     Annotated[str, AfterValidator(_nats_urls)] | None,

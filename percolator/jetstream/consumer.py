@@ -84,6 +84,7 @@ class Consumer:
         self._seq = after
         name = ""
         inbox = self._client.new_deliver_subject()
+        self._client.watch(self._broken, inbox)
         subscription = self._subscription = await self._client.subscribe(
             inbox,
             cb=self._on_message,

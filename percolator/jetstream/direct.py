@@ -80,10 +80,10 @@ async def _gather(client: NatsClient, stream: str, request: dict[str, object]) -
             end.set_result(headers)
 
     try:
-        inbox = client.new_inbox()
+        inbox, subject = client.new_inbox(), f"{client.api}.DIRECT.GET.{stream}"
+        client.watch(end, inbox, subject)
         subscription = await client.subscribe(inbox, cb=receive)
         try:
-            subject = f"{client.api}.DIRECT.GET.{stream}"
             await client.publish(subject, json.dumps(request).encode(), reply=inbox)
             raise_if_cancelled()
             headers = await asyncio.wait_for(end, ANSWER_SECONDS)

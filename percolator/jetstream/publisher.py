@@ -9,12 +9,13 @@ from nats.js.api import PubAck
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
-from percolator.jetstream.client import refusal
+from percolator.jetstream.refusals import RefusedError
 
 MAX_IN_FLIGHT = 512
 ATTEMPTS = 8
 RETRY_SECONDS = 0.5
 ACK_SECONDS = 2.0
+UNACKNOWLEDGED = "NATS does not acknowledge the event"
 
 
 class Publisher:
@@ -43,6 +44,8 @@ class Publisher:
                 await asyncio.sleep(RETRY_SECONDS * attempt)
             try:
                 return await self._try(subject, payload, headers)
+            except RefusedError as error:  # the permissions stay as they are
+                raise NatsUnreachableError(f"{UNACKNOWLEDGED}: {error}") from None
             except nats.errors.Error as error:
                 last = error
         if isinstance(last, NoStreamResponseError):
@@ -51,8 +54,19 @@ class Publisher:
                 "or add the subject to the stream (percolator doctor shows how), "
                 "or check that JetStream is enabled"
             )
-        advice = refusal(self._client) or ": check that it is up and its disk is not full"
-        raise NatsUnreachableError(f"NATS does not acknowledge the event{advice}")
+        raise NatsUnreachableError(f"{UNACKNOWLEDGED}: {self._why(last)}")
+
+    def _why(self, error: Exception | None) -> str:
+        """Return why an event was not acknowledged, in the words of NATS if it has said any."""
+        said = getattr(self._client, "said", "")
+        match error:
+            case APIError(description=str(reason)):
+                return reason
+            case nats.errors.TimeoutError():
+                text = f"no answer within {ACK_SECONDS:g} s"
+                return f"{text}; NATS said: {said}" if said else text
+            case _:
+                return said or str(error).removeprefix("nats: ")
 
     async def _try(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> PubAck:
         """Publish once. Raises NatsUnfitError if a retry cannot help, else NATS's own error."""

@@ -14,8 +14,9 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavailableError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
-from percolator.jetstream.client import NatsClient, refusal
+from percolator.jetstream.client import NatsClient
 from percolator.jetstream.connect import server_address
+from percolator.jetstream.refusals import RefusedError
 from percolator.jetstream.subjects import Growth, growth, taken
 from percolator.model.channel import SUBJECTS
 from percolator.model.events import MAX_EVENT_BYTES
@@ -88,10 +89,11 @@ async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamStat
         ) from None
     except APIError as error:
         raise _conflict(name, error) from None
+    except RefusedError as error:
+        raise NatsUnreachableError(f"the stream {name} cannot be looked up: {error}") from None
     except nats.errors.Error:
-        advice = refusal(client) or ": check the NATS server"
         raise NatsUnreachableError(
-            f"JetStream at {server_address(client)} does not answer{advice}"
+            f"JetStream at {server_address(client)} does not answer: check the NATS server"
         ) from None
     differing = differences(info.config, name)
     if differing:

@@ -8,7 +8,7 @@ from pathlib import Path
 import nats
 from nats.aio.client import Client
 
-from percolator.jetstream.connect import NatsAddress
+from percolator.jetstream.address import NatsAddress
 from percolator.jetstream.dialer import Dialer
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.stream import definition

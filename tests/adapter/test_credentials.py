@@ -6,7 +6,8 @@ import pytest
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
 from percolator.jetstream import credentials, stream
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from tests.certificates import Authority
 from tests.nats_operator import Operator
 from tests.nats_server import NatsServer

@@ -9,7 +9,8 @@ from nats.aio.client import Client
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
 from percolator.jetstream import publisher, stream
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from percolator.jetstream.publisher import Publisher
 from tests.client import PATIENCE
 from tests.nats_server import NatsServer
