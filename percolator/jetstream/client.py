@@ -135,6 +135,10 @@ class NatsClient(Client):
         before, self.said = self.said, text_of(line).removeprefix("-ERR").strip(" \t'")
         if not self._refusals.note(self.said) and self.said != before:
             logger.warning("NATS says: %s", self.said)
+        if self._resp_sub_prefix and self._refusals.is_refused(
+            f"{self._resp_sub_prefix.decode()}*"
+        ):
+            self._resp_sub_prefix = None  # the next request asks for an inbox again
         await super()._process_err(err_msg)
 
     @property

@@ -1,4 +1,4 @@
-"""Why a connection to NATS cannot be opened, in words, and what to do about it."""
+"""Why NATS cannot be reached, or does not do what it was asked, and what to do about it."""
 
 import os
 import socket
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import nats.errors
+from nats.js.errors import APIError
+from nats.js.errors import Error as JetStreamError
 
 from percolator import openssl
 from percolator.errors import NatsLoginError, NatsRefusedError, NatsUnreachableError
@@ -29,6 +31,20 @@ ADVICE = {
     **dict.fromkeys(MISMATCHES, "use a name in nats_url that the server's certificate has"),
     **dict.fromkeys(UNTRUSTED, "set nats_tls_ca to the authority that signed its certificate"),
 }
+
+
+_STORAGE = (
+    "raise the storage of the account or of the server (max_file), or lower max_bytes of the stream"
+)
+API_ADVICE = {
+    10002: _STORAGE,
+    10023: "check the memory, the storage and the servers of JetStream",
+    10026: "remove consumers that nothing reads (nats consumer rm), or raise max_consumers",
+    10028: "raise the memory of the account or of the server (max_mem)",
+    10047: _STORAGE,
+    10054: "make it smaller, or raise max_msg_size of the stream",
+}
+"""What to do about an error of JetStream, by its code."""
 
 
 class Failure(NamedTuple):
@@ -63,6 +79,24 @@ def of(error: BaseException, address: NatsAddress) -> Failure | None:
         case _:
             return None
     return Failure(reason)
+
+
+def words(error: BaseException) -> str:
+    """Return why a request failed, in the words of NATS if it has said any."""
+    match error:
+        case JetStreamError(description=str(said)):
+            return said
+        case JetStreamError() | nats.errors.NoRespondersError():
+            return "JetStream does not respond"
+        case nats.errors.TimeoutError():
+            return "no answer in time"
+        case _:
+            return str(error).removeprefix("nats: ") or type(error).__name__
+
+
+def advice(error: APIError, otherwise: str) -> str:
+    """Return what to do about an error that JetStream answered with."""
+    return API_ADVICE.get(error.err_code or 0, otherwise)
 
 
 def is_other_name(error: BaseException) -> bool:

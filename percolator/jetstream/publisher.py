@@ -9,6 +9,7 @@ from nats.js.api import PubAck
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
+from percolator.jetstream import failures
 from percolator.jetstream.refusals import RefusedError
 
 MAX_IN_FLIGHT = 512
@@ -59,14 +60,8 @@ class Publisher:
     def _why(self, error: Exception | None) -> str:
         """Return why an event was not acknowledged, in the words of NATS if it has said any."""
         said = getattr(self._client, "said", "")
-        match error:
-            case APIError(description=str(reason)):
-                return reason
-            case nats.errors.TimeoutError():
-                text = f"no answer within {ACK_SECONDS:g} s"
-                return f"{text}; NATS said: {said}" if said else text
-            case _:
-                return said or str(error).removeprefix("nats: ")
+        why = failures.words(error) if error else ""
+        return f"{why}; NATS said: {said}" if said else why
 
     async def _try(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> PubAck:
         """Publish once. Raises NatsUnfitError if a retry cannot help, else NATS's own error."""
@@ -78,9 +73,9 @@ class Publisher:
         except ServiceUnavailableError:
             raise
         except APIError as error:
+            advice = failures.advice(error, f"check the stream {self._stream}")
             raise NatsUnfitError(
-                f"JetStream refuses the event ({error.description or error}): "
-                f"check the stream {self._stream}"
+                f"JetStream refuses the event ({failures.words(error)}): {advice}"
             ) from None
         except nats.errors.MaxPayloadError:
             raise NatsUnfitError(

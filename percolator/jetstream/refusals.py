@@ -35,7 +35,11 @@ class Refusals:
         """Fail a future with RefusedError once NATS refuses one of the subjects."""
         self._waiting[future] = subjects
         if self._inbox is not None and self._inbox[0] in subjects:
-            future.set_exception(self._inbox[1])
+            self._fail(future, self._inbox[1])
+
+    def is_refused(self, inbox: str) -> bool:
+        """Return whether NATS has refused the inbox of all requests."""
+        return self._inbox is not None and self._inbox[0] == inbox
 
     def note(self, said: str) -> bool:
         """Read what NATS said; return whether it made anything fail."""
@@ -48,8 +52,13 @@ class Refusals:
             self._inbox = subject, error
         failing = list(self._needing(subject))
         for future in failing:
-            future.set_exception(error)
+            self._fail(future, error)
         return bool(failing)
+
+    @staticmethod
+    def _fail(future: asyncio.Future[Any], error: RefusedError) -> None:
+        future.set_exception(error)
+        future.exception()  # whatever waits may have stopped waiting, which is not worth a log line
 
     def _advice(self, *, is_inbox: bool) -> str:
         if self._has_prefix:
