@@ -7,7 +7,7 @@ from typing import Any
 from nats.aio.client import Client
 from pydantic_core import to_json
 
-from percolator.app.nats_source import nats_address
+from percolator.app.nats_source import checked_address
 from percolator.config.settings import Settings
 from percolator.config.sources import load
 from percolator.errors import EventError, NatsRefusedError, NatsUnreachableError
@@ -20,9 +20,9 @@ REMEDY = "start it (`percolator serve` includes one), or set its address with --
 
 
 async def reach(settings: Settings, *, name: str, reconnect: bool) -> Client:
-    """Connect to NATS. Raises NatsUnreachableError, which says what to do."""
+    """Connect to NATS. Raises SettingsError, and NatsUnreachableError, which says what to do."""
     try:
-        return await connect(nats_address(settings), name=name, reconnect=reconnect)
+        return await connect(checked_address(settings), name=name, reconnect=reconnect)
     except NatsRefusedError:
         raise
     except NatsUnreachableError as error:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Coroutine
 from pydantic import SecretStr
 
 from percolator.config.settings import Settings
-from percolator.errors import NatsUnreachableError
+from percolator.errors import NatsUnfitError, NatsUnreachableError, SettingsError
 from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import check_files
 from percolator.jetstream.embedded import server as embedded
 from percolator.jetstream.embedded.datafolder import token_for
 
@@ -38,6 +39,16 @@ def nats_address(settings: Settings) -> NatsAddress:
     )
 
 
+def checked_address(settings: Settings) -> NatsAddress:
+    """Return the address of NATS once its files are checked. Raises SettingsError."""
+    address = nats_address(settings)
+    try:
+        check_files(address)
+    except NatsUnfitError as error:
+        raise SettingsError(str(error)) from None
+    return address
+
+
 def _plain(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
@@ -46,7 +57,11 @@ class NatsSource:
     """Locates NATS, and owns the embedded server if it started one."""
 
     def __init__(self, settings: Settings, spawn: Spawn) -> None:
-        """`spawn` runs the watch over the embedded server, which raises when the server exits."""
+        """`spawn` runs the watch over the embedded server, which raises when the server exits.
+
+        Raises SettingsError if a file for NATS cannot be used.
+        """
+        checked_address(settings)
         self._settings = settings
         self._spawn = spawn
         self._embedded: embedded.EmbeddedNats | None = None

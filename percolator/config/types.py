@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
@@ -21,6 +21,8 @@ MIN_SECRET_BYTES = 32
 """Minimum size of an HS256 secret: the size of its hash."""
 MIN_BUFFER_BYTES = 1_024
 """Minimum buffer per client. A smaller one would not hold one reply, and cut off every client."""
+MAX_PATH_CHARS = 200
+"""Characters of a path that an error shows."""
 EXPLAINED = "explained"
 """Type of the validation error that has a sentence of its own in place of the rule."""
 
@@ -75,6 +77,19 @@ def _path(value: object) -> object:
     return value
 
 
+def _readable(path: Path) -> Path:
+    if str(path).startswith("-----BEGIN "):
+        raise _explained("it must be the path of a file, not what is in the file")
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:  # a folder above it is closed to us, or the text is no path
+        raise _explained(
+            f"{str(path)[:MAX_PATH_CHARS]} cannot be read ({error.strerror})"
+        ) from None
+    raise ValueError("not a file")
+
+
 def _items(value: object) -> tuple[object, ...]:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -125,7 +140,10 @@ def _nats_urls(value: str) -> str:
 
 
 def _unescaped(text: str) -> PydanticCustomError:
-    text = f"{text}: in a user or password, {nats_url.ESCAPES}"
+    return _explained(f"{text}: in a user or password, {nats_url.ESCAPES}")
+
+
+def _explained(text: str) -> PydanticCustomError:
     return PydanticCustomError(EXPLAINED, "explained", {"text": text})
 
 
@@ -194,7 +212,8 @@ NatsUrl = Annotated[
 ]
 Folder = Annotated[Path, BeforeValidator(_path), Rule("the path of a folder")]
 File = Annotated[
-    Annotated[FilePath, BeforeValidator(_path)] | None, Rule("the path of an existing file")
+    Annotated[Path, BeforeValidator(_path), AfterValidator(_readable)] | None,
+    Rule("the path of an existing file"),
 ]
 Secret = Annotated[Annotated[SecretStr, Field(min_length=1)] | None, Rule("a non-empty string")]
 SigningSecret = Annotated[

@@ -17,6 +17,7 @@ import nats.protocol.parser
 from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
+from nats.protocol.parser import PERMISSIONS_ERR
 
 from percolator.jetstream.address import NatsAddress, Server
 from percolator.jetstream.failures import WANTS_CERTIFICATE
@@ -161,6 +162,17 @@ class NatsClient(Client):
             _client=self,
             _sid=sid,
         )
+
+
+def refusal(client: Client) -> str:
+    """Return what NATS does not permit the user of a client of the library, and what to set.
+
+    An empty string if it did not say so. `NatsClient` raises RefusedError instead.
+    """
+    error = str(client.last_error or "").removeprefix("nats: ")
+    if PERMISSIONS_ERR not in error:
+        return ""
+    return f" ({error}): set nats_prefix to the name that NATS gives this user"
 
 
 def text_of(data: bytes | bytearray) -> str:

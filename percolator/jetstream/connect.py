@@ -47,6 +47,11 @@ async def connect(
     return client
 
 
+def check_files(address: NatsAddress) -> None:
+    """Read the files of an address. Raises NatsUnfitError if one of them is not valid."""
+    _options(address)
+
+
 def configured(address: NatsAddress) -> list[Server]:
     """Return the servers of an address. Raises NatsUnreachableError if it is not valid."""
     try:

@@ -10,6 +10,7 @@ from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableEr
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
 from percolator.jetstream import failures
+from percolator.jetstream.client import refusal
 from percolator.jetstream.refusals import RefusedError
 
 MAX_IN_FLIGHT = 512
@@ -55,13 +56,8 @@ class Publisher:
                 "or add the subject to the stream (percolator doctor shows how), "
                 "or check that JetStream is enabled"
             )
-        raise NatsUnreachableError(f"{UNACKNOWLEDGED}: {self._why(last)}")
-
-    def _why(self, error: Exception | None) -> str:
-        """Return why an event was not acknowledged, in the words of NATS if it has said any."""
-        said = getattr(self._client, "said", "")
-        why = failures.words(error) if error else ""
-        return f"{why}; NATS said: {said}" if said else why
+        why = failures.words(last) if last else ""
+        raise NatsUnreachableError(f"{UNACKNOWLEDGED}: {why}{refusal(self._client)}")
 
     async def _try(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> PubAck:
         """Publish once. Raises NatsUnfitError if a retry cannot help, else NATS's own error."""

@@ -138,7 +138,7 @@ def test_a_file_that_holds_no_certificate_ends_the_command_at_once(
     file = tmp_path / "ca.pem"
     file.write_text("junk")
     done = Program(tmp_path, nats_url="nats://127.0.0.1:1", nats_tls_ca=file).run(*args)
-    assert (done.code, done.out) == (1, "")
+    assert (done.code, done.out) == (2, "")
     assert done.err == f"percolator: setting nats_tls_ca: {file} holds no certificate in PEM\n"
 
 

@@ -132,6 +132,23 @@ def test_nats_addresses_may_omit_the_scheme() -> None:
     assert settings.nats_url == "nats://me:hunter2@a:1,nats://b:2"
 
 
+def test_a_file_that_cannot_be_looked_up_is_refused_in_one_sentence() -> None:
+    """Its name is too long for the system; a folder that is closed to us fails in the same way."""
+    assert refusal({"nats_tls_key": "x" * 300}) == (
+        f"setting nats_tls_key (from --nats-tls-key): {'x' * 200} cannot be read "
+        "(File name too long)"
+    )
+
+
+@pytest.mark.parametrize("length", [10, 1_000])
+def test_the_content_of_a_file_in_place_of_its_path_is_refused_unseen(length: int) -> None:
+    """It may be a private key."""
+    sentence = refusal({"tls_key": f"-----BEGIN PRIVATE KEY-----\n{'hunter2' * length}\n-----END"})
+    assert sentence == (
+        "setting tls_key (from --tls-key): it must be the path of a file, not what is in the file"
+    )
+
+
 def test_a_short_signing_secret_is_refused() -> None:
     """HS256 needs 32 bytes; bytes, not characters."""
     assert "it must be a string of at least 32 bytes" in refusal({"auth_secret": "s" * 31})
