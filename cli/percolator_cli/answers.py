@@ -93,6 +93,8 @@ class Check(Answer):
 
     ok: bool
     reason: Shown = "no reason given"
+    trouble: Shown = ""
+    """What does not work as it should, though the check passes."""
 
 
 class Health(Answer):

@@ -20,7 +20,8 @@ from percolator_cli.command import WrongUsageError
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 NATS = (
-    *("nats_url", "nats_creds", "nats_token", "nats_tls_ca", "nats_prefix"),
+    *("nats_url", "nats_creds", "nats_user", "nats_password", "nats_token", "nats_tls_ca"),
+    *("nats_tls_cert", "nats_tls_key", "nats_tls_first", "nats_prefix", "nats_inbox_prefix"),
     *("data_dir", "stream"),
 )
 """The settings that say where events are published."""

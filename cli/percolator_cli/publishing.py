@@ -8,10 +8,10 @@ from nats.aio.client import Client
 from nats.js.api import PubAck
 from pydantic_core import to_json
 
-from percolator.app.nats_source import nats_address
+from percolator.app.nats_source import checked_address
 from percolator.config.settings import Settings
 from percolator.config.sources import load
-from percolator.errors import EventError, NatsLoginError, NatsUnreachableError
+from percolator.errors import EventError, NatsRefusedError, NatsUnreachableError
 from percolator.jetstream.connect import connect, hang_up
 from percolator.jetstream.publisher import OnTrouble, Publisher
 from percolator.model.kinds import Event
@@ -24,11 +24,11 @@ REMEDY = "start it (`percolator serve` includes one), or set its address with --
 async def reach(settings: Settings, *, name: str) -> Client:
     """Connect to NATS, now and whenever the connection is lost.
 
-    Raises NatsUnreachableError, which says what to do.
+    Raises SettingsError, and NatsUnreachableError, which says what to do.
     """
     try:
-        return await connect(nats_address(settings), name=name, reconnect=True)
-    except NatsLoginError:
+        return await connect(checked_address(settings), name=name, reconnect=True)
+    except NatsRefusedError:
         raise
     except NatsUnreachableError as error:
         raise NatsUnreachableError(f"{error}; {REMEDY}") from None

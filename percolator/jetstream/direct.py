@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream.client import NatsClient, parse_headers
+from percolator.jetstream.failures import words
 from percolator.jetstream.liveness import hedged, raise_if_cancelled
 
 END_OF_BATCH = "204"
@@ -88,10 +89,10 @@ async def _gather(client: NatsClient, stream: str, request: dict[str, object]) -
             end.set_result(headers)
 
     try:
-        inbox = client.new_inbox()
+        inbox, subject = client.new_inbox(), f"{client.api}.DIRECT.GET.{stream}"
+        client.watch(end, inbox, subject)
         subscription = await client.subscribe(inbox, cb=receive)
         try:
-            subject = f"{client.api}.DIRECT.GET.{stream}"
             await client.publish(subject, json.dumps(request).encode(), reply=inbox)
             raise_if_cancelled()
             headers = await asyncio.wait_for(end, ANSWER_SECONDS)
@@ -99,9 +100,9 @@ async def _gather(client: NatsClient, stream: str, request: dict[str, object]) -
             with suppress(nats.errors.Error):
                 await subscription.unsubscribe()
     except TimeoutError:
-        raise _unreadable(stream, "it does not answer in time") from None
+        raise _unreadable(stream, "no answer in time") from None
     except nats.errors.Error as error:
-        raise _unreadable(stream, str(error)) from None
+        raise _unreadable(stream, words(error)) from None
     if headers.get("Status") not in (END_OF_BATCH, NOT_FOUND):
         raise _unreadable(stream, headers.get("Description", "no reason given"))
     return Batch(found, more=int(headers.get("Nats-Num-Pending", 0)) > 0)
@@ -116,7 +117,7 @@ async def ask_leader(client: NatsClient, stream: str, request: dict[str, object]
     try:
         message = await hedged(lambda: client.request(subject, body, ANSWER_SECONDS))
     except nats.errors.Error as error:
-        raise _unreadable(stream, str(error)) from None
+        raise _unreadable(stream, words(error)) from None
     answer: dict[str, Any] = json.loads(message.data)
     if (refusal := answer.get("error")) is not None:
         if refusal.get("err_code") == NO_MESSAGE_FOUND:

@@ -21,6 +21,7 @@ from percolator.jetstream.connect import Handler, hang_up
 from percolator.jetstream.consumer import POLL_SECONDS, Consumer
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.errors import ConsumerError, SequenceGapError, StreamChangedError
+from percolator.jetstream.failures import words
 from percolator.jetstream.gaps import SequenceGap, read_by_page, with_wildcards
 from percolator.jetstream.incarnation import StreamIncarnation
 from percolator.jetstream.last_per_subject import last_per_subject
@@ -28,6 +29,7 @@ from percolator.jetstream.liveness import hedged, is_alive, raise_if_cancelled
 from percolator.jetstream.sink import Sink
 from percolator.jetstream.stream import StreamState
 from percolator.jetstream.subjects import Growth
+from percolator.jetstream.trouble import Trouble
 from percolator.model import events
 from percolator.model.channel import SUBJECTS
 from percolator.model.events import Decode
@@ -70,8 +72,6 @@ class Feed:
         """Set once everything that the stream held at the start has been passed on."""
         self.restarts = -1
         """Consumers started after the first one."""
-        self.trouble = "not started yet"
-        """Why it is not reading; empty while it is."""
         self.client: NatsClient | None = None
         """The connection that it reads from; None until the stream behind it has been checked."""
         self._connect = connect
@@ -80,6 +80,7 @@ class Feed:
         self._backlog = backlog
         self._clock = clock
         self._decode = decode
+        self._trouble = Trouble()
         self._incarnation = StreamIncarnation(stream_name, clock)
         self._heard = clock()
         self._consumer: Consumer | None = None
@@ -91,6 +92,11 @@ class Feed:
         self._failures = 0
         self._by_page = False
         self._growth: tuple[Growth, ...] = ()
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not reading; empty while it is."""
+        return self._trouble.text
 
     @property
     def epoch(self) -> str:
@@ -143,8 +149,7 @@ class Feed:
 
     def _note_failure(self, error: Exception) -> None:
         self._failures += 1
-        self.trouble = _reason(error)
-        logger.warning("feed: %s; retrying, will resume after seq %d", self.trouble, self.seq)
+        self._trouble.note(error, self.seq)
 
     async def _pause(self) -> None:
         raise_if_cancelled()
@@ -160,6 +165,7 @@ class Feed:
             if self._consumer is not None:
                 self._consumer.fail(ConsumerError("the connection to NATS has ended"))
 
+        self._trouble.said = ""
         client = await self._connect(on_closed)
         try:
             self.connected = True
@@ -178,6 +184,7 @@ class Feed:
     async def _read(self, client: NatsClient) -> None:
         """Read with one consumer until it fails; this always ends with an exception."""
         before, start = self.seq, self._clock()
+        client.said = ""
         try:
             state = await hedged(lambda: self._ask(client))
             await self._find_position(client, state)
@@ -189,6 +196,7 @@ class Feed:
                 await self._read_by_page(client, state.last_seq)
             await self._consume(client)
         finally:
+            self._trouble.said = client.said
             if self.seq > before or self._clock() - start > STEADY_SECONDS:
                 self._failures = 0
 
@@ -214,7 +222,7 @@ class Feed:
                 before, lambda: self._on_start(before), within=min(within, ANSWER_SECONDS)
             )
         except Exception as error:
-            self._last_run = self._clock() - start, _reason(error)
+            self._last_run = self._clock() - start, words(error)
             if isinstance(error, ConsumerError) and not isinstance(error, SequenceGapError):
                 self._by_page = self.seq == before  # the next event may be unreadable for it
             raise
@@ -258,7 +266,7 @@ class Feed:
 
     def _on_start(self, after: int) -> None:
         self.restarts += 1
-        self.trouble = ""
+        self._trouble.end(after)
         text = "feed: consumer started on stream %s after seq %d"
         if self._last_run is None:
             logger.debug(text, self._name, after)
@@ -309,10 +317,6 @@ class Feed:
         if not self.ready.is_set() and self._target is not None and self.seq >= self._target:
             logger.info("feed: state loaded up to seq %d", self.seq)
             self.ready.set()
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
 
 
 def _hopeless(error: Exception) -> bool:

@@ -21,6 +21,7 @@ from percolator.errors import NatsUnreachableError
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.connect import Handler, hang_up
 from percolator.jetstream.direct import Stored, ask_leader, direct_get
+from percolator.jetstream.failures import words
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.last_per_subject import newest
 from percolator.jetstream.liveness import is_alive
@@ -157,7 +158,7 @@ class Replay:
             return state_of(await client.jetstream().stream_info(self._stream))
         except (nats.errors.Error, JetStreamError) as error:
             raise NatsUnreachableError(
-                f"the stream {self._stream} cannot be read: {error}"
+                f"the stream {self._stream} cannot be read: {words(error)}"
             ) from None
 
 

@@ -14,8 +14,10 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavailableError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
-from percolator.jetstream.client import NatsClient, refusal
+from percolator.jetstream import failures
+from percolator.jetstream.client import NatsClient
 from percolator.jetstream.connect import server_address
+from percolator.jetstream.refusals import RefusedError
 from percolator.jetstream.subjects import Growth, growth, taken
 from percolator.model.channel import SUBJECTS
 from percolator.model.events import MAX_EVENT_BYTES
@@ -86,14 +88,16 @@ async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamStat
             raise NatsUnfitError(_without_jetstream(client)) from None
         raise NatsUnreachableError(
             f"JetStream at {server_address(client)} is not available ({error.description}): "
-            "check the NATS server"
+            f"{failures.advice(error, 'check the NATS server')}"
         ) from None
     except APIError as error:
         raise _conflict(name, error) from None
-    except nats.errors.Error:
-        advice = refusal(client) or ": check the NATS server"
+    except RefusedError as error:
+        raise NatsUnreachableError(f"the stream {name} cannot be looked up: {error}") from None
+    except nats.errors.Error as error:
         raise NatsUnreachableError(
-            f"JetStream at {server_address(client)} does not answer{advice}"
+            f"JetStream at {server_address(client)} does not answer ({failures.words(error)}): "
+            "check the NATS server"
         ) from None
     differing = differences(info.config, name)
     if differing:
@@ -200,7 +204,7 @@ def _conflict(name: str, error: APIError) -> StreamConflictError | NatsUnfitErro
         )
     return NatsUnfitError(
         f"JetStream refuses the stream {name} ({error.description}): "
-        "check the limits and permissions of the account"
+        f"{failures.advice(error, 'check the limits and permissions of the account')}"
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import nats
 from nats.aio.client import Client
 
-from percolator.jetstream.connect import NatsAddress
+from percolator.jetstream.address import NatsAddress
 from percolator.jetstream.dialer import Dialer
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.feed import Feed
@@ -67,21 +67,27 @@ class RecordingSink:
         return {SUBJECT: self.seqs[-1] if self.seqs else 0}
 
 
-def dialer(url: str, *, prefix: str | None = None) -> Dialer:
+def dialer(url: str, *, prefix: str | None = None, inbox_prefix: str | None = None) -> Dialer:
     """A dialer to a server."""
 
     async def find() -> NatsAddress:
-        return NatsAddress(url, prefix=prefix)
+        return NatsAddress(url, prefix=prefix, inbox_prefix=inbox_prefix)
 
     return Dialer(find, name="test")
 
 
 def feed_of(
-    url: str, sink: RecordingSink, *, stream: str = STREAM, prefix: str | None = None
+    url: str,
+    sink: RecordingSink,
+    *,
+    stream: str = STREAM,
+    prefix: str | None = None,
+    inbox_prefix: str | None = None,
 ) -> Feed:
     """A feed that reads the stream into a sink."""
     clock = asyncio.get_running_loop().time
-    return Feed(dialer(url, prefix=prefix).dial, stream, sink, backlog=10_000, clock=clock)
+    dial = dialer(url, prefix=prefix, inbox_prefix=inbox_prefix).dial
+    return Feed(dial, stream, sink, backlog=10_000, clock=clock)
 
 
 @contextlib.asynccontextmanager

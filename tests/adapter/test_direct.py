@@ -6,8 +6,9 @@ from itertools import count
 import pytest
 
 from percolator.jetstream import direct, stream
+from percolator.jetstream.address import NatsAddress
 from percolator.jetstream.client import NatsClient
-from percolator.jetstream.connect import NatsAddress, connect, hang_up
+from percolator.jetstream.connect import connect, hang_up
 from percolator.jetstream.consumer import Consumer
 from percolator.jetstream.direct import MESSAGE_ID, Stored
 from percolator.jetstream.errors import ConsumerError

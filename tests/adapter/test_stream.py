@@ -15,7 +15,8 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
 from percolator.jetstream import stream
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from tests.nats_server import NatsServer
 
 DAY = 86_400
