@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 from calendar import timegm
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from percolator.errors import NatsUnreachableError
-from percolator.jetstream.client import NatsClient
+from percolator.jetstream.client import NatsClient, parse_headers
 from percolator.jetstream.liveness import hedged, raise_if_cancelled
 
 END_OF_BATCH = "204"
@@ -37,6 +37,8 @@ class Stored(NamedTuple):
     subject: str
     payload: bytes
     time: int
+    marker: bool = False
+    """True for a message of the server's own, which says that a subject has no other one left."""
 
 
 class Batch(NamedTuple):
@@ -104,7 +106,32 @@ async def ask_leader(client: NatsClient, stream: str, request: dict[str, object]
 
     Raises NatsUnreachableError if the leader does not answer in time, or refuses.
     """
-    subject, body = f"{client.api}.STREAM.MSG.GET.{stream}", json.dumps(request).encode()
+    answer = await _ask(client, stream, "STREAM.MSG.GET", request)
+    if answer is None:
+        return None
+    event = answer["message"]
+    payload = base64.b64decode(event.get("data", ""))
+    headers = parse_headers(base64.b64decode(event.get("hdrs", "")))
+    time, marker = _nanoseconds(event["time"]), is_marker(headers, payload)
+    return Stored(event["seq"], event["subject"], payload, time, marker)
+
+
+async def deleted_seqs(client: NatsClient, stream: str) -> list[int]:
+    """Return the missing seqs between the oldest and the newest of the stream, in order.
+
+    Raises NatsUnreachableError.
+    """
+    answer = await _ask(client, stream, "STREAM.INFO", {"deleted_details": True})
+    assert answer is not None
+    found: list[int] = answer["state"].get("deleted") or []
+    return found
+
+
+async def _ask(
+    client: NatsClient, stream: str, operation: str, request: dict[str, object]
+) -> dict[str, Any] | None:
+    """Send a request to the stream's leader; return its answer, None if it has no such message."""
+    subject, body = f"{client.api}.{operation}.{stream}", json.dumps(request).encode()
     try:
         message = await hedged(lambda: client.request(subject, body, ANSWER_SECONDS))
     except nats.errors.Error as error:
@@ -114,14 +141,21 @@ async def ask_leader(client: NatsClient, stream: str, request: dict[str, object]
         if refusal.get("err_code") == NO_MESSAGE_FOUND:
             return None
         raise _unreadable(stream, refusal.get("description", "no reason given"))
-    event = answer["message"]
-    payload = base64.b64decode(event.get("data", ""))
-    return Stored(event["seq"], event["subject"], payload, _nanoseconds(event["time"]))
+    return answer
+
+
+def is_marker(headers: Mapping[str, str], payload: bytes) -> bool:
+    """True for a delete marker: nats-server stores one if a subject has lost its last message.
+
+    An event is never empty, so a publisher that sets the header hides nothing but its own fault.
+    """
+    return not payload and "Nats-Marker-Reason" in headers
 
 
 def _stored(headers: dict[str, str], payload: bytes) -> Stored:
+    seq, subject = int(headers["Nats-Sequence"]), headers["Nats-Subject"]
     time = _nanoseconds(headers["Nats-Time-Stamp"])
-    return Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], payload, time)
+    return Stored(seq, subject, payload, time, is_marker(headers, payload))
 
 
 def _nanoseconds(text: str) -> int:

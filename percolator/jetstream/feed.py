@@ -21,7 +21,7 @@ from percolator.jetstream.connect import Handler, hang_up
 from percolator.jetstream.consumer import POLL_SECONDS, Consumer
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.errors import ConsumerError, SequenceGapError, StreamChangedError
-from percolator.jetstream.gaps import SequenceGap, read_by_page, with_wildcards
+from percolator.jetstream.gaps import SequenceGap, read_by_page, unsure_seeds, with_wildcards
 from percolator.jetstream.incarnation import StreamIncarnation
 from percolator.jetstream.last_per_subject import last_per_subject
 from percolator.jetstream.liveness import hedged, is_alive, raise_if_cancelled
@@ -247,10 +247,13 @@ class Feed:
             if now.epoch != state.epoch:
                 raise StreamChangedError("the stream was replaced while its state was being read")
             state = now  # it may have dropped events meanwhile
+        unsure = await unsure_seeds(client, self._name, state, seeds, after)
         first = max(state.first_seq, 1)
         self._sink.begin(epoch, after, first_seq=first, complete=state.complete)
         for seed in sorted(seeds):
             self._sink.seed(seed.seq, seed.subject, seed.payload)
+        if unsure is not None:
+            self._sink.record_gap(unsure.before, unsure.subjects)
         self._incarnation.begin(epoch, state.epoch, after)
         self._target = None
 
@@ -292,7 +295,10 @@ class Feed:
 
     def _pass_on(self, event: Stored) -> None:
         try:
-            self._sink.take(event.seq, event.subject, event.payload)
+            if event.marker:
+                self._sink.skip(event.seq)
+            else:
+                self._sink.take(event.seq, event.subject, event.payload)
         except Exception:
             text = "feed: event %d could not be processed; its channel continues after a gap"
             logger.exception(text, event.seq)

@@ -6,12 +6,14 @@ how much is kept, and on how many servers, is the operator's choice.
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import Enum
 
 import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavailableError
+from nats.js.errors import Error as JetStreamError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
 from percolator.jetstream.client import NatsClient, refusal
@@ -48,7 +50,19 @@ def definition(name: str) -> StreamConfig:
         duplicate_window=120,
         num_replicas=1,
         allow_direct=True,
+        deny_delete=True,
     )
+
+
+class Removal(Enum):
+    """How messages may leave a stream, by its definition.
+
+    The limits, purges and rollups remove the oldest of a subject first.
+    """
+
+    OLDEST_FIRST = "only the oldest messages of a subject"
+    BY_HAND = "also single messages that an operator deletes"
+    ANY = "also single messages that expire"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,9 @@ class StreamState:
     last_seq: int
     deleted: int
     """Number of events between the two that are gone."""
+    removal: Removal = Removal.OLDEST_FIRST
+    max_per_subject: int = 0
+    """The number of messages that it holds of one subject at most; 0 if there is no limit."""
     growth: tuple[Growth, ...] = ()
     """What the stream lacks that a newly created one has."""
 
@@ -130,6 +147,7 @@ def differences(found: StreamConfig, name: str) -> list[str]:
         "discard": (found.discard, ours.discard),
         "allow_direct": (bool(found.allow_direct), True),
         "no_ack": (bool(found.no_ack), False),
+        "allow_msg_counter": (bool(found.allow_msg_counter), False),
     }
     return [
         f"{field} is {_plain(has)}, not {_plain(want)}"
@@ -145,20 +163,52 @@ def lacking(found: StreamConfig, name: str) -> tuple[Growth, ...]:
         f"the stream {name} takes messages of any size, and large ones displace events",
         f"nats stream edit {name} --max-msg-size {MAX_MESSAGE_BYTES}",
     )
+    expiring = Growth(
+        "single messages",
+        f"messages of the stream {name} may expire one by one ({' and '.join(_expiry(found))}), so "
+        "each missing one becomes a gap on every channel; NATS cannot switch that off",
+        f"nats stream rm {name}, and nats stream add --config nats/stream.json",
+    )
     kinds = growth(name, found.subjects or ())
     bounded = (found.max_msg_size or 0) > 0
-    return (*([kinds] if kinds else ()), *(() if bounded else [unbounded]))
+    return (
+        *([kinds] if kinds else ()),
+        *(() if bounded else [unbounded]),
+        *([expiring] if _expiry(found) else ()),
+    )
+
+
+def _expiry(found: StreamConfig) -> list[str]:
+    """Return the settings of a stream with which single messages leave it by themselves."""
+    fields = ("allow_msg_ttl", "allow_msg_schedules")
+    return [field for field in fields if getattr(found, field)]
+
+
+def removal(found: StreamConfig) -> Removal:
+    """Return how messages may leave a stream with this definition."""
+    if _expiry(found):
+        return Removal.ANY
+    return Removal.OLDEST_FIRST if found.deny_delete else Removal.BY_HAND
 
 
 def state_of(info: StreamInfo) -> StreamState:
     """Convert what NATS reports about a stream."""
-    state = info.state
     return StreamState(
         epoch=_epoch(info.created),
-        first_seq=state.first_seq,
-        last_seq=state.last_seq,
-        deleted=state.num_deleted or 0,
+        first_seq=info.state.first_seq,
+        last_seq=info.state.last_seq,
+        deleted=info.state.num_deleted or 0,
+        removal=removal(info.config),
+        max_per_subject=max(info.config.max_msgs_per_subject or 0, 0),
     )
+
+
+async def state(client: Client, name: str) -> StreamState:
+    """Return the state of a stream that exists. Raises NatsUnreachableError."""
+    try:
+        return state_of(await client.jetstream().stream_info(name))
+    except (nats.errors.Error, JetStreamError) as error:
+        raise NatsUnreachableError(f"the stream {name} cannot be read: {error}") from None
 
 
 def _epoch(created: datetime | None) -> str:

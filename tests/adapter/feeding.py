@@ -58,6 +58,9 @@ class RecordingSink:
         self.subjects.append(subject)
         self.on_event()
 
+    def skip(self, seq: int) -> None:
+        """Ignore it."""
+
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:
         """Record the gap."""
         self.gaps.append((before, subjects))

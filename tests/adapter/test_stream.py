@@ -178,7 +178,7 @@ async def test_a_stream_that_dropped_an_event_is_not_complete(
     client: Client, stream_name: str
 ) -> None:
     """At its beginning or in the middle."""
-    await stream.ensure(client, stream_name)
+    await make(client, stream_name, deny_delete=False)
     context = client.jetstream()
     for _ in range(5):
         await context.publish("percolator.price.SOL", b"{}")
