@@ -116,15 +116,15 @@ async def ask_leader(client: NatsClient, stream: str, request: dict[str, object]
     return Stored(event["seq"], event["subject"], payload, time, marker)
 
 
-async def deleted_seqs(client: NatsClient, stream: str) -> list[int]:
-    """Return the missing seqs between the oldest and the newest of the stream, in order.
+async def deleted_seqs(client: NatsClient, stream: str) -> tuple[int, list[int]]:
+    """Return the oldest seq of the stream, and the missing ones after it, in order.
 
     Raises NatsUnreachableError.
     """
     answer = await _ask(client, stream, "STREAM.INFO", {"deleted_details": True})
     assert answer is not None
-    found: list[int] = answer["state"].get("deleted") or []
-    return found
+    state = answer["state"]
+    return state["first_seq"], state.get("deleted") or []
 
 
 async def _ask(

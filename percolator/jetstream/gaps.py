@@ -104,6 +104,8 @@ class Losses:
     """Those of which the stream no longer holds the last event read (see `affected_subjects`)."""
     known: set[str] = field(default_factory=set)
     """All that need a gap for lost events."""
+    silent: set[str] = field(default_factory=set)
+    """Those of which no event is known."""
     explained: range = range(0)
     """The seqs that are missing because of the limit per subject, if they are missing."""
     full: list[str] = field(default_factory=list)
@@ -116,14 +118,13 @@ class Losses:
 
         A wildcard has also lost those of a market that was not known until then.
         """
+        lost = {sub for sub, first in self.affected.items() if first is None or first >= before}
         if before - 1 in self.explained:
             new = {wildcard_of(subject) for subject in self.full if subject not in self.known}
-        elif self.in_order:
-            new = WILDCARDS
-        else:
-            return self.known | WILDCARDS
-        lost = self.affected.items()
-        return new.union(subject for subject, first in lost if first is None or first >= before)
+            return (lost - self.silent.difference(self.full)) | new
+        if self.in_order:
+            return lost | WILDCARDS
+        return self.known | WILDCARDS
 
 
 async def find_losses(
@@ -140,7 +141,9 @@ async def find_losses(
     in_order = state.removal is Removal.OLDEST_FIRST
     affected = await affected_subjects(client, name, last_seqs, after)
     text = "the stream has dropped events after seq %d; %d channels may have lost some"
-    found = Losses(affected, set(last_seqs), range(state.first_seq, until), full, in_order=in_order)
+    silent = {subject for subject, last in last_seqs.items() if not last}
+    explained = range(state.first_seq, until)
+    found = Losses(affected, set(last_seqs), silent, explained, full, in_order=in_order)
     logger.warning(text, after, len(found.at(newest + 1) - WILDCARDS))
     return found
 

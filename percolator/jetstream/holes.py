@@ -40,25 +40,37 @@ async def unexplained(
     is known to be held. Returns None if too many seqs are missing to know which may be events.
     Raises NatsUnreachableError.
     """
-    in_order = last is not None and "*" not in subject
-    if not state.deleted or (in_order and state.removal is Removal.OLDEST_FIRST):
-        return []
     after, before = between
-    if state.deleted <= MAX_LISTED:
-        missing = [seq for seq in await deleted_seqs(client, stream) if after < seq < before]
-        if not missing or state.removal is Removal.ANY:
-            return missing
-        full = await full_subjects(client, stream, state)
-        others = [each for each in full if not covers(subject, each)]
-        explained = await explained_before(client, stream, others, enough=missing[-1])
-        return [seq for seq in missing if seq >= explained]
-    if last is None or state.removal is Removal.ANY:
-        return None
-    if in_order:
-        return []  # so many can only be the limit's work
-    own = [each for each in await full_subjects(client, stream, state) if covers(subject, each)]
-    lost = await explained_before(client, stream, own, enough=after) > after
-    return None if lost else []
+    in_order = last is not None and "*" not in subject
+    # What the stream has dropped at its beginning since the events were read is not listed.
+    dropped = range(after + 1, min(state.first_seq, before))
+    if not (state.deleted or dropped) or (in_order and state.removal is Removal.OLDEST_FIRST):
+        return []
+    if max(state.deleted, len(dropped)) > MAX_LISTED:
+        if last is None or state.removal is Removal.ANY:
+            return None
+        if in_order:
+            return []  # so many can only be the limit's work
+        own, _ = await _full_apart(client, stream, state, subject)
+        return None if await explained_before(client, stream, own, enough=after) > after else []
+    first_seq, deleted = await deleted_seqs(client, stream)
+    missing = [*range(after + 1, min(first_seq, before))]
+    missing += [seq for seq in deleted if after < seq < before]
+    if not missing or state.removal is Removal.ANY:
+        return missing
+    own, others = await _full_apart(client, stream, state, subject)
+    lost = await explained_before(client, stream, own, enough=missing[-1])
+    explained = await explained_before(client, stream, others, enough=missing[-1])
+    return [seq for seq in missing if seq < lost or seq >= explained]
+
+
+async def _full_apart(
+    client: NatsClient, stream: str, state: StreamState, pattern: str
+) -> tuple[list[str], list[str]]:
+    """Return the full subjects that match a pattern, and the others."""
+    full = await full_subjects(client, stream, state)
+    own = [subject for subject in full if covers(pattern, subject)]
+    return own, [subject for subject in full if subject not in own]
 
 
 async def full_subjects(client: NatsClient, stream: str, state: StreamState) -> list[str]:

@@ -3,8 +3,8 @@
 The server keeps no state for it. Each page starts with the last known event: if that one is
 missing, the stream has dropped events meanwhile, maybe some that were not read yet. This also
 holds for a replica that lags, because one replica gives the whole answer. If it returns nothing
-new, the leader is asked for the next event. A page ends before the first seq that may be a lost
-event (see `holes`).
+new, the leader is asked for the next event. Seqs that are missing between its events may be lost
+events (see `holes`).
 
 It has a connection of its own: history that the feed's connection had to carry would delay live
 events, and many large messages would make the server cut the feed off.
@@ -12,6 +12,7 @@ events, and many large messages would make the server cut the feed off.
 
 import asyncio
 import logging
+from bisect import bisect
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -41,6 +42,8 @@ class Page(NamedTuple):
     """True if the stream has dropped nothing between `last` and the events."""
     first: bool = False
     """True if there never was an event at or before that seq."""
+    lost: frozenset[int] = frozenset()
+    """Seqs of further events before which the stream may have dropped some."""
     end: bool = False
     """True if the stream has no later event of the subject at present."""
 
@@ -122,27 +125,29 @@ class Replay:
         if state.epoch != feed.created:
             raise NatsUnreachableError("the stream was replaced")
         # Asked last: what the stream still holds, it held before.
-        return await self._without_losses(client, state, subject, after, page)
+        return await self._with_losses(client, state, subject, after, page)
 
-    async def _without_losses(
+    async def _with_losses(
         self, client: NatsClient, state: StreamState, subject: str, after: int, page: Page
     ) -> Page:
-        """Return the page up to the first seq that may be a lost event of the subject."""
+        """Return the page with the places at which events of the subject may be lost."""
         if page.last is None:
             page = page._replace(whole=after >= state.first_seq - 1, first=state.complete)
+        seqs = [event.seq for event in page.events]
+        start, last = after, page.last
         if not page.whole:
-            return page
-        end = page.events[-1].seq if page.events else state.last_seq + 1
+            if not seqs:
+                return page
+            start, last = seqs[0], page.events[0]
+        between = (start, seqs[-1] if seqs else state.last_seq + 1)
         missing = await holes.unexplained(
-            client, self._name, state, (after, end), subject=subject, last=page.last
+            client, self._name, state, between, subject=subject, last=last
         )
-        if missing == []:
-            return page
-        first = page.events[0].seq if page.events else end
-        if missing is None or missing[0] < first:
-            page = page._replace(whole=False)
-        later = next((seq for seq in missing or () if seq > first), end)
-        return page._replace(events=[event for event in page.events if event.seq <= later])
+        if missing is None:
+            return page._replace(whole=False, lost=frozenset(seqs))
+        lost = {seqs[at] for at in (bisect(seqs, seq) for seq in missing) if at < len(seqs)}
+        whole = page.whole and (not lost.intersection(seqs[:1]) if seqs else not missing)
+        return page._replace(whole=whole, lost=frozenset(lost))
 
     async def _first(self, client: NatsClient, subject: str, after: int) -> Page:
         """Return the first page of a replay, for which no last event is known yet.
