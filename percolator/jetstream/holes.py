@@ -47,41 +47,53 @@ async def unexplained(
     if not (state.deleted or dropped) or (in_order and state.removal is Removal.OLDEST_FIRST):
         return []
     if max(state.deleted, len(dropped)) > MAX_LISTED:
-        if last is None or state.removal is Removal.ANY:
-            return None
-        if in_order:
-            return []  # so many can only be the limit's work
-        own, _ = await _full_apart(client, stream, state, subject)
-        return None if await explained_before(client, stream, own, enough=after) > after else []
+        return await _unlisted(client, stream, state, after, subject=subject, last=last)
     first_seq, deleted = await deleted_seqs(client, stream)
     missing = [*range(after + 1, min(first_seq, before))]
     missing += [seq for seq in deleted if after < seq < before]
     if not missing or state.removal is Removal.ANY:
         return missing
-    own, others = await _full_apart(client, stream, state, subject)
+    full = await full_subjects(client, stream, state)
+    own = [each for each in full if covers(subject, each)]
+    others = [each for each in full if not covers(subject, each)]
     lost = await explained_before(client, stream, own, enough=missing[-1])
     explained = await explained_before(client, stream, others, enough=missing[-1])
     return [seq for seq in missing if seq < lost or seq >= explained]
 
 
-async def _full_apart(
-    client: NatsClient, stream: str, state: StreamState, pattern: str
-) -> tuple[list[str], list[str]]:
-    """Return the full subjects that match a pattern, and the others."""
-    full = await full_subjects(client, stream, state)
-    own = [subject for subject in full if covers(pattern, subject)]
-    return own, [subject for subject in full if subject not in own]
+async def _unlisted(
+    client: NatsClient,
+    stream: str,
+    state: StreamState,
+    after: int,
+    *,
+    subject: str,
+    last: Stored | None,
+) -> list[int] | None:
+    """Answer as `unexplained`, if too many seqs are missing to list them.
+
+    If single messages do not expire, so many can only be the work of the limit per subject.
+    """
+    if state.removal is Removal.ANY:
+        return None
+    if "*" in subject:
+        own = await full_subjects(client, stream, state, subject)
+        if await explained_before(client, stream, own, enough=after) > after:
+            return None
+    return [] if last else [after + 1]
 
 
-async def full_subjects(client: NatsClient, stream: str, state: StreamState) -> list[str]:
-    """Return the subjects that have reached the limit per subject; none if all explain nothing.
+async def full_subjects(
+    client: NatsClient, stream: str, state: StreamState, pattern: str = ">"
+) -> list[str]:
+    """Return the subjects that have reached the limit per subject; none if that explains nothing.
 
     Where single messages expire, the limit is no explanation. Raises NatsUnreachableError.
     """
     if not state.deleted or not state.max_per_subject or state.removal is Removal.ANY:
         return []
     try:
-        info = await client.jetstream().stream_info(stream, subjects_filter=">")
+        info = await client.jetstream().stream_info(stream, subjects_filter=pattern)
     except (nats.errors.Error, JetStreamError) as error:
         raise NatsUnreachableError(f"the stream {stream} cannot be read: {error}") from None
     held = info.state.subjects or {}

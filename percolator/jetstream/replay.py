@@ -132,9 +132,10 @@ class Replay:
     ) -> Page:
         """Return the page with the places at which events of the subject may be lost."""
         if page.last is None:
-            page = page._replace(whole=after >= state.first_seq - 1, first=state.complete)
+            first = state.complete and (after < 1 or "*" not in subject)
+            page = page._replace(whole=after >= state.first_seq - 1, first=first)
         seqs = [event.seq for event in page.events]
-        start, last = after, page.last
+        start, last = page.last.seq if page.last else after, page.last
         if not page.whole:
             if not seqs:
                 return page
@@ -145,6 +146,9 @@ class Replay:
         )
         if missing is None:
             return page._replace(whole=False, lost=frozenset(seqs))
+        if missing and missing[0] <= after:  # the client has what was lost there, but not its seq
+            page = page._replace(last=None)
+        missing = [seq for seq in missing if seq > after]
         lost = {seqs[at] for at in (bisect(seqs, seq) for seq in missing) if at < len(seqs)}
         whole = page.whole and (not lost.intersection(seqs[:1]) if seqs else not missing)
         return page._replace(whole=whole, lost=frozenset(lost))

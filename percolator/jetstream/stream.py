@@ -1,7 +1,8 @@
 """The stream: its one definition, and how it is created, checked and identified.
 
-A missing stream is created, an existing one is checked. What we rely on must match; how long and
-how much is kept, and on how many servers, is the operator's choice.
+A missing stream is created, unless that is the operator's to do; an existing one is checked. What
+we rely on must match; how long and how much is kept, and on how many servers, is the operator's
+choice.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +16,12 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavailableError
 from nats.js.errors import Error as JetStreamError
 
-from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
+from percolator.errors import (
+    NatsUnfitError,
+    NatsUnreachableError,
+    StreamConflictError,
+    StreamMissingError,
+)
 from percolator.jetstream.client import NatsClient, refusal
 from percolator.jetstream.connect import server_address
 from percolator.jetstream.subjects import Growth, growth, taken
@@ -79,6 +85,10 @@ class StreamState:
     """The number of messages that it holds of one subject at most; 0 if there is no limit."""
     growth: tuple[Growth, ...] = ()
     """What the stream lacks that a newly created one has."""
+    created: bool = False
+    """True if it was missing, and was created by the call that returned this."""
+    config: StreamConfig | None = None
+    """Its definition."""
 
     @property
     def complete(self) -> bool:
@@ -86,16 +96,26 @@ class StreamState:
         return self.first_seq <= 1 and not self.deleted
 
 
-async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamState:  # noqa: ASYNC109
-    """Create the stream if it is missing, check it if it exists, and return its state.
+async def ensure(
+    client: Client,
+    name: str,
+    *,
+    create: bool = True,
+    like: StreamConfig | None = None,
+    timeout: float = 5,  # noqa: ASYNC109
+) -> StreamState:
+    """Check the stream, and return its state; if it is missing, create it unless told not to.
 
-    Raises NatsUnfitError (no JetStream, or a server that is too old), StreamConflictError, and
-    NatsUnreachableError if NATS does not answer in time.
+    It is created by our definition, or by another one. Raises NatsUnfitError (no JetStream, or a
+    server that is too old), StreamConflictError, StreamMissingError if it is missing and not
+    created, and NatsUnreachableError if NATS does not answer in time.
     """
     _check_server(client)
     context = client.jetstream(timeout=timeout)
     try:
-        info = await _create_or_get(context, name)
+        info, created = await _create_or_get(
+            context, name, (like or definition(name)) if create else None
+        )
     except (ServerError, ServiceUnavailableError) as error:
         if error.err_code is None or error.err_code in NOT_ENABLED:
             raise NatsUnfitError(_without_jetstream(client)) from None
@@ -116,19 +136,41 @@ async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamStat
             f"the stream {name} exists with another definition ({'; '.join(differing)}): "
             "fix it, or choose another name with --stream"
         )
-    return replace(state_of(info), growth=lacking(info.config, name))
+    return replace(state_of(info), created=created, growth=lacking(info.config, name))
 
 
-async def _create_or_get(context: JetStreamContext, name: str) -> StreamInfo:
+async def _create_or_get(
+    context: JetStreamContext, name: str, create: StreamConfig | None
+) -> tuple[StreamInfo, bool]:
+    """Return what NATS reports about the stream, and whether it was created now."""
     try:
-        return await context.stream_info(name)
+        return await context.stream_info(name), False
     except NotFoundError:
+        if create is None:
+            raise StreamMissingError(
+                f"the stream {name} does not exist, and create_stream is false: create it "
+                f"(nats stream add {name} --config nats/stream.json), or set create_stream to true"
+            ) from None
         try:
-            return await context.add_stream(definition(name))
+            return await context.add_stream(create), True
         except APIError as error:
             if error.err_code != STREAM_NAME_IN_USE:
                 raise
-            return await context.stream_info(name)  # another gateway was faster
+            return await context.stream_info(name), False  # another gateway was faster
+
+
+def described(config: StreamConfig) -> str:
+    """Describe what a stream keeps, and where."""
+    limits = {
+        "max_age": f"{config.max_age or 0:g} s",
+        "max_bytes": config.max_bytes,
+        "max_msgs": config.max_msgs,
+        "max_msgs_per_subject": config.max_msgs_per_subject,
+    }
+    kept = [f"{name} {limit}" for name, limit in limits.items() if (getattr(config, name) or 0) > 0]
+    return ", ".join(
+        [f"storage {_plain(config.storage)}", f"replicas {config.num_replicas}", *kept]
+    )
 
 
 def differences(found: StreamConfig, name: str) -> list[str]:
@@ -199,6 +241,7 @@ def state_of(info: StreamInfo) -> StreamState:
         last_seq=info.state.last_seq,
         deleted=info.state.num_deleted or 0,
         removal=removal(info.config),
+        config=info.config,
         max_per_subject=max(info.config.max_msgs_per_subject or 0, 0),
     )
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import nats
 from nats.aio.client import Client
 
-from percolator.jetstream.connect import NatsAddress
+from percolator.jetstream.client import NatsClient
+from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.dialer import Dialer
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.stream import definition
@@ -24,6 +25,7 @@ class RecordingSink:
 
     def __init__(self) -> None:
         self.seqs: list[int] = []
+        self.skipped: list[int] = []
         self.subjects: list[str] = []
         self.epochs: list[str] = []
         self.gaps: list[tuple[int, frozenset[str]]] = []
@@ -59,7 +61,8 @@ class RecordingSink:
         self.on_event()
 
     def skip(self, seq: int) -> None:
-        """Ignore it."""
+        """Record the seq."""
+        self.skipped.append(seq)
 
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:
         """Record the gap."""
@@ -80,11 +83,32 @@ def dialer(url: str, *, prefix: str | None = None) -> Dialer:
 
 
 def feed_of(
-    url: str, sink: RecordingSink, *, stream: str = STREAM, prefix: str | None = None
+    url: str,
+    sink: RecordingSink,
+    *,
+    stream: str = STREAM,
+    prefix: str | None = None,
+    create_stream: bool = True,
 ) -> Feed:
     """A feed that reads the stream into a sink."""
-    clock = asyncio.get_running_loop().time
-    return Feed(dialer(url, prefix=prefix).dial, stream, sink, backlog=10_000, clock=clock)
+    return Feed(
+        dialer(url, prefix=prefix).dial,
+        stream,
+        sink,
+        backlog=10_000,
+        clock=asyncio.get_running_loop().time,
+        create_stream=create_stream,
+    )
+
+
+@contextlib.asynccontextmanager
+async def client_of(url: str) -> AsyncIterator[NatsClient]:
+    """A connection as a gateway has it."""
+    client = await connect(NatsAddress(url), name="test", reconnect=False)
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 @contextlib.asynccontextmanager

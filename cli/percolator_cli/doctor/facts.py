@@ -56,6 +56,8 @@ class NatsFacts:
     jetstream_trouble: str = ""
     stream: StreamFacts | None = None
     """None if the stream does not exist or JetStream does not answer."""
+    gateway_creates: bool = True
+    """Whether a gateway creates a missing stream."""
 
 
 @dataclass(slots=True)
