@@ -161,13 +161,11 @@ def _publish(
 ) -> None:
     from percolator_cli import publishing  # noqa: PLC0415 - imports NATS, which --help does not need
 
-    stamped = {
-        **fields,
-        "timestamp": time.time_ns() // 1_000_000 if timestamp is None else timestamp,
-    }
+    now_ms = time.time_ns() // 1_000_000
+    stamped = {**fields, "timestamp": now_ms if timestamp is None else timestamp}
     channel = Channel(kind, slab)
     try:
-        event = events.validate(channel, stamped)
+        event = events.validate(channel, stamped, now_ms)
     except EventError as error:
         raise WrongUsageError(publishing.describe(error, stamped)) from None
     subject = channel.subject

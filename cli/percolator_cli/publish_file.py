@@ -150,11 +150,12 @@ def parse_line(line: Line, file_id: str) -> Pending:
     slab = document.get("slab", document.get("slabAddress"))
     if not isinstance(slab, str) or not SLAB.fullmatch(slab):
         raise EventError("invalid_subject", f"slab must be a market name ({SLAB_RULE})")
-    stamped = {**document, "timestamp": document.get("timestamp", time.time_ns() // 1_000_000)}
+    now_ms = time.time_ns() // 1_000_000
+    stamped = {**document, "timestamp": document.get("timestamp", now_ms)}
     channel = Channel(kind, slab)
     payload = to_json(stamped)
     try:
-        events.decode(channel, payload)
+        events.decode(channel, payload, now_ms)
     except EventError as error:
         raise EventError(error.reason, describe(error, stamped)) from None
     digest = hashlib.sha256(b"%d\n%s" % (line.number, line.text)).hexdigest()[:32]

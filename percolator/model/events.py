@@ -15,6 +15,7 @@ from percolator.errors import EventError
 from percolator.model import envelope
 from percolator.model.channel import SLAB, SLAB_RULE, Channel
 from percolator.model.kinds import FIELDS, Event
+from percolator.model.times import EARLIEST_MS, MAX_AHEAD_MS, time_fault
 
 MAX_EVENT_BYTES = 8_192
 """Longest payload of an event; the longest valid one takes some 400."""
@@ -26,8 +27,8 @@ REASONS = (
 """Every reason for which an event is rejected: a bounded set, so that it can be counted."""
 
 
-Decode = Callable[[Channel, bytes], Event]
-"""Decodes one event; `decoder` makes one."""
+Decode = Callable[[Channel, bytes, int], Event]
+"""Decodes one event, given when it was stored, in Unix milliseconds; `decoder` makes one."""
 
 
 def decoder(*, require_slab: bool) -> Decode:
@@ -38,9 +39,12 @@ def decoder(*, require_slab: bool) -> Decode:
     return partial(decode, require_slab=True) if require_slab else decode
 
 
-def decode(channel: Channel, payload: bytes, *, require_slab: bool = False) -> Event:
+def decode(
+    channel: Channel, payload: bytes, stored_ms: int, *, require_slab: bool = False
+) -> Event:
     """Decode one event as it came from NATS, in its native form or in an E6 envelope.
 
+    `stored_ms` is when JetStream stored it, in Unix milliseconds: a replay decides as the feed did.
     Raises EventError with one of REASONS; its text names the field, never the payload.
     """
     if len(payload) > MAX_EVENT_BYTES:
@@ -51,7 +55,7 @@ def decode(channel: Channel, payload: bytes, *, require_slab: bool = False) -> E
         event: Event = channel.kind.validator.validate_json(payload)
     except ValidationError as error:
         fields = _unwrapped(channel, payload, error, require_slab=require_slab)
-        return validate(channel, fields)
+        return validate(channel, fields, stored_ms)
     if event.slab != channel.slab:
         if event.slab:
             raise EventError("mismatch", "slab does not match the subject")
@@ -59,10 +63,12 @@ def decode(channel: Channel, payload: bytes, *, require_slab: bool = False) -> E
             raise EventError("mismatch", "slab is missing, and require_slab is on")
         # Events are frozen, but this one has not left this function yet.
         object.__setattr__(event, "slab", channel.slab)
+    if not EARLIEST_MS <= event.timestamp <= stored_ms + MAX_AHEAD_MS:
+        raise EventError("invalid_timestamp", time_fault(event.timestamp, stored_ms))
     return event
 
 
-def validate(channel: Channel, fields: dict[str, Any]) -> Event:
+def validate(channel: Channel, fields: dict[str, Any], stored_ms: int) -> Event:
     """Make an event of native fields, as `decode` would. Raises EventError."""
     if not SLAB.fullmatch(channel.slab):
         text = f"{channel.slab[:64]!r} is not a valid market name ({SLAB_RULE})"
@@ -74,6 +80,8 @@ def validate(channel: Channel, fields: dict[str, Any]) -> Event:
         raise EventError("invalid_json", "a field cannot be written as JSON") from None
     except ValidationError as error:
         raise _rejection(channel, error) from None
+    if not EARLIEST_MS <= event.timestamp <= stored_ms + MAX_AHEAD_MS:
+        raise EventError("invalid_timestamp", time_fault(event.timestamp, stored_ms))
     return event
 
 

@@ -14,19 +14,23 @@ from tests.docs.schema import fits, resolve
 from tests.unit.wire import message
 
 DOCUMENT = plain_yaml.read((ROOT / "docs" / "asyncapi.yaml").read_text())
-PRICE = decode("percolator.price.SOL", b'{"price":1.5,"timestamp":7}')
-MARKED = decode("percolator.price.SOL", b'{"price":1.5,"markPrice":2,"indexPrice":3,"timestamp":7}')
+PRICE = decode("percolator.price.SOL", b'{"price":1.5,"timestamp":1750000000007}')
+MARKED = decode(
+    "percolator.price.SOL", b'{"price":1.5,"markPrice":2,"indexPrice":3,"timestamp":1750000000007}'
+)
 TRADE = decode(
     "percolator.trade.SOL",
     b'{"side":"long","size":"340282366920938463463374607431768211455",'
-    b'"price":1e-7,"timestamp":9007199254740991}',
+    b'"price":1e-7,"timestamp":1750000060000}',
 )
-FUNDING = decode("percolator.funding.S-_1", b'{"rate":"-0.0001","timestamp":0}')
+FUNDING = decode("percolator.funding.S-_1", b'{"rate":"-0.0001","timestamp":1750000000000}')
 LIQUIDATION = decode(
-    "percolator.liquidation.SOL", b'{"side":"short","size":"1","price":1.5,"timestamp":0}'
+    "percolator.liquidation.SOL",
+    b'{"side":"short","size":"1","price":1.5,"timestamp":1750000000000}',
 )
 ENVELOPE = decode(
-    "percolator.funding.SOL", b'{"event":"funding.updated","data":{"rateE6":-1},"timestamp":0}'
+    "percolator.funding.SOL",
+    b'{"event":"funding.updated","data":{"rateE6":-1},"timestamp":1750000000000}',
 )
 ENCODED = [
     (

@@ -1,6 +1,7 @@
 """The recorded market: its markets, the times of its events, and how it is played."""
 
 import json
+import time
 from collections import Counter
 from itertools import pairwise
 
@@ -44,7 +45,7 @@ async def test_played_events_are_valid(slabs: int) -> None:
     published: Counter[str] = Counter()
 
     async def publish(subject: str, payload: bytes) -> None:
-        event = decode(subject, payload)
+        event = decode(subject, payload, time.time_ns() // 1_000_000)
         published[event.slab] += 1
 
     count = await recording.play(publish, speed=0, slabs=slabs)

@@ -22,7 +22,8 @@ from percolator.model.kinds import (
     Price,
     Trade,
 )
-from tests.channels import KIND_NAMES, channel_of, decode, subject_of
+from percolator.model.times import EARLIEST_MS, MAX_AHEAD_MS
+from tests.channels import KIND_NAMES, STORED_MS, channel_of, decode, subject_of
 
 NATIVE: dict[str, dict[str, Any]] = {
     "price": {"price": 1.5, "markPrice": 1.51, "indexPrice": 1.49, "timestamp": 1234567890123},
@@ -49,6 +50,7 @@ IN_MILLIONTHS: dict[str, dict[str, Any]] = {
     "trade": {"side": "long", "size": "1000000", "priceE6": "1500000"},
     "funding": {"rateE6": 100},
 }
+BARE = Price(price=1.5, timestamp=STORED_MS, slab="SOL")
 slabs = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 
 
@@ -60,7 +62,7 @@ def native(kind: str, **changes: object) -> bytes:
 
 def envelope(kind: str, data: object, **changes: object) -> bytes:
     """Return an envelope of a kind around `data`."""
-    fields = {"event": ENVELOPES[kind], "slabAddress": "SOL", "data": data, "timestamp": 1}
+    fields = {"event": ENVELOPES[kind], "slabAddress": "SOL", "data": data, "timestamp": STORED_MS}
     return json.dumps(fields | changes).encode()
 
 
@@ -128,6 +130,8 @@ def test_unknown_fields_are_ignored() -> None:
         ("price", {"timestamp": 1.5}, "invalid_timestamp"),
         ("price", {"timestamp": "1"}, "invalid_timestamp"),
         ("price", {"timestamp": MAX_TIMESTAMP + 1}, "invalid_timestamp"),
+        ("price", {"timestamp": EARLIEST_MS - 1}, "invalid_timestamp"),
+        ("price", {"timestamp": STORED_MS + MAX_AHEAD_MS + 1}, "invalid_timestamp"),
         ("trade", {"side": "buy"}, "invalid_side"),
         ("trade", {"side": None}, "invalid_side"),
         ("trade", {"price": 0}, "invalid_price"),
@@ -159,8 +163,8 @@ def test_the_reason_names_the_invalid_field(
     ("kind", "changes"),
     [
         ("price", {"price": 5e-324}),
-        ("price", {"timestamp": 0}),
-        ("price", {"timestamp": MAX_TIMESTAMP}),
+        ("price", {"timestamp": EARLIEST_MS}),
+        ("price", {"timestamp": STORED_MS + MAX_AHEAD_MS}),
         ("trade", {"side": "short"}),
         ("trade", {"size": "0"}),
         ("trade", {"size": str(MAX_SIZE)}),
@@ -213,20 +217,20 @@ def test_the_envelope_is_read_in_usd_if_no_key_ends_in_e6(kind: str) -> None:
 
 def test_the_envelope_may_omit_the_slab() -> None:
     """The subject names it."""
-    payload = b'{"event":"price.updated","data":{"priceE6":1500000},"timestamp":5}'
-    assert decode("percolator.price.SOL", payload) == Price(price=1.5, timestamp=5, slab="SOL")
+    payload = b'{"event":"price.updated","data":{"priceE6":1500000},"timestamp":1750000000000}'
+    assert decode("percolator.price.SOL", payload) == BARE
 
 
 def test_type_and_slab_within_data_are_ignored() -> None:
     """In an envelope `event` and `slabAddress` name them."""
     payload = envelope("price", {"price": 1.5, "type": "x", "slab": "y"})
-    assert decode("percolator.price.SOL", payload) == Price(price=1.5, timestamp=1, slab="SOL")
+    assert decode("percolator.price.SOL", payload) == BARE
 
 
 def test_a_null_mark_price_in_millionths_is_missing() -> None:
     """Indexers write null if they know none."""
     payload = envelope("price", {"priceE6": 1500000, "markPriceE6": None})
-    assert decode("percolator.price.SOL", payload) == Price(price=1.5, timestamp=1, slab="SOL")
+    assert decode("percolator.price.SOL", payload) == BARE
 
 
 @pytest.mark.parametrize(
@@ -243,7 +247,7 @@ def test_a_null_mark_price_in_millionths_is_missing() -> None:
 def test_a_rate_in_millionths_is_exact(millionths: int | str, rate: str) -> None:
     """Decimal digits, never through a float."""
     event = decode("percolator.funding.SOL", envelope("funding", {"rateE6": millionths}))
-    assert event == Funding(rate=rate, timestamp=1, slab="SOL")
+    assert event == Funding(rate=rate, timestamp=STORED_MS, slab="SOL")
 
 
 @pytest.mark.parametrize(
@@ -285,7 +289,7 @@ def test_an_invalid_envelope_is_rejected(kind: str, payload: bytes, reason: str)
 @pytest.mark.parametrize("kind", KIND_NAMES)
 def test_native_fields_make_an_event(kind: str) -> None:
     """As in a command that publishes one."""
-    assert validate(channel_of(kind, "SOL"), NATIVE[kind]) == EVENTS[kind]
+    assert validate(channel_of(kind, "SOL"), NATIVE[kind], STORED_MS) == EVENTS[kind]
 
 
 @pytest.mark.parametrize(
@@ -297,6 +301,7 @@ def test_native_fields_make_an_event(kind: str) -> None:
         ("SOL", {"price": float("nan")}, "invalid_price"),
         ("SOL", {"price": float("inf")}, "invalid_price"),
         ("SOL", {"price": -1.0}, "invalid_price"),
+        ("SOL", {"timestamp": 0}, "invalid_timestamp"),
         ("SOL", {"type": "trade"}, "mismatch"),
         ("SOL", {"price": "\udcff"}, "invalid_json"),
         ("SOL", {"price": nested(220)}, "invalid_json"),
@@ -306,7 +311,7 @@ def test_native_fields_make_an_event(kind: str) -> None:
 def test_invalid_fields_are_refused(slab: str, changes: dict[str, object], reason: str) -> None:
     """With the reason that `decode` would give."""
     with pytest.raises(EventError) as rejected:
-        validate(channel_of("price", slab), NATIVE["price"] | changes)
+        validate(channel_of("price", slab), NATIVE["price"] | changes, STORED_MS)
     assert rejected.value.reason == reason
 
 
@@ -323,7 +328,7 @@ NAMES = [
 ]
 VALUES = ["SOL", "price", "price.updated", "trade.executed", "long", "1", "9" * 39, "9" * 40]
 plausible = st.dictionaries(
-    st.sampled_from(NAMES), json_values | st.sampled_from(VALUES) | st.integers(0, 10**12)
+    st.sampled_from(NAMES), json_values | st.sampled_from(VALUES) | st.integers(0, 2 * STORED_MS)
 )
 documents = st.builds(lambda fields, data: fields | {"data": data}, plausible, plausible)
 payloads = st.binary(max_size=64) | (json_values | plausible | documents).map(
@@ -336,7 +341,7 @@ def outcome(subject: str, payload: bytes) -> Event | EventError | None:
     """Decode a message from NATS; return an event or the reason of its rejection."""
     try:
         channel = Channel.of_subject(subject)
-        return None if channel is None else events.decode(channel, payload)
+        return None if channel is None else events.decode(channel, payload, STORED_MS)
     except EventError as error:
         return error
 
@@ -354,7 +359,7 @@ def test_any_message_is_an_event_or_rejected(subject: str, payload: bytes) -> No
 
 @given(
     st.floats(min_value=0, exclude_min=True, allow_infinity=False),
-    st.integers(0, MAX_TIMESTAMP),
+    st.integers(EARLIEST_MS, STORED_MS + MAX_AHEAD_MS),
     st.integers(0, MAX_SIZE),
     st.sampled_from(["long", "short"]),
     slabs,
@@ -385,10 +390,10 @@ def test_a_rate_in_millionths_keeps_every_digit(millionths: int) -> None:
 def test_with_require_slab_an_event_must_name_its_market(kind: str) -> None:
     """A stored event can then not be published again as another market's."""
     strict, channel = events.decoder(require_slab=True), channel_of(kind, "SOL")
-    assert strict(channel, native(kind, slab="SOL")) == EVENTS[kind]
+    assert strict(channel, native(kind, slab="SOL"), STORED_MS) == EVENTS[kind]
     for payload in (native(kind), native(kind, slab="BTC")):
         with pytest.raises(EventError) as rejected:
-            strict(channel, payload)
+            strict(channel, payload, STORED_MS)
         assert rejected.value.reason == "mismatch"
     assert events.decoder(require_slab=False) is events.decode
 
@@ -398,7 +403,7 @@ def test_with_require_slab_an_envelope_must_name_its_market(kind: str) -> None:
     """In its own field."""
     strict, channel = events.decoder(require_slab=True), channel_of(kind, "SOL")
     payload = envelope(kind, IN_MILLIONTHS[kind], timestamp=1234567890123)
-    assert strict(channel, payload) == EVENTS[kind]
+    assert strict(channel, payload, STORED_MS) == EVENTS[kind]
     with pytest.raises(EventError) as rejected:
-        strict(channel, payload.replace(b'"slabAddress": "SOL", ', b""))
+        strict(channel, payload.replace(b'"slabAddress": "SOL", ', b""), STORED_MS)
     assert rejected.value.reason == "mismatch"
