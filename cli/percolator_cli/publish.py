@@ -6,7 +6,6 @@ The commands that publish many events are in `publish_batch`.
 import asyncio
 import json
 import time
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
@@ -131,7 +130,7 @@ def funding(
     as_json: given.Json = False,
 ) -> None:
     """Publish a market's funding rate."""
-    _publish(FUNDING, slab, {"rate": _decimal(rate)}, timestamp, flags, as_json=as_json)
+    _publish(FUNDING, slab, {"rate": rate}, timestamp, flags, as_json=as_json)
 
 
 def _number(text: str) -> float | str:
@@ -139,14 +138,6 @@ def _number(text: str) -> float | str:
     try:
         return float(text)
     except ValueError:
-        return text
-
-
-def _decimal(text: str) -> str:
-    """Rewrite `-2e-4` as a plain decimal for the wire; other strings are left unchanged."""
-    try:
-        return format(Decimal(text), "f")
-    except InvalidOperation:
         return text
 
 
@@ -167,7 +158,7 @@ def _publish(
     try:
         event = events.validate(channel, stamped, now_ms)
     except EventError as error:
-        raise WrongUsageError(publishing.describe(error, stamped)) from None
+        raise WrongUsageError(str(error)) from None
     subject = channel.subject
     interruptible()
     seq = asyncio.run(publishing.publish_one(flags, subject, publishing.payload_of(event)))

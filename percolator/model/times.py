@@ -9,18 +9,19 @@ EARLIEST_MS = 946_684_800_000
 MAX_AHEAD_MS = 60_000
 """How much later than its storing an event may claim to be: clocks differ a little."""
 
-_UNITS = (
-    ("seconds", 1_000, 1),
-    ("microseconds", 1, 1_000),
-    ("nanoseconds", 1, 1_000_000),
-)
+_UNITS = {
+    "seconds": (1_000, 1),
+    "microseconds": (1, 1_000),
+    "nanoseconds": (1, 1_000_000),
+}
 """The units that are mistaken for milliseconds, each with what it is multiplied and divided by."""
 
 
 def looks_like(time: float, stored_ms: int) -> str | None:
     """Return the unit in which a time would be plausible, such as seconds; None if in no other."""
-    for unit, factor, divisor in _UNITS:
-        if EARLIEST_MS <= time * factor / divisor <= stored_ms + MAX_AHEAD_MS:
+    latest = stored_ms + MAX_AHEAD_MS
+    for unit, (factor, divisor) in _UNITS.items():
+        if EARLIEST_MS * divisor <= time * factor <= latest * divisor:
             return unit
     return None
 
