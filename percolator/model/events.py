@@ -6,6 +6,7 @@ decimal strings. No I/O and no clock.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from percolator.errors import EventError
 from percolator.model import envelope
 from percolator.model.channel import SLAB, SLAB_RULE, Channel
+from percolator.model.extras import extras
 from percolator.model.kinds import FIELDS, Event, Kind
 from percolator.model.sentences import Written, fault, shown
 from percolator.model.times import EARLIEST_MS, MAX_AHEAD_MS, time_fault
@@ -21,11 +23,18 @@ from percolator.model.times import EARLIEST_MS, MAX_AHEAD_MS, time_fault
 MAX_EVENT_BYTES = 8_192
 """Longest payload of an event; the longest valid one takes some 400."""
 
+LIKELY_PLAIN_BYTES = 192
+"""A longer event most likely has extras, so it is read at once as one that has."""
+
 REASONS = (
     *("too_large", "invalid_json", "invalid_subject", "mismatch", "invalid_event"),
     *(f"invalid_{name}" for name in FIELDS),
 )
 """Every reason for which an event is rejected: a bounded set, so that it can be counted."""
+
+# Events are frozen, but one that has not left this file yet is still being made.
+_set_slab = Event.__dict__["slab"].__set__
+_set_extra = Event.__dict__["extra_json"].__set__
 
 NO_SLAB = "slab is missing, and require_slab is on"
 NOT_FINITE = "NaN and Infinity are not JSON numbers"
@@ -53,19 +62,38 @@ def decode(
     if len(payload) > MAX_EVENT_BYTES:
         text = f"an event must have at most {MAX_EVENT_BYTES} bytes, got {len(payload)}"
         raise EventError("too_large", text)
-    try:
-        event: Event = channel.kind.validator.validate_json(payload)
-    except ValidationError:
+    event = _plain(channel.kind, payload) or _with_extras(channel.kind, payload)
+    if event is None:
         return _decode_another_form(channel, payload, stored_ms, require_slab=require_slab)
     if event.slab != channel.slab:
         if event.slab:
             raise _other_slab(channel, event.slab)
         if require_slab:
             raise EventError("mismatch", NO_SLAB)
-        # Events are frozen, but this one has not left this function yet.
-        object.__setattr__(event, "slab", channel.slab)
+        _set_slab(event, channel.slab)
     if not EARLIEST_MS <= event.timestamp <= stored_ms + MAX_AHEAD_MS:
         raise EventError("invalid_timestamp", time_fault(event.timestamp, stored_ms))
+    return event
+
+
+def _plain(kind: Kind, payload: bytes) -> Event | None:
+    """Return an event without extras; None if the payload is anything else."""
+    if len(payload) > LIKELY_PLAIN_BYTES:
+        return None
+    try:
+        event: Event = kind.validator.validate_json(payload, extra="forbid")
+    except ValidationError:
+        return None
+    return event
+
+
+def _with_extras(kind: Kind, payload: bytes) -> Event | None:
+    """Return an event in the native form, perhaps with extras; None if it is not valid."""
+    try:
+        event: Event = kind.validator.validate_json(payload)
+    except ValidationError:
+        return None
+    _set_extra(event, extras(kind, from_json(payload), payload))
     return event
 
 
@@ -85,13 +113,15 @@ def _decode_another_form(
     if envelope.is_one(fields):
         fields, written = envelope.unwrap(channel, fields, require_slab=require_slab)
         fields["slab"] = channel.slab
+        part = itemgetter("data")
     else:
-        written = {}
+        written, part = {}, None
     event = _validated(channel, fields, stored_ms, written)
     if "slab" not in fields:
         if require_slab:
             raise EventError("mismatch", NO_SLAB)
-        object.__setattr__(event, "slab", channel.slab)
+        _set_slab(event, channel.slab)
+    _set_extra(event, extras(channel.kind, fields, payload, part))
     return event
 
 

@@ -10,10 +10,14 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, TypeAdapter
 from pydantic.dataclasses import dataclass as validated
-from pydantic_core import SchemaValidator
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import SchemaValidator, from_json
 
 from percolator.model import decimals
 from percolator.model.decimals import MAX_SIZE, RATE_DIGITS, RATE_PATTERN, SIZE_PATTERN, Canonical
+
+Scalar = str | int | float | bool | None
+"""What an extra field of an event may be."""
 
 MAX_TIMESTAMP = 2**53 - 1
 """The largest integer that a browser reads without loss."""
@@ -75,6 +79,14 @@ class Event:
     timestamp: Timestamp
     type: str
     slab: Slab = ""
+    extra_json: SkipJsonSchema[bytes] = Field(default=b"", init=False, repr=False, exclude=True)
+    """The fields that its kind does not have, as the inside of a JSON object."""
+
+    @property
+    def extra(self) -> dict[str, Scalar]:
+        """The fields that its kind does not have, such as an id: text that the publisher wrote."""
+        found: dict[str, Scalar] = from_json(b"{%b}" % self.extra_json)
+        return found
 
     @property
     def kind(self) -> "Kind":

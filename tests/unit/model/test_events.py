@@ -108,9 +108,20 @@ def test_mark_and_index_price_may_be_missing() -> None:
     assert event == Price(price=1.5, timestamp=1234567890123, slab="SOL")
 
 
-def test_unknown_fields_are_ignored() -> None:
-    """A publisher may send more than we read."""
-    assert decode("percolator.price.SOL", native("price", venue="x")) == EVENTS["price"]
+def test_unknown_fields_are_the_extras_of_an_event() -> None:
+    """A publisher may send more than we read; the event is otherwise the same."""
+    event = decode("percolator.price.SOL", native("price", venue="x", slot=2**64 - 1))
+    assert event.extra == {"venue": "x", "slot": 2**64 - 1}
+    assert event.values() == EVENTS["price"].values()
+    assert EVENTS["price"].extra == {}
+
+
+@pytest.mark.parametrize("name", ["extra", "extra_json", "values"])
+def test_an_extra_may_have_the_name_of_an_attribute(name: str) -> None:
+    """It is no field of the event."""
+    event = decode("percolator.price.SOL", native("price", **{name: "x"}))
+    assert event.extra == {name: "x"}
+    assert event.values() == EVENTS["price"].values()
 
 
 @pytest.mark.parametrize(
