@@ -56,7 +56,7 @@ class Intake:
         if channel is None:
             return
         try:
-            event = self._decode(channel, stored.payload)
+            event = self._decode(channel, stored.payload, stored.ms)
         except EventError:
             return  # reported when it was first read
         self._book.seed(stored.seq, channel, event)
@@ -69,7 +69,7 @@ class Intake:
         """
         try:
             channel = Channel.of_subject(stored.subject)
-            event = self._decode(channel, stored.payload) if channel else None
+            event = self._decode(channel, stored.payload, stored.ms) if channel else None
         except EventError as error:
             self._book.skip(stored.seq)
             self._reject(stored, error)

@@ -134,4 +134,4 @@ def entry_view(entry: Entry) -> Data:
     """Return a channel's newest event, as the pages of markets show it."""
     event = entry.event
     assert event is not None, "the newest entry of a log is always an event"
-    return {**event.values(), "timestamp": event.timestamp, "seq": entry.seq}
+    return {**event.values(), "timestamp": event.timestamp, "seq": entry.seq, **event.extra}

@@ -11,11 +11,12 @@ from percolator.errors import EventError
 from percolator.fanout.reader import Start
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.gaps import Losses, SequenceGap, with_gaps
-from tests.channels import channel, stored
+from percolator.model.times import MAX_AHEAD_MS
+from tests.channels import STORED_MS, channel, stored
 from tests.unit.fanout.harness import Client, HubHarness
 
-PRICE = b'{"price":1.5,"timestamp":5}'
-TRADE = b'{"side":"long","size":"1","price":1.5,"timestamp":5}'
+PRICE = b'{"price":1.5,"timestamp":1234567890123}'
+TRADE = b'{"side":"long","size":"1","price":1.5,"timestamp":1234567890123}'
 
 
 class IntakeHarness:
@@ -79,6 +80,18 @@ def test_an_invalid_event_is_counted_and_reported_and_stops_nothing(harness: Int
     assert harness.harness.stats.events == {"price": 1}
 
 
+def test_a_time_is_judged_by_when_the_event_was_stored(harness: IntakeHarness) -> None:
+    """So a gateway that reads the stream later decides the same."""
+    payload = b'{"price":1.5,"timestamp":%d}' % (STORED_MS + MAX_AHEAD_MS + 1)
+    early = stored(11, "percolator.price.SOL", payload)
+    harness.intake.take(early)
+    harness.intake.seed(early._replace(seq=5))
+    assert harness.state == {}
+    assert harness.reports == [(11, "percolator.price.SOL", "invalid_timestamp")]
+    harness.intake.take(early._replace(seq=12, time=early.time + 1_000_000))
+    assert harness.state == {"price:SOL": 12}
+
+
 def test_a_seed_is_state_and_is_not_counted(harness: IntakeHarness) -> None:
     """It was counted when it was first read; an invalid one was reported then."""
     harness.intake.seed(stored(4, "percolator.trade.SOL", TRADE))
@@ -118,10 +131,10 @@ def test_a_wildcard_gets_one_gap_per_loss_before_the_next_event_of_any_market(
 ) -> None:
     """Also if the market that lost events has its next one only after those of others."""
     events = [
-        Stored(21, "percolator.price.A", PRICE, 0),
-        Stored(22, "percolator.trade.QUIET", TRADE, 0),
-        Stored(23, "percolator.trade.B", TRADE, 0),
-        Stored(24, "percolator.trade.A", TRADE, 0),
+        stored(21, "percolator.price.A", PRICE),
+        stored(22, "percolator.trade.QUIET", TRADE),
+        stored(23, "percolator.trade.B", TRADE),
+        stored(24, "percolator.trade.A", TRADE),
     ]
     client = Client(harness.harness.hub)
     for name in ("trades:*", "funding:*"):
@@ -169,7 +182,7 @@ def test_a_rejection_is_logged_with_the_payload_cut(
     text = record.getMessage()
     assert record.levelno == logging.WARNING
     assert "event 11 on percolator.price.SOL" in text
-    assert "price: " in text
+    assert "price must be a number" in text
     assert "\n" not in text
     assert len(text) < 300
 
