@@ -16,6 +16,7 @@ import nats.errors
 import nats.protocol.parser
 from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
+from nats.aio.transport import TcpTransport
 from nats.js import JetStreamContext
 from nats.protocol.parser import PERMISSIONS_ERR
 
@@ -109,6 +110,13 @@ class NatsClient(Client):
         # A server may have one of several names: each attempt to reconnect checks the next one.
         self.options["tls_hostname"] = names[self._current_server.reconnects % len(names)]
         await super()._process_connect_init()
+        transport = self._transport
+        writer = transport._io_writer if isinstance(transport, TcpTransport) else None  # noqa: SLF001
+        if writer is not None:
+            # After start_tls, asyncio does not know that it is over TLS: it would log a warning
+            # when the server closes the connection.
+            protocol: Any = writer.transport.get_protocol()
+            protocol._over_ssl = writer.get_extra_info("sslcontext") is not None  # noqa: SLF001
 
     def _connect_command(self) -> bytes:
         login = self._server.login
