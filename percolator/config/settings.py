@@ -135,7 +135,9 @@ class Settings(BaseSettings):
     auth: Bool = Field(False, description="require a signed token")
     auth_secret: SigningSecret = Field(None, description="HS256 secret of at least 32 bytes")
     auth_public_key: File = Field(None, description="RS256 or EdDSA public key, PEM")
-    stats_token: Secret = Field(None, description="bearer token for /ws/stats and /metrics")
+    stats_token: Secret = Field(
+        None, description="bearer token for /ws/stats, /metrics and /rejected"
+    )
     allowed_origins: Origins = Field(
         (),
         description="origins whose pages may connect and read, comma-separated; default: any",

@@ -18,14 +18,16 @@ from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
 from nats.aio.transport import TcpTransport
 from nats.js import JetStreamContext
-from nats.protocol.parser import PERMISSIONS_ERR
 
 from percolator.jetstream.address import NatsAddress, Server
 from percolator.jetstream.failures import WANTS_CERTIFICATE
 from percolator.jetstream.refusals import Refusals
+from percolator.printable import printable
 
 DEFAULT_API = "$JS.API"
 DEFAULT_INBOX = "_INBOX"
+SAID_CHARS = 500
+"""Characters of an error of NATS that are kept."""
 NOWHERE = NatsAddress("")
 
 logger = logging.getLogger(__name__)
@@ -141,7 +143,8 @@ class NatsClient(Client):
     async def _process_err(self, err_msg: str) -> None:
         # The library passes it on in lower case; the line is still the first in its buffer.
         line, _, _ = self._ps.buf.partition(b"\r\n")
-        before, self.said = self.said, text_of(line).removeprefix("-ERR").strip(" \t'")
+        said = text_of(line).removeprefix("-ERR").strip(" \t'")
+        before, self.said = self.said, printable(said, SAID_CHARS)
         if not self._refusals.note(self.said) and self.said != before:
             logger.warning("NATS says: %s", self.said)
         if self._resp_sub_prefix and self._refusals.is_refused(
@@ -170,17 +173,6 @@ class NatsClient(Client):
             _client=self,
             _sid=sid,
         )
-
-
-def refusal(client: Client) -> str:
-    """Return what NATS does not permit the user of a client of the library, and what to set.
-
-    An empty string if it did not say so. `NatsClient` raises RefusedError instead.
-    """
-    error = str(client.last_error or "").removeprefix("nats: ")
-    if PERMISSIONS_ERR not in error:
-        return ""
-    return f" ({error}): set nats_prefix to the name that NATS gives this user"
 
 
 def text_of(data: bytes | bytearray) -> str:

@@ -14,6 +14,7 @@ from percolator.errors import NatsUnreachableError
 from percolator.jetstream import credentials, failures, tls
 from percolator.jetstream.address import NatsAddress, Server
 from percolator.jetstream.client import NatsClient
+from percolator.jetstream.liveness import raise_if_cancelled
 
 CONNECT_SECONDS = 2
 """Seconds a server has for each step of a connection; it has twice as long for all of them."""
@@ -88,6 +89,8 @@ async def hang_up(client: Client) -> None:
     try:
         # After a failed TLS handshake, the library would wait forever for the socket to close.
         await asyncio.wait_for(client.close(), CLOSE_SECONDS)
+    except asyncio.CancelledError:
+        raise_if_cancelled()  # the library raises it too, after it has lost a connection
     except Exception:  # noqa: BLE001, S110 - the connection is over in any case
         pass
     finally:

@@ -18,7 +18,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from percolator.errors import NatsUnreachableError
-from percolator.jetstream.client import NatsClient
+from percolator.jetstream.client import NatsClient, parse_headers
 from percolator.jetstream.failures import words
 from percolator.jetstream.liveness import hedged, raise_if_cancelled
 
@@ -31,13 +31,21 @@ MAX_BATCH_BYTES = 256 * 1024
 """Bytes after which the server ends a batch, so that large messages cannot fill our memory."""
 
 
+MESSAGE_ID = "Nats-Msg-Id"
+"""The header with which a publisher names an event, so that JetStream drops it the second time."""
+
+
 class Stored(NamedTuple):
-    """An event of the stream. `time` is when it was stored, in nanoseconds since 1970."""
+    """An event of the stream. `time` is when it was stored, in nanoseconds since 1970.
+
+    `id` is the publisher's message id, empty if it has none.
+    """
 
     seq: int
     subject: str
     payload: bytes
     time: int
+    id: str = ""
 
 
 class Batch(NamedTuple):
@@ -117,12 +125,14 @@ async def ask_leader(client: NatsClient, stream: str, request: dict[str, object]
         raise _unreadable(stream, refusal.get("description", "no reason given"))
     event = answer["message"]
     payload = base64.b64decode(event.get("data", ""))
-    return Stored(event["seq"], event["subject"], payload, _nanoseconds(event["time"]))
+    headers = parse_headers(base64.b64decode(event.get("hdrs", "")))
+    time, name = _nanoseconds(event["time"]), headers.get(MESSAGE_ID, "")
+    return Stored(event["seq"], event["subject"], payload, time, name)
 
 
 def _stored(headers: dict[str, str], payload: bytes) -> Stored:
-    time = _nanoseconds(headers["Nats-Time-Stamp"])
-    return Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], payload, time)
+    seq, time = int(headers["Nats-Sequence"]), _nanoseconds(headers["Nats-Time-Stamp"])
+    return Stored(seq, headers["Nats-Subject"], payload, time, headers.get(MESSAGE_ID, ""))
 
 
 def _nanoseconds(text: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import nats.errors
-from nats.js.errors import APIError
+from nats.js.errors import APIError, NoStreamResponseError
 from nats.js.errors import Error as JetStreamError
 
 from percolator import openssl
@@ -35,6 +35,12 @@ ADVICE = {
 
 _STORAGE = (
     "raise the storage of the account or of the server (max_file), or lower max_bytes of the stream"
+)
+LOST = (
+    nats.errors.ConnectionClosedError,
+    nats.errors.ConnectionReconnectingError,
+    nats.errors.OutboundBufferLimitError,
+    nats.errors.StaleConnectionError,
 )
 API_ADVICE = {
     10002: _STORAGE,
@@ -86,10 +92,14 @@ def words(error: BaseException) -> str:
     match error:
         case JetStreamError(description=str(said)):
             return said
-        case JetStreamError() | nats.errors.NoRespondersError():
-            return "JetStream does not respond"
+        case NoStreamResponseError() | nats.errors.NoRespondersError():
+            return "no responders"
+        case JetStreamError():
+            return "JetStream is not available"
         case nats.errors.TimeoutError():
             return "no answer in time"
+        case _ if isinstance(error, LOST):
+            return "connection lost"
         case _:
             return str(error).removeprefix("nats: ") or type(error).__name__
 

@@ -258,7 +258,7 @@ class Feed:
         first = max(state.first_seq, 1)
         self._sink.begin(epoch, after, first_seq=first, complete=state.complete)
         for seed in sorted(seeds):
-            self._sink.seed(seed.seq, seed.subject, seed.payload)
+            self._sink.seed(seed)
         self._incarnation.begin(epoch, state.epoch, after)
         self._target = None
 
@@ -300,7 +300,7 @@ class Feed:
 
     def _pass_on(self, event: Stored) -> None:
         try:
-            self._sink.take(event.seq, event.subject, event.payload)
+            self._sink.take(event)
         except Exception:
             text = "feed: event %d could not be processed; its channel continues after a gap"
             logger.exception(text, event.seq)

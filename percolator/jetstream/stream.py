@@ -29,6 +29,8 @@ MIN_SERVER = (2, 11)
 NOT_ENABLED = (10039, 10076)
 """JetStream is off: for the account, or altogether. Any other error may pass in a moment."""
 STREAM_NAME_IN_USE = 10058
+DUPLICATE_WINDOW = 120
+"""Seconds in which JetStream stores an event with the same message id once."""
 MAX_MESSAGE_BYTES = MAX_EVENT_BYTES + 1024
 """Largest message of the stream: the longest event, with headers."""
 SUBJECTS_OVERLAP = 10065
@@ -47,7 +49,7 @@ def definition(name: str) -> StreamConfig:
         max_bytes=1024**3,
         max_msgs_per_subject=1_000_000,
         max_msg_size=MAX_MESSAGE_BYTES,
-        duplicate_window=120,
+        duplicate_window=DUPLICATE_WINDOW,
         num_replicas=1,
         allow_direct=True,
     )

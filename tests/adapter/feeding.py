@@ -10,6 +10,7 @@ from nats.aio.client import Client
 
 from percolator.jetstream.address import NatsAddress
 from percolator.jetstream.dialer import Dialer
+from percolator.jetstream.direct import Stored
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.stream import definition
 from tests.gateway import event_json, eventually
@@ -48,14 +49,13 @@ class RecordingSink:
         self.epochs.append(epoch)
         self.seqs = []
 
-    def seed(self, seq: int, subject: str, payload: bytes) -> None:
+    def seed(self, stored: Stored) -> None:
         """Ignore it."""
 
-    def take(self, seq: int, subject: str, payload: bytes) -> None:
+    def take(self, stored: Stored) -> None:
         """Record the event."""
-        del payload
-        self.seqs.append(seq)
-        self.subjects.append(subject)
+        self.seqs.append(stored.seq)
+        self.subjects.append(stored.subject)
         self.on_event()
 
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:

@@ -196,7 +196,7 @@ def _counters(stats: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("slow clients", "warning", text, advice)
     if stats["eventsRejected"]:
         text = figures.counted(stats["eventsRejected"], "invalid event")
-        advice = "subscribe to percolator.rejected on NATS for their seqs and reasons"
+        advice = "`percolator rejected` shows which, and why"
         yield Finding("rejected", "warning", text, advice)
     refused = sum(stats["rejectedConnections"].values())
     if refused:

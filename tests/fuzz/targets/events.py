@@ -8,6 +8,7 @@ from websockets.frames import Frame, Opcode
 from percolator.auth.tokens import Verifier
 from percolator.model.events import REASONS
 from percolator.stats import Stats
+from tests.channels import stored
 from tests.client import upgrade
 from tests.fuzz.bench import SECRET, WALL, Bench
 from tests.fuzz.targets.messages import EVENTS
@@ -61,7 +62,7 @@ def _check_events(bench: Bench, example: list[tuple[str, bytes]]) -> None:
     for subject, payload in example:
         before = _counted(bench.stats)
         seq = bench.hub.book.seq + 1
-        bench.intake.take(seq, subject, payload)
+        bench.intake.take(stored(seq, subject, payload))
         assert _counted(bench.stats) == before + 1
         assert bench.hub.book.seq == seq
     bench.now += 1

@@ -46,13 +46,13 @@ def test_what_nats_said_on_the_connection_is_part_of_the_trouble() -> None:
     ("error", "said"),
     [
         (nats.errors.TimeoutError(), "no answer in time"),
-        (nats.errors.NoRespondersError(), "JetStream does not respond"),
-        (ServerError(), "JetStream does not respond"),
+        (nats.errors.NoRespondersError(), "no responders"),
+        (ServerError(), "JetStream is not available"),
         (
             ServerError(code=500, err_code=1, description="insufficient memory"),
             "insufficient memory",
         ),
-        (nats.errors.ConnectionClosedError(), "connection closed"),
+        (nats.errors.ConnectionClosedError(), "connection lost"),
         (ConsumerError("silent"), "silent"),
         (ValueError(), "ValueError"),
     ],
