@@ -10,6 +10,7 @@
     │   │       └── NatsLoginError   it requires a login, and none is set
     │   ├── NatsUnfitError         it lacks what is needed (JetStream, a recent version)
     │   ├── StreamConflictError    the stream exists with another definition
+    │   ├── StreamMissingError     the stream does not exist, and is not ours to create
     │   └── EmbeddedNatsError      the embedded server cannot be started
     └── GatewayError               a gateway cannot be used
         ├── GatewayUnreachableError  no gateway answers a client
@@ -75,6 +76,10 @@ class NatsUnfitError(NatsError):
 
 class StreamConflictError(NatsError):
     """The stream exists with a definition that conflicts with ours."""
+
+
+class StreamMissingError(NatsError):
+    """The stream does not exist, and the settings say that an operator creates it."""
 
 
 class EmbeddedNatsError(NatsError):

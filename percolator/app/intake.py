@@ -83,6 +83,10 @@ class Intake:
             self._stats.events[event.type] += 1
             self._book.publish(stored.seq, channel, event)
 
+    def skip(self, seq: int) -> None:
+        """Pass a seq that is no event of a publisher."""
+        self._book.skip(seq)
+
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:
         """Note that the stream has lost events before seq `before`, maybe of these subjects."""
         found = (WILDCARDS.get(subject) or _channel_of(subject) for subject in subjects)

@@ -113,6 +113,7 @@ class Service:
             backlog=settings.backlog,
             clock=clock,
             decode=decode,
+            create_stream=settings.create_stream,
         )
         self.feed_watch = FeedWatch(self.feed, wall_ms)
         self._history = Replay(lambda: self.feed, settings.stream, replay_dialer.dial)
@@ -136,7 +137,7 @@ class Service:
         host, port = await self.gateway.start(self.settings.host, self.settings.port, context)
         self._spawn(self.feed.run())
         self._spawn(self.feed_watch.run(self.tell_feed))
-        self._spawn(retention.follow(self.feed, self.settings.stream, self.book))
+        self._spawn(retention.follow(self.feed, self.book))
         return Addresses(host, port, address.shown, self._nats_source.data_dir)
 
     async def ready(self) -> None:

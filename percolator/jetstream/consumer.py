@@ -17,7 +17,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.creation import DESCRIPTION, create
-from percolator.jetstream.direct import MESSAGE_ID, Stored
+from percolator.jetstream.direct import Stored
 from percolator.jetstream.errors import ConsumerError, SequenceGapError
 from percolator.jetstream.liveness import raise_if_cancelled
 
@@ -148,8 +148,8 @@ class Consumer:
             self.fail(SequenceGapError(f"the stream has dropped seqs {self._seq + 1} to {seq - 1}"))
         else:
             self._count, self._seq, self._pending = count, seq, pending
-            name = message.headers.get(MESSAGE_ID, "") if message.headers else ""
-            self._handler(Stored(seq, message.subject, message.data, time, name))
+            headers = message.headers or {}
+            self._handler(Stored.of(seq, message.subject, message.data, time, headers))
 
     async def _on_control(self, message: Msg) -> None:
         """Answer flow control, and compare a heartbeat's counts with the events received."""

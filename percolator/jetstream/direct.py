@@ -9,10 +9,10 @@ import asyncio
 import base64
 import json
 from calendar import timegm
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -33,6 +33,8 @@ MAX_BATCH_BYTES = 256 * 1024
 
 MESSAGE_ID = "Nats-Msg-Id"
 """The header with which a publisher names an event, so that JetStream drops it the second time."""
+MARKER = "Nats-Marker-Reason"
+"""The header of a delete marker."""
 
 
 class Stored(NamedTuple):
@@ -46,6 +48,20 @@ class Stored(NamedTuple):
     payload: bytes
     time: int
     id: str = ""
+    marker: bool = False
+    """True for a delete marker: nats-server stores one if a subject has lost its last message."""
+
+    @classmethod
+    def of(
+        cls, seq: int, subject: str, payload: bytes, time: int, headers: Mapping[str, str]
+    ) -> Self:
+        """Read what the headers say.
+
+        An event is never empty, so a publisher that sets the header of a delete marker hides
+        nothing but its own fault.
+        """
+        marker = not payload and MARKER in headers
+        return cls(seq, subject, payload, time, headers.get(MESSAGE_ID, ""), marker)
 
 
 class Batch(NamedTuple):
@@ -113,7 +129,32 @@ async def ask_leader(client: NatsClient, stream: str, request: dict[str, object]
 
     Raises NatsUnreachableError if the leader does not answer in time, or refuses.
     """
-    subject, body = f"{client.api}.STREAM.MSG.GET.{stream}", json.dumps(request).encode()
+    answer = await _ask(client, stream, "STREAM.MSG.GET", request)
+    if answer is None:
+        return None
+    event = answer["message"]
+    payload = base64.b64decode(event.get("data", ""))
+    headers = parse_headers(base64.b64decode(event.get("hdrs", "")))
+    time = _nanoseconds(event["time"])
+    return Stored.of(event["seq"], event["subject"], payload, time, headers)
+
+
+async def deleted_seqs(client: NatsClient, stream: str) -> tuple[int, list[int]]:
+    """Return the oldest seq of the stream, and the missing ones after it, in order.
+
+    Raises NatsUnreachableError.
+    """
+    answer = await _ask(client, stream, "STREAM.INFO", {"deleted_details": True})
+    assert answer is not None
+    state = answer["state"]
+    return state["first_seq"], state.get("deleted") or []
+
+
+async def _ask(
+    client: NatsClient, stream: str, operation: str, request: dict[str, object]
+) -> dict[str, Any] | None:
+    """Send a request to the stream's leader; return its answer, None if it has no such message."""
+    subject, body = f"{client.api}.{operation}.{stream}", json.dumps(request).encode()
     try:
         message = await hedged(lambda: client.request(subject, body, ANSWER_SECONDS))
     except nats.errors.Error as error:
@@ -123,16 +164,12 @@ async def ask_leader(client: NatsClient, stream: str, request: dict[str, object]
         if refusal.get("err_code") == NO_MESSAGE_FOUND:
             return None
         raise _unreadable(stream, refusal.get("description", "no reason given"))
-    event = answer["message"]
-    payload = base64.b64decode(event.get("data", ""))
-    headers = parse_headers(base64.b64decode(event.get("hdrs", "")))
-    time, name = _nanoseconds(event["time"]), headers.get(MESSAGE_ID, "")
-    return Stored(event["seq"], event["subject"], payload, time, name)
+    return answer
 
 
 def _stored(headers: dict[str, str], payload: bytes) -> Stored:
     seq, time = int(headers["Nats-Sequence"]), _nanoseconds(headers["Nats-Time-Stamp"])
-    return Stored(seq, headers["Nats-Subject"], payload, time, headers.get(MESSAGE_ID, ""))
+    return Stored.of(seq, headers["Nats-Subject"], payload, time, headers)
 
 
 def _nanoseconds(text: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import nats.errors
-from nats.js.errors import APIError, NoStreamResponseError
+from nats.js.errors import APIError
 from nats.js.errors import Error as JetStreamError
 
 from percolator import openssl
@@ -92,10 +92,8 @@ def words(error: BaseException) -> str:
     match error:
         case JetStreamError(description=str(said)):
             return said
-        case NoStreamResponseError() | nats.errors.NoRespondersError():
-            return "no responders"
-        case JetStreamError():
-            return "JetStream is not available"
+        case JetStreamError() | nats.errors.NoRespondersError():
+            return "JetStream does not respond"
         case nats.errors.TimeoutError():
             return "no answer in time"
         case _ if isinstance(error, LOST):

@@ -6,7 +6,6 @@ JetStream knows the id, it stores the event once, however often it arrives.
 """
 
 import asyncio
-import itertools
 import time
 from collections.abc import Callable
 
@@ -30,6 +29,8 @@ from percolator.jetstream.subjects import covers
 MAX_IN_FLIGHT = 512
 ACK_SECONDS = 2.0
 RETRY_SECONDS = 0.25
+ASK_SECONDS = 0.5
+"""Seconds the stream has to say what its duplicate window is."""
 WINDOW_SHARE = 0.9
 """The part of the duplicate window in which an event is tried again.
 
@@ -41,6 +42,8 @@ NOT_LEADER = 10009
 TRANSIENT = (IN_PROCESS, NOT_LEADER)
 UNACKNOWLEDGED = "NATS does not acknowledge the event"
 
+_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
 OnTrouble = Callable[[str], None]
 """Called with a sentence when JetStream stops acknowledging events, and when it does again."""
 
@@ -48,9 +51,10 @@ OnTrouble = Callable[[str], None]
 class Publisher:
     """Writes events to the stream, each acknowledged by JetStream.
 
-    Events are sent in the order of the calls, up to MAX_IN_FLIGHT at once. Only the oldest of them
-    is tried again, and meanwhile no later one is sent for the first time. So an event is stored
-    after a later one only if NATS lost the first attempt of the one and stored that of the other.
+    Events are sent in the order of the calls, up to MAX_IN_FLIGHT at once. If some of them fail,
+    the oldest is tried again until it is acknowledged, then the others, in order; meanwhile, no
+    later one is sent for the first time. So an event is stored after a later one only if NATS lost
+    the first attempt of the one and stored that of the other.
     """
 
     def __init__(
@@ -65,9 +69,8 @@ class Publisher:
         self._calm = asyncio.Event()
         """Clear while events are tried again."""
         self._calm.set()
-        self._open: dict[int, _Event] = {}
+        self._open: dict[_Event, None] = {}
         """Events that were sent and are neither acknowledged nor given up, in order."""
-        self._count = itertools.count()
         self._acknowledged = False
         """True once JetStream has acknowledged an event: what it depends on is set up."""
         self._announced = False
@@ -87,40 +90,43 @@ class Publisher:
         """
         headers = {} if message_id is None else {"Nats-Msg-Id": message_id}
         async with self._slots:
-            await self._calm.wait()
-            number, event = next(self._count), _Event(subject, payload, headers)
-            self._open[number] = event
+            if not self._calm.is_set():
+                await self._calm.wait()
+            event = _Event(subject, payload, headers)
+            self._open[event] = None
             try:
                 return await self._store(event)
             finally:
-                del self._open[number]
+                del self._open[event]
                 if not self._open:
                     self._calm.set()
                 else:
-                    next(iter(self._open.values())).is_oldest.set()
+                    self._oldest().turn()
 
     async def _store(self, event: "_Event") -> PubAck:
         try:
             return await self._try(event)
         except nats.errors.Error as error:
             last = error
-        _raise_if_refused(last)
         if not event.headers:
             raise self._failure(event, last)
         self._calm.clear()
         if self._acknowledged or not isinstance(last, NoStreamResponseError):
             self._in_trouble(last)
-        if event is not next(iter(self._open.values())):
-            await event.is_oldest.wait()
         ack = await self._retry(event, last)
+        for each in self._open:
+            each.turn()
         self._in_trouble(None)
         return ack
 
     async def _retry(self, event: "_Event", last: nats.errors.Error) -> PubAck:
         """Try again until the window has passed. Raises NatsUnreachableError, NatsUnfitError."""
         while not self._client.is_closed:
+            if event is not self._oldest():
+                await event.wait_for_turn()
             if self._client.is_connected:
-                if self._window is None or isinstance(last, NoStreamResponseError):
+                unsure = self._window is None or isinstance(last, NoStreamResponseError)
+                if unsure and event is self._oldest():
                     await self._examine_stream(event, last)
                 if event.age() > self._retry_seconds:
                     break
@@ -128,12 +134,16 @@ class Publisher:
                     return await self._try(event)
                 except nats.errors.Error as error:
                     last = error
-                _raise_if_refused(last)
             if event.age() > self._retry_seconds:
                 break
-            self._in_trouble(last)
-            await asyncio.sleep(RETRY_SECONDS)
+            if event is self._oldest():
+                self._in_trouble(last)
+                await asyncio.sleep(RETRY_SECONDS)
         raise self._failure(event, last)
+
+    def _oldest(self) -> "_Event":
+        """Return the first of the events that were sent and are not settled."""
+        return next(iter(self._open))
 
     @property
     def _retry_seconds(self) -> float:
@@ -147,7 +157,8 @@ class Publisher:
         """
         takes = True
         try:
-            config = (await self._context.stream_info(self._stream)).config
+            context = self._client.jetstream(timeout=ASK_SECONDS)
+            config = (await context.stream_info(self._stream)).config
             self._window = config.duplicate_window or DUPLICATE_WINDOW
             takes = any(covers(each, event.subject) for each in config.subjects or ())
         except NotFoundError:
@@ -157,19 +168,24 @@ class Publisher:
         except RefusedError:
             self._window = DUPLICATE_WINDOW
         except (nats.errors.Error, AttributeError, KeyError, TypeError, ValueError):
-            pass  # it is asked again
+            pass  # asked again before the next attempt
         if not takes and not self._acknowledged and isinstance(last, NoStreamResponseError):
             raise self._failure(event, last)
 
     async def _try(self, event: "_Event") -> PubAck:
-        """Publish once. Raises NatsUnfitError if a retry cannot help, else NATS's own error."""
+        """Publish once.
+
+        Raises NatsUnfitError or NatsUnreachableError if a retry cannot help, else NATS's own error.
+        """
         if event.headers and not self._client.is_connected:
             # The library would keep the event and send it whenever it connects again.
             raise nats.errors.ConnectionClosedError
         try:
             ack = await self._context.publish(
-                event.subject, event.payload, stream=self._stream, headers=dict(event.headers)
+                event.subject, event.payload, stream=self._stream, headers={**event.headers}
             )
+        except RefusedError as error:  # the permissions stay as they are
+            raise NatsUnreachableError(f"{UNACKNOWLEDGED}: {error}") from None
         except ServiceUnavailableError:
             raise
         except APIError as error:
@@ -196,12 +212,11 @@ class Publisher:
         """Report, once, that JetStream does not acknowledge events; with None, that it does."""
         if self._announced is (error is None):
             self._announced = error is not None
-            why = failures.words(error) if error else ""
             self._on_trouble(
-                f"NATS does not acknowledge events ({why}): trying again for up to "
-                f"{self._retry_seconds:.0f} s"
-                if error
-                else "NATS acknowledges events again"
+                "NATS acknowledges events again"
+                if error is None
+                else f"NATS does not acknowledge events ({failures.words(error)}): trying again "
+                f"for up to {self._retry_seconds:.0f} s"
             )
 
     def _failure(
@@ -227,26 +242,30 @@ class Publisher:
 class _Event:
     """An event to be stored, and when it was first sent."""
 
+    __slots__ = ("_start", "_turn", "headers", "payload", "subject")
+
     def __init__(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
         self.subject = subject
         self.payload = payload
         self.headers = headers
-        self.is_oldest = asyncio.Event()
-        """Set once all events that were sent before it are settled."""
         self._start = _now()
+        self._turn: asyncio.Event | None = None
 
     def age(self) -> float:
         """Return the seconds since it was first sent."""
         return _now() - self._start
 
+    async def wait_for_turn(self) -> None:
+        """Wait until it may be tried again."""
+        self._turn = asyncio.Event()
+        await self._turn.wait()
+
+    def turn(self) -> None:
+        """Let it be tried again, if it waits for that."""
+        if self._turn is not None:
+            self._turn.set()
+
 
 def _now() -> float:
     """Return the seconds of a clock that also runs while the machine sleeps, if there is one."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
-
-
-def _raise_if_refused(error: nats.errors.Error) -> None:
-    """Raise NatsUnreachableError if NATS does not permit the event, or its acknowledgement."""
-    if isinstance(error, RefusedError):
-        raise NatsUnreachableError(f"{UNACKNOWLEDGED}: {error}") from None
+    return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)

@@ -59,7 +59,7 @@ class Rejection:
             "reason": self.reason,
             "message": printable(self.message, MESSAGE_CHARS),
             "id": printable(self.id, ID_CHARS) or None,
-            "payload": printable(self.payload.decode("utf-8", "backslashreplace"), PAYLOAD_CHARS),
+            "payload": printable(_text(self.payload), PAYLOAD_CHARS),
             "time": self.time,
         }
         return to_json(fields | ({"accepted": True} if self.accepted else {}))
@@ -84,10 +84,23 @@ def reject(
         reason=error.reason,
         message=str(error)[: MESSAGE_CHARS + 1],
         id=message_id[: ID_CHARS + 1],
-        payload=payload[: PAYLOAD_CHARS * _UTF8_BYTES + 1],
+        payload=payload[: (PAYLOAD_CHARS + 1) * _UTF8_BYTES],
         time=time,
         accepted=accepted,
     )
+
+
+def _text(payload: bytes) -> str:
+    r"""Decode as much of a payload as is shown; bytes that are not UTF-8 appear as `\xff`.
+
+    Few of them are decoded, since each takes as long as a hundred others.
+    """
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        valid = payload[: error.start].decode()
+        rest = payload[error.start : error.start + max(PAYLOAD_CHARS + 1 - len(valid), 0)]
+        return valid + rest.decode("utf-8", "backslashreplace")
 
 
 class KeptRejections:

@@ -228,7 +228,7 @@ async def test_an_event_waits_for_a_stream_that_comes_back(
         await eventually(lambda: bool(reports))
         await stream.ensure(client, STREAM)
         assert await waiting == 1
-    assert reports[0].startswith("NATS does not acknowledge events (no responders)")
+    assert reports[0].startswith("NATS does not acknowledge events (JetStream does not respond)")
 
 
 @pytest.mark.parametrize("subject", ["percolator.trades.SOL", "elsewhere"])

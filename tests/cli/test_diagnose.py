@@ -56,6 +56,16 @@ def test_the_doctor_finds_everything_ok_if_nothing_is_wrong() -> None:
 
 
 @pytest.mark.parametrize(
+    ("creates", "words"), [(True, "start a gateway once"), (False, "nats stream add --config")]
+)
+def test_the_doctor_says_what_creates_a_missing_stream(creates: bool, words: str) -> None:  # noqa: FBT001
+    """A gateway, or the operator."""
+    given = facts()
+    given.nats.stream, given.nats.gateway_creates = None, creates
+    assert words in of("stream", given).advice
+
+
+@pytest.mark.parametrize(
     ("place", "value", "name", "verdict", "words"),
     [
         ("nats.trouble", "NATS cannot be reached", "NATS", "bad", "cannot be reached"),

@@ -14,6 +14,7 @@ Verdict = Literal["ok", "warning", "bad", "unknown"]
 
 OLD_SECONDS = 60.0
 """If the newest event is older, the publishers may have stopped."""
+CREATE = "create it with `nats stream add --config nats/stream.json`, since create_stream is false"
 SKEW_SECONDS = 2.0
 """Seconds by which a clock may be off."""
 NEAR = 0.8
@@ -60,7 +61,8 @@ def _nats(nats: NatsFacts) -> Iterator[Finding]:
     if nats.jetstream_trouble:
         yield Finding("JetStream", "bad", nats.jetstream_trouble)
     elif nats.stream is None:
-        advice = "start a gateway once to create it, or choose another with --stream"
+        create = "start a gateway once to create it" if nats.gateway_creates else CREATE
+        advice = f"{create}, or choose another with --stream"
         yield Finding("stream", "bad", "JetStream is enabled, but the stream is missing", advice)
     else:
         yield Finding("JetStream", "ok", "enabled")

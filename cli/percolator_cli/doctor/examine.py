@@ -131,7 +131,7 @@ async def _ask(socket: ClientConnection, request: Request, facts: GatewayFacts) 
 
 async def _nats(settings: Settings) -> NatsFacts:
     address = nats_address(settings)
-    facts = NatsFacts(address.shown)
+    facts = NatsFacts(address.shown, gateway_creates=settings.create_stream)
     try:
         client = await connect(address, name="percolator doctor", reconnect=False)
     except NatsError as error:

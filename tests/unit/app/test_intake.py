@@ -10,7 +10,7 @@ from percolator.app.intake import Intake
 from percolator.errors import EventError
 from percolator.fanout.reader import Start
 from percolator.jetstream.direct import Stored
-from percolator.jetstream.gaps import SequenceGap, with_gaps
+from percolator.jetstream.gaps import Losses, SequenceGap, with_gaps
 from tests.channels import channel, stored
 from tests.unit.fanout.harness import Client, HubHarness
 
@@ -127,7 +127,8 @@ def test_a_wildcard_gets_one_gap_per_loss_before_the_next_event_of_any_market(
     for name in ("trades:*", "funding:*"):
         harness.harness.hub.subscribe(client.cursor, channel(name), Start())
     first_held: dict[str, int | None] = {"percolator.trade.A": 24, "percolator.trade.B": 23}
-    for step in with_gaps(events, 10, first_held):
+    losses = Losses(first_held, explained=range(11, 21))
+    for step in with_gaps(events, 10, losses):
         if isinstance(step, SequenceGap):
             harness.intake.record_gap(step.before, step.subjects)
         else:

@@ -46,8 +46,8 @@ def test_what_nats_said_on_the_connection_is_part_of_the_trouble() -> None:
     ("error", "said"),
     [
         (nats.errors.TimeoutError(), "no answer in time"),
-        (nats.errors.NoRespondersError(), "no responders"),
-        (ServerError(), "JetStream is not available"),
+        (nats.errors.NoRespondersError(), "JetStream does not respond"),
+        (ServerError(), "JetStream does not respond"),
         (
             ServerError(code=500, err_code=1, description="insufficient memory"),
             "insufficient memory",

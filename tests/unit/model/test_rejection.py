@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from percolator.errors import EventError
 from percolator.model import rejection
 from percolator.model.rejection import (
@@ -12,6 +14,7 @@ from percolator.model.rejection import (
     WaitingRejections,
     reject,
 )
+from percolator.printable import printable
 
 ERROR = EventError("invalid_price", "price: Field required")
 
@@ -95,6 +98,20 @@ def test_what_fits_is_not_cut() -> None:
     """Characters of four bytes, up to the limit, are shown as they are."""
     text = "\U0001f600" * rejection.PAYLOAD_CHARS
     assert shown(rejected(payload=text.encode()))["payload"] == text
+
+
+@pytest.mark.parametrize("character", ["a", "é", "€", "\U0001f600"])
+@pytest.mark.parametrize("before", ["", "a", "aa", "aaa"])
+@pytest.mark.parametrize("after", [b"", b"\xff", "é".encode()[:1]])
+def test_a_payload_is_shown_up_to_its_end_or_the_limit(
+    character: str, before: str, after: bytes
+) -> None:
+    """However many bytes its characters have, and whatever comes after them."""
+    for count in range(rejection.PAYLOAD_CHARS - 5, rejection.PAYLOAD_CHARS + 5):
+        text = before + character * count
+        found = shown(rejected(payload=text.encode() + after))["payload"]
+        whole = text + after.decode("utf-8", "backslashreplace")
+        assert found == printable(whole, rejection.PAYLOAD_CHARS), count
 
 
 def test_a_rejection_holds_no_more_of_a_large_event_than_it_shows() -> None:
