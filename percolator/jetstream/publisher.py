@@ -23,7 +23,6 @@ from nats.js.errors import (
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
 from percolator.jetstream import failures
-from percolator.jetstream.client import refusal
 from percolator.jetstream.refusals import RefusedError
 from percolator.jetstream.stream import DUPLICATE_WINDOW, NOT_ENABLED
 from percolator.jetstream.subjects import covers
@@ -249,7 +248,7 @@ class Publisher:
             )
         why = failures.words(last)
         if not event.headers:
-            return NatsUnreachableError(f"{UNACKNOWLEDGED}: {why}{refusal(self._client)}")
+            return NatsUnreachableError(f"{UNACKNOWLEDGED}: {why}")
         return NatsUnreachableError(
             f"NATS has not acknowledged the event {event.headers['Nats-Msg-Id']} for "
             f"{event.age():.0f} s ({why}), and a later attempt could store it twice: "

@@ -130,7 +130,8 @@ async def ensure(
     except APIError as error:
         raise _conflict(name, error) from None
     except RefusedError as error:
-        raise NatsUnreachableError(f"the stream {name} cannot be looked up: {error}") from None
+        verb = "created" if ".STREAM.CREATE." in str(error) else "looked up"
+        raise NatsUnreachableError(f"the stream {name} cannot be {verb}: {error}") from None
     except nats.errors.Error as error:
         raise NatsUnreachableError(
             f"JetStream at {server_address(client)} does not answer ({failures.words(error)}): "
@@ -257,7 +258,9 @@ async def state(client: Client, name: str) -> StreamState:
     try:
         return state_of(await client.jetstream().stream_info(name))
     except (nats.errors.Error, JetStreamError) as error:
-        raise NatsUnreachableError(f"the stream {name} cannot be read: {error}") from None
+        raise NatsUnreachableError(
+            f"the stream {name} cannot be read: {failures.words(error)}"
+        ) from None
 
 
 def _epoch(created: datetime | None) -> str:
