@@ -208,8 +208,9 @@ def lacking(found: StreamConfig, name: str) -> tuple[Growth, ...]:
     expiring = Growth(
         "single messages",
         f"messages of the stream {name} may expire one by one ({' and '.join(_expiry(found))}), so "
-        "each missing one becomes a gap on every channel; NATS cannot switch that off",
-        f"nats stream rm {name}, and nats stream add --config nats/stream.json",
+        "each missing one becomes a gap on every channel; only a new stream, which is empty and "
+        "made while no gateway runs, is without that",
+        f"nats stream rm {name} && nats stream add {name} --config nats/stream.json",
     )
     kinds = growth(name, found.subjects or ())
     bounded = (found.max_msg_size or 0) > 0

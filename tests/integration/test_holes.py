@@ -156,8 +156,8 @@ class Storyteller:
     def disproves(self, gap: Message, held: set[int]) -> bool:
         """True if a gateway could know that a gap covers no event.
 
-        If the event before the gap is gone, nobody can know how many followed it. And of two
-        markets that have reached the limit, nobody can know which has lost an event.
+        If the event before the gap is gone, it cannot know how many followed. And of two markets
+        that have reached the limit, it cannot know which has lost an event.
         """
         if gap["channel"] == WILDCARD:
             return gap["from"] in held and self.per_subject < 0
