@@ -17,7 +17,7 @@ from nats.js.errors import APIError
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
 from percolator.jetstream import stream
 from percolator.jetstream.connect import NatsAddress, connect
-from percolator.jetstream.stream import Removal
+from percolator.jetstream.removal import Removal
 from tests.nats_server import NatsServer
 
 DAY = 86_400
