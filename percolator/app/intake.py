@@ -84,7 +84,7 @@ class Intake:
             self._book.publish(stored.seq, channel, event)
 
     def skip(self, seq: int) -> None:
-        """Pass a seq that is no event of a publisher."""
+        """Pass the seq of a message that no publisher sent."""
         self._book.skip(seq)
 
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:

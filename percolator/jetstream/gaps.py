@@ -20,7 +20,8 @@ from percolator.jetstream import stream
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.direct import Stored, ask_leader, direct_get
 from percolator.jetstream.holes import explained_before, full_subjects, unexplained
-from percolator.jetstream.stream import Removal, StreamState
+from percolator.jetstream.removal import Removal
+from percolator.jetstream.stream import StreamState
 from percolator.model.channel import ALL, Channel
 from percolator.model.kinds import KINDS
 
@@ -139,7 +140,9 @@ async def find_losses(
     full = await full_subjects(client, name, state)
     until = await explained_before(client, name, full, enough=newest)
     in_order = state.removal is Removal.OLDEST_FIRST
-    affected = await affected_subjects(client, name, last_seqs, after)
+    affected: dict[str, int | None] = {}
+    if state.removal is not Removal.ANY:  # else any missing seq may be of any subject
+        affected = await affected_subjects(client, name, last_seqs, after)
     text = "the stream has dropped events after seq %d; %d channels may have lost some"
     silent = {subject for subject, last in last_seqs.items() if not last}
     explained = range(state.first_seq, until)

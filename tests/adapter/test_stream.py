@@ -18,7 +18,7 @@ from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConfli
 from percolator.jetstream import stream
 from percolator.jetstream.address import NatsAddress
 from percolator.jetstream.connect import connect
-from percolator.jetstream.stream import Removal
+from percolator.jetstream.removal import Removal
 from tests.nats_server import NatsServer
 
 DAY = 86_400
