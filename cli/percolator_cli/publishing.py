@@ -58,6 +58,10 @@ RULES = {
     "side": "long or short",
     "size": "a whole number of base units, up to 128 bits",
     "rate": "a decimal number such as 0.0001",
+    "status": "active, paused or retired",
+    "displayName": "a name of 1 to 64 characters, none of them a control character",
+    "baseDecimals": "a whole number from 0 to 38",
+    "tickSize": "a decimal number greater than 0, such as 0.001",
     "timestamp": "a whole number of Unix milliseconds",
 }
 """What each field of an event must be, for the author of a hand-written event."""

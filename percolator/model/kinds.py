@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+)
 from pydantic.dataclasses import dataclass as validated
 from pydantic_core import SchemaValidator
 
@@ -24,10 +31,24 @@ def _check_size(value: object) -> object:
     return value
 
 
+def _check_step(text: str) -> str:
+    if not text.strip("0."):
+        msg = "a step is greater than 0"
+        raise ValueError(msg)
+    return text
+
+
 Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Timestamp = Annotated[int, Field(ge=0, le=MAX_TIMESTAMP)]
 Size = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,39}$"), BeforeValidator(_check_size)]
 Rate = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,20}(\.[0-9]{1,20})?$")]
+Step = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{1,20}(\.[0-9]{1,20})?$"),
+    AfterValidator(_check_step),
+]
+Name = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,64}$")]
+Decimals = Annotated[int, Field(ge=0, le=38)]
 Slab = Annotated[str, StringConstraints(min_length=1)]
 
 _STRICT = ConfigDict(strict=True)
@@ -89,6 +110,21 @@ class Liquidation(Event):
     price: Usd
 
 
+@validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
+class Market(Event):
+    """What a market is, and whether it is traded: each event replaces the one before it whole.
+
+    A retired market is over. `displayName` is for people, `baseDecimals` is how many digits of a
+    size are decimals, `tickSize` is the smallest step of its price, a decimal string of USD.
+    """
+
+    type: Literal["market"] = "market"
+    status: Literal["active", "paused", "retired"]
+    displayName: Name | None = None  # noqa: N815 - the given wire name
+    baseDecimals: Decimals | None = None  # noqa: N815 - the given wire name
+    tickSize: Step | None = None  # noqa: N815 - the given wire name
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Kind:
     """One kind of event. There is one object per kind, so that kinds compare by identity."""
@@ -137,8 +173,9 @@ PRICE = Kind(
 TRADE = Kind(Trade, "trades", lossless=True, snapshot=False, envelope="trade.executed")
 FUNDING = Kind(Funding, "funding", lossless=True, snapshot=True, envelope="funding.updated")
 LIQUIDATION = Kind(Liquidation, "liquidations", lossless=True, snapshot=False)
+MARKET = Kind(Market, "market", lossless=False, snapshot=True, conflation=0.1)
 
-KINDS = (PRICE, TRADE, FUNDING, LIQUIDATION)
+KINDS = (PRICE, TRADE, FUNDING, LIQUIDATION, MARKET)
 
 KIND_OF_NAME = {kind.name: kind for kind in KINDS}
 KIND_OF_PREFIX = {kind.prefix: kind for kind in KINDS}

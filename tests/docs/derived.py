@@ -27,6 +27,10 @@ SCHEMAS = {
     "side": '{"enum": ["long", "short"]}',
     "size": '{"$ref": "#/components/schemas/size"}',
     "rate": '{"$ref": "#/components/schemas/rate"}',
+    "status": '{"enum": ["active", "paused", "retired"]}',
+    "displayName": '{"$ref": "#/components/schemas/name"}',
+    "baseDecimals": '{"type": "integer", "minimum": 0, "maximum": 38}',
+    "tickSize": '{"$ref": "#/components/schemas/step"}',
     **dict.fromkeys(("price", "markPrice", "indexPrice"), USD),
 }
 """How `docs/asyncapi.yaml` describes each field that some kind has."""

@@ -25,6 +25,12 @@ FUNDING = decode("percolator.funding.S-_1", b'{"rate":"-0.0001","timestamp":0}')
 LIQUIDATION = decode(
     "percolator.liquidation.SOL", b'{"side":"short","size":"1","price":1.5,"timestamp":0}'
 )
+MARKET = decode("percolator.market.SOL", b'{"status":"retired","timestamp":0}')
+DESCRIBED = decode(
+    "percolator.market.SOL",
+    '{"status":"active","displayName":"SOL € ⚡","baseDecimals":9,"tickSize":"0.001",'
+    '"timestamp":0}'.encode(),
+)
 ENVELOPE = decode(
     "percolator.funding.SOL", b'{"event":"funding.updated","data":{"rateE6":-1},"timestamp":0}'
 )
@@ -67,6 +73,8 @@ ENCODED = [
     ("liquidation", messages.event_message(LIQUIDATION, 2, 1)),
     ("liquidation", messages.event_message(LIQUIDATION, 2, None, snapshot=True)),
     ("funding", messages.event_message(ENVELOPE, 2, None)),
+    ("market", messages.event_message(MARKET, 2, None)),
+    ("market", messages.event_message(DESCRIBED, 2, None, snapshot=True)),
 ]
 CLIENT = [
     {"type": "subscribe", "channels": ["price:SOL"]},

@@ -8,6 +8,7 @@ from percolator.fanout.followers import Cursor
 from percolator.fanout.latest_log import LatestLog
 from percolator.fanout.log import ChannelLog
 from percolator.fanout.lossless_log import LosslessLog
+from percolator.model.kinds import KINDS
 from tests.channels import KIND_NAMES, channel_of
 from tests.unit.fanout.harness import Writer
 from tests.unit.fanout.reference import make_event
@@ -62,13 +63,13 @@ def test_a_new_book_has_read_nothing() -> None:
 
 
 def test_each_channel_has_a_log_of_its_kind() -> None:
-    """A price log holds one event, the others several."""
+    """A latest-wins log holds one event, the others several."""
     reader = Reader()
     reader.begin()
     for seq, kind in enumerate(KIND_NAMES, start=1):
         reader.publish(seq, kind)
     kinds = {channel.kind.name: type(log) for channel, log in reader.book.logs.items()}
-    latest = {"price": LatestLog}
+    latest = {"price": LatestLog, "market": LatestLog}
     assert kinds == dict.fromkeys(KIND_NAMES, LosslessLog) | latest
     assert reader.state() == EACH_IN_TURN
 
@@ -171,7 +172,7 @@ def test_lost_seqs_are_announced_on_every_lossless_channel() -> None:
     """The channel of a lost event is unknown; a lost price is replaced by the next one anyway."""
     reader = Reader()
     reader.begin()
-    logs = [reader.follow(kind) for kind in KIND_NAMES if kind != "price"]
+    logs = [reader.follow(kind.name) for kind in KINDS if kind.lossless]
     reader.follow("price")
     reader.publish(1, "trade")
     reader.book.take_news()
