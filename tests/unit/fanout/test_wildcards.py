@@ -51,14 +51,12 @@ def test_the_prev_of_an_event_in_a_wildcard_is_its_markets_own(harness: HubHarne
     assert [message["prev"] for message in client.got] == [0, 1, 0, 3]
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, f"{kind}:*") for kind in ("price", "funding", "market")])
-def test_a_wildcard_starts_with_one_snapshot_per_market(
-    harness: HubHarness, kind: str, name: str
-) -> None:
+@pytest.mark.parametrize("kind", ["price", "funding", "market"])
+def test_a_wildcard_starts_with_one_snapshot_per_market(harness: HubHarness, kind: str) -> None:
     """The newest event of each."""
     harness.publish(1, 2, kind=kind, slab="SOL")
     harness.publish(3, kind=kind, slab="BTC")
-    client = harness.client(name)
+    client = harness.client(f"{kind}:*")
     assert [(one["seq"], one["snapshot"]) for one in client.got] == [(2, True), (3, True)]
     harness.publish(4, kind=kind, slab="SOL")
     harness.now += 1.0
