@@ -46,6 +46,8 @@ class Stats:
         """Invalid events, by reason."""
         self.unknown_subjects = 0
         """Messages on subjects of kinds that this version does not know."""
+        self.outdated = 0
+        """Prices that did not replace the last one of their market, since they are older."""
         self.refused: Counter[str] = Counter()
         """Refused connections, by reason."""
         self.closed: Counter[int] = Counter()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from percolator.errors import EventError
 from percolator.fanout.book import Book
+from percolator.fanout.price_fold import Remark
 from percolator.jetstream.direct import Stored
 from percolator.model import events
 from percolator.model.channel import ALL, Channel
@@ -44,7 +45,7 @@ class Intake:
         self._book.begin(epoch, after, first_seq=first_seq, complete=complete)
 
     def seed(self, stored: Stored) -> None:
-        """Record the newest valid event of a subject from before the point where reading starts."""
+        """Record a subject's state from before the point where reading starts."""
         channel = _channel_of(stored.subject)
         if channel is None:
             return
@@ -52,7 +53,7 @@ class Intake:
             event = self._decode(channel, stored.payload)
         except EventError:
             return  # reported when it was first read
-        self._book.seed(stored.seq, channel, event)
+        self._book.seed(stored.seq, channel, event, stored.ms)
 
     def take(self, stored: Stored) -> None:
         """Decode the next event and pass it on; count, log and report it if it is not valid.
@@ -71,7 +72,14 @@ class Intake:
             self._book.skip(stored.seq)
         else:
             self._stats.events[event.type] += 1
-            self._book.publish(stored.seq, channel, event)
+            remark = self._book.publish(stored.seq, channel, event, stored.ms)
+            if remark is not None:
+                self._note(remark)
+
+    def _note(self, remark: Remark) -> None:
+        """Count what is unusual about a price."""
+        if remark.reason == "outdated":
+            self._stats.outdated += 1
 
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:
         """Note that the stream has lost events before seq `before`, maybe of these subjects."""

@@ -17,6 +17,7 @@ from percolator.app.markets import Markets
 from percolator.app.metrics import Metrics, Sources
 from percolator.app.nats_source import NatsSource
 from percolator.app.pages import Pages, wall_ms
+from percolator.app.price_history import PriceHistory
 from percolator.app.rejections import Rejections
 from percolator.app.replayer import Replayer
 from percolator.app.routes import Routes
@@ -27,6 +28,7 @@ from percolator.config.settings import Settings
 from percolator.errors import NatsError
 from percolator.fanout.book import Book
 from percolator.fanout.hub import Hub
+from percolator.fanout.price_fold import PriceRule
 from percolator.fanout.session import ClientSession, SessionContext
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway import tls
@@ -87,11 +89,13 @@ class Service:
         self.flush_seconds = Histogram(histogram.SECONDS)
         self.flush_bytes = Histogram(histogram.BYTES)
         self.pacer = Pacer(loop, self._flush, lambda: self.book.due)
+        price_rule = PriceRule()
         self.book = Book(
             clock=clock,
             wake=self.pacer.wake,
             log_capacity=settings.log_capacity,
             intervals={PRICE: settings.price_interval},
+            price_rule=price_rule,
         )
         self.hub = Hub(
             self.book,
@@ -116,6 +120,7 @@ class Service:
             backlog=settings.backlog,
             clock=clock,
             decode=decode,
+            histories={PRICE: PriceHistory(price_rule, decode)},
         )
         self.feed_watch = FeedWatch(self.feed, wall_ms)
         self._history = Replay(lambda: self.feed, settings.stream, replay_dialer.dial)

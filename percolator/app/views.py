@@ -72,6 +72,7 @@ def stats_view(
         "clientsBehind": hub.paused,
         "eventsRejected": stats.rejected.total(),
         "eventsUnknown": stats.unknown_subjects,
+        "eventsOutdated": stats.outdated,
         "rejectedConnections": dict(stats.refused),
         "closed": {str(code): count for code, count in sorted(stats.closed.items())},
         "uptimeSeconds": round(now - stats.started, 1),

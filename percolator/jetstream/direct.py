@@ -38,6 +38,11 @@ class Stored(NamedTuple):
     payload: bytes
     time: int
 
+    @property
+    def ms(self) -> int:
+        """When it was stored, in Unix milliseconds."""
+        return self.time // 1_000_000
+
 
 class Batch(NamedTuple):
     """The answer to a direct get: events in order; `more` is True if further ones match."""

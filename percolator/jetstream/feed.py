@@ -9,7 +9,7 @@ and reports which channels may have lost events.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import nats.errors
 from nats.js.errors import Error as JetStreamError
@@ -22,15 +22,16 @@ from percolator.jetstream.consumer import POLL_SECONDS, Consumer
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.errors import ConsumerError, SequenceGapError, StreamChangedError
 from percolator.jetstream.gaps import SequenceGap, read_by_page, with_wildcards
+from percolator.jetstream.history import History
 from percolator.jetstream.incarnation import StreamIncarnation
-from percolator.jetstream.last_per_subject import last_per_subject
+from percolator.jetstream.last_per_subject import States
 from percolator.jetstream.liveness import hedged, is_alive, raise_if_cancelled
 from percolator.jetstream.sink import Sink
 from percolator.jetstream.stream import StreamState
 from percolator.jetstream.subjects import Growth
 from percolator.model import events
-from percolator.model.channel import SUBJECTS
 from percolator.model.events import Decode
+from percolator.model.kinds import Kind
 
 ANSWER_SECONDS = 4.0
 """Seconds NATS has to answer a request."""
@@ -61,8 +62,12 @@ class Feed:
         backlog: int,
         clock: Callable[[], float],
         decode: Decode = events.decode,
+        histories: Mapping[Kind, History] | None = None,
     ) -> None:
-        """`connect` opens a connection without reconnect; it calls its argument when that ends."""
+        """`connect` opens a connection without reconnect; it calls its argument when that ends.
+
+        `histories` decide on the state of those kinds of which the newest event need not be it.
+        """
         self.stream_seq = 0
         """The newest seq that the stream is known to have."""
         self.connected = False
@@ -80,6 +85,7 @@ class Feed:
         self._backlog = backlog
         self._clock = clock
         self._decode = decode
+        self._histories = histories or {}
         self._incarnation = StreamIncarnation(stream_name, clock)
         self._heard = clock()
         self._consumer: Consumer | None = None
@@ -241,8 +247,8 @@ class Feed:
         if not self.epoch:
             after = max(after, state.last_seq - self._backlog)
         if after >= first:
-            for subjects in SUBJECTS.values():
-                seeds += await last_per_subject(client, self._name, subjects, after, self._decode)
+            states = States(client, self._name, self._decode, self._histories)
+            seeds = await states.after(after, head=state.last_seq)
             now = await stream.ensure(client, self._name, timeout=ANSWER_SECONDS)
             if now.epoch != state.epoch:
                 raise StreamChangedError("the stream was replaced while its state was being read")

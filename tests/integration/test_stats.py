@@ -27,6 +27,7 @@ ADDED: Message = {
     "clientsBehind": int,
     "eventsRejected": int,
     "eventsUnknown": int,
+    "eventsOutdated": int,
     "rejectedConnections": dict,
     "closed": dict,
     "uptimeSeconds": float,

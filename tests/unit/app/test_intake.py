@@ -63,6 +63,16 @@ def test_a_valid_event_goes_to_its_channel_and_is_counted(harness: IntakeHarness
     assert harness.reports == []
 
 
+def test_an_outdated_price_is_counted_and_not_reported(harness: IntakeHarness) -> None:
+    """It is valid; two publishers for one market send many of them."""
+    for seq, timestamp in ((11, 7), (12, 6), (13, 7)):
+        payload = b'{"price":1.5,"timestamp":%d}' % timestamp
+        harness.intake.take(stored(seq, "percolator.price.SOL", payload))
+    assert harness.state == {"price:SOL": 13}
+    assert harness.harness.stats.outdated == 1
+    assert harness.reports == []
+
+
 def test_an_invalid_event_is_counted_and_reported_and_stops_nothing(harness: IntakeHarness) -> None:
     """By reason; the book skips its seq."""
     harness.intake.take(stored(11, "percolator.price.SOL", b'{"price":-1,"timestamp":5}'))

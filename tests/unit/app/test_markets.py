@@ -131,7 +131,7 @@ def test_a_value_from_before_the_backlog_is_shown_at_once(harness: HubHarness) -
     """It changes the page without a new seq."""
     page = Markets(harness.book)
     page.body(EVERYTHING)
-    harness.book.seed(1, channel("price:OLD"), make_event("price", "OLD", 1))
+    harness.book.seed(1, channel("price:OLD"), make_event("price", "OLD", 1), 1)
     assert json.loads(page.body(EVERYTHING)) == expected(harness.book, EVERYTHING)
 
 

@@ -102,7 +102,8 @@ class HubHarness:
     def publish(self, *seqs: int, kind: str = "trade", slab: str = "SOL") -> None:
         """Publish events with these seqs."""
         for seq in seqs:
-            self.book.publish(seq, channel_of(kind, slab), make_event(kind, slab, seq))
+            event = make_event(kind, slab, seq)
+            self.book.publish(seq, channel_of(kind, slab), event, event.timestamp)
 
     def flush(self) -> int:
         """Flush until nothing is left; return the number of turns."""

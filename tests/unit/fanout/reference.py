@@ -55,7 +55,7 @@ def make_event(kind: str, slab: str, number: int) -> Event:
                 side="long", size=str(number), price=1.5, timestamp=number, slab=slab
             )
         case "market":
-            return Market(status="active", baseDecimals=number, timestamp=number, slab=slab)
+            return Market(status="active", displayName=f"{number}", timestamp=number, slab=slab)
         case _:
             return Funding(rate=str(number), timestamp=number, slab=slab)
 
