@@ -30,9 +30,12 @@ class PriceLog(LatestLog):
         If it is left out, it must not be appended, and the last one is compared with.
         """
         assert isinstance(event, Price)
-        last = self._last
+        last, rule = self._last, self._rule
         new = dated(event.timestamp, event.price, stored_ms)
-        remark = None if last is None else self._rule.judge(last, new)
+        if last is None or (new.time >= last.time and not rule.max_jump):  # the most frequent case
+            self._last = new
+            return None
+        remark = rule.judge(last, new)
         if remark is None or not remark.left_out:
             self._last = new
         return remark
