@@ -156,7 +156,7 @@ class Metrics(Collector):
         """Name the slabs with the most clients, if events are known of them; sum up the rest."""
         logs = self._from.hub.book.logs
         known = {ALL, *(slab for (_, slab), log in logs.items() if log.latest is not None)}
-        counts = Counter(self._from.slabs.clients)
+        counts = Counter(self._from.slabs.limited)
         named = [(slab, count) for slab, count in counts.most_common() if slab in known]
         shown = dict(named[:MAX_SLABS])
         rest = counts.total() - sum(shown.values())

@@ -81,11 +81,6 @@ class Service:
         self._certificate = tls.certificate(settings.tls_cert, settings.tls_key)
         # The core.
         self.stats = Stats(clock())
-        self.slab_limits = SlabLimits(
-            per_slab=settings.max_connections_per_slab,
-            wildcards=settings.max_wildcard_connections,
-            channels_per_client=settings.max_channels_per_client,
-        )
         self.flush_seconds = Histogram(histogram.SECONDS)
         self.flush_bytes = Histogram(histogram.BYTES)
         self.pacer = Pacer(loop, self._flush, lambda: self.book.due)
@@ -96,6 +91,12 @@ class Service:
             log_capacity=settings.log_capacity,
             intervals={PRICE: settings.price_interval},
             price_rule=price_rule,
+        )
+        self.slab_limits = SlabLimits(
+            per_slab=settings.max_connections_per_slab,
+            wildcards=settings.max_wildcard_connections,
+            channels_per_client=settings.max_channels_per_client,
+            retired=self.book.retired,
         )
         self.hub = Hub(
             self.book,

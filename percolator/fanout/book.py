@@ -11,10 +11,11 @@ from percolator.fanout.latest_log import LatestLog, Windows
 from percolator.fanout.log import ChannelLog, Log
 from percolator.fanout.logs_of_all import LatestOfAll, LosslessOfAll
 from percolator.fanout.lossless_log import LosslessLog
+from percolator.fanout.market_log import MarketLog
 from percolator.fanout.price_fold import PriceRule, Remark
 from percolator.fanout.price_log import PriceLog
 from percolator.model.channel import ALL, Channel
-from percolator.model.kinds import KINDS, PRICE, Event, Kind
+from percolator.model.kinds import KINDS, MARKET, PRICE, Event, Kind
 
 Clock = Callable[[], float]
 
@@ -48,6 +49,8 @@ class Book:
         self.logs: dict[Channel, ChannelLog] = {}
         """The logs of markets."""
         self.latest_of_all: dict[Kind, LatestOfAll] = {}
+        self.retired: set[str] = set()
+        """The markets that are retired."""
         self.lossless_of_all: dict[Kind, LosslessOfAll] = {}
         """The logs of all markets, by kind."""
         self.on_replaced: Callable[[], None] = lambda: None
@@ -77,7 +80,7 @@ class Book:
                     channel, self._capacity, floor=self._start
                 )
             else:
-                self.latest_of_all[kind] = LatestOfAll(channel)
+                self.latest_of_all[kind] = LatestOfAll(channel, self.retired)
 
     # What the stream says.
 
@@ -237,9 +240,11 @@ class Book:
             windows, of_all = self._windows[channel.kind], self.latest_of_all[channel.kind]
             if channel.kind is PRICE:
                 return PriceLog(channel, windows, of_all, self._price_rule)
-            return LatestLog(channel, windows, of_all)
+            return (MarketLog if channel.kind is MARKET else LatestLog)(channel, windows, of_all)
         floor, last_seq = self._known
-        return LosslessLog(channel, self._capacity, floor=floor, last_seq=last_seq)
+        return LosslessLog(
+            channel, self._capacity, floor=floor, last_seq=last_seq, retired=self.retired
+        )
 
     @property
     def _known(self) -> tuple[int, int | None]:

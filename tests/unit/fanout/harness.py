@@ -8,6 +8,7 @@ from percolator.fanout.hub import Hub
 from percolator.fanout.lossless_log import LosslessLog
 from percolator.fanout.reader import Resumed, Start
 from percolator.fanout.slab_limits import SlabLimits
+from percolator.model.events import validate
 from percolator.stats import Stats
 from tests.channels import channel, channel_of
 from tests.unit.fanout.reference import make_event
@@ -69,10 +70,13 @@ class HubHarness:
         self.step = 0.0
         self.calls = 0
         self.stats = Stats(0.0)
-        self.limits = SlabLimits(
-            per_slab=per_slab, wildcards=wildcards, channels_per_client=channels
-        )
         self.book = Book(clock=self._clock, wake=self._wake, log_capacity=capacity)
+        self.limits = SlabLimits(
+            per_slab=per_slab,
+            wildcards=wildcards,
+            channels_per_client=channels,
+            retired=self.book.retired,
+        )
         self.hub = Hub(
             self.book,
             clock=self._clock,
@@ -104,6 +108,11 @@ class HubHarness:
         for seq in seqs:
             event = make_event(kind, slab, seq)
             self.book.publish(seq, channel_of(kind, slab), event, event.timestamp)
+
+    def describe(self, seq: int, status: str, slab: str = "SOL") -> None:
+        """Publish what a market is."""
+        event = validate(channel_of("market", slab), {"status": status, "timestamp": seq})
+        self.book.publish(seq, channel_of("market", slab), event, seq)
 
     def flush(self) -> int:
         """Flush until nothing is left; return the number of turns."""

@@ -9,6 +9,7 @@ from percolator.fanout.followers import Cursor
 from percolator.fanout.latest_log import LatestLog
 from percolator.fanout.log import ChannelLog
 from percolator.fanout.lossless_log import LosslessLog
+from percolator.fanout.market_log import MarketLog
 from percolator.fanout.price_fold import PriceRule, Remark
 from percolator.fanout.price_log import PriceLog
 from percolator.model.channel import Channel
@@ -77,7 +78,7 @@ def test_each_channel_has_a_log_of_its_kind() -> None:
     for seq, kind in enumerate(KIND_NAMES, start=1):
         reader.publish(seq, kind)
     kinds = {channel.kind.name: type(log) for channel, log in reader.book.logs.items()}
-    latest = {"price": PriceLog, "market": LatestLog}
+    latest = {"price": PriceLog, "market": MarketLog}
     assert kinds == dict.fromkeys(KIND_NAMES, LosslessLog) | latest
     assert reader.state() == EACH_IN_TURN
 
