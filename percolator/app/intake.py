@@ -4,16 +4,17 @@ It knows neither sockets nor NATS: a rejection is handed to `report`.
 """
 
 import logging
-from collections.abc import Callable
+from typing import Protocol
 
 from percolator.errors import EventError
+from percolator.fanout import price_jump
 from percolator.fanout.book import Book
 from percolator.fanout.price_fold import Remark
 from percolator.jetstream.direct import Stored
 from percolator.model import events
 from percolator.model.channel import ALL, Channel
 from percolator.model.events import Decode
-from percolator.model.kinds import KINDS
+from percolator.model.kinds import KINDS, Event, Price
 from percolator.stats import Stats
 
 WILDCARDS = {wildcard.subject: wildcard for wildcard in (Channel(kind, ALL) for kind in KINDS)}
@@ -21,7 +22,19 @@ WILDCARDS = {wildcard.subject: wildcard for wildcard in (Channel(kind, ALL) for 
 SHOWN = 64
 """Bytes of a rejected payload that the log shows."""
 
+JUMP_LOG_MS = 60_000
+"""How often the log mentions the jumps of one market, by the time of the stream."""
+MAX_JUMPED = 1_000
+"""Markets for which that is remembered."""
+
 logger = logging.getLogger(__name__)
+
+
+class Report(Protocol):
+    """Receives each event in which something is wrong, and what."""
+
+    def __call__(self, stored: Stored, error: EventError, *, accepted: bool = False) -> None:
+        """Report an event: one that is not valid, or one that is `accepted` all the same."""
 
 
 class Intake:
@@ -31,7 +44,7 @@ class Intake:
         self,
         book: Book,
         stats: Stats,
-        report: Callable[[Stored, EventError], None],
+        report: Report,
         decode: Decode = events.decode,
     ) -> None:
         """`report` is called with each event that is not valid, and why it is not."""
@@ -39,6 +52,8 @@ class Intake:
         self._stats = stats
         self._report = report
         self._decode = decode
+        self._jumped: dict[Channel, int] = {}
+        """When a jump of a channel's price was last logged."""
 
     def begin(self, epoch: str, after: int, *, first_seq: int, complete: bool) -> None:
         """Start reading a stream (see `Book.begin`)."""
@@ -71,15 +86,28 @@ class Intake:
             self._stats.unknown_subjects += 1
             self._book.skip(stored.seq)
         else:
-            self._stats.events[event.type] += 1
             remark = self._book.publish(stored.seq, channel, event, stored.ms)
-            if remark is not None:
-                self._note(remark)
+            if remark is not None and remark.reason == "price_jump":
+                self._note_jump(stored, channel, event, remark)
+            else:
+                self._stats.outdated += remark is not None
+                self._stats.events[event.type] += 1
 
-    def _note(self, remark: Remark) -> None:
-        """Count what is unusual about a price."""
-        if remark.reason == "outdated":
-            self._stats.outdated += 1
+    def _note_jump(self, stored: Stored, channel: Channel, event: Event, remark: Remark) -> None:
+        """Count and report a price that is far from the last one; reject it if it is left out."""
+        assert isinstance(event, Price)
+        self._stats.price_jumps += 1
+        error = EventError("price_jump", price_jump.describe(remark.last, event.price))
+        if remark.left_out:
+            self._reject(stored, error)
+            return
+        self._stats.events[event.type] += 1
+        self._report(stored, error, accepted=True)
+        if stored.ms - self._jumped.get(channel, 0) > JUMP_LOG_MS:
+            if len(self._jumped) == MAX_JUMPED:
+                self._jumped.clear()
+            self._jumped[channel] = stored.ms
+            logger.warning("event %d on %s accepted: %s", stored.seq, stored.subject, error)
 
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:
         """Note that the stream has lost events before seq `before`, maybe of these subjects."""

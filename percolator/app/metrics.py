@@ -137,6 +137,8 @@ class Metrics(Collector):
         yield _counter("events_unknown", text, stats.unknown_subjects)
         text = "Prices left out because they are older than the last one of their market."
         yield _counter("events_outdated", text, stats.outdated)
+        text = "Prices that are far from the last one of their market, rejected or not."
+        yield _counter("price_jumps", text, stats.price_jumps)
         yield _gauge("channels", "Channels in memory.", len(hub.book.logs))
         yield _gauge("feed_connected", "1 while connected to NATS.", feed.connected)
         yield _gauge("feed_loaded", "1 once the state is loaded.", feed.loaded)

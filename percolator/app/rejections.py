@@ -24,8 +24,11 @@ class Rejections:
         self._client = client
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def report(self, stored: Stored, error: EventError) -> None:
-        """Publish a rejection in the background; failures are ignored."""
+    def report(self, stored: Stored, error: EventError, *, accepted: bool = False) -> None:
+        """Publish a rejection in the background; failures are ignored.
+
+        `accepted` is for an event that is sent to clients although something is wrong with it.
+        """
         client = self._client()
         if client is None or len(self._tasks) >= MAX_IN_FLIGHT:
             return
@@ -34,6 +37,7 @@ class Rejections:
                 "seq": stored.seq,
                 "subject": stored.subject[:MAX_SUBJECT_CHARS],
                 "reason": error.reason,
+                **({"accepted": True} if accepted else {}),
             }
         ).encode()
 

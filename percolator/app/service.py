@@ -84,7 +84,7 @@ class Service:
         self.flush_seconds = Histogram(histogram.SECONDS)
         self.flush_bytes = Histogram(histogram.BYTES)
         self.pacer = Pacer(loop, self._flush, lambda: self.book.due)
-        price_rule = PriceRule()
+        price_rule = PriceRule(settings.max_price_jump, refuse_jumps=settings.reject_price_jump)
         self.book = Book(
             clock=clock,
             wake=self.pacer.wake,

@@ -73,6 +73,7 @@ def stats_view(
         "eventsRejected": stats.rejected.total(),
         "eventsUnknown": stats.unknown_subjects,
         "eventsOutdated": stats.outdated,
+        "priceJumps": stats.price_jumps,
         "rejectedConnections": dict(stats.refused),
         "closed": {str(code): count for code, count in sorted(stats.closed.items())},
         "uptimeSeconds": round(now - stats.started, 1),

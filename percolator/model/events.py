@@ -20,7 +20,7 @@ MAX_EVENT_BYTES = 8_192
 """Longest payload of an event; the longest valid one takes some 400."""
 
 REASONS = (
-    *("too_large", "invalid_json", "invalid_subject", "mismatch", "invalid_event"),
+    *("too_large", "invalid_json", "invalid_subject", "mismatch", "invalid_event", "price_jump"),
     *(f"invalid_{name}" for name in FIELDS),
 )
 """Every reason for which an event is rejected: a bounded set, so that it can be counted."""

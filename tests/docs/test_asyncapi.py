@@ -25,11 +25,11 @@ FUNDING = decode("percolator.funding.S-_1", b'{"rate":"-0.0001","timestamp":0}')
 LIQUIDATION = decode(
     "percolator.liquidation.SOL", b'{"side":"short","size":"1","price":1.5,"timestamp":0}'
 )
-MARKET = decode("percolator.market.SOL", b'{"status":"retired","timestamp":0}')
+MARKET = decode("percolator.market.SOL", b'{"status":"retired","timestamp":1234567890123}')
 DESCRIBED = decode(
     "percolator.market.SOL",
     '{"status":"active","displayName":"SOL € ⚡","baseDecimals":9,"tickSize":"0.001",'
-    '"timestamp":0}'.encode(),
+    '"timestamp":1234567890123}'.encode(),
 )
 ENVELOPE = decode(
     "percolator.funding.SOL", b'{"event":"funding.updated","data":{"rateE6":-1},"timestamp":0}'

@@ -1,7 +1,11 @@
 """Prices do not go back: over a running gateway, and on one that has just started."""
 
+import json
 import time
 
+import pytest
+
+from tests.client import PATIENCE
 from tests.gateway import Gateway
 from tests.integration.conftest import StartGateway
 
@@ -49,3 +53,33 @@ async def test_a_gateway_that_starts_shows_the_same_prices(start_gateway: StartG
     assert (await client.receive())["seq"] == shown["B"]
     seq = await publish(late, 1, lag=2_999, slab="B")
     assert (await client.receive())["seq"] == seq
+
+
+@pytest.mark.parametrize("rejects", [False, True])
+async def test_a_price_in_millionths_is_reported_by_name(
+    start_gateway: StartGateway, *, rejects: bool
+) -> None:
+    """Clients get it, unless the gateway rejects such prices."""
+    gateway = await start_gateway(max_price_jump=100, reject_price_jump=rejects)
+    reports = await gateway.nats.subscribe("percolator.rejected")
+    seqs = [await publish(gateway, price, lag=0) for price in (150, 150e6)]
+    report = json.loads((await reports.next_msg(timeout=PATIENCE)).data)
+    assert (report["seq"], report["reason"]) == (seqs[1], "price_jump")
+    assert report.get("accepted", False) is not rejects
+    await gateway.has_read(seqs[1])
+    assert (await gateway.get_json("/markets/SOL"))["price"]["seq"] == seqs[not rejects]
+    stats = await gateway.stats()
+    assert (stats["priceJumps"], stats["eventsRejected"]) == (1, int(rejects))
+
+
+async def test_a_gateway_that_starts_refuses_the_same_jumps(start_gateway: StartGateway) -> None:
+    """The first of two publishers that refuse each other stays, wherever it begins to read."""
+    settings = {"max_price_jump": 100, "reject_price_jump": True}
+    gateway = await start_gateway(**settings)
+    seqs = [await publish(gateway, 150e6 if n % 2 else 150, lag=0) for n in range(12)]
+    await gateway.has_read(seqs[-1])
+    for backlog in range(len(seqs) + 1):
+        late = await start_gateway(backlog=backlog, **settings)
+        shown = await late.get_json("/markets/SOL")
+        assert shown == await gateway.get_json("/markets/SOL")
+        assert shown["price"]["seq"] == seqs[-2]

@@ -28,6 +28,7 @@ ADDED: Message = {
     "eventsRejected": int,
     "eventsUnknown": int,
     "eventsOutdated": int,
+    "priceJumps": int,
     "rejectedConnections": dict,
     "closed": dict,
     "uptimeSeconds": float,

@@ -93,7 +93,10 @@ class Gateway:
     def __init__(self, rule: PriceRule) -> None:
         self.book = Book(clock=lambda: 0.0, wake=lambda: None, price_rule=rule)
         self.history = PriceHistory(rule, events.decode)
-        self.intake = Intake(self.book, Stats(0.0), lambda _stored, _error: None)
+        self.intake = Intake(self.book, Stats(0.0), self._report)
+
+    def _report(self, *_: object, **__: object) -> None:
+        """Ignore it."""
 
     def start(self, held: Sequence[Stored], after: int, first_seq: int) -> None:
         """Begin after a seq of a stream that holds some events up to there."""

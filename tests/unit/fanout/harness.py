@@ -1,14 +1,16 @@
 """A hub whose clock is a number, clients that keep what they receive, and a stream for them."""
 
 from collections.abc import Callable
+from typing import Any
 
 from percolator.fanout.book import Book
 from percolator.fanout.followers import Cursor, TrySend
 from percolator.fanout.hub import Hub
 from percolator.fanout.lossless_log import LosslessLog
+from percolator.fanout.price_fold import PriceRule
 from percolator.fanout.reader import Resumed, Start
 from percolator.fanout.slab_limits import SlabLimits
-from percolator.model.events import validate
+from percolator.model.kinds import Market
 from percolator.stats import Stats
 from tests.channels import channel, channel_of
 from tests.unit.fanout.reference import make_event
@@ -65,12 +67,15 @@ class HubHarness:
         per_slab: int = 0,
         wildcards: int = 0,
         channels: int = 0,
+        price_rule: PriceRule | None = None,
     ) -> None:
         self.now = 10.0
         self.step = 0.0
         self.calls = 0
         self.stats = Stats(0.0)
-        self.book = Book(clock=self._clock, wake=self._wake, log_capacity=capacity)
+        self.book = Book(
+            clock=self._clock, wake=self._wake, log_capacity=capacity, price_rule=price_rule
+        )
         self.limits = SlabLimits(
             per_slab=per_slab,
             wildcards=wildcards,
@@ -111,7 +116,8 @@ class HubHarness:
 
     def describe(self, seq: int, status: str, slab: str = "SOL") -> None:
         """Publish what a market is."""
-        event = validate(channel_of("market", slab), {"status": status, "timestamp": seq})
+        fields: dict[str, Any] = {"status": status}
+        event = Market(**fields, timestamp=seq, slab=slab)
         self.book.publish(seq, channel_of("market", slab), event, seq)
 
     def flush(self) -> int:

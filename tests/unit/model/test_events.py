@@ -124,8 +124,8 @@ def test_mark_and_index_price_may_be_missing() -> None:
 
 def test_a_market_need_not_be_described() -> None:
     """Its status is enough."""
-    event = decode("percolator.market.SOL", b'{"status":"active","timestamp":7}')
-    assert event == Market(status="active", timestamp=7, slab="SOL")
+    event = decode("percolator.market.SOL", b'{"status":"active","timestamp":1234567890123}')
+    assert event == Market(status="active", timestamp=1234567890123, slab="SOL")
 
 
 def test_unknown_fields_are_ignored() -> None:
