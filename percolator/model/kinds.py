@@ -5,7 +5,7 @@ A new kind is one class of fields and one row of KINDS.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -48,6 +48,8 @@ Step = Annotated[
     AfterValidator(_check_step),
 ]
 Name = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,64}$")]
+Status = Literal["active", "paused", "retired"]
+STATUSES: tuple[str, ...] = get_args(Status)
 Decimals = Annotated[int, Field(ge=0, le=38)]
 Slab = Annotated[str, StringConstraints(min_length=1)]
 
@@ -119,7 +121,7 @@ class Market(Event):
     """
 
     type: Literal["market"] = "market"
-    status: Literal["active", "paused", "retired"]
+    status: Status
     displayName: Name | None = None  # noqa: N815 - the given wire name
     baseDecimals: Decimals | None = None  # noqa: N815 - the given wire name
     tickSize: Step | None = None  # noqa: N815 - the given wire name

@@ -1,10 +1,12 @@
 """Publishes the events of a load test to JetStream, with many acknowledgements in flight."""
 
 import asyncio
+import contextlib
 import json
 import re
 import time
 from array import array
+from collections.abc import Iterable
 
 import nats.errors
 from nats.aio.client import Client
@@ -12,14 +14,32 @@ from nats.aio.msg import Msg
 
 from percolator.errors import NatsError, NatsUnfitError, NatsUnreachableError
 from percolator.model.channel import Channel
+from percolator.model.kinds import MARKET, Market
 from percolator_cli.loadtest.plan import PUBLISHED, Numbers, Plan, channel_of, subject
+from percolator_cli.publishing import payload_of
 
 IN_FLIGHT = 20_000
 """Maximum number of events without an acknowledgement."""
 ACK_SECONDS = 5.0
 """Maximum seconds between two acknowledgements."""
+RETIRE_SECONDS = 2
+"""Seconds that NATS has to take what ends a load test."""
 _SEQ = re.compile(rb'"seq": ?(\d{1,15})\b')
 _REASON = re.compile(rb'"description": ?"([^"]*)"')
+
+
+async def retire(client: Client, slabs: Iterable[str]) -> None:
+    """Publish that markets of a load test are over, so that no gateway lists them any more.
+
+    A failure is ignored: the test has its result, and the stream forgets its markets by itself. A
+    stream of an older version, which has no subject for it, does not store it.
+    """
+    now = time.time_ns() // 1_000_000
+    with contextlib.suppress(nats.errors.Error, OSError):
+        for slab in slabs:
+            event = Market(status="retired", timestamp=now, slab=slab)
+            await client.publish(Channel(MARKET, slab).subject, payload_of(event))
+        await client.flush(RETIRE_SECONDS)
 
 
 class Sender:
