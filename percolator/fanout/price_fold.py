@@ -32,7 +32,7 @@ class Dated(NamedTuple):
 
 def dated(timestamp: int, price: float, stored: int) -> Dated:
     """Return what decides about a price that was stored at a time."""
-    time = min(stored, timestamp)
+    time = timestamp if timestamp < stored else stored  # noqa: FURB136 - min() takes longer
     return tuple.__new__(Dated, (time, price, stored))  # a fifth of the time of Dated(...)
 
 

@@ -132,6 +132,15 @@ def test_two_kinds_of_prices_that_refuse_each_other_are_not_settled() -> None:
     assert settle(REFUSES, prices, 0) is None
 
 
+def test_a_price_that_was_refused_as_a_jump_says_nothing_about_times() -> None:
+    """One with an earlier time may have been accepted after it."""
+    earlier, jump = at(1_000), at(2_000, price=1e8)
+    right, wrong = at(30_000, lag=28_500), at(63_000, price=1e8)
+    part = [jump, right, wrong]
+    assert state(REFUSES, earlier, *part) == right
+    assert settle(REFUSES, part, 1_200) is None
+
+
 def test_prices_with_falling_times_end_the_search_early() -> None:
     """Each could be the state, if the one before the part had refused those before it."""
     prices = [at(10**7 + n, lag=3 * n) for n in range(10 * MAX_POSSIBLE)]
