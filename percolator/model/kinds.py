@@ -46,11 +46,21 @@ Step = Annotated[
     str,
     StringConstraints(pattern=r"^[0-9]{1,20}(\.[0-9]{1,20})?$"),
     AfterValidator(_check_step),
+    Field(description='a decimal number greater than 0, such as "0.001"', examples=["0.001"]),
 ]
-Name = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,64}$")]
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,64}$"),
+    Field(
+        description="a name of 1 to 64 characters, none of them a control character",
+        examples=["Solana"],
+    ),
+]
 Status = Literal["active", "paused", "retired"]
 STATUSES: tuple[str, ...] = get_args(Status)
-Decimals = Annotated[int, Field(ge=0, le=38)]
+Decimals = Annotated[
+    int, Field(ge=0, le=38, description="a whole number from 0 to 38", examples=[9])
+]
 Slab = Annotated[str, StringConstraints(min_length=1)]
 
 _STRICT = ConfigDict(strict=True)
