@@ -27,6 +27,9 @@ SCHEMAS = {
     "side": '{"enum": ["long", "short"]}',
     "size": '{"$ref": "#/components/schemas/size"}',
     "rate": '{"$ref": "#/components/schemas/rate"}',
+    "openInterest": '{"$ref": "#/components/schemas/size"}',
+    "intervalHours": '{"type": "number", "exclusiveMinimum": 0}',
+    "nextFundingTime": '{"$ref": "#/components/schemas/timestamp"}',
     **dict.fromkeys(("price", "markPrice", "indexPrice"), USD),
 }
 """How `docs/asyncapi.yaml` describes each field that some kind has."""
