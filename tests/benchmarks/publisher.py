@@ -80,7 +80,7 @@ async def play(client: Client, speed: float, seconds: float) -> dict[str, int]:
     """Publish the recorded market for some seconds; return the number of events by subject."""
     sent: Counter[str] = Counter()
 
-    async def publish(subject: str, payload: bytes) -> None:
+    async def publish(subject: str, payload: bytes, _message_id: str) -> None:
         await client.publish(subject, payload)
         sent[subject] += 1
 

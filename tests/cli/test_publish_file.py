@@ -111,6 +111,24 @@ def test_invalid_lines_are_reported_and_skipped(percolator: Program, tmp_path: P
     ]
 
 
+def test_a_check_reports_what_publishing_would_report_and_publishes_nothing(
+    percolator: Program, program: Program, tmp_path: Path, nats_url: str, stream_name: str
+) -> None:
+    """Without NATS; the exit code is 1 if any line is invalid."""
+    nowhere = {"PERCOLATOR_NATS_URL": "nats://127.0.0.1:1"}
+    path = write(tmp_path, trade(1), "{", '{"type":"price","slab":"SOL","price":0}', trade(2))
+    done = program.run("publish", "file", path, "--check", env=nowhere)
+    assert (done.code, done.out) == (1, "2 valid events, 2 invalid lines; nothing was published\n")
+    assert stored(nats_url, stream_name) == []
+    assert done.err == percolator.run("publish", "file", path).err
+    found = program.run("publish", "file", path, "--check", "--json", env=nowhere).json
+    assert (found["valid"], [bad["line"] for bad in found["bad"]]) == (2, [2, 3])
+    good = write(tmp_path, *(json.dumps(event) for event in GOOD))
+    done = program.run("publish", "file", good, "--check", env=nowhere)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "4 valid events, 0 invalid lines; nothing was published\n"
+
+
 def test_publish_file_reads_standard_input_and_prints_json(percolator: Program) -> None:
     """The last line need not end with a newline."""
     done = percolator.run("publish", "file", "-", "--json", stdin=f"{trade(1)}\nx\n{trade(2)}")

@@ -7,7 +7,9 @@ import pytest
 
 from percolator.errors import RequestError
 from percolator.model import closes, commands, messages
-from percolator.model.kinds import KIND_OF_NAME
+from percolator.model.channel import REJECTED_SUBJECT, Channel
+from percolator.model.events import REASONS
+from percolator.model.kinds import KIND_OF_NAME, KINDS
 from tests.channels import channel, decode
 from tests.docs import plain_yaml
 from tests.docs.pages import ROOT
@@ -163,6 +165,41 @@ def test_the_described_error_codes_are_those_of_the_code() -> None:
 
 def test_every_message_belongs_to_an_operation() -> None:
     """And to the channel."""
+    in_operations = [name for operation in DOCUMENT["operations"] for name in names_of(operation)]
+    in_channels = [name for each in DOCUMENT["channels"].values() for name in each["messages"]]
     every = set(DOCUMENT["components"]["messages"])
-    assert every == set(names_of("toClient")) | set(names_of("fromClient"))
-    assert every == set(DOCUMENT["channels"]["socket"]["messages"])
+    assert every == set(in_operations) == set(in_channels)
+    assert len(every) == len(in_operations) == len(in_channels)
+
+
+def test_every_operation_is_of_one_channel_which_has_its_messages_and_a_server() -> None:
+    """The channel of a WebSocket is on one server, those of NATS on another."""
+    for operation in DOCUMENT["operations"].values():
+        channel_reference = operation["channel"]["$ref"]
+        for each in operation["messages"]:
+            assert each["$ref"].startswith(f"{channel_reference}/messages/")
+        (server,) = resolve(channel_reference, DOCUMENT)["servers"]
+        address = resolve(channel_reference, DOCUMENT)["address"]
+        wanted = "nats" if address.startswith("percolator.") else "ws"
+        assert resolve(server["$ref"], DOCUMENT)["protocol"] == wanted
+
+
+def test_the_subjects_of_all_kinds_are_described() -> None:
+    """Each with the schema of its kind, and the headers that JetStream reads."""
+    subjects = {
+        each["address"]: list(each["messages"])
+        for each in DOCUMENT["channels"].values()
+        if "{slab}" in each["address"]
+    }
+    assert set(subjects) == {Channel(kind, "{slab}").subject for kind in KINDS}
+    for subject, (name,) in subjects.items():
+        schema = json.loads((ROOT / "docs" / payload(name)["$ref"]).read_text())
+        assert schema["properties"]["type"]["const"] == subject.split(".")[1]
+        headers = resolve(DOCUMENT["components"]["messages"][name]["headers"]["$ref"], DOCUMENT)
+        assert set(headers["properties"]) == {"Nats-Msg-Id", "Nats-Expected-Stream"}
+
+
+def test_the_described_reasons_of_a_rejection_are_those_of_the_code() -> None:
+    """In the same order, on the subject of rejections."""
+    assert DOCUMENT["channels"]["rejected"]["address"] == REJECTED_SUBJECT
+    assert payload("rejected")["properties"]["reason"]["enum"] == list(REASONS)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, fields
 
 from nats.aio.client import Client
 
+from percolator.jetstream.address import NatsAddress
 from percolator.jetstream.client import NatsClient
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.connect import connect
 from percolator.jetstream.direct import direct_get
 from percolator.model.channel import Channel
 from percolator.model.messages import event_message

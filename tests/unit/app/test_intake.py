@@ -10,7 +10,7 @@ from percolator.app.intake import Intake
 from percolator.errors import EventError
 from percolator.fanout.reader import Start
 from percolator.jetstream.direct import Stored
-from percolator.jetstream.gaps import SequenceGap, with_gaps
+from percolator.jetstream.gaps import Losses, SequenceGap, with_gaps
 from percolator.model.times import MAX_AHEAD_MS
 from tests.channels import STORED_MS, channel, stored
 from tests.unit.fanout.harness import Client, HubHarness
@@ -32,8 +32,9 @@ class IntakeHarness:
         )
         self.intake.begin("e2", 10, first_seq=3, complete=True)
 
-    def _report(self, event: Stored, error: EventError) -> None:
-        self.reports.append((event.seq, event.subject, error.reason))
+    def _report(self, stored: Stored, error: EventError, *, accepted: bool = False) -> None:
+        assert not accepted
+        self.reports.append((stored.seq, stored.subject, error.reason))
 
     @property
     def state(self) -> dict[str, int]:
@@ -139,7 +140,8 @@ def test_a_wildcard_gets_one_gap_per_loss_before_the_next_event_of_any_market(
     for name in ("trades:*", "funding:*"):
         harness.harness.hub.subscribe(client.cursor, channel(name), Start())
     first_held: dict[str, int | None] = {"percolator.trade.A": 24, "percolator.trade.B": 23}
-    for step in with_gaps(events, 10, first_held):
+    losses = Losses(first_held, explained=range(11, 21))
+    for step in with_gaps(events, 10, losses):
         if isinstance(step, SequenceGap):
             harness.intake.record_gap(step.before, step.subjects)
         else:
@@ -194,6 +196,18 @@ def test_the_log_stays_short_in_a_flood_of_rejections(
         harness.intake.take(stored(seq, "percolator.price.SOL", b"{"))
     assert len(lines.getvalue().splitlines()) == logs.LINE_BURST
     assert harness.harness.stats.rejected == {"invalid_json": 1_000}
+
+
+def test_an_event_on_a_mistaken_subject_is_counted_as_unknown_and_reported(
+    harness: IntakeHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not counted as rejected: a newer version may know the kind."""
+    harness.intake.take(stored(11, "percolator.trades.SOL", TRADE))
+    stats = harness.harness.stats
+    assert (stats.unknown_subjects, stats.rejected) == (1, {})
+    assert harness.reports == [(11, "percolator.trades.SOL", "unknown_subject")]
+    assert "no kind is named trades: publish on percolator.trade.SOL" in caplog.text
+    assert harness.harness.book.seq == 11
 
 
 def test_an_event_of_an_unknown_kind_is_counted_and_not_rejected(harness: IntakeHarness) -> None:
