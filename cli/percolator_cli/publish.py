@@ -8,7 +8,6 @@ import json
 import re
 import secrets
 import time
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +15,7 @@ import typer
 from percolator.errors import EventError
 from percolator.model import events
 from percolator.model.channel import Channel
-from percolator.model.kinds import FUNDING, LIQUIDATION, PRICE, TRADE, Kind
+from percolator.model.kinds import FUNDING, LIQUIDATION, MARKET, PRICE, STATUSES, TRADE, Kind
 from percolator.printable import printable
 from percolator_cli import flags as given
 from percolator_cli.command import Command, Group, WrongUsageError, examples
@@ -35,6 +34,7 @@ command = typer.Typer(
         "percolator publish trade SOL long 1000000 1.5 --id signature:SOL:0",
         "percolator publish funding SOL 0.0001",
         "percolator publish liquidation SOL long 1000000 1.5",
+        "percolator publish market SOL --status retired",
     ),
 )
 
@@ -164,7 +164,7 @@ def funding(
     _publish(
         FUNDING,
         slab,
-        {"rate": _decimal(rate)},
+        {"rate": rate},
         flags,
         timestamp=timestamp,
         message_id=message_id,
@@ -172,19 +172,71 @@ def funding(
     )
 
 
+@command.command(
+    cls=Command,
+    epilog=examples(
+        "percolator publish market SOL --status active --display-name Solana --tick-size 0.001",
+        "percolator publish market SOL --status retired",
+    ),
+)
+@given.with_settings(given.NATS)
+def market(
+    slab: Slab,
+    *,
+    flags: Flags,
+    status: Annotated[
+        str,
+        typer.Option(
+            help="active, paused or retired. A retired market is over: gateways do not list it.",
+            metavar="|".join(STATUSES),
+            autocompletion=lambda: list(STATUSES),
+        ),
+    ],
+    display_name: Annotated[
+        str | None, typer.Option(help="Name for people, up to 64 characters.", metavar="NAME")
+    ] = None,
+    base_decimals: Annotated[
+        str | None, typer.Option(help="Digits of a size that are decimals.", metavar="N")
+    ] = None,
+    tick_size: Annotated[
+        str | None, typer.Option(help="Smallest step of the price in USD.", metavar="X")
+    ] = None,
+    timestamp: Timestamp = None,
+    message_id: MessageId = None,
+    as_json: given.Json = False,
+) -> None:
+    """Publish what a market is. This replaces all that was published of it before."""
+    given_fields = {
+        "status": status,
+        "displayName": display_name,
+        "baseDecimals": None if base_decimals is None else _whole(base_decimals),
+        "tickSize": tick_size,
+    }
+    fields = {name: value for name, value in given_fields.items() if value is not None}
+    _publish(
+        MARKET,
+        slab,
+        fields,
+        flags,
+        timestamp=timestamp,
+        message_id=message_id,
+        as_json=as_json,
+    )
+
+
+def _whole(text: str) -> int | str:
+    """Parse a whole number; a string that is not one is left for the validation to reject."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
 def _number(text: str) -> float | str:
     """Parse a number; a string that is not a number is left for the validation to reject."""
     try:
         return float(text)
     except ValueError:
-        return text
-
-
-def _decimal(text: str) -> str:
-    """Rewrite `-2e-4` as a plain decimal for the wire; other strings are left unchanged."""
-    try:
-        return format(Decimal(text), "f")
-    except InvalidOperation:
         return text
 
 
@@ -200,15 +252,13 @@ def _publish(
 ) -> None:
     from percolator_cli import publishing  # noqa: PLC0415 - imports NATS, which --help does not need
 
-    stamped = {
-        **fields,
-        "timestamp": time.time_ns() // 1_000_000 if timestamp is None else timestamp,
-    }
+    now_ms = time.time_ns() // 1_000_000
+    stamped = {**fields, "timestamp": now_ms if timestamp is None else timestamp}
     channel = Channel(kind, slab)
     try:
-        event = events.validate(channel, stamped)
+        event = events.validate(channel, stamped, now_ms)
     except EventError as error:
-        raise WrongUsageError(publishing.describe(error, stamped)) from None
+        raise WrongUsageError(str(error)) from None
     if message_id is not None and not MESSAGE_ID.fullmatch(message_id):
         raise WrongUsageError(
             "--id must be 1 to 256 visible ASCII characters without spaces, "

@@ -19,7 +19,7 @@ from percolator.model import events
 from percolator.model.channel import SLAB, SLAB_RULE, Channel
 from percolator.model.kinds import KINDS, Kind
 from percolator_cli.lines import STDIN, Line, lines_of
-from percolator_cli.publishing import describe, publisher
+from percolator_cli.publishing import publisher
 from percolator_cli.render import figures
 
 IN_FLIGHT = 512
@@ -170,13 +170,11 @@ def parse_line(line: Line, file_id: str) -> Pending:
     slab = document.get("slab", document.get("slabAddress"))
     if not isinstance(slab, str) or not SLAB.fullmatch(slab):
         raise EventError("invalid_subject", f"slab must be a market name ({SLAB_RULE})")
-    stamped = {**document, "timestamp": document.get("timestamp", time.time_ns() // 1_000_000)}
+    now_ms = time.time_ns() // 1_000_000
+    stamped = {**document, "timestamp": document.get("timestamp", now_ms)}
     channel = Channel(kind, slab)
     payload = to_json(stamped)
-    try:
-        events.decode(channel, payload)
-    except EventError as error:
-        raise EventError(error.reason, describe(error, stamped)) from None
+    events.decode(channel, payload, now_ms)
     digest = hashlib.sha256(b"%d\n%s" % (line.number, line.text)).hexdigest()[:32]
     return Pending(line, channel.subject, payload, f"{file_id}-{digest}")
 

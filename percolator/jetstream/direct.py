@@ -63,6 +63,11 @@ class Stored(NamedTuple):
         marker = not payload and MARKER in headers
         return cls(seq, subject, payload, time, headers.get(MESSAGE_ID, ""), marker)
 
+    @property
+    def ms(self) -> int:
+        """When it was stored, in Unix milliseconds."""
+        return self.time // 1_000_000
+
 
 class Batch(NamedTuple):
     """The answer to a direct get: events in order; `more` is True if further ones match."""

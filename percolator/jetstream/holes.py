@@ -17,7 +17,8 @@ from percolator.errors import NatsUnreachableError
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.direct import Stored, ask_leader, deleted_seqs
 from percolator.jetstream.failures import words
-from percolator.jetstream.stream import Removal, StreamState
+from percolator.jetstream.removal import Removal
+from percolator.jetstream.stream import StreamState
 from percolator.jetstream.subjects import covers
 
 MAX_LISTED = 10_000

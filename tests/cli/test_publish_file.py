@@ -13,24 +13,26 @@ import nats
 import pytest
 
 from percolator.app.recording import markets
+from tests.channels import STORED_MS
 from tests.cli.program import PROGRAM, Program, Running, Serving, get
 from tests.cli.terminal import terminal
 
 pytestmark = pytest.mark.usefixtures("serving")
 
 GOOD = [
-    {"type": "price", "slab": "SOL", "price": 1.5, "markPrice": 1.51, "timestamp": 1},
-    {"type": "trade", "slab": "SOL", "side": "long", "size": "5", "price": 1.5, "timestamp": 2},
-    {"type": "funding", "slab": "BTC", "rate": "-0.0001", "timestamp": 3},
+    {"type": "price", "slab": "SOL", "price": 1.5, "markPrice": 1.51, "timestamp": STORED_MS},
+    {"type": "trade", "slab": "SOL", "side": "long", "size": "5", "price": 1.5}
+    | {"timestamp": STORED_MS + 1},
+    {"type": "funding", "slab": "BTC", "rate": "-0.0001", "timestamp": STORED_MS + 2},
     {"event": "price.updated", "slabAddress": "ETH", "data": {"priceE6": 1_500_000}}
-    | {"timestamp": 4},
+    | {"timestamp": STORED_MS + 3},
 ]
 
 
 def trade(number: int) -> str:
     """Return a trade as a line of JSON."""
     fields = {"type": "trade", "slab": "SOL", "side": "long", "size": str(number), "price": 1.5}
-    return json.dumps(fields | {"timestamp": number})
+    return json.dumps(fields | {"timestamp": STORED_MS + number})
 
 
 def stored(nats_url: str, stream: str) -> list[tuple[str, dict[str, Any]]]:
@@ -101,10 +103,10 @@ def test_invalid_lines_are_reported_and_skipped(percolator: Program, tmp_path: P
     assert done.err.splitlines() == [
         "percolator: line 2: not valid JSON",
         "percolator: line 3: not a JSON object",
-        "percolator: line 4: side must be long or short, not buy",
-        "percolator: line 5: price must be a number of USD greater than 0, not -1",
+        'percolator: line 4: side must be "long" or "short", got "buy"',
+        "percolator: line 5: price must be a number of USD greater than 0, got -1",
         "percolator: line 6: slab must be a market name (letters, digits, _ and -, up to 64)",
-        "percolator: line 7: type must be one of price, trade, funding, liquidation",
+        "percolator: line 7: type must be one of price, trade, funding, liquidation, market",
         "percolator: line 8: price is missing: it must be a number of USD greater than 0",
     ]
 

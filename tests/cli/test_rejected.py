@@ -57,15 +57,35 @@ class Mistake(NamedTuple):
 
 
 MISTAKES = {
-    "no price": Mistake(TRADE, b'{"side":"long","size":"1","timestamp":7}', "invalid_price", ()),
+    "no price": Mistake(
+        TRADE,
+        b'{"side":"long","size":"1","timestamp":1234567890123}',
+        "invalid_price",
+        ("price is missing: it must be a number of USD greater than 0",),
+    ),
     "a price of 0 for unknown": Mistake(
-        TRADE, event_json("trade", price=0), "invalid_price", ("price", "greater than 0")
+        TRADE,
+        event_json("trade", price=0),
+        "invalid_price",
+        ("price is 0: send the real value, or leave the event out if it is not known",),
     ),
     "a size that is a number": Mistake(
-        TRADE, event_json("trade", size=1), "invalid_size", ("size", "string")
+        TRADE,
+        event_json("trade", size=1),
+        "invalid_size",
+        ('size must be a string: "1", got the number 1',),
     ),
     "a rate that is a number": Mistake(
-        FUNDING, event_json("funding", rate=0.0001), "invalid_rate", ("rate", "string")
+        FUNDING,
+        event_json("funding", rate=0.0001),
+        "invalid_rate",
+        ('rate must be a string: "0.0001", got the number 0.0001',),
+    ),
+    "seconds": Mistake(
+        PRICE,
+        event_json("price", timestamp=1_700_000_000),
+        "invalid_timestamp",
+        ("timestamp must be in Unix milliseconds: 1700000000 looks like seconds",),
     ),
     "no JSON": Mistake(PRICE, b"1.5", "invalid_event", ()),
     "another market": Mistake(PRICE, event_json("price", slab="BTC"), "mismatch", ("slab",)),
@@ -150,7 +170,7 @@ def test_the_newest_rejections_are_listed_and_the_newest_is_last(
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
     assert [line.split()[2] for line in lines] == [str(seq) for seq in seqs[1:]]
-    assert all(f"  {TRADE}  invalid_size  size: " in line for line in lines)
+    assert all(f"  {TRADE}  invalid_size  size is missing: " in line for line in lines)
     assert lines[1].endswith('{"side":"long"}  id id-2')
 
 

@@ -6,7 +6,7 @@ import json
 import resource
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import nats.errors
 from nats.aio.client import Client
@@ -187,7 +187,8 @@ async def _newest(context: JetStreamContext, stream: StreamFacts) -> None:
         channel = Channel.of_subject(message.subject or "")
         if channel is None:
             return  # of a kind that this version does not know
-        event = events.decode(channel, message.data or b"")
+        stored_ms = (stored - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
+        event = events.decode(channel, message.data or b"", stored_ms)
     except EventError as error:
         stream.newest_fault = str(error)
     else:

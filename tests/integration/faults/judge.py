@@ -99,7 +99,8 @@ async def read_back(client: NatsClient, stream: str, channel: str) -> Numbers:
         if not page:
             return found
         for stored in page:
-            frame = event_message(decode(stored.subject, stored.payload), stored.seq, None)
+            event = decode(stored.subject, stored.payload, stored.ms)
+            frame = event_message(event, stored.seq, None)
             found[stored.seq] = number_of(json.loads(frame[frame.index(b"{") :]))
         after = page[-1].seq
 
