@@ -6,7 +6,8 @@
     ├── RequestError               a client's request that cannot be fulfilled
     ├── NatsError                  NATS cannot be used
     │   ├── NatsUnreachableError   it does not answer, or refuses the connection
-    │   │   └── NatsLoginError     it requires a login, and none is set
+    │   │   └── NatsRefusedError   it answers, and refuses the connection
+    │   │       └── NatsLoginError   it requires a login, and none is set
     │   ├── NatsUnfitError         it lacks what is needed (JetStream, a recent version)
     │   ├── StreamConflictError    the stream exists with another definition
     │   ├── StreamMissingError     the stream does not exist, and is not ours to create
@@ -61,7 +62,11 @@ class NatsUnreachableError(NatsError):
     """NATS does not answer at the address, or refuses the connection."""
 
 
-class NatsLoginError(NatsUnreachableError):
+class NatsRefusedError(NatsUnreachableError):
+    """A server answers, and refuses the connection, or we refuse it."""
+
+
+class NatsLoginError(NatsRefusedError):
     """NATS requires a login, and none is set."""
 
 

@@ -288,6 +288,8 @@ class ChannelReplay:
         """Decode an event as the feed would have; None if it would have been rejected."""
         try:
             channel = Channel.of_subject(stored.subject)
-            return (channel, self._decode(channel, stored.payload)) if channel else None
+            if channel is None:
+                return None
+            return channel, self._decode(channel, stored.payload, stored.ms)
         except EventError:
             return None

@@ -1,7 +1,6 @@
 """The composition root: builds all parts, starts and stops them in order."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Coroutine
@@ -10,13 +9,14 @@ from functools import partial
 from typing import Any
 
 from percolator import histogram, logs
-from percolator.app import descriptors, recording, retention
+from percolator.app import demo, descriptors, retention
 from percolator.app.feed_watch import FeedWatch
 from percolator.app.intake import Intake
 from percolator.app.markets import Markets
 from percolator.app.metrics import Metrics, Sources
 from percolator.app.nats_source import NatsSource
 from percolator.app.pages import Pages, wall_ms
+from percolator.app.price_history import PriceHistory
 from percolator.app.rejections import Rejections
 from percolator.app.replayer import Replayer
 from percolator.app.routes import Routes
@@ -24,9 +24,9 @@ from percolator.app.summary import summary
 from percolator.app.views import client_limits
 from percolator.auth import tokens
 from percolator.config.settings import Settings
-from percolator.errors import NatsError
 from percolator.fanout.book import Book
 from percolator.fanout.hub import Hub
+from percolator.fanout.price_fold import PriceRule
 from percolator.fanout.session import ClientSession, SessionContext
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway import tls
@@ -40,7 +40,6 @@ from percolator.histogram import Histogram
 from percolator.jetstream.connect import connect
 from percolator.jetstream.dialer import Dialer
 from percolator.jetstream.feed import Feed
-from percolator.jetstream.publisher import Publisher
 from percolator.jetstream.replay import Replay
 from percolator.model.events import decoder
 from percolator.model.kinds import PRICE
@@ -79,19 +78,22 @@ class Service:
         self._certificate = tls.certificate(settings.tls_cert, settings.tls_key)
         # The core.
         self.stats = Stats(clock())
-        self.slab_limits = SlabLimits(
-            per_slab=settings.max_connections_per_slab,
-            wildcards=settings.max_wildcard_connections,
-            channels_per_client=settings.max_channels_per_client,
-        )
         self.flush_seconds = Histogram(histogram.SECONDS)
         self.flush_bytes = Histogram(histogram.BYTES)
         self.pacer = Pacer(loop, self._flush, lambda: self.book.due)
+        price_rule = PriceRule(settings.max_price_jump, refuse_jumps=settings.reject_price_jump)
         self.book = Book(
             clock=clock,
             wake=self.pacer.wake,
             log_capacity=settings.log_capacity,
             intervals={PRICE: settings.price_interval},
+            price_rule=price_rule,
+        )
+        self.slab_limits = SlabLimits(
+            per_slab=settings.max_connections_per_slab,
+            wildcards=settings.max_wildcard_connections,
+            channels_per_client=settings.max_channels_per_client,
+            retired=self.book.retired,
         )
         self.hub = Hub(
             self.book,
@@ -108,7 +110,7 @@ class Service:
         feed_dialer = Dialer(self._nats_source.find, name="percolator feed")
         replay_dialer = Dialer(self._nats_source.find, name="percolator replay")
         decode = decoder(require_slab=settings.require_slab)
-        self.rejections = Rejections(lambda: self.feed.client)
+        self.rejections = Rejections(lambda: self.feed.client, lambda: self.feed.epoch)
         self.feed = Feed(
             feed_dialer.dial,
             settings.stream,
@@ -117,6 +119,7 @@ class Service:
             clock=clock,
             decode=decode,
             create_stream=settings.create_stream,
+            histories={PRICE: PriceHistory(price_rule, decode)},
         )
         self.feed_watch = FeedWatch(self.feed, wall_ms)
         self._history = Replay(lambda: self.feed, settings.stream, replay_dialer.dial)
@@ -157,19 +160,7 @@ class Service:
         client = await connect(
             await self._nats_source.find(), name="percolator demo", reconnect=True
         )
-        publisher = Publisher(client, self.settings.stream)
-
-        async def publish(subject: str, payload: bytes) -> None:
-            with contextlib.suppress(NatsError):  # NATS is down: skip the event
-                await publisher.publish(subject, payload)
-
-        async def play() -> None:
-            try:
-                await recording.play(publish, loop=True)
-            finally:
-                await client.close()
-
-        self._spawn(play())
+        self._spawn(demo.play(client, self.settings.stream))
 
     async def stop(self) -> None:
         """Close the clients, then stop the feed, then NATS, all within `drain_seconds`."""
@@ -253,6 +244,7 @@ class Service:
             places=self.admission.places,
             slabs=self.slab_limits,
             feed=self.feed,
+            rejections=self.rejections.kept,
             clock=self._clock,
             metrics=lambda: self._metrics.render(),  # noqa: PLW0108 - made after the gateway
             draining=lambda: self.gateway.draining,

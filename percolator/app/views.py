@@ -10,8 +10,9 @@ from percolator.fanout.hub import Hub
 from percolator.fanout.log import Entry
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway.places import Places
+from percolator.jetstream.trouble import NOT_STARTED
 from percolator.model.channel import Channel
-from percolator.model.kinds import KINDS
+from percolator.model.kinds import KINDS, MARKET
 from percolator.model.messages import ClientLimits
 from percolator.stats import Stats
 
@@ -45,7 +46,7 @@ def stats_view(
     rates = stats.rates(now)
     return {
         "totalConnections": admission.total,
-        "connectionsPerSlab": dict(sorted(slabs.clients.items())),
+        "connectionsPerSlab": dict(sorted(slabs.limited.items())),
         "messagesPerSec": round(rates.messages_sent + rates.messages_received, 2),
         "bytesPerSec": round(rates.bytes_sent + rates.bytes_received, 2),
         "limits": {
@@ -72,6 +73,8 @@ def stats_view(
         "clientsBehind": hub.paused,
         "eventsRejected": stats.rejected.total(),
         "eventsUnknown": stats.unknown_subjects,
+        "eventsOutdated": stats.outdated,
+        "priceJumps": stats.price_jumps,
         "rejectedConnections": dict(stats.refused),
         "closed": {str(code): count for code, count in sorted(stats.closed.items())},
         "uptimeSeconds": round(now - stats.started, 1),
@@ -91,9 +94,13 @@ def client_limits(settings: Settings) -> ClientLimits:
 
 
 def health_view(feed: FeedState, wall_ms: int, *, draining: bool) -> tuple[bool, Data]:
-    """Return `/health`, after True if every check passes. A failed one says why, and since when."""
+    """Return `/health`, after True if every check passes. A failed one says why, and since when.
+
+    A feed that reads without a consumer passes; its trouble is shown.
+    """
+    trouble = "" if feed.trouble in ("", NOT_STARTED) else f": {feed.trouble}"
     checks: Data = {
-        "state": _check(feed.loaded, "the state is still being read from the stream"),
+        "state": _check(feed.loaded, f"the state is still being read from the stream{trouble}"),
         "nats": _check(feed.connected, feed.trouble or "not connected to NATS"),
         "feed": _check(
             not is_stale(feed), f"no sign of life from the stream: {feed.trouble or 'silent'}"
@@ -104,6 +111,8 @@ def health_view(feed: FeedState, wall_ms: int, *, draining: bool) -> tuple[bool,
     for name in ("nats", "feed"):
         if not checks[name]["ok"]:
             checks[name]["since"] = wall_ms - int(feed.silent_for * 1000)
+    if feed.loaded and feed.trouble and checks["feed"]["ok"]:
+        checks["feed"]["trouble"] = feed.trouble
     well = all(check["ok"] for check in checks.values())
     return well, {"status": "ok" if well else "unavailable", "seq": feed.seq, "checks": checks}
 
@@ -113,9 +122,12 @@ def _check(ok: bool, reason: str) -> Data:  # noqa: FBT001 - it is what it says
 
 
 def market_view(book: Book, slab: str, covers: Covers) -> Data | None:
-    """Return `/markets/SLAB`; None if there is no such market."""
+    """Return `/markets/SLAB`; None if there is no such market.
+
+    Of a retired market, only what it is.
+    """
     found: Data = {"slab": slab}
-    for kind in KINDS:
+    for kind in [MARKET] if slab in book.retired else KINDS:
         channel = Channel(kind, slab)
         log = book.logs.get(channel)
         if log is not None and log.latest is not None and covers(channel):
@@ -127,4 +139,4 @@ def entry_view(entry: Entry) -> Data:
     """Return a channel's newest event, as the pages of markets show it."""
     event = entry.event
     assert event is not None, "the newest entry of a log is always an event"
-    return {**event.values(), "timestamp": event.timestamp, "seq": entry.seq}
+    return {**event.values(), "timestamp": event.timestamp, "seq": entry.seq, **event.extra}

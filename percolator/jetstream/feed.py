@@ -9,7 +9,7 @@ and reports which channels may have lost events.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import nats.errors
 from nats.js.errors import Error as JetStreamError
@@ -25,16 +25,19 @@ from percolator.jetstream.connect import Handler, hang_up
 from percolator.jetstream.consumer import POLL_SECONDS, Consumer
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.errors import ConsumerError, SequenceGapError, StreamChangedError
+from percolator.jetstream.failures import words
 from percolator.jetstream.gaps import SequenceGap, read_by_page, unsure_seeds, with_wildcards
+from percolator.jetstream.history import History
 from percolator.jetstream.incarnation import StreamIncarnation
-from percolator.jetstream.last_per_subject import last_per_subject
+from percolator.jetstream.last_per_subject import States
 from percolator.jetstream.liveness import hedged, is_alive, raise_if_cancelled
 from percolator.jetstream.sink import Sink
 from percolator.jetstream.stream import StreamState
+from percolator.jetstream.trouble import Trouble
 from percolator.jetstream.watched import WatchedStream
 from percolator.model import events
-from percolator.model.channel import SUBJECTS
 from percolator.model.events import Decode
+from percolator.model.kinds import Kind
 
 ANSWER_SECONDS = 4.0
 """Seconds NATS has to answer a request."""
@@ -66,8 +69,12 @@ class Feed:
         clock: Callable[[], float],
         decode: Decode = events.decode,
         create_stream: bool = True,
+        histories: Mapping[Kind, History] | None = None,
     ) -> None:
-        """`connect` opens a connection without reconnect; it calls its argument when that ends."""
+        """`connect` opens a connection without reconnect; it calls its argument when that ends.
+
+        `histories` decide on the state of those kinds of which the newest event need not be it.
+        """
         self.stream_seq = 0
         """The newest seq that the stream is known to have."""
         self.connected = False
@@ -75,8 +82,6 @@ class Feed:
         """Set once everything that the stream held at the start has been passed on."""
         self.restarts = -1
         """Consumers started after the first one."""
-        self.trouble = "not started yet"
-        """Why it is not reading; empty while it is."""
         self.client: NatsClient | None = None
         """The connection that it reads from; None until the stream behind it has been checked."""
         self._connect = connect
@@ -86,6 +91,8 @@ class Feed:
         self._backlog = backlog
         self._clock = clock
         self._decode = decode
+        self._trouble = Trouble()
+        self._histories = histories or {}
         self._incarnation = StreamIncarnation(stream_name, clock)
         self._heard = clock()
         self._consumer: Consumer | None = None
@@ -96,6 +103,11 @@ class Feed:
         self._lag = self._least_lag = 0
         self._failures = 0
         self._by_page = False
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not reading; empty while it is."""
+        return self._trouble.text
 
     @property
     def epoch(self) -> str:
@@ -148,8 +160,7 @@ class Feed:
 
     def _note_failure(self, error: Exception) -> None:
         self._failures += 1
-        self.trouble = _reason(error)
-        logger.warning("feed: %s; retrying, will resume after seq %d", self.trouble, self.seq)
+        self._trouble.note(error, self.seq)
 
     async def _pause(self) -> None:
         raise_if_cancelled()
@@ -165,6 +176,7 @@ class Feed:
             if self._consumer is not None:
                 self._consumer.fail(ConsumerError("the connection to NATS has ended"))
 
+        self._trouble.said = ""
         client = await self._connect(on_closed)
         try:
             self.connected = True
@@ -183,6 +195,7 @@ class Feed:
     async def _read(self, client: NatsClient) -> None:
         """Read with one consumer until it fails; this always ends with an exception."""
         before, start = self.seq, self._clock()
+        client.said = ""
         try:
             state = await hedged(lambda: self._ask(client))
             await self._find_position(client, state)
@@ -194,6 +207,7 @@ class Feed:
                 await self._read_by_page(client, state.last_seq)
             await self._consume(client)
         finally:
+            self._trouble.said = client.said
             if self.seq > before or self._clock() - start > STEADY_SECONDS:
                 self._failures = 0
 
@@ -216,7 +230,7 @@ class Feed:
                 before, lambda: self._on_start(before), within=min(within, ANSWER_SECONDS)
             )
         except Exception as error:
-            self._last_run = self._clock() - start, _reason(error)
+            self._last_run = self._clock() - start, words(error)
             if isinstance(error, ConsumerError) and not isinstance(error, SequenceGapError):
                 self._by_page = self.seq == before  # the next event may be unreadable for it
             raise
@@ -243,8 +257,8 @@ class Feed:
         if not self.epoch:
             after = max(after, state.last_seq - self._backlog)
         if after >= first:
-            for subjects in SUBJECTS.values():
-                seeds += await last_per_subject(client, self._name, subjects, after, self._decode)
+            states = States(client, self._name, self._decode, self._histories)
+            seeds = await states.after(after, head=state.last_seq)
             now = await self.stream.look(client, timeout=ANSWER_SECONDS)
             if now.epoch != state.epoch:
                 raise StreamChangedError("the stream was replaced while its state was being read")
@@ -256,7 +270,7 @@ class Feed:
         first = max(state.first_seq, 1)
         self._sink.begin(epoch, after, first_seq=first, complete=state.complete)
         for seed in sorted(seeds):
-            self._sink.seed(seed.seq, seed.subject, seed.payload)
+            self._sink.seed(seed)
         if unsure is not None:
             self._sink.record_gap(unsure.before, unsure.subjects)
         self._incarnation.begin(epoch, state.epoch, after)
@@ -266,7 +280,7 @@ class Feed:
 
     def _on_start(self, after: int) -> None:
         self.restarts += 1
-        self.trouble = ""
+        self._trouble.end(after)
         text = "feed: consumer started on stream %s after seq %d"
         if self._last_run is None:
             logger.debug(text, self._name, after)
@@ -303,7 +317,7 @@ class Feed:
             if event.marker:
                 self._sink.skip(event.seq)
             else:
-                self._sink.take(event.seq, event.subject, event.payload)
+                self._sink.take(event)
         except Exception:
             text = "feed: event %d could not be processed; its channel continues after a gap"
             logger.exception(text, event.seq)
@@ -320,10 +334,6 @@ class Feed:
         if not self.ready.is_set() and self._target is not None and self.seq >= self._target:
             logger.info("feed: state loaded up to seq %d", self.seq)
             self.ready.set()
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
 
 
 def _hopeless(error: Exception) -> bool:

@@ -21,8 +21,10 @@ from percolator.errors import (
     StreamConflictError,
     StreamMissingError,
 )
-from percolator.jetstream.client import NatsClient, refusal
+from percolator.jetstream import failures
+from percolator.jetstream.client import NatsClient
 from percolator.jetstream.connect import server_address
+from percolator.jetstream.refusals import RefusedError
 from percolator.jetstream.removal import Removal, expiry, removal
 from percolator.jetstream.subjects import Growth, growth, taken
 from percolator.model.channel import SUBJECTS
@@ -35,6 +37,8 @@ MIN_SERVER = (2, 11)
 NOT_ENABLED = (10039, 10076)
 """JetStream is off: for the account, or altogether. Any other error may pass in a moment."""
 STREAM_NAME_IN_USE = 10058
+DUPLICATE_WINDOW = 120
+"""Seconds in which JetStream stores an event with the same message id once."""
 MAX_MESSAGE_BYTES = MAX_EVENT_BYTES + 1024
 """Largest message of the stream: the longest event, with headers."""
 SUBJECTS_OVERLAP = 10065
@@ -53,7 +57,7 @@ def definition(name: str) -> StreamConfig:
         max_bytes=1024**3,
         max_msgs_per_subject=1_000_000,
         max_msg_size=MAX_MESSAGE_BYTES,
-        duplicate_window=120,
+        duplicate_window=DUPLICATE_WINDOW,
         num_replicas=1,
         allow_direct=True,
         deny_delete=True,
@@ -110,14 +114,17 @@ async def ensure(
             raise NatsUnfitError(_without_jetstream(client)) from None
         raise NatsUnreachableError(
             f"JetStream at {server_address(client)} is not available ({error.description}): "
-            "check the NATS server"
+            f"{failures.advice(error, 'check the NATS server')}"
         ) from None
     except APIError as error:
         raise _conflict(name, error) from None
-    except nats.errors.Error:
-        advice = refusal(client) or ": check the NATS server"
+    except RefusedError as error:
+        verb = "created" if ".STREAM.CREATE." in str(error) else "looked up"
+        raise NatsUnreachableError(f"the stream {name} cannot be {verb}: {error}") from None
+    except nats.errors.Error as error:
         raise NatsUnreachableError(
-            f"JetStream at {server_address(client)} does not answer{advice}"
+            f"JetStream at {server_address(client)} does not answer ({failures.words(error)}): "
+            "check the NATS server"
         ) from None
     differing = differences(info.config, name)
     if differing:
@@ -228,7 +235,9 @@ async def state(client: Client, name: str) -> StreamState:
     try:
         return state_of(await client.jetstream().stream_info(name))
     except (nats.errors.Error, JetStreamError) as error:
-        raise NatsUnreachableError(f"the stream {name} cannot be read: {error}") from None
+        raise NatsUnreachableError(
+            f"the stream {name} cannot be read: {failures.words(error)}"
+        ) from None
 
 
 def _epoch(created: datetime | None) -> str:
@@ -268,7 +277,7 @@ def _conflict(name: str, error: APIError) -> StreamConflictError | NatsUnfitErro
         )
     return NatsUnfitError(
         f"JetStream refuses the stream {name} ({error.description}): "
-        "check the limits and permissions of the account"
+        f"{failures.advice(error, 'check the limits and permissions of the account')}"
     )
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import nats
 from nats.aio.client import Client
 
+from percolator.jetstream.address import NatsAddress
 from percolator.jetstream.client import NatsClient
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.connect import connect
 from percolator.jetstream.dialer import Dialer
+from percolator.jetstream.direct import Stored
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.stream import definition
 from tests.gateway import event_json, eventually
@@ -50,14 +52,13 @@ class RecordingSink:
         self.epochs.append(epoch)
         self.seqs = []
 
-    def seed(self, seq: int, subject: str, payload: bytes) -> None:
+    def seed(self, stored: Stored) -> None:
         """Ignore it."""
 
-    def take(self, seq: int, subject: str, payload: bytes) -> None:
+    def take(self, stored: Stored) -> None:
         """Record the event."""
-        del payload
-        self.seqs.append(seq)
-        self.subjects.append(subject)
+        self.seqs.append(stored.seq)
+        self.subjects.append(stored.subject)
         self.on_event()
 
     def skip(self, seq: int) -> None:
@@ -73,11 +74,11 @@ class RecordingSink:
         return {SUBJECT: self.seqs[-1] if self.seqs else 0}
 
 
-def dialer(url: str, *, prefix: str | None = None) -> Dialer:
+def dialer(url: str, *, prefix: str | None = None, inbox_prefix: str | None = None) -> Dialer:
     """A dialer to a server."""
 
     async def find() -> NatsAddress:
-        return NatsAddress(url, prefix=prefix)
+        return NatsAddress(url, prefix=prefix, inbox_prefix=inbox_prefix)
 
     return Dialer(find, name="test")
 
@@ -88,11 +89,12 @@ def feed_of(
     *,
     stream: str = STREAM,
     prefix: str | None = None,
+    inbox_prefix: str | None = None,
     create_stream: bool = True,
 ) -> Feed:
     """A feed that reads the stream into a sink."""
     return Feed(
-        dialer(url, prefix=prefix).dial,
+        dialer(url, prefix=prefix, inbox_prefix=inbox_prefix).dial,
         stream,
         sink,
         backlog=10_000,

@@ -202,6 +202,26 @@ def test_the_doctor_ignores_this_machines_descriptors_if_the_gateway_is_remote()
     assert "file descriptors" not in [finding.name for finding in diagnose(given)]
 
 
+def test_a_server_that_refuses_us_need_not_be_started() -> None:
+    """Its trouble says what to do; only of one that does not answer, the doctor does."""
+    given = facts()
+    given.nats.trouble = "NATS cannot be reached: Authorization Violation; check nats_user"
+    assert "start it" in of("NATS", given).advice
+    given.nats.answers = True
+    assert not of("NATS", given).advice
+
+
+def test_the_trouble_of_a_feed_that_is_ready_is_a_warning() -> None:
+    """The gateway is ready all the same."""
+    given = facts()
+    assert given.gateway.health is not None
+    checks = {"feed": {"ok": True, "trouble": "NATS does not create a consumer"}}
+    given.gateway.health = {"status": "ok", "checks": checks}
+    found = of("health: feed", given)
+    assert (found.verdict, found.text) == ("warning", "NATS does not create a consumer")
+    assert of("health", given).verdict == "ok"
+
+
 @pytest.mark.parametrize("width", [40, 80])
 def test_the_findings_fit_the_terminal(width: int) -> None:
     """The advice is on the line below the observation."""

@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 from websockets.asyncio.client import connect
 
+from percolator.model.kinds import KIND_OF_NAME
 from tests.channels import KIND_NAMES, channel_of
 from tests.client import PATIENCE, Client, Message
 from tests.gateway import Gateway
@@ -27,7 +28,7 @@ async def test_the_last_price_and_rate_come_as_snapshots(gateway: Gateway) -> No
     for price in (1.5, 1.6):
         last_price = await gateway.publish("price", "SOL", price=price, markPrice=2, indexPrice=3)
     await gateway.publish("funding", "SOL", rate="0.1")
-    last_rate = await gateway.publish("funding", "SOL", rate="-0.0002", timestamp=7)
+    last_rate = await gateway.publish("funding", "SOL", rate="-0.0002", timestamp=1_234_567_890_124)
     await trades(gateway, 1)
     client = await gateway.client("trades:SOL", "price:SOL", "funding:SOL")
     messages = (await client.receive_until_pong())[:-1]
@@ -48,7 +49,7 @@ async def test_the_last_price_and_rate_come_as_snapshots(gateway: Gateway) -> No
             "type": "funding",
             "slab": "SOL",
             "rate": "-0.0002",
-            "timestamp": 7,
+            "timestamp": 1_234_567_890_124,
             "seq": last_rate,
             "prev": last_rate - 1,
             "snapshot": True,
@@ -78,7 +79,7 @@ async def test_a_market_without_events_has_no_snapshot(gateway: Gateway) -> None
         seq = await gateway.publish(kind, "SOL")
         message = await client.receive()
         assert (message["type"], message["seq"], "snapshot" in message) == (kind, seq, False)
-        assert message.get("prev") == (None if kind == "price" else 0)
+        assert message.get("prev") == (0 if KIND_OF_NAME[kind].lossless else None)
 
 
 @asynccontextmanager
