@@ -1,10 +1,13 @@
 """Channels and events by their names, as tests write them."""
 
+from percolator.jetstream.direct import Stored
 from percolator.model import events
 from percolator.model.channel import Channel
 from percolator.model.kinds import KIND_OF_NAME, Event
 
 KIND_NAMES = tuple(KIND_OF_NAME)
+STORED_MS = 1_750_000_000_000
+"""When the events of tests were stored, in Unix milliseconds."""
 
 
 def channel(name: str) -> Channel:
@@ -24,8 +27,13 @@ def subject_of(kind: str, slab: str) -> str:
     return channel_of(kind, slab).subject
 
 
-def decode(subject: str, payload: bytes) -> Event:
+def decode(subject: str, payload: bytes, stored_ms: int = STORED_MS) -> Event:
     """Decode an event on a subject of a known kind, as the intake does. Raises EventError."""
     found = Channel.of_subject(subject)
     assert found is not None, subject
-    return events.decode(found, payload)
+    return events.decode(found, payload, stored_ms)
+
+
+def stored(seq: int, subject: str, payload: bytes) -> Stored:
+    """Make an event of a stream."""
+    return Stored(seq, subject, payload, STORED_MS * 1_000_000)

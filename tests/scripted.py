@@ -99,7 +99,7 @@ class ScriptedGateway:
         return f"ws://127.0.0.1:{self.port}"
 
     async def peer(self, number: int = 1) -> Peer:
-        """Wait until so many clients have connected, and return the last of these."""
+        """Wait for the client with this number, counted from 1, and return it."""
         await eventually(lambda: len(self.peers) >= number)
         return self.peers[number - 1]
 

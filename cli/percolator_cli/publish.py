@@ -8,7 +8,6 @@ import json
 import re
 import secrets
 import time
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
@@ -164,7 +163,7 @@ def funding(
     _publish(
         FUNDING,
         slab,
-        {"rate": _decimal(rate)},
+        {"rate": rate},
         flags,
         timestamp=timestamp,
         message_id=message_id,
@@ -180,14 +179,6 @@ def _number(text: str) -> float | str:
         return text
 
 
-def _decimal(text: str) -> str:
-    """Rewrite `-2e-4` as a plain decimal for the wire; other strings are left unchanged."""
-    try:
-        return format(Decimal(text), "f")
-    except InvalidOperation:
-        return text
-
-
 def _publish(
     kind: Kind,
     slab: str,
@@ -200,15 +191,13 @@ def _publish(
 ) -> None:
     from percolator_cli import publishing  # noqa: PLC0415 - imports NATS, which --help does not need
 
-    stamped = {
-        **fields,
-        "timestamp": time.time_ns() // 1_000_000 if timestamp is None else timestamp,
-    }
+    now_ms = time.time_ns() // 1_000_000
+    stamped = {**fields, "timestamp": now_ms if timestamp is None else timestamp}
     channel = Channel(kind, slab)
     try:
-        event = events.validate(channel, stamped)
+        event = events.validate(channel, stamped, now_ms)
     except EventError as error:
-        raise WrongUsageError(publishing.describe(error, stamped)) from None
+        raise WrongUsageError(str(error)) from None
     if message_id is not None and not MESSAGE_ID.fullmatch(message_id):
         raise WrongUsageError(
             "--id must be 1 to 256 visible ASCII characters without spaces, "

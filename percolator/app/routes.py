@@ -10,6 +10,7 @@ from enum import Enum, auto
 from http import HTTPStatus
 from math import inf
 from typing import NamedTuple
+from urllib.parse import parse_qs
 
 from pydantic import SecretStr
 from pydantic_core import to_json
@@ -33,10 +34,18 @@ class Access(Enum):
 
 
 class Query(NamedTuple):
-    """What a handler may show: what the client may read, and the market it named."""
+    """What a handler may show: what the client may read, the market it named, and the rest.
+
+    `text` is what follows the question mark.
+    """
 
     grant: Grant
     slab: str
+    text: str = ""
+
+    def parameter(self, name: str) -> str | None:
+        """Return a parameter; None if it is not there."""
+        return next(iter(parse_qs(self.text).get(name, ())), None)
 
 
 EVERYTHING = Grant("", ("*",), inf)
@@ -73,8 +82,10 @@ class Routes:
         if route is None:
             return static.find(request, path)
         grant = self._check(route.access, request, address)
-        name = path.rpartition("/")[2]
-        return grant if isinstance(grant, Response) else route.handler(Query(grant, name))
+        if isinstance(grant, Response):
+            return grant
+        text = request.path.partition("?")[2]
+        return route.handler(Query(grant, path.rpartition("/")[2], text))
 
     def is_shared(self, path: str) -> bool:
         """Return whether pages of allowed origins may read a path.

@@ -105,7 +105,7 @@ class Service:
         feed_dialer = Dialer(self._nats_source.find, name="percolator feed")
         replay_dialer = Dialer(self._nats_source.find, name="percolator replay")
         decode = decoder(require_slab=settings.require_slab)
-        self.rejections = Rejections(lambda: self.feed.client)
+        self.rejections = Rejections(lambda: self.feed.client, lambda: self.feed.epoch)
         self.feed = Feed(
             feed_dialer.dial,
             settings.stream,
@@ -113,6 +113,7 @@ class Service:
             backlog=settings.backlog,
             clock=clock,
             decode=decode,
+            create_stream=settings.create_stream,
         )
         self.feed_watch = FeedWatch(self.feed, wall_ms)
         self._history = Replay(lambda: self.feed, settings.stream, replay_dialer.dial)
@@ -136,7 +137,7 @@ class Service:
         host, port = await self.gateway.start(self.settings.host, self.settings.port, context)
         self._spawn(self.feed.run())
         self._spawn(self.feed_watch.run(self.tell_feed))
-        self._spawn(retention.follow(self.feed, self.settings.stream, self.book))
+        self._spawn(retention.follow(self.feed, self.book))
         return Addresses(host, port, address.shown, self._nats_source.data_dir)
 
     async def ready(self) -> None:
@@ -237,6 +238,7 @@ class Service:
             places=self.admission.places,
             slabs=self.slab_limits,
             feed=self.feed,
+            rejections=self.rejections.kept,
             clock=self._clock,
             metrics=lambda: self._metrics.render(),  # noqa: PLW0108 - made after the gateway
             draining=lambda: self.gateway.draining,

@@ -1,4 +1,4 @@
-"""Addresses of gateways: one rule for every form, for all clients and commands.
+"""Addresses of gateways, in every form that clients and commands accept.
 
     gateway.example                      ws://gateway.example:80/ws
     https://gateway.example/feed         wss://gateway.example:443/feed/ws

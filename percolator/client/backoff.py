@@ -15,10 +15,10 @@ class Backoff:
         self._failures = 0
 
     def delay(self, lasted: float, asked: float | None = None, *, data: bool) -> float:
-        """Return the wait after a connection that lasted so many seconds, and may have had data.
+        """Return the wait after a connection.
 
-        `asked` is what a closing gateway asked for. Even so, there are at most four attempts per
-        second.
+        It lasted `lasted` seconds, and `data` is whether anything came. `asked` is what a closing
+        gateway asked for. Even so, there are at most four attempts per second.
         """
         self._failures = 0 if data and lasted >= STABLE_SECONDS else self._failures + 1
         if asked is not None:

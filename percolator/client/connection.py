@@ -31,13 +31,13 @@ MAX_QUEUE = 32
 _SILENT = logging.getLogger("percolator.client.silent")
 _SILENT.setLevel(logging.CRITICAL + 1)  # the library logs whole requests, with credentials
 FAULT_OF_CLIENT = 4
-"""The hundreds of an HTTP error that another attempt gets again,"""
+"""First digit of the HTTP errors that another attempt would get again,"""
 PASSING = frozenset({408, 425, 429})
 """except for these."""
 _HINTS = {
     401: "its proxy requires a login: put user:password@ before the host",
     403: "it refuses clients from here",
-    404: "there is no gateway at this path",
+    404: "no gateway is at this path",
     426: "a proxy in between does not pass on the Upgrade header",
 }
 

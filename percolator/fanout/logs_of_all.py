@@ -13,7 +13,7 @@ from percolator.fanout.lossless_log import EPOCH_STRIDE, LosslessLog
 from percolator.model.channel import Channel
 
 CAPACITY_FACTOR = 10
-"""Events that a log of all markets holds, as a factor of what one market's holds."""
+"""How many times as many events a log of all markets holds as a log of one market."""
 
 
 class LosslessOfAll(LosslessLog):

@@ -20,8 +20,9 @@ from nats.js.errors import (
 )
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
-from percolator.jetstream.client import refusal
+from percolator.jetstream import failures
 from percolator.jetstream.in_flight import InFlight, Outgoing
+from percolator.jetstream.refusals import RefusedError
 from percolator.jetstream.stream import DUPLICATE_WINDOW, NOT_ENABLED
 from percolator.jetstream.subjects import covers
 
@@ -38,6 +39,7 @@ IN_PROCESS = 10158
 """JetStream is still storing the first attempt: its answer to a second one in a cluster."""
 NOT_LEADER = 10009
 TRANSIENT = (IN_PROCESS, NOT_LEADER)
+UNACKNOWLEDGED = "NATS does not acknowledge the event"
 
 OnTrouble = Callable[[str], None]
 """Called with a sentence when JetStream stops acknowledging events, and when it does again."""
@@ -91,7 +93,6 @@ class Publisher:
             last = error
         if not event.headers:
             raise self._failure(event, last)
-        self._raise_if_refused(event)
         self._in_flight.fail()
         if self._acknowledged or not isinstance(last, NoStreamResponseError):
             self._in_trouble(last)
@@ -115,7 +116,6 @@ class Publisher:
                     return await self._try(event)
                 except nats.errors.Error as error:
                     last = error
-                self._raise_if_refused(event)
             if event.age() > self._retry_seconds:
                 break
             if self._in_flight.is_oldest(event):
@@ -143,14 +143,18 @@ class Publisher:
             takes = False
         except ServiceUnavailableError as error:
             takes = error.err_code not in (None, *NOT_ENABLED)
+        except RefusedError:
+            self._window = DUPLICATE_WINDOW
         except (nats.errors.Error, AttributeError, KeyError, TypeError, ValueError):
-            if self._may_not_ask():
-                self._window = DUPLICATE_WINDOW
+            pass  # asked again before the next attempt
         if not takes and not self._acknowledged and isinstance(last, NoStreamResponseError):
             raise self._failure(event, last)
 
     async def _try(self, event: Outgoing) -> PubAck:
-        """Publish once. Raises NatsUnfitError if a retry cannot help, else NATS's own error."""
+        """Publish once.
+
+        Raises NatsUnfitError or NatsUnreachableError if a retry cannot help, else NATS's own error.
+        """
         if event.headers and not self._client.is_connected:
             # The library would keep the event and send it whenever it connects again.
             raise nats.errors.ConnectionClosedError
@@ -158,14 +162,16 @@ class Publisher:
             ack = await self._context.publish(
                 event.subject, event.payload, stream=self._stream, headers={**event.headers}
             )
+        except RefusedError as error:  # the permissions stay as they are
+            raise NatsUnreachableError(f"{UNACKNOWLEDGED}: {error}") from None
         except ServiceUnavailableError:
             raise
         except APIError as error:
             if error.err_code in TRANSIENT:
                 raise
+            advice = failures.advice(error, f"check the stream {self._stream}")
             raise NatsUnfitError(
-                f"JetStream refuses the event ({error.description or error}): "
-                f"check the stream {self._stream}"
+                f"JetStream refuses the event ({failures.words(error)}): {advice}"
             ) from None
         except nats.errors.MaxPayloadError:
             raise NatsUnfitError(
@@ -180,17 +186,6 @@ class Publisher:
         self._acknowledged = True
         return ack
 
-    def _raise_if_refused(self, event: Outgoing) -> None:
-        """Raise NatsUnreachableError if NATS does not permit what the event needs."""
-        refused = refusal(self._client)
-        is_of_event = event.subject.lower() in refused.lower()
-        if refused and (is_of_event or not (self._acknowledged or self._may_not_ask())):
-            raise NatsUnreachableError(f"NATS does not acknowledge the event{refused}")
-
-    def _may_not_ask(self) -> bool:
-        """Return whether NATS's last refusal is of our question about the stream."""
-        return f".stream.info.{self._stream}".lower() in refusal(self._client).lower()
-
     def _in_trouble(self, error: nats.errors.Error | None) -> None:
         """Report, once, that JetStream does not acknowledge events; with None, that it does."""
         if self._announced is (error is None):
@@ -198,8 +193,8 @@ class Publisher:
             self._on_trouble(
                 "NATS acknowledges events again"
                 if error is None
-                else f"NATS does not acknowledge events ({_reason(error)}): trying again for up to "
-                f"{self._retry_seconds:.0f} s"
+                else f"NATS does not acknowledge events ({failures.words(error)}): trying again "
+                f"for up to {self._retry_seconds:.0f} s"
             )
 
     def _failure(
@@ -212,20 +207,11 @@ class Publisher:
                 f"{self._stream}), or add the subject to the stream (percolator doctor shows how), "
                 "or check that JetStream is enabled"
             )
-        advice = refusal(self._client) or ": check that it is up and its disk is not full"
+        why = failures.words(last)
         if not event.headers:
-            return NatsUnreachableError(f"NATS does not acknowledge the event{advice}")
+            return NatsUnreachableError(f"{UNACKNOWLEDGED}: {why}")
         return NatsUnreachableError(
             f"NATS has not acknowledged the event {event.headers['Nats-Msg-Id']} for "
-            f"{event.age():.0f} s ({_reason(last)}), and a later attempt could store it twice: "
+            f"{event.age():.0f} s ({why}), and a later attempt could store it twice: "
             f"look for it in the stream {self._stream} before you publish it again"
         )
-
-
-def _reason(error: nats.errors.Error) -> str:
-    """Return in a few words what NATS answered, or that it did not."""
-    if isinstance(error, NoStreamResponseError):
-        return "no responders"
-    if isinstance(error, APIError):
-        return error.description or "JetStream is not available"
-    return "no answer in time" if isinstance(error, nats.errors.TimeoutError) else "connection lost"

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from percolator.jetstream.direct import Stored
+
 
 class Sink(Protocol):
     """Receives what the feed reads, in stream order."""
@@ -10,11 +12,14 @@ class Sink(Protocol):
     def begin(self, epoch: str, after: int, *, first_seq: int, complete: bool) -> None:
         """Start after seq `after`. A new epoch makes everything received so far void."""
 
-    def seed(self, seq: int, subject: str, payload: bytes) -> None:
+    def seed(self, stored: Stored) -> None:
         """Receive the newest valid event of a subject from before the start."""
 
-    def take(self, seq: int, subject: str, payload: bytes) -> None:
+    def take(self, stored: Stored) -> None:
         """Receive the next event."""
+
+    def skip(self, seq: int) -> None:
+        """Pass the seq of a message that no publisher sent."""
 
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:
         """Seqs before `before` are missing; these subjects may have lost events.

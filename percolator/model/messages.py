@@ -162,6 +162,8 @@ def gap(channel: Channel, after: int, before: int, epoch: str | None = None) -> 
 def event_message(event: Event, seq: int, prev: int | None, *, snapshot: bool = False) -> bytes:
     """Encode and frame one event: the bytes that every client of its channel gets.
 
+    What the publisher added to the event comes last.
+
     `prev` is the seq of the channel's event before this one: 0 if there is none, None if it is not
     known. Only lossless kinds carry it.
     """
@@ -177,4 +179,5 @@ def event_message(event: Event, seq: int, prev: int | None, *, snapshot: bool = 
         fields["prev"] = prev
     if snapshot:
         fields["snapshot"] = True
-    return text_frame(to_json(fields))
+    text = to_json(fields)
+    return text_frame(b"%b,%b}" % (text[:-1], event.extra_json) if event.extra_json else text)

@@ -17,6 +17,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from percolator.jetstream import consumer
 from percolator.jetstream import feed as module
+from percolator.jetstream.direct import Stored
 from percolator.jetstream.gaps import with_wildcards
 from percolator.jetstream.stream import definition
 from tests.adapter.feeding import (
@@ -198,9 +199,9 @@ async def test_the_feed_records_a_gap_when_the_sink_raises(tmp_path: Path) -> No
     async with server_with_stream(tmp_path) as (server, client), reading(server.url) as (sink, _):
         take = sink.take
 
-        def fail_once(seq: int, subject: str, payload: bytes) -> None:
+        def fail_once(stored: Stored) -> None:
             sink.take = take  # type: ignore[method-assign]
-            raise RuntimeError(seq, subject, payload)
+            raise RuntimeError(stored)
 
         sink.take = fail_once  # type: ignore[method-assign]
         await publish(client, 2)

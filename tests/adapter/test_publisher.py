@@ -11,7 +11,8 @@ from nats.aio.client import Client
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
 from percolator.jetstream import in_flight, publisher, stream
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from percolator.jetstream.publisher import Publisher
 from tests.client import PATIENCE
 from tests.gateway import eventually
@@ -264,7 +265,7 @@ async def test_an_event_waits_for_a_stream_that_comes_back(
         await eventually(lambda: bool(reports))
         await stream.ensure(client, STREAM)
         assert await waiting == 1
-    assert reports[0].startswith("NATS does not acknowledge events (no responders)")
+    assert reports[0].startswith("NATS does not acknowledge events (JetStream does not respond)")
 
 
 @pytest.mark.parametrize("subject", ["percolator.trades.SOL", "elsewhere"])

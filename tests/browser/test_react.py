@@ -82,7 +82,7 @@ async def shown(page: Page, heading: str, *trades: str) -> None:
 
 
 async def followed(gateway: Gateway, connections: int, *channels: str) -> None:
-    """Wait until the gateway has so many connections, and followers of these channels only."""
+    """Wait until the gateway has that number of connections, and followers of no other channel."""
 
     def counts() -> dict[str, Any]:
         logs = gateway.service.hub.book.logs.values()

@@ -106,18 +106,18 @@ def test_an_impossible_id_is_reported_in_one_sentence(
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        ("price SOL -1", "price must be a number of USD greater than 0, not -1"),
-        ("price SOL 0", "price must be a number of USD greater than 0, not 0"),
-        ("price SOL nan", "price must be a number of USD greater than 0, not nan"),
-        ("price SOL much", "price must be a number of USD greater than 0, not much"),
-        ("price SOL 1 --mark -2", "markPrice must be a number of USD greater than 0, not -2"),
-        ("price SO.L 1", "'SO.L' is not a valid market name"),
+        ("price SOL -1", "price must be a number of USD greater than 0, got -1.0"),
+        ("price SOL 0", "price is 0: send the real value, or leave the event out"),
+        ("price SOL nan", "price must be a number of USD greater than 0, got NaN"),
+        ("price SOL much", 'price must be a number of USD greater than 0, got the string "much"'),
+        ("price SOL 1 --mark -2", "markPrice must be a number of USD greater than 0, got -2.0"),
+        ("price SO.L 1", '"SO.L" is not a valid market name'),
         ("price SOL 1 --timestamp -5", "timestamp must be a whole number of Unix milliseconds"),
-        ("trade SOL buy 1 1", "side must be long or short, not buy"),
+        ("trade SOL buy 1 1", 'side must be "long" or "short", got "buy"'),
         ("trade SOL long -5 1", "size must be a whole number of base units"),
         ("trade SOL long 1.5 1", "size must be a whole number of base units"),
-        ("trade SOL long 1 -1", "price must be a number of USD greater than 0, not -1"),
-        ("funding SOL little", "rate must be a decimal number such as 0.0001, not little"),
+        ("trade SOL long 1 -1", "price must be a number of USD greater than 0, got -1.0"),
+        ("funding SOL little", 'rate must be a decimal number such as "0.0001"'),
     ],
 )
 def test_an_invalid_event_is_reported_in_one_sentence(

@@ -68,7 +68,7 @@ def _message(kind: Kind) -> list[str]:
         "  payload:",
         "    type: object",
         f"    required: {json.dumps([name for name in required if name not in optional])}",
-        "    additionalProperties: false",
+        '    additionalProperties: {"$ref": "#/components/schemas/extra"}',
         "    properties:",
         f'      type: {{"const": "{kind}"}}',
         '      slab: {"$ref": "#/components/schemas/slab"}',

@@ -1,6 +1,6 @@
 """What an event on NATS may be, for publishers: a JSON Schema per kind, and the page's table.
 
-Both derive from the kinds' fields, and from the rules that `percolator publish` prints.
+Both derive from the kinds' fields, and from the rules that a rejection names.
 """
 
 import json
@@ -10,15 +10,18 @@ from pydantic import TypeAdapter
 
 from percolator.model.channel import SLAB, Channel
 from percolator.model.kinds import KINDS, Kind
-from percolator_cli.publishing import RULES
+from percolator.model.times import EARLIEST_MS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema(kind: Kind) -> dict[str, Any]:
-    """Return the JSON Schema of a kind's events in native form; other fields are allowed."""
+    """Return the JSON Schema of a kind's events in native form; other fields are allowed.
+
+    Numbers in strings have the form that clients get; gateways also accept others.
+    """
     generated = TypeAdapter(kind.event).json_schema()
-    found = {name: _described(name, each) for name, each in generated["properties"].items()}
+    found = {name: _described(kind, name, each) for name, each in generated["properties"].items()}
     fields = {name: found[name] for name in ("type", "slab", *kind.fields, "timestamp")}
     rest = {name: generated[name] for name in ("$defs",) if name in generated}
     return {
@@ -31,7 +34,7 @@ def schema(kind: Kind) -> dict[str, Any]:
     }
 
 
-def _described(name: str, generated: dict[str, Any]) -> dict[str, Any]:
+def _described(kind: Kind, name: str, generated: dict[str, Any]) -> dict[str, Any]:
     """Return a field's schema without what only pydantic reads, and with its rule in words."""
     kept = {key: value for key, value in generated.items() if key not in ("default", "title")}
     if name == "type":
@@ -39,7 +42,10 @@ def _described(name: str, generated: dict[str, Any]) -> dict[str, Any]:
     if name == "slab":
         market = {"type": "string", "pattern": f"^{SLAB.pattern}$"}
         return {"description": "The market, as in the subject.", **market}
-    return {"description": _sentence(RULES[name]), **kept} if name in RULES else kept
+    if name == "timestamp":
+        kept["minimum"] = EARLIEST_MS
+    rule = kind.schema[name].get("description")
+    return {**kept, "description": _sentence(rule)} if rule else kept
 
 
 def _sentence(rule: str) -> str:

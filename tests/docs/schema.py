@@ -14,6 +14,7 @@ TYPES: dict[str, Callable[[object], bool]] = {
     "string": lambda value: isinstance(value, str),
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "boolean": lambda value: isinstance(value, bool),
     "null": lambda value: value is None,
 }
 
@@ -53,6 +54,7 @@ def _holds(
 OF_ANY: dict[str, Callable[[Any, Any, Any], bool]] = {
     "description": lambda _value, _text, _document: True,
     "title": lambda _value, _text, _document: True,
+    "examples": lambda _value, _list, _document: True,
     "$schema": lambda _value, _text, _document: True,
     "$ref": lambda value, name, document: fits(value, resolve(name, document), document),
     "type": lambda value, names, _: any(

@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from percolator import client
-from percolator.model import commands
+from percolator.errors import EventError
+from percolator.model import commands, events
+from percolator.model.rejection import Rejection, reject
 from percolator_cli.commands import root
 from tests.channels import KIND_NAMES, decode, subject_of
 from tests.docs.pages import blocks, lines
@@ -40,6 +42,13 @@ def filled(text: str) -> Any:  # noqa: ANN401 - any JSON
         text = text.replace(place, value)
     text = re.sub(r'":(?:…|[NM]\b)', '":1', text)
     return json.JSONDecoder().raw_decode(text)[0]
+
+
+def rejection(reason: str) -> Rejection:
+    """Reject an event for one of the known reasons."""
+    assert reason in events.REASONS
+    error = EventError(reason, "")
+    return reject(error, epoch="", seq=0, subject="", message_id="", payload=b"", time=0)
 
 
 @pytest.mark.parametrize(("page", "line"), TYPED)
@@ -72,6 +81,8 @@ def test_a_message_in_the_documentation_is_valid(page: str, line: str) -> None:
         kind = message.get("event", "price.updated").partition(".")[0]
         subject = match["subject"] or subject_of(kind, message["slabAddress"])
         assert decode(subject, json.dumps(message).encode()).type in KIND_NAMES
+    elif "reason" in message:
+        assert list(message) == list(json.loads(rejection(message["reason"]).json))
     elif message["type"] in FROM_CLIENT:
         command = commands.parse(json.dumps(message).encode())
         assert not getattr(command, "errors", ())

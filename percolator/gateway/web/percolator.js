@@ -56,7 +56,8 @@ class Feed {
   #pace = null;
   #id = 0;
   #authId = 0; // id of the latest auth message
-  #timer = null; // for requests that wait
+  #scheduled = false; // true while requests wait to be sent
+  #timer = null; // for those that wait for the rate
   #cause = ""; // why the last attempt failed, if that was logged
 
   constructor(address, { token, WebSocket = globalThis.WebSocket }) {
@@ -265,17 +266,16 @@ class Feed {
   /** Send what is due, once the page's own code has run. */
   #schedule() {
     this.#updateState();
-    if (this.#timer !== null || !this.#ready) return;
-    const wait = this.#pace.wait(Date.now());
+    if (this.#scheduled || !this.#ready) return;
+    this.#scheduled = true;
     const send = () => this.#sendRequests();
-    this.#timer = setTimeout(send, wait);
-    if (wait > 0) return;
-    clearTimeout(this.#timer);
-    queueMicrotask(send);
+    const wait = this.#pace.wait(Date.now());
+    if (wait > 0) this.#timer = setTimeout(send, wait);
+    else queueMicrotask(send);
   }
 
   #sendRequests() {
-    this.#timer = null;
+    this.#scheduled = false;
     if (!this.#ready) return;
     for (const request of this.#channels.requests(this.#limits)) {
       if (this.#pace.wait(Date.now()) > 0) return this.#schedule();

@@ -51,6 +51,7 @@ class FrontEnd:
         url = process.url.replace("http", "ws") + "/ws"
         options = {"markets": self.markets, "silence": MAX_SILENCE_MS * scale}
         await self.page.evaluate("([url, options]) => start(url, options)", [url, options])
+        await self.page.wait_for_function("sockets.greeted > 0")  # a chart begins there
 
     async def shows(self, turn: int, *, live: bool) -> None:
         """Wait until the page shows a turn."""

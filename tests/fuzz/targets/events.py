@@ -8,6 +8,7 @@ from websockets.frames import Frame, Opcode
 from percolator.auth.tokens import Verifier
 from percolator.model.events import REASONS
 from percolator.stats import Stats
+from tests.channels import STORED_MS, stored
 from tests.client import upgrade
 from tests.fuzz.bench import SECRET, WALL, Bench
 from tests.fuzz.targets.messages import EVENTS
@@ -23,7 +24,9 @@ usual_fields = {
     "side": st.sampled_from(["long", "short", "LONG"]),
     "size": st.integers(-1, 2**130).map(str) | st.integers(),
     "rate": st.decimals().map(str) | st.floats(),
-    "timestamp": st.integers(-1, 2**60) | st.floats(),
+    "timestamp": st.integers(STORED_MS - 10**9, STORED_MS + 10**5)
+    | st.integers(-1, 2**60)
+    | st.floats(),
     "event": st.sampled_from(["price.updated", "trade.executed", "funding.updated"]),
     "slabAddress": slabs,
     "data": st.dictionaries(
@@ -61,7 +64,7 @@ def _check_events(bench: Bench, example: list[tuple[str, bytes]]) -> None:
     for subject, payload in example:
         before = _counted(bench.stats)
         seq = bench.hub.book.seq + 1
-        bench.intake.take(seq, subject, payload)
+        bench.intake.take(stored(seq, subject, payload))
         assert _counted(bench.stats) == before + 1
         assert bench.hub.book.seq == seq
     bench.now += 1

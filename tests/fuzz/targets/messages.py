@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
+from tests.channels import stored
 from tests.client import upgrade
 from tests.fuzz.bench import Bench, ClientSocket
 from tests.fuzz.targets.target import (
@@ -135,4 +136,4 @@ def _is_json(text: str) -> bool:
 def _publish(bench: Bench, channel: str) -> None:
     kind, _, slab = channel.partition(":")
     name: Any = "trade" if kind == "trades" else kind
-    bench.intake.take(bench.hub.book.seq + 1, f"percolator.{name}.{slab}", event_json(name))
+    bench.intake.take(stored(bench.hub.book.seq + 1, f"percolator.{name}.{slab}", event_json(name)))

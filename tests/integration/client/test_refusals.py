@@ -23,7 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refusing(channel: str, code: str, times: int = 1_000_000) -> Answer:
-    """Return answers that refuse one channel so many times, and accept all the rest."""
+    """Return answers that refuse one channel a number of times, and accept all others."""
     left = times
 
     async def answer(peer: Peer, request: Message) -> None:
@@ -117,20 +117,32 @@ async def test_a_refusal_of_a_channel_that_was_added_is_a_message() -> None:
         await eventually(lambda: program.state == "live")
 
 
-async def test_a_channel_whose_error_is_not_listed_is_asked_again_too() -> None:
-    """A reply has ten errors at most; `more_errors` counts the others."""
-    names = [f"trades:{number}" for number in range(12)]
-    asked: list[list[str]] = []
+def refusing_twelve_at_first(asked: list[list[str]]) -> Answer:
+    """Return answers that refuse twelve channels once, and accept all others.
+
+    An answer has ten errors at most; `more_errors` counts the others.
+    """
 
     async def answer(peer: Peer, request: Message) -> None:
-        asked.append(request["channels"])
+        names = request["channels"]
+        asked.append(names)
         if len(asked) > 1:
             await peer.accept(request)
             return
         for name in names[:10]:
             await peer.refuse(request, "slab_limit", name)
         await peer.reply(request, "error", code="more_errors", message="more", count=2)
+        if accepted := names[12:]:
+            await peer.reply(request, "subscribed", channels=accepted)
 
+    return answer
+
+
+async def test_a_channel_whose_error_is_not_listed_is_asked_again_too() -> None:
+    """Which of the others were refused is not known, so all are asked for."""
+    names = [f"trades:{number}" for number in range(12)]
+    asked: list[list[str]] = []
+    answer = refusing_twelve_at_first(asked)
     async with scripted(answer=answer) as gateway, following(gateway.url, *names) as program:
         await eventually(lambda: program.state == "live")
         codes = [each.code for each in program.got if isinstance(each, Refused)]
@@ -143,17 +155,7 @@ async def test_channels_that_a_partial_reply_leaves_out_are_asked_again() -> Non
     """Here one succeeded, so `subscribed` says which."""
     names = [f"trades:{number}" for number in range(13)]
     asked: list[list[str]] = []
-
-    async def answer(peer: Peer, request: Message) -> None:
-        asked.append(request["channels"])
-        if len(asked) > 1:
-            await peer.accept(request)
-            return
-        for name in names[:10]:
-            await peer.refuse(request, "slab_limit", name)
-        await peer.reply(request, "error", code="more_errors", message="more", count=2)
-        await peer.reply(request, "subscribed", channels=names[12:])
-
+    answer = refusing_twelve_at_first(asked)
     async with scripted(answer=answer) as gateway, following(gateway.url, *names) as program:
         await eventually(lambda: program.state == "live")
         assert len(program.got) == 12

@@ -29,7 +29,7 @@ class BrowserWitness(Witness):
     """Takes each message in a listener."""
 
     _client: ClassVar[str] = "the browser client"
-    iterates: ClassVar[bool] = False
+    reads: ClassVar[str] = "at once"
 
     def receive(self, report: dict[str, Any]) -> None:
         """Record what the page has received."""
@@ -48,7 +48,14 @@ class SlowBrowserWitness(BrowserWitness):
     """Iterates, and rests in between: messages pile up, and prices replace each other."""
 
     _client: ClassVar[str] = "the browser client, resting"
-    iterates: ClassVar[bool] = True
+    reads: ClassVar[str] = "resting"
+
+
+class ReturningBrowserWitness(BrowserWitness):
+    """Leaves and comes back with a bookmark, beside a listener that stays."""
+
+    _client: ClassVar[str] = "the browser client, returning"
+    reads: ClassVar[str] = "returning"
 
 
 async def watch(url: str, found: Sequence[BrowserWitness]) -> None:
@@ -56,7 +63,7 @@ async def watch(url: str, found: Sequence[BrowserWitness]) -> None:
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def take(page: ServerConnection) -> None:
-        feeds = [{"channels": each.follows, "iterates": each.iterates} for each in found]
+        feeds = [{"channels": each.follows, "reads": each.reads} for each in found]
         await page.send(json.dumps({"url": url, "feeds": feeds}))
         try:
             async for reports in page:

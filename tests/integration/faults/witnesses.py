@@ -5,7 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 from tests.browser.chromium import find
-from tests.integration.faults.browser_witness import BrowserWitness, SlowBrowserWitness, watch
+from tests.integration.faults.browser_witness import (
+    BrowserWitness,
+    ReturningBrowserWitness,
+    SlowBrowserWitness,
+    watch,
+)
 from tests.integration.faults.client_witness import ClientWitness, SlowClientWitness
 from tests.integration.faults.raw_witness import RawWitness
 from tests.integration.faults.witness import Witness
@@ -35,6 +40,7 @@ async def witnesses(
     if resting:
         pythons.append(SlowClientWitness(channels))
         browsers.append(SlowBrowserWitness(channels, since=None))
+        browsers.append(ReturningBrowserWitness(channels, since=None))
     if find() is None:
         browsers.clear()
     running = [witness.run(url) for witness in pythons]

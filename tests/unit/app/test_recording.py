@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 from itertools import pairwise
 
@@ -47,7 +48,7 @@ async def test_played_events_are_valid(slabs: int) -> None:
     ids: set[str] = set()
 
     async def publish(subject: str, payload: bytes, message_id: str) -> None:
-        event = decode(subject, payload)
+        event = decode(subject, payload, time.time_ns() // 1_000_000)
         published[event.slab] += 1
         ids.add(message_id)
 

@@ -37,7 +37,7 @@ export class Reader {
     this.start = { epoch, seq };
   }
 
-  /** A request is sent, with so many past events; everything after the position must come again. */
+  /** A request is sent, for `recent` past events; everything after the position must come again. */
   requested(recent) {
     this.#covered = this.start !== null || this.recent === 0 || this.recent === recent;
     this.anchor();
