@@ -40,7 +40,7 @@ _CODES = re.compile(rb'"(?:err_)?code": ?(\d{1,5})\b')
 _PASSING = {503, *TRANSIENT}
 
 
-async def retire(client: Client, slabs: Iterable[str]) -> None:
+async def retire(client: NatsClient, slabs: Iterable[str]) -> None:
     """Publish that markets of a load test are over, so that no gateway lists them any more.
 
     A failure is ignored: the test has its result, and the stream forgets its markets by itself. A
