@@ -40,17 +40,20 @@ _CODES = re.compile(rb'"(?:err_)?code": ?(\d{1,5})\b')
 _PASSING = {503, *TRANSIENT}
 
 
-async def retire(client: Client, slabs: Iterable[str]) -> None:
+async def retire(client: NatsClient, slabs: Iterable[str]) -> None:
     """Publish that markets of a load test are over, so that no gateway lists them any more.
 
     A failure is ignored: the test has its result, and the stream forgets its markets by itself. A
     stream of an older version, which has no subject for it, does not store it.
     """
     now = time.time_ns() // 1_000_000
+    subjects = {slab: Channel(MARKET, slab).subject for slab in slabs}
+    refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    client.watch(refused, *subjects.values())  # otherwise the client would log a refusal
     with contextlib.suppress(nats.errors.Error, OSError):
-        for slab in slabs:
+        for slab, subject_of_slab in subjects.items():
             event = Market(status="retired", timestamp=now, slab=slab)
-            await client.publish(Channel(MARKET, slab).subject, payload_of(event))
+            await client.publish(subject_of_slab, payload_of(event))
         await client.flush(RETIRE_SECONDS)
 
 
