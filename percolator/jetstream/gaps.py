@@ -78,8 +78,10 @@ async def unsure_seeds(
 ) -> SequenceGap | None:
     """Return the gap of the channels that may have lost events between their seed and seq `after`.
 
-    A seed is the newest event of its subject, at or before that seq. Raises NatsUnreachableError.
+    A seed of a lossless kind is the newest event of its subject, at or before that seq. Raises
+    NatsUnreachableError.
     """
+    seeds = [seed for seed in seeds if _is_lossless(seed.subject)]
     if not seeds or state.removal is Removal.OLDEST_FIRST:
         return None
     oldest = min(seeds)
@@ -89,6 +91,11 @@ async def unsure_seeds(
     newest = after if missing is None else max(missing, default=0)
     unsure = frozenset(seed.subject for seed in seeds if seed.seq < newest)
     return SequenceGap(newest + 1, unsure) if unsure else None
+
+
+def _is_lossless(subject: str) -> bool:
+    channel = Channel.of_subject(subject)
+    return channel is not None and channel.kind.lossless
 
 
 def newest_missing(events: list[Stored], after: int) -> int:

@@ -34,6 +34,13 @@ def _check_size(digits: str) -> str:
     return digits
 
 
+def _check_step(text: str) -> str:
+    if not text.strip("0."):
+        msg = "a step is greater than 0"
+        raise ValueError(msg)
+    return text
+
+
 # A description completes the sentence "FIELD must be ...", for the author of an event.
 Usd = Annotated[
     float,
@@ -66,6 +73,30 @@ Rate = Annotated[
         ),
         examples=["0.0001"],
     ),
+]
+Step = Annotated[
+    str,
+    StringConstraints(pattern=f"^{RATE_PATTERN.removeprefix('-?')}$"),
+    AfterValidator(_check_step),
+    Canonical(decimals.rate),
+    Field(description='a decimal number greater than 0, such as "0.001"', examples=["0.001"]),
+]
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,64}$"),
+    Field(
+        description="a name of 1 to 64 characters, none of them a control character",
+        examples=["Solana"],
+    ),
+]
+Status = Literal["active", "paused", "retired"]
+STATUSES: tuple[str, ...] = get_args(Status)
+Decimals = Annotated[
+    int, Field(ge=0, le=38, description="a whole number from 0 to 38", examples=[9])
+]
+Hours = Annotated[
+    float,
+    Field(gt=0, allow_inf_nan=False, description="a number of hours greater than 0", examples=[8]),
 ]
 Slab = Annotated[str, StringConstraints(min_length=1)]
 
@@ -100,12 +131,16 @@ class Event:
 
 @validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
 class Price(Event):
-    """A market's price and, if the publisher knows them, its mark and index price; in USD."""
+    """A market's price and, if the publisher knows them, its mark and index price; in USD.
+
+    `openInterest` is the size of all open positions of one side, in base units.
+    """
 
     type: Literal["price"] = "price"
     price: Usd
     markPrice: Usd | None = None  # noqa: N815 - the given wire name
     indexPrice: Usd | None = None  # noqa: N815 - the given wire name
+    openInterest: Size | None = None  # noqa: N815
 
 
 @validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
@@ -120,10 +155,12 @@ class Trade(Event):
 
 @validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
 class Funding(Event):
-    """A funding rate, a signed decimal string."""
+    """A funding rate, a signed decimal string; per `intervalHours`, paid at `nextFundingTime`."""
 
     type: Literal["funding"] = "funding"
     rate: Rate
+    intervalHours: Hours | None = None  # noqa: N815
+    nextFundingTime: Timestamp | None = None  # noqa: N815
 
 
 @validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
@@ -134,6 +171,21 @@ class Liquidation(Event):
     side: Literal["long", "short"]
     size: Size
     price: Usd
+
+
+@validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
+class Market(Event):
+    """What a market is, and whether it is traded: each event replaces the one before it whole.
+
+    A retired market is over. `displayName` is for people, `baseDecimals` is how many digits of a
+    size are decimals, `tickSize` is the smallest step of its price, a decimal string of USD.
+    """
+
+    type: Literal["market"] = "market"
+    status: Status
+    displayName: Name | None = None  # noqa: N815 - the given wire name
+    baseDecimals: Decimals | None = None  # noqa: N815 - the given wire name
+    tickSize: Step | None = None  # noqa: N815 - the given wire name
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -181,6 +233,12 @@ class Kind:
         return {name: found | found.get("anyOf", [{}])[0] for name, found in properties.items()}
 
     @cached_property
+    def times(self) -> tuple[str, ...]:
+        """The fields that are times, apart from its timestamp."""
+        rules = ((name, self.schema[name].get("description")) for name in self.fields)
+        return tuple(name for name, rule in rules if rule == TIME_RULE)
+
+    @cached_property
     def canonical(self) -> dict[str, Callable[[str], str | None]]:
         """The canonical form of each field that is a number in a string."""
         hints = get_type_hints(self.event, include_extras=True)
@@ -212,8 +270,9 @@ PRICE = Kind(
 TRADE = Kind(Trade, "trades", lossless=True, snapshot=False, envelope="trade.executed")
 FUNDING = Kind(Funding, "funding", lossless=True, snapshot=True, envelope="funding.updated")
 LIQUIDATION = Kind(Liquidation, "liquidations", lossless=True, snapshot=False)
+MARKET = Kind(Market, "market", lossless=False, snapshot=True, conflation=0.1)
 
-KINDS = (PRICE, TRADE, FUNDING, LIQUIDATION)
+KINDS = (PRICE, TRADE, FUNDING, LIQUIDATION, MARKET)
 
 KIND_OF_NAME = {kind.name: kind for kind in KINDS}
 KIND_OF_PREFIX = {kind.prefix: kind for kind in KINDS}

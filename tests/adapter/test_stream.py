@@ -47,6 +47,7 @@ async def test_ensure_creates_a_missing_stream_as_defined(client: Client, stream
         "percolator.trade.>",
         "percolator.funding.>",
         "percolator.liquidation.>",
+        "percolator.market.>",
     ]
     assert state.growth == ()
     assert config.max_msg_size == 9_216

@@ -44,8 +44,8 @@ def _described(kind: Kind, name: str, generated: dict[str, Any]) -> dict[str, An
         return {"description": "The market, as in the subject.", **market}
     if name == "timestamp":
         kept["minimum"] = EARLIEST_MS
-    rule = kind.schema[name].get("description")
-    return {**kept, "description": _sentence(rule)} if rule else kept
+    rule = kind.schema[name].get("description") or " or ".join(kept["enum"])
+    return {**kept, "description": _sentence(rule)}
 
 
 def _sentence(rule: str) -> str:

@@ -1,7 +1,8 @@
 /** The browser client of a percolator gateway. */
 
 /**
- * A kind of events and a market: `price:SOL`, `trades:SOL`, `funding:SOL` or `liquidations:SOL`.
+ * A kind of events and a market: `price:SOL`, `trades:SOL`, `funding:SOL`, `liquidations:SOL` or
+ * `market:SOL`.
  * A market's name has 1 to 64 of A-Z, a-z, 0-9, _ and -. `trades:*` is of all markets, also those
  * to come.
  */
@@ -9,7 +10,8 @@ export type ChannelName =
   | `price:${string}`
   | `trades:${string}`
   | `funding:${string}`
-  | `liquidations:${string}`;
+  | `liquidations:${string}`
+  | `market:${string}`;
 
 interface Stamped {
   /** The market. */
@@ -23,8 +25,8 @@ interface Stamped {
   /** Set on a value from before the subscription: the last one, sent when a channel starts. */
   snapshot?: true;
   /**
-   * What the publisher added, such as an `id`: a string, a number, a boolean or null, which nobody
-   * has checked. Show it as text, never as HTML. An integer over 2^53 loses digits in JavaScript.
+   * What the publisher added, such as an `id`: a string, a number, a boolean or null, unchecked.
+   * Show it as text, never as HTML. An integer over 2^53 loses digits in JavaScript.
    */
   [field: string]: unknown;
 }
@@ -40,6 +42,8 @@ export interface Price extends Stamped {
   price: number;
   markPrice?: number;
   indexPrice?: number;
+  /** Size of all open positions of one side in base units, a decimal string of up to 128 bits. */
+  openInterest?: string;
 }
 
 /** One execution. Trades arrive complete and in order. */
@@ -57,6 +61,10 @@ export interface Funding extends Stamped, Chained {
   type: "funding";
   /** A signed decimal string: "0.0001" is 0.01 %. */
   rate: string;
+  /** Hours for which the rate is paid. */
+  intervalHours?: number;
+  /** When the next funding is due, Unix milliseconds. */
+  nextFundingTime?: number;
 }
 
 /** A position that was closed by force. Liquidations arrive complete and in order. */
@@ -68,6 +76,19 @@ export interface Liquidation extends Stamped, Chained {
   size: string;
   /** USD. */
   price: number;
+}
+
+/** What a market is, and whether it is traded: the latest, which replaces the one before it whole. */
+export interface Market extends Stamped {
+  type: "market";
+  /** A retired market is over: no other channel of it has a snapshot. */
+  status: "active" | "paused" | "retired";
+  /** A name for people. Show it as text, never as HTML. */
+  displayName?: string;
+  /** How many digits of a size are decimals: a size of "1500" with 3 is 1.5. */
+  baseDecimals?: number;
+  /** The smallest step of the price in USD, a decimal string. */
+  tickSize?: string;
 }
 
 /** Events of a channel after seq `from` and before seq `to` are missing for good. */
@@ -89,9 +110,9 @@ export interface Refused {
   message: string;
 }
 
-export type Event = Price | Trade | Funding | Liquidation;
+export type Event = Price | Trade | Funding | Liquidation | Market;
 
-/** What a subscription receives. A gap takes the place of missing events; prices have none. */
+/** What a subscription receives. A gap takes the place of missing events; latest values have none. */
 export type Message = Event | Gap | Refused;
 
 /** How far a channel was read. */
