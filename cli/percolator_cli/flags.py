@@ -27,7 +27,7 @@ NATS = (
 
 PANELS = {
     "Gateway": ("host", "port", "drain_seconds"),
-    "NATS": (*NATS, "backlog", "require_slab"),
+    "NATS": (*NATS, "candles_stream", "backlog", "require_slab"),
     "Memory": ("log_capacity", "replay_limit", "max_buffered_bytes"),
     "Limits (0 means no limit)": (
         *("max_connections", "max_connections_per_slab", "max_connections_per_ip"),

@@ -44,6 +44,9 @@ STEADY_SECONDS = 5.0
 PATIENCE = 10_000
 """Events by which the feed may fall further behind while it waits for a full sink."""
 
+Start = Callable[[NatsClient, StreamState], Awaitable[int]]
+"""Returns the seq after which to read a stream in this state. May raise what a request raises."""
+
 RECOVERABLE = (ConsumerError, StreamChangedError, NatsError, nats.errors.Error, JetStreamError)
 
 logger = logging.getLogger(__name__)
@@ -58,11 +61,18 @@ class Feed:
         stream_name: str,
         sink: Sink,
         *,
-        backlog: int,
         clock: Callable[[], float],
+        backlog: int = 0,
+        start: Start | None = None,
+        waits: bool = False,
         decode: Decode = events.decode,
     ) -> None:
-        """`connect` opens a connection without reconnect; it calls its argument when that ends."""
+        """`connect` opens a connection without reconnect; it calls its argument when that ends.
+
+        With `start`, that decides where an incarnation is read from, instead of `backlog`, and the
+        sink gets no seeds. With `waits`, it waits for a full sink as long as that takes; without,
+        it falls behind by at most PATIENCE events.
+        """
         self.stream_seq = 0
         """The newest seq that the stream is known to have."""
         self.connected = False
@@ -78,6 +88,8 @@ class Feed:
         self._name = stream_name
         self._sink = sink
         self._backlog = backlog
+        self._start = start
+        self._waits = waits
         self._clock = clock
         self._decode = decode
         self._incarnation = StreamIncarnation(stream_name, clock)
@@ -234,14 +246,19 @@ class Feed:
             self._by_page = True
 
     async def _begin(self, client: NatsClient, state: StreamState, epoch: str) -> None:
-        """Start with the backlog, or with everything if another incarnation was read before."""
+        """Start with the backlog, or with everything if another incarnation was read before.
+
+        A start that was given decides in both cases.
+        """
         first = max(state.first_seq, 1)
         after = first - 1
         seeds: list[Stored] = []
-        if not self.epoch:
+        if self._start is not None:
+            after = max(after, await self._start(client, state))
+        elif not self.epoch:
             after = max(after, state.last_seq - self._backlog)
         if after >= first:
-            for subjects in SUBJECTS.values():
+            for subjects in SUBJECTS.values() if self._start is None else ():
                 seeds += await last_per_subject(client, self._name, subjects, after, self._decode)
             now = await stream.ensure(client, self._name, timeout=ANSWER_SECONDS)
             if now.epoch != state.epoch:
@@ -272,10 +289,10 @@ class Feed:
         self._check_ready()
 
     def _paused(self) -> bool:
-        """Return whether the next event must wait: for a full sink, but only up to PATIENCE."""
+        """Return whether the next event must wait for a full sink."""
         lag = self.lag
         self._least_lag = min(self._least_lag, lag)
-        return self._sink.full and lag <= self._least_lag + PATIENCE
+        return self._sink.full and (self._waits or lag <= self._least_lag + PATIENCE)
 
     async def _read_by_page(self, client: NatsClient, last_seq: int) -> None:
         steps = read_by_page(client, self._name, self.seq, last_seq, self._sink.last_seqs)

@@ -75,10 +75,26 @@ async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamStat
     Raises NatsUnfitError (no JetStream, or a server that is too old), StreamConflictError, and
     NatsUnreachableError if NATS does not answer in time.
     """
+    info = await ensured(client, definition(name), "--stream", timeout=timeout)
+    raise_if_different(name, differences(info.config, name), "--stream")
+    return replace(state_of(info), growth=lacking(info.config, name))
+
+
+async def ensured(
+    client: Client,
+    ours: StreamConfig,
+    flag: str,
+    *,
+    timeout: float,  # noqa: ASYNC109
+) -> StreamInfo:
+    """Create a stream if it is missing, and return what NATS has under its name, unchecked.
+
+    `flag` chooses another name for it. Raises as `ensure` does.
+    """
     _check_server(client)
     context = client.jetstream(timeout=timeout)
     try:
-        info = await _create_or_get(context, name)
+        return await _create_or_get(context, ours)
     except (ServerError, ServiceUnavailableError) as error:
         if error.err_code is None or error.err_code in NOT_ENABLED:
             raise NatsUnfitError(_without_jetstream(client)) from None
@@ -87,31 +103,34 @@ async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamStat
             "check the NATS server"
         ) from None
     except APIError as error:
-        raise _conflict(name, error) from None
+        raise _conflict(str(ours.name), error, flag) from None
     except nats.errors.Error:
         advice = refusal(client) or ": check the NATS server"
         raise NatsUnreachableError(
             f"JetStream at {server_address(client)} does not answer{advice}"
         ) from None
-    differing = differences(info.config, name)
+
+
+def raise_if_different(name: str, differing: list[str], flag: str) -> None:
+    """Raise StreamConflictError if a stream is not as we rely on; `flag` chooses another name."""
     if differing:
         raise StreamConflictError(
             f"the stream {name} exists with another definition ({'; '.join(differing)}): "
-            "fix it, or choose another name with --stream"
+            f"fix it, or choose another name with {flag}"
         )
-    return replace(state_of(info), growth=lacking(info.config, name))
 
 
-async def _create_or_get(context: JetStreamContext, name: str) -> StreamInfo:
+async def _create_or_get(context: JetStreamContext, ours: StreamConfig) -> StreamInfo:
+    name = str(ours.name)
     try:
         return await context.stream_info(name)
     except NotFoundError:
         try:
-            return await context.add_stream(definition(name))
+            return await context.add_stream(ours)
         except APIError as error:
             if error.err_code != STREAM_NAME_IN_USE:
                 raise
-            return await context.stream_info(name)  # another gateway was faster
+            return await context.stream_info(name)  # another process was faster
 
 
 def differences(found: StreamConfig, name: str) -> list[str]:
@@ -121,11 +140,19 @@ def differences(found: StreamConfig, name: str) -> list[str]:
     """
     ours = definition(name)
     subjects = sorted(found.subjects or ())
+    wanted = subjects if taken(found.subjects or ()) else sorted(ours.subjects or ())
+    return differing({"subjects": (subjects, wanted)}, found, ours)
+
+
+def differing(
+    fields: dict[str, tuple[object, object]], found: StreamConfig, ours: StreamConfig
+) -> list[str]:
+    """Return which of these fields, and of those that all our streams rely on, differ, and how.
+
+    Each field has the found value and ours.
+    """
     wanted = {
-        "subjects": (
-            subjects,
-            subjects if taken(found.subjects or ()) else sorted(ours.subjects or ()),
-        ),
+        **fields,
         "retention": (found.retention, ours.retention),
         "discard": (found.discard, ours.discard),
         "allow_direct": (bool(found.allow_direct), True),
@@ -190,11 +217,11 @@ def _without_jetstream(client: Client) -> str:
     )
 
 
-def _conflict(name: str, error: APIError) -> StreamConflictError | NatsUnfitError:
+def _conflict(name: str, error: APIError, flag: str) -> StreamConflictError | NatsUnfitError:
     if error.err_code == SUBJECTS_OVERLAP:
         return StreamConflictError(
             f"another stream already has subjects of {name}: delete that stream, "
-            "or use it with --stream"
+            f"or use it with {flag}"
         )
     return NatsUnfitError(
         f"JetStream refuses the stream {name} ({error.description}): "
