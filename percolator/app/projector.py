@@ -47,6 +47,8 @@ class Projector:
         """`find` returns the current address of NATS; it is called for each connection."""
         self._clock = clock = asyncio.get_running_loop().time
         self._settings = settings
+        self.runs = False
+        """True while it runs in a gateway."""
         self._reading: list[asyncio.Task[None]] = []
         decode = decoder(require_slab=settings.require_slab)
         self.writer = CandleWriter(
@@ -76,6 +78,17 @@ class Projector:
                 group.create_task(self._watch_silence()),
             ]
             group.create_task(self.writer.run())
+
+    async def run_beside(self) -> None:
+        """Run in a gateway, which goes on without candles if they cannot be written."""
+        self.runs = True
+        try:
+            await self.run()
+        except* NatsError as errors:
+            text = "projector: no candles are written: %s"
+            logger.error(text, errors.exceptions[0])  # noqa: TRY400 - a sentence, no traceback
+        finally:
+            self.runs = False
 
     async def drain(self, seconds: float) -> None:
         """Stop reading, and write what is finished, unless another projector writes it."""
