@@ -13,11 +13,14 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from percolator.jetstream import candles, stream
+import nats.errors
+
+from percolator.jetstream import stream
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.direct import Stored, direct_get_all
 from tests.cli.program import PROGRAM, Program
 from tests.client import PATIENCE
+from tests.gateway import eventually
 
 INTERVAL_MS = 1000
 GRACE_MS = 2000
@@ -77,10 +80,7 @@ class Running:
 
     async def becomes(self, role: str) -> None:
         """Wait until it says so."""
-        async with asyncio.timeout(PATIENCE):
-            while self.role != role:
-                assert self.process.poll() is None, self.lines
-                await asyncio.sleep(0.01)
+        await eventually(lambda: self.role == role)
 
     def freeze(self) -> None:
         """Stop all of its threads."""
@@ -115,7 +115,7 @@ class Running:
 def start(folder: Path, url: str, *flags: str, interval: int = INTERVAL_MS) -> Running:
     """Start a projector; a test uses it as a context manager."""
     seconds = str(interval // 1000)
-    command = [PROGRAM, "project", "--nats-url", url, "--interval-seconds", seconds, *flags]
+    command = [str(PROGRAM), "project", "--nats-url", url, "--interval-seconds", seconds, *flags]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -135,11 +135,18 @@ class Streams:
         self.client = client
 
     async def publish(self, kind: str, slab: str = "SOL", **fields: object) -> int:
-        """Publish an event with the present time, or another; return its seq."""
+        """Publish an event with the present time, or another; return its seq.
+
+        Until NATS acknowledges it, it is published again.
+        """
         usual: dict[str, Any] = {"price": 1.5, "timestamp": time.time_ns() // 1_000_000}
         own = {"side": "long", "size": "1"} if kind == "trade" else {}
         body = json.dumps(usual | own | fields).encode()
-        return (await self.client.jetstream().publish(f"percolator.{kind}.{slab}", body)).seq
+        context = self.client.jetstream(timeout=1)
+        while True:
+            with contextlib.suppress(nats.errors.Error):
+                return (await context.publish(f"percolator.{kind}.{slab}", body)).seq
+            await asyncio.sleep(0.1)
 
     async def events(self) -> list[Stored]:
         """Return all that the stream of events holds."""
@@ -190,7 +197,7 @@ def key_of(candle: Stored) -> tuple[int, str]:
 async def streams(url: str) -> AsyncIterator[Streams]:
     """Connect, and create the stream of events."""
     client = NatsClient()
-    await client.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+    await client.connect(url, max_reconnect_attempts=-1)
     try:
         await stream.ensure(client, EVENTS)
         yield Streams(client)

@@ -10,6 +10,7 @@ import pytest
 
 from percolator.jetstream import candles, stream
 from tests.cli.program import Program
+from tests.gateway import eventually
 from tests.integration.projecting import (
     CANDLES,
     EVENTS,
@@ -21,7 +22,6 @@ from tests.integration.projecting import (
     trading,
 )
 from tests.nats_server import NatsServer
-
 
 RecordProperty = Callable[[str, object], None]
 
@@ -68,9 +68,7 @@ async def test_two_projectors_write_each_candle_once_and_take_over_from_each_oth
         async with trading(both, "SOL", "BTC"):
             await one.becomes("writing")
             with start(tmp_path, url) as two:
-                await asyncio.sleep(0)
-                while not (one.role and two.role) or one.role == two.role:
-                    await asyncio.sleep(0.05)
+                await eventually(lambda: {one.role, two.role} == {"writing", "standing"})
                 active, standby = (one, two) if one.role == "writing" else (two, one)
                 active.freeze()
                 await standby.becomes("writing")
@@ -79,8 +77,7 @@ async def test_two_projectors_write_each_candle_once_and_take_over_from_each_oth
                 standby.kill()
                 await active.becomes("writing")
                 with start(tmp_path, url) as three:
-                    await asyncio.sleep(2.5)
-                    assert {active.role, three.role} == {"writing", "standing"}
+                    await eventually(lambda: {active.role, three.role} == {"writing", "standing"})
         with start(tmp_path, url):
             written = await both.check()
     worst = max(lateness(written))
@@ -100,8 +97,6 @@ async def test_a_projector_goes_on_when_nats_comes_back(
         nats_process.thaw()
         await both.publish("trade", "SOL")
         nats_process.restart()
-        while not both.client.is_connected:
-            await asyncio.sleep(0.05)
         await both.publish("trade", "SOL")
         await both.check()
         assert projector.terminate() == 0
@@ -198,6 +193,5 @@ async def test_an_unfit_stream_of_candles_is_reported_in_one_sentence(
 async def test_a_signal_stops_a_projector_that_waits_for_nats(tmp_path: Path) -> None:
     """It says what it waits for."""
     with start(tmp_path, "nats://127.0.0.1:1") as projector:
-        while not any("cannot be reached" in line for line in projector.lines):
-            await asyncio.sleep(0.05)
+        await eventually(lambda: any("cannot be reached" in each for each in projector.lines))
         assert projector.terminate() == 0
