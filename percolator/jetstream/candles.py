@@ -4,7 +4,9 @@ Candles are bytes here. Each is written only if its subject has not moved on: of
 first, and the other is refused.
 """
 
+import asyncio
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -32,6 +34,9 @@ SUBJECTS = "percolator.candle.>"
 ANSWER_SECONDS = 4.0
 """Seconds NATS has to answer a request or to acknowledge a candle."""
 SUBJECTS_PER_REQUEST = 512
+"""Subjects per request; the server allows at most 1,024."""
+LOOKS = 4
+LAG_SECONDS = 0.1
 MAX_CANDLE_BYTES = 4_096
 WRONG_LAST_SEQUENCE = (10071, 10164)
 
@@ -65,21 +70,30 @@ async def ensure(client: NatsClient, name: str) -> None:
 
 
 async def last_candles(client: NatsClient, name: str) -> dict[str, Stored]:
-    """Return the newest message of each subject. A replica answers, so it may lack the newest.
+    """Return the newest message of each subject. A replica answers; if it lags, it is asked again.
 
     Raises NatsUnreachableError.
     """
-    try:
-        info = await client.jetstream(timeout=ANSWER_SECONDS).stream_info(
-            name, subjects_filter=SUBJECTS
-        )
-    except (nats.errors.Error, JetStreamError) as error:
-        raise NatsUnreachableError(f"the stream {name} cannot be read: {error}") from None
-    # What is no market's name is nothing that was written here, and `*` would ask for all.
-    subjects = sorted(each for each in info.state.subjects or {} if not {"*", ">"} & set(each))
     found: dict[str, Stored] = {}
-    for start in range(0, len(subjects), SUBJECTS_PER_REQUEST):
-        part = subjects[start : start + SUBJECTS_PER_REQUEST]
+    for attempt in range(LOOKS):
+        await asyncio.sleep(attempt * LAG_SECONDS)
+        try:
+            context = client.jetstream(timeout=ANSWER_SECONDS)
+            info = await context.stream_info(name, subjects_filter=SUBJECTS)
+        except (nats.errors.Error, JetStreamError) as error:
+            raise NatsUnreachableError(f"the stream {name} cannot be read: {error}") from None
+        found = await _last_of(client, name, info.state.subjects or {})
+        if max((each.seq for each in found.values()), default=0) >= info.state.last_seq:
+            break  # otherwise a replica lags, or the last message was deleted
+    return found
+
+
+async def _last_of(client: NatsClient, name: str, subjects: Iterable[str]) -> dict[str, Stored]:
+    # What is not a market's name is nothing that was written here, and `*` would ask for all.
+    wanted = sorted(each for each in subjects if not {"*", ">"} & set(each))
+    found: dict[str, Stored] = {}
+    for start in range(0, len(wanted), SUBJECTS_PER_REQUEST):
+        part = wanted[start : start + SUBJECTS_PER_REQUEST]
         async for each in direct_get_all(client, name, {"multi_last": part}):
             found[each.subject] = each
     return found
