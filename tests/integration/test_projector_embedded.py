@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 import urllib.request
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ from percolator.jetstream.connect import connect
 from percolator.jetstream.embedded import server as embedded
 from percolator.jetstream.publisher import Publisher
 from tests.gateway import event_json, eventually, running
+from tests.integration.deployed import ROOT
 
 
 @pytest.fixture
@@ -52,6 +54,10 @@ async def test_the_candles_are_written_and_counted(service: Service) -> None:
     assert json.loads(last.payload)["volume"] == "7"
     url = f"http://127.0.0.1:{addresses.port}/metrics"
     text = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
+    page = (ROOT / "docs" / "operations" / "metrics.md").read_text()
+    found = re.findall(r"^# TYPE (percolator_(?:candles|projector)\w+) (\w+)$", text, re.MULTILINE)
+    assert len(found) == 4
+    assert all(f"| {kind} | `{name}` |" in page for name, kind in found)
     for line in ("candles_total 1.0", "candles_differing_total 0.0", "projector_lag_events 0.0"):
         assert f"\npercolator_{line}\n" in text
     assert "\npercolator_projector_standing_by 0.0\n" in text
