@@ -175,6 +175,11 @@ class Streams:
                         return await self.written()
                 await asyncio.sleep(0.05)
 
+    async def more_written(self, count: int) -> None:
+        """Wait for a number of candles beside those that are there."""
+        before = len(await self.all_written(0))
+        await self.all_written(before + count)
+
     async def check(self, interval: int = INTERVAL_MS) -> list[Stored]:
         """Wait for all candles: none is missing, none is there twice, and none differs."""
         expected = await self.expected(interval)
@@ -197,7 +202,7 @@ def key_of(candle: Stored) -> tuple[int, str]:
 async def streams(url: str) -> AsyncIterator[Streams]:
     """Connect, and create the stream of events."""
     client = NatsClient()
-    await client.connect(url, max_reconnect_attempts=-1)
+    await client.connect(url.split(","), max_reconnect_attempts=-1)
     try:
         await stream.ensure(client, EVENTS)
         yield Streams(client)

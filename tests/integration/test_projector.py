@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -22,8 +22,6 @@ from tests.integration.projecting import (
     trading,
 )
 from tests.nats_server import NatsServer
-
-RecordProperty = Callable[[str, object], None]
 
 
 @pytest.fixture
@@ -57,32 +55,6 @@ async def test_a_restarted_projector_writes_what_is_missing_and_nothing_twice(
             await asyncio.sleep(1.5)
     with start(tmp_path, nats_process.url):
         await both.check()
-
-
-async def test_two_projectors_write_each_candle_once_and_take_over_from_each_other(
-    both: Streams, nats_process: NatsServer, tmp_path: Path, record_property: RecordProperty
-) -> None:
-    """The active one is frozen, thawed, and killed."""
-    url = nats_process.url
-    with start(tmp_path, url) as one:
-        async with trading(both, "SOL", "BTC"):
-            await one.becomes("writing")
-            with start(tmp_path, url) as two:
-                await eventually(lambda: {one.role, two.role} == {"writing", "standing"})
-                active, standby = (one, two) if one.role == "writing" else (two, one)
-                active.freeze()
-                await standby.becomes("writing")
-                active.thaw()
-                await active.becomes("standing")
-                standby.kill()
-                await active.becomes("writing")
-                with start(tmp_path, url) as three:
-                    await eventually(lambda: {active.role, three.role} == {"writing", "standing"})
-        with start(tmp_path, url):
-            written = await both.check()
-    worst = max(lateness(written))
-    record_property("longest_takeover_seconds", worst)
-    assert worst < 5
 
 
 async def test_a_projector_goes_on_when_nats_comes_back(
