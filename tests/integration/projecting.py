@@ -202,7 +202,8 @@ def key_of(candle: Stored) -> tuple[int, str]:
 async def streams(url: str) -> AsyncIterator[Streams]:
     """Connect, and create the stream of events."""
     client = NatsClient()
-    await client.connect(url.split(","), max_reconnect_attempts=-1)
+    # A frozen server is noticed by its silence.
+    await client.connect(url.split(","), max_reconnect_attempts=-1, ping_interval=1)
     try:
         await stream.ensure(client, EVENTS)
         yield Streams(client)

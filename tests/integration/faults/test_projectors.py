@@ -56,6 +56,7 @@ async def test_two_projectors_write_each_candle_once_and_take_over_from_each_oth
     assert worst < 5
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)  # elections
 async def test_no_candle_is_lost_or_doubled_when_the_leaders_of_the_streams_die(
     tmp_path: Path,
@@ -63,7 +64,7 @@ async def test_no_candle_is_lost_or_doubled_when_the_leaders_of_the_streams_die(
     """One of three servers at a time is killed, or frozen for longer than an election takes."""
     with cluster(tmp_path) as servers:
         client = NatsClient()
-        await client.connect(servers.urls, max_reconnect_attempts=-1)
+        await client.connect(servers.urls, max_reconnect_attempts=-1, ping_interval=1)
         await servers.make_stream(client, EVENTS)
         config = candles.definition(CANDLES).evolve(num_replicas=SIZE)
         await client.jetstream().add_stream(config)
