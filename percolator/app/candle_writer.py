@@ -83,6 +83,8 @@ class CandleWriter:
         self._last: dict[str, _Last] = {}
         self._attempted: set[str] = set()
         """Candles of the first minute that this writer has sent; an ack may have been lost."""
+        self._unequal: set[str] = set()
+        """Candles of the first minute that differ from those that are there."""
         self._failures = 0
 
     def add(self, candles: list[Candle]) -> None:
@@ -110,6 +112,9 @@ class CandleWriter:
                 self._failures += 1
                 reason = str(error) or type(error).__name__
                 logger.warning("projector: candles cannot be written: %s; retrying", reason)
+            except Exception:
+                self._failures += 1
+                logger.exception("projector: unexpected error; retrying")
             raise_if_cancelled()
             await asyncio.sleep(min(MAX_BACKOFF_SECONDS, 0.05 * 2 ** min(self._failures, 10)))
 
@@ -150,6 +155,7 @@ class CandleWriter:
         await self._write(client, minute.candles)
         self._failures = 0
         self._attempted.clear()
+        self._unequal.clear()
         self._minutes.popleft()
         self._waiting -= len(minute.candles)
         if not self._minutes:
@@ -222,10 +228,15 @@ class CandleWriter:
         if last is None or last.start < candle.start:
             return False
         if last.start == candle.start and last.payload != candle.payload:
+            self._note_unequal(candle)
+        return True
+
+    def _note_unequal(self, candle: Candle) -> None:
+        if candle.message_id not in self._unequal:
+            self._unequal.add(candle.message_id)
             self.differing += 1
             text = "projector: the candle %s of another projector differs, and stays as it is"
             logger.warning(text, candle.message_id)
-        return True
 
     def _set_role(self, *, standing_by: bool) -> None:
         if standing_by != self.standing_by:

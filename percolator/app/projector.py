@@ -9,9 +9,6 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 
-import nats.errors
-from nats.js.errors import Error as JetStreamError
-
 from percolator.app.candle_sink import CandleSink, Place
 from percolator.app.candle_writer import CandleWriter
 from percolator.config.settings import Settings
@@ -49,6 +46,7 @@ class Projector:
         self._settings = settings
         self.runs = False
         """True while it runs in a gateway."""
+        self._begun = asyncio.Event()
         self._reading: list[asyncio.Task[None]] = []
         decode = decoder(require_slab=settings.require_slab)
         self.writer = CandleWriter(
@@ -77,7 +75,12 @@ class Projector:
                 group.create_task(self.feed.run()),
                 group.create_task(self._watch_silence()),
             ]
-            group.create_task(self.writer.run())
+            group.create_task(self._write())
+
+    async def _write(self) -> None:
+        """Write once the feed has found its place: it reports what makes writing impossible."""
+        await self._begun.wait()
+        await self.writer.run()
 
     async def run_beside(self) -> None:
         """Run in a gateway, which goes on without candles if they cannot be written."""
@@ -113,6 +116,7 @@ class Projector:
         if start:
             after = await candles.seq_before(client, settings.stream, state, start - MARGIN_MS)
         self._sink.place = Place(start, written, state.last_seq)
+        self._begun.set()
         text = "projector: %d markets have candles in %s; reading %s after seq %d"
         logger.info(text, len(written), name, settings.stream, after)
         return after
@@ -143,7 +147,7 @@ class Projector:
         """Return the stream's state and time if all that it holds has been read."""
         try:
             found = await candles.time_of(client, self._settings.stream)
-        except (NatsError, nats.errors.Error, JetStreamError, ValueError, KeyError):
-            return None  # the feed finds out what is wrong
+        except Exception:  # noqa: BLE001 - the feed finds out what is wrong, and says it
+            return None
         same = found.state.epoch == self.feed.created
         return found if same and found.state.last_seq == self._sink.fold.seq else None

@@ -18,6 +18,7 @@ import nats.errors
 from percolator.jetstream import stream
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.direct import Stored, direct_get_all
+from percolator.jetstream.liveness import raise_if_cancelled
 from tests.cli.program import PROGRAM, Program
 from tests.client import PATIENCE
 from tests.gateway import eventually
@@ -144,6 +145,7 @@ class Streams:
         body = json.dumps(usual | own | fields).encode()
         context = self.client.jetstream(timeout=1)
         while True:
+            raise_if_cancelled()  # nats-py may swallow a cancellation
             with contextlib.suppress(nats.errors.Error):
                 return (await context.publish(f"percolator.{kind}.{slab}", body)).seq
             await asyncio.sleep(0.1)
@@ -199,11 +201,10 @@ def key_of(candle: Stored) -> tuple[int, str]:
 
 
 @contextlib.asynccontextmanager
-async def streams(url: str) -> AsyncIterator[Streams]:
-    """Connect, and create the stream of events."""
+async def streams(url: str, ping_seconds: int = 120) -> AsyncIterator[Streams]:
+    """Connect, and create the stream of events. A frozen server is noticed after some pings."""
     client = NatsClient()
-    # A frozen server is noticed by its silence.
-    await client.connect(url.split(","), max_reconnect_attempts=-1, ping_interval=1)
+    await client.connect(url.split(","), max_reconnect_attempts=-1, ping_interval=ping_seconds)
     try:
         await stream.ensure(client, EVENTS)
         yield Streams(client)
@@ -218,6 +219,7 @@ async def trading(streams: Streams, *slabs: str, pause: float = 0.03) -> AsyncIt
     async def publish() -> None:
         number = 0
         while True:
+            raise_if_cancelled()
             number += 1
             for slab in slabs:
                 await streams.publish("trade", slab, price=1 + number % 7, size=str(number))

@@ -139,6 +139,29 @@ async def test_a_lost_acknowledgement_makes_no_writer_stand_by(
     assert sorted(await keys(both)) == [(1, "A"), (1, "B"), (2, "A")]
 
 
+async def test_an_unexpected_error_is_logged_and_the_candle_is_written(
+    both: Streams,
+    nats_process: NatsServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The library may raise anything at an answer that it does not expect."""
+    write, failed = candles.write, False
+
+    async def write_or_raise(*args: object, **named: object) -> int | None:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise AttributeError("no such field")
+        return await write(*args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(candles, "write", write_or_raise)
+    async with writing(nats_process.url) as one:
+        await add(one, candle("A", 1))
+    assert await keys(both) == [(1, "A")]
+    assert "unexpected error" in caplog.text
+
+
 async def test_a_minute_is_begun_when_the_one_before_is_there_as_a_whole(
     both: Streams, nats_process: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

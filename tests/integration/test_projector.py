@@ -154,7 +154,7 @@ async def test_an_unfit_stream_of_candles_is_reported_in_one_sentence(
         name=CANDLES, subjects=["percolator.candle.>"], discard="new", allow_direct=True
     )
     program = Program(tmp_path, nats_url=nats_process.url)
-    done = await asyncio.to_thread(program.run, "project", "--log-level", "error")
+    done = await asyncio.to_thread(program.run, "project")
     assert (done.code, done.out) == (1, "")
     assert done.err == (
         f"percolator: the stream {CANDLES} exists with another definition (discard is new, not "

@@ -68,7 +68,7 @@ async def test_no_candle_is_lost_or_doubled_when_the_leaders_of_the_streams_die(
         await servers.make_stream(client, EVENTS)
         config = candles.definition(CANDLES).evolve(num_replicas=SIZE)
         await client.jetstream().add_stream(config)
-        async with streams(servers.url) as both:
+        async with streams(servers.url, ping_seconds=1) as both:
             with start(tmp_path, servers.url) as one, start(tmp_path, servers.url) as two:
                 async with trading(both, "SOL", "BTC"):
                     await roles(one, two)
