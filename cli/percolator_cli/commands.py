@@ -30,6 +30,7 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "serve": Entry("serve", "Gateway", "Run the gateway."),
+    "project": Entry("project", "Gateway", "Write candles of the events to a stream."),
     "stats": Entry("stats", "Gateway", "Show what a running gateway is doing."),
     "loadtest": Entry(
         "loadtest.command",

@@ -29,7 +29,7 @@ NATS = (
 PANELS = {
     "Gateway": ("host", "port", "drain_seconds"),
     "NATS": (
-        *(*NATS, "create_stream", "backlog", "require_slab"),
+        *(*NATS, "create_stream", "candles_stream", "backlog", "require_slab"),
         *("max_price_jump", "reject_price_jump"),
     ),
     "Memory": ("log_capacity", "replay_limit", "max_buffered_bytes"),

@@ -73,7 +73,7 @@ async def _serve(make: "type[Service]", settings: Settings, *, demo: bool) -> in
     running = asyncio.create_task(_run(service, demo=demo))
     first = asyncio.create_task(signals.get())
     await asyncio.wait({running, first}, return_when=asyncio.FIRST_COMPLETED)
-    again = asyncio.create_task(_exit_on_second(signals))
+    again = asyncio.create_task(exit_on_second(signals))
     running.cancel()
     failure = (await asyncio.gather(running, return_exceptions=True))[0]
     await service.stop()
@@ -111,7 +111,7 @@ def ready_line(addresses: "Addresses", settings: Settings) -> str:
     return f"percolator is ready: WebSocket {bound.ws}, dashboard {bound.http}/, {nats}"
 
 
-async def _exit_on_second(signals: "asyncio.Queue[signal.Signals]") -> None:
+async def exit_on_second(signals: "asyncio.Queue[signal.Signals]") -> None:
     """Exit at once on a second signal. The embedded server notices and stops by itself."""
     number = await signals.get()
     sys.stderr.flush()

@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from percolator import __version__
 from percolator.app.feed_watch import FeedWatch
+from percolator.app.projector import Projector
 from percolator.app.replayer import Replayer
 from percolator.app.views import FeedState
 from percolator.config.settings import Settings
@@ -54,6 +55,7 @@ class Sources:
     replayer: Replayer
     feed: FeedState
     feed_watch: FeedWatch
+    projector: Projector
     flush_seconds: Histogram
     flush_bytes: Histogram
     loop_lag: Histogram
@@ -82,6 +84,8 @@ class Metrics(Collector):
         yield from self._clients()
         yield from self._traffic()
         yield from self._feed()
+        if self._from.projector.runs:
+            yield from self._projector()
 
     def _clients(self) -> Iterator[Metric]:
         here = self._from
@@ -153,6 +157,17 @@ class Metrics(Collector):
         yield _counter("feed_restarts", text, max(feed.restarts, 0))
         yield _gauge("seq", "Stream seq of the last event that was read.", hub.book.seq)
         yield _gauge("stream_seq", "Newest known seq of the stream.", feed.stream_seq)
+
+    def _projector(self) -> Iterator[Metric]:
+        projector = self._from.projector
+        writer = projector.writer
+        yield _counter("candles", "Candles written by this gateway.", writer.written)
+        text = "Candles that differ from those that another projector wrote."
+        yield _counter("candles_differing", text, writer.differing)
+        text = "Events in the stream that the projector has not read yet."
+        yield _gauge("projector_lag_events", text, projector.feed.lag)
+        text = "1 while another projector writes the candles."
+        yield _gauge("projector_standing_by", text, bool(writer.standing_by))
 
     def _by_slab(self) -> dict[str, int]:
         """Name the slabs with the most clients, if events are known of them; sum up the rest."""

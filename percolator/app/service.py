@@ -17,6 +17,7 @@ from percolator.app.metrics import Metrics, Sources
 from percolator.app.nats_source import NatsSource
 from percolator.app.pages import Pages, wall_ms
 from percolator.app.price_history import PriceHistory
+from percolator.app.projector import Projector
 from percolator.app.rejections import Rejections
 from percolator.app.replayer import Replayer
 from percolator.app.routes import Routes
@@ -124,6 +125,8 @@ class Service:
         self.feed_watch = FeedWatch(self.feed, wall_ms)
         self._history = Replay(lambda: self.feed, settings.stream, replay_dialer.dial)
         self.replayer = Replayer(self.hub, self._history, decode)
+        self.projector = Projector(settings, self._nats_source.find)
+        """Runs if the NATS server is embedded."""
         # The socket side.
         verifier = tokens.verifier(settings, time.time)
         self.admission = Admission(settings, self.stats, clock, verifier)
@@ -144,6 +147,8 @@ class Service:
         self._spawn(self.feed.run())
         self._spawn(self.feed_watch.run(self.tell_feed))
         self._spawn(retention.follow(self.feed, self.book))
+        if self._nats_source.data_dir is not None:
+            self._spawn(self.projector.run_beside())
         return Addresses(host, port, address.shown, self._nats_source.data_dir)
 
     async def ready(self) -> None:
@@ -261,6 +266,7 @@ class Service:
             replayer=self.replayer,
             feed=self.feed,
             feed_watch=self.feed_watch,
+            projector=self.projector,
             flush_seconds=self.flush_seconds,
             flush_bytes=self.flush_bytes,
             loop_lag=self.gateway.sweep.loop_lag,

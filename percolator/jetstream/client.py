@@ -140,6 +140,12 @@ class NatsClient(Client):
         for server in self._address.discovered(self.discovered_servers, self._server):
             self.known.setdefault(server.place, server)
 
+    async def _process_pong(self) -> None:
+        # The library ends its reading at an answer to a flush that was given up.
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
     async def _process_err(self, err_msg: str) -> None:
         # The library passes it on in lower case; the line is still the first in its buffer.
         line, _, _ = self._ps.buf.partition(b"\r\n")

@@ -64,8 +64,13 @@ class Feed:
         start: FindStart,
         clock: Callable[[], float],
         create_stream: bool = True,
+        waits: bool = False,
     ) -> None:
-        """`connect` opens a connection without reconnect; it calls its argument when that ends."""
+        """`connect` opens a connection without reconnect; it calls its argument when that ends.
+
+        With `waits`, it waits for a full sink as long as that takes; without, it falls behind by at
+        most PATIENCE events.
+        """
         self.stream_seq = 0
         """The newest seq that the stream is known to have."""
         self.connected = False
@@ -80,6 +85,7 @@ class Feed:
         self._name = stream_name
         self._sink = sink
         self._start = start
+        self._waits = waits
         self._clock = clock
         self._trouble = Trouble()
         self._incarnation = StreamIncarnation(stream_name, clock)
@@ -244,6 +250,7 @@ class Feed:
             text = "feed: another stream %s has taken the place of the one that was read"
             logger.warning(text, self._name)
         after, seeds = await self._start(client, state, not self.epoch)
+        after = max(after, state.first_seq - 1, 0)
         if after >= state.first_seq:
             now = await self.stream.look(client, timeout=ANSWER_SECONDS)
             if now.epoch != state.epoch:
@@ -277,10 +284,10 @@ class Feed:
         self._check_ready()
 
     def _paused(self) -> bool:
-        """Return whether the next event must wait: for a full sink, but only up to PATIENCE."""
+        """Return whether the next event must wait for a full sink."""
         lag = self.lag
         self._least_lag = min(self._least_lag, lag)
-        return self._sink.full and lag <= self._least_lag + PATIENCE
+        return self._sink.full and (self._waits or lag <= self._least_lag + PATIENCE)
 
     async def _read_by_page(self, client: NatsClient, last_seq: int) -> None:
         steps = read_by_page(client, self._name, self.seq, last_seq, self._sink.last_seqs)

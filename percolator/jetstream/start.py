@@ -17,7 +17,10 @@ from percolator.model.kinds import Kind
 
 
 class Start(NamedTuple):
-    """Reading starts after seq `after`; `seeds` are the states of subjects up to there."""
+    """Reading starts after seq `after`, or with the oldest event.
+
+    `seeds` are the states of subjects up to there.
+    """
 
     after: int
     seeds: list[Stored]
@@ -44,9 +47,8 @@ class WithBacklog:
 
     async def __call__(self, client: NatsClient, state: StreamState, is_first: bool) -> Start:  # noqa: FBT001 - as FindStart
         """Return the start. Raises NatsUnreachableError."""
-        first = max(state.first_seq, 1)
-        after = max(first - 1, state.last_seq - self._backlog) if is_first else first - 1
-        if after < first:
-            return Start(after, [])
+        after = state.last_seq - self._backlog if is_first else 0
+        if after < max(state.first_seq, 1):
+            return Start(0, [])
         states = States(client, self._stream, self._decode, self._histories)
         return Start(after, await states.after(after, head=state.last_seq))

@@ -103,12 +103,29 @@ async def ensure(
     server that is too old), StreamConflictError, StreamMissingError if it is missing and not
     created, and NatsUnreachableError if NATS does not answer in time.
     """
+    wanted = (like or definition(name)) if create else None
+    info = await ensured(client, name, wanted, "--stream", timeout=timeout)
+    raise_if_different(name, differences(info.config, name), "--stream")
+    created = bool(info.did_create)  # false if another gateway was faster
+    return replace(state_of(info), created=created, growth=lacking(info.config, name))
+
+
+async def ensured(
+    client: Client,
+    name: str,
+    wanted: StreamConfig | None,
+    flag: str,
+    *,
+    timeout: float,  # noqa: ASYNC109
+) -> StreamInfo:
+    """Return what NATS has under a stream's name, unchecked; create it as wanted if it is missing.
+
+    `flag` chooses another name for it. Raises as `ensure` does.
+    """
     _check_server(client)
     context = client.jetstream(timeout=timeout)
     try:
-        info, created = await _create_or_get(
-            context, name, (like or definition(name)) if create else None
-        )
+        return await _create_or_get(context, name, wanted)
     except (ServerError, ServiceUnavailableError) as error:
         if error.err_code is None or error.err_code in NOT_ENABLED:
             raise NatsUnfitError(_without_jetstream(client)) from None
@@ -117,7 +134,7 @@ async def ensure(
             f"{failures.advice(error, 'check the NATS server')}"
         ) from None
     except APIError as error:
-        raise _conflict(name, error) from None
+        raise _conflict(name, error, flag) from None
     except RefusedError as error:
         verb = "created" if ".STREAM.CREATE." in str(error) else "looked up"
         raise NatsUnreachableError(f"the stream {name} cannot be {verb}: {error}") from None
@@ -126,34 +143,35 @@ async def ensure(
             f"JetStream at {server_address(client)} does not answer ({failures.words(error)}): "
             "check the NATS server"
         ) from None
-    differing = differences(info.config, name)
+
+
+def raise_if_different(name: str, differing: list[str], flag: str) -> None:
+    """Raise StreamConflictError if a stream is not as we rely on; `flag` chooses another name."""
     if differing:
         raise StreamConflictError(
             f"the stream {name} exists with another definition ({'; '.join(differing)}): "
-            "fix it, or choose another name with --stream"
+            f"fix it, or choose another name with {flag}"
         )
-    return replace(state_of(info), created=created, growth=lacking(info.config, name))
 
 
 async def _create_or_get(
-    context: JetStreamContext, name: str, create: StreamConfig | None
-) -> tuple[StreamInfo, bool]:
-    """Return what NATS reports about the stream, and whether it was created now."""
+    context: JetStreamContext, name: str, wanted: StreamConfig | None
+) -> StreamInfo:
+    """Return what NATS reports about a stream; `did_create` is true if it was created now."""
     try:
-        return await context.stream_info(name), False
+        return await context.stream_info(name)
     except NotFoundError:
-        if create is None:
+        if wanted is None:
             raise StreamMissingError(
                 f"the stream {name} does not exist, and create_stream is false: create it "
                 f"(nats stream add {name} --config nats/stream.json), or set create_stream to true"
             ) from None
         try:
-            info = await context.add_stream(create)
+            return await context.add_stream(wanted)
         except APIError as error:
             if error.err_code != STREAM_NAME_IN_USE:
                 raise
-            return await context.stream_info(name), False  # another gateway was faster
-        return info, bool(info.did_create)  # false if another gateway was, with the same definition
+            return await context.stream_info(name)  # another process was faster
 
 
 def described(config: StreamConfig) -> str:
@@ -177,11 +195,19 @@ def differences(found: StreamConfig, name: str) -> list[str]:
     """
     ours = definition(name)
     subjects = sorted(found.subjects or ())
+    wanted = subjects if taken(found.subjects or ()) else sorted(ours.subjects or ())
+    return differing({"subjects": (subjects, wanted)}, found, ours)
+
+
+def differing(
+    fields: dict[str, tuple[object, object]], found: StreamConfig, ours: StreamConfig
+) -> list[str]:
+    """Return which of these fields, and of those that all our streams rely on, differ, and how.
+
+    Each field has the found value and ours.
+    """
     wanted = {
-        "subjects": (
-            subjects,
-            subjects if taken(found.subjects or ()) else sorted(ours.subjects or ()),
-        ),
+        **fields,
         "retention": (found.retention, ours.retention),
         "discard": (found.discard, ours.discard),
         "allow_direct": (bool(found.allow_direct), True),
@@ -270,11 +296,11 @@ def _without_jetstream(client: Client) -> str:
     )
 
 
-def _conflict(name: str, error: APIError) -> StreamConflictError | NatsUnfitError:
+def _conflict(name: str, error: APIError, flag: str) -> StreamConflictError | NatsUnfitError:
     if error.err_code == SUBJECTS_OVERLAP:
         return StreamConflictError(
             f"another stream already has subjects of {name}: delete that stream, "
-            "or use it with --stream"
+            f"or use it with {flag}"
         )
     return NatsUnfitError(
         f"JetStream refuses the stream {name} ({error.description}): "

@@ -19,6 +19,7 @@ from tests.benchmarks import (
     ingest,
     life,
     pressure,
+    projection,
     storms,
     wildcards,
 )
@@ -39,6 +40,7 @@ SCENARIOS: dict[str, Scenario] = {
     "stalled": pressure.stalled,
     "ingest": ingest.run,
     "history": history.run,
+    "projection": projection.run,
     "handshakes": connections.handshakes,
     "idle": connections.idle,
     "churn": churn.run,

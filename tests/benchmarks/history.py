@@ -21,9 +21,9 @@ CHANNEL = "trades:SOL"
 def run(stage: Stage) -> list[Row]:
     """Fill a stream, start a gateway, and resume from far back and from a short way back."""
     with stage.nats() as nats_server:
-        asyncio.run(_make_stream(nats_server.url))
-        _fill(stage, "market", nats_server.url, STORED - AWAY)
-        _fill(stage, "storm", nats_server.url, AWAY, "0")
+        asyncio.run(make_stream(nats_server.url))
+        fill(stage, "market", nats_server.url, STORED - AWAY)
+        fill(stage, "storm", nats_server.url, AWAY, "0")
         started = time.monotonic()
         with stage.gateway(nats_server.url, replay_limit=str(AWAY)) as server:
             ready = time.monotonic() - started
@@ -39,13 +39,15 @@ def run(stage: Stage) -> list[Row]:
     ]
 
 
-async def _make_stream(url: str) -> None:
+async def make_stream(url: str) -> None:
+    """Create the stream of events."""
     client = await nats.connect(url)
     await stream.ensure(client, "PERCOLATOR")
     await client.close()
 
 
-def _fill(stage: Stage, what: str, url: str, events: int, *rest: str) -> None:
+def fill(stage: Stage, what: str, url: str, events: int, *rest: str) -> None:
+    """Publish events; `what` is as the publisher has it."""
     with stage.publisher(what, url, str(events), str(BATCH), *rest) as publisher:
         publisher.finish()
 

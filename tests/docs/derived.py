@@ -1,8 +1,8 @@
 """What other files say of the kinds, written from the table: `python -m tests.docs.derived`.
 
-`nats/stream.json` and `docs/schemas` are written whole, and so are `docs/api-python.md` and
-`docs/api-browser.md`, from the clients' code. In other files, a block is between a comment
-`kinds NAME` and a comment `end of kinds`; the rest is written by hand.
+`nats/stream.json`, `nats/candles.json` and `docs/schemas` are written whole, and so are
+`docs/api-python.md` and `docs/api-browser.md`, from the clients' code. In other files, a block is
+between a comment `kinds NAME` and a comment `end of kinds`; the rest is written by hand.
 """
 
 import dataclasses
@@ -10,6 +10,9 @@ import json
 import re
 from collections.abc import Callable
 
+from nats.js.api import StreamConfig
+
+from percolator.jetstream import candles
 from percolator.jetstream.creation import names
 from percolator.jetstream.stream import definition
 from percolator.model import mistaken_subject
@@ -47,11 +50,11 @@ def subjects(form: str) -> list[str]:
     return [form.format(subject) for subject in SUBJECTS.values()]
 
 
-def consumers() -> list[str]:
-    """Name what a gateway may do with its consumers, and only with its own."""
+def consumers(user: str) -> list[str]:
+    """Name what a user may do with its consumers, and only with its own."""
     return [
-        f'"gateway.API.CONSUMER.*.PERCOLATOR.{name}", "$JS.FC.PERCOLATOR.{name}.*"'
-        for name in names("gateway")
+        f'"{user}.API.CONSUMER.*.PERCOLATOR.{name}", "$JS.FC.PERCOLATOR.{name}.*"'
+        for name in names(user)
     ]
 
 
@@ -176,7 +179,8 @@ def _nats_message(kind: Kind) -> list[str]:
 BLOCKS: dict[str, Callable[[], list[str]]] = {
     "exports": lambda: subjects('{{ service: "{}" }}'),
     "imports": lambda: subjects('{{ service: {{ account: STREAM, subject: "{}" }} }}'),
-    "consumers": consumers,
+    "consumers": lambda: consumers("gateway"),
+    "projections": lambda: consumers("projector"),
     "subjects": lambda: subjects('"{}"'),
     "channel": lambda: references('{0}: {{"$ref": "#/components/messages/{0}"}}'),
     "operation": lambda: references('- {{"$ref": "#/channels/socket/messages/{}"}}'),
@@ -200,9 +204,9 @@ FILES = (
 )
 
 
-def stream() -> str:
-    """Write the stream's definition, without what is left to the server."""
-    fields = definition("PERCOLATOR").as_dict()
+def stream(config: StreamConfig) -> str:
+    """Write a stream's definition, without what is left to the server."""
+    fields = config.as_dict()
     return json.dumps({name: value for name, value in fields.items() if value}, indent=2) + "\n"
 
 
@@ -223,7 +227,8 @@ def derived() -> dict[str, str]:
         texts
         | event_schemas.files()
         | {
-            "nats/stream.json": stream(),
+            "nats/stream.json": stream(definition("PERCOLATOR")),
+            "nats/candles.json": stream(candles.definition("PERCOLATOR_CANDLES")),
             "docs/api-python.md": api_python.page(),
             "docs/api-browser.md": api_browser.page(),
         }

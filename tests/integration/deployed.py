@@ -26,6 +26,7 @@ CONFIG = ROOT / "nats" / "nats-server.conf"
 PASSWORDS = {
     "NATS_GATEWAY_PASSWORD": "agateway",
     "NATS_PUBLISHER_PASSWORD": "apublisher",
+    "NATS_PROJECTOR_PASSWORD": "aprojector",
     "NATS_SYSTEM_PASSWORD": "asystem",
 }
 ADDED = {

@@ -8,6 +8,7 @@ from typing import Any
 from percolator.jetstream.creation import NAMES_PER_USER
 
 STREAM = "PERCOLATOR"
+CANDLES = "PERCOLATOR_CANDLES"
 
 API = {
     "account information": "INFO",
@@ -40,6 +41,11 @@ API = {
     "name consumers": f"CONSUMER.NAMES.{STREAM}",
     "read by subject": f"DIRECT.GET.{STREAM}.percolator.price.SOL",
     "read another stream": "DIRECT.GET.OTHER",
+    "update the candles": f"STREAM.UPDATE.{CANDLES}",
+    "purge the candles": f"STREAM.PURGE.{CANDLES}",
+    "delete the candles": f"STREAM.DELETE.{CANDLES}",
+    "delete a candle": f"STREAM.MSG.DELETE.{CANDLES}",
+    "create a consumer of candles": f"CONSUMER.CREATE.{CANDLES}.projector-1",
 }
 """Requests to JetStream that no user may send, under whatever prefix."""
 OWN_API = {
@@ -49,7 +55,14 @@ OWN_API = {
     "read an event": f"STREAM.MSG.GET.{STREAM}",
     "create a consumer": f"CONSUMER.CREATE.{STREAM}.gateway-1",
 }
-"""Requests that a gateway may send, and a publisher may not."""
+"""Requests that a gateway may send, and a projector with its own name; a publisher may not."""
+CANDLES_API = {
+    "see the stream of candles": f"STREAM.INFO.{CANDLES}",
+    "create the stream of candles": f"STREAM.CREATE.{CANDLES}",
+    "read candles": f"DIRECT.GET.{CANDLES}",
+    "read a candle": f"STREAM.MSG.GET.{CANDLES}",
+}
+"""Requests that only a projector may send."""
 FOREIGN = {
     "anything else": "other",
     "an answer to a gateway": "_INBOX.edge.x",
@@ -98,18 +111,29 @@ REQUESTS: dict[str, dict[str, Any]] = {
 
 def table() -> list[str]:
     """Describe the outcome of each operation in a row."""
-    rows = ["| operation | gateway | publisher |", "|---|---|---|"]
-    rows += [f"| {what} (`{name}`) | allowed | refused |" for what, name in OWN_API.items()]
-    rows += [f"| {what} (`{name}`) | refused | refused |" for what, name in API.items()]
-    rows += ["| publish an event | refused | allowed |", "| publish a report | allowed | refused |"]
-    rows += [f"| publish {what} (`{to}`) | refused | refused |" for what, to in FOREIGN.items()]
-    rows += [f"| listen to {what} (`{to}`) | refused | refused |" for what, to in LISTENING.items()]
+    refused = "refused | refused | refused |"
+    rows = ["| operation | gateway | publisher | projector |", "|---|---|---|---|"]
     rows += [
-        f"| have an answer sent as {what} (`{to}`) | no effect | no request to send |"
+        f"| {what} (`{name.replace('gateway-1', 'USER-1')}`) | allowed | refused | allowed |"
+        for what, name in OWN_API.items()
+    ]
+    rows += [
+        f"| {what} (`{name}`) | refused | refused | allowed |" for what, name in CANDLES_API.items()
+    ]
+    rows += [f"| {what} (`{name}`) | {refused}" for what, name in API.items()]
+    rows += [
+        "| publish an event | refused | allowed | refused |",
+        "| publish a report | allowed | refused | refused |",
+        "| publish a candle | refused | refused | allowed |",
+    ]
+    rows += [f"| publish {what} (`{to}`) | {refused}" for what, to in FOREIGN.items()]
+    rows += [f"| listen to {what} (`{to}`) | {refused}" for what, to in LISTENING.items()]
+    rows += [
+        f"| have an answer sent as {what} (`{to}`) | no effect | no request to send | no effect |"
         for what, to in TARGETS.items()
     ]
     rows += [
-        f"| have a consumer deliver {what} (`{to}`) | no effect | no consumer |"
+        f"| have a consumer deliver {what} (`{to}`) | no effect | no consumer | no effect |"
         for what, to in TARGETS.items()
     ]
     return rows

@@ -13,7 +13,16 @@ from nats.js.api import StreamConfig
 from percolator.jetstream.creation import names
 from tests.gateway import event_json
 from tests.integration.deployed import User, deployed, logged_in, serving, set_passwords
-from tests.integration.operations import API, FOREIGN, LISTENING, OWN_API, REQUESTS, STREAM, TARGETS
+from tests.integration.operations import (
+    API,
+    CANDLES_API,
+    FOREIGN,
+    LISTENING,
+    OWN_API,
+    REQUESTS,
+    STREAM,
+    TARGETS,
+)
 from tests.nats_server import NatsServer
 
 
@@ -66,26 +75,38 @@ async def is_refused(user: User, subject: str, body: bytes = b"") -> bool:
 
 
 @pytest.mark.parametrize("prefix", ["$JS.API", "gateway.API", "edge.API"])
-@pytest.mark.parametrize("what", API)
+@pytest.mark.parametrize("what", API | CANDLES_API)
 async def test_a_gateway_is_refused_a_request(
     what: str, prefix: str, server: NatsServer, operator: User
 ) -> None:
     """Whatever it asks JetStream for beside its work."""
     before = await state(operator)
     async with logged_in(server, "gateway") as user:
+        assert await is_refused(user, f"{prefix}.{(API | CANDLES_API)[what]}")
+    assert await state(operator) == before
+
+
+@pytest.mark.parametrize("prefix", ["$JS.API", "projector.API", "gateway.API"])
+@pytest.mark.parametrize("what", API)
+async def test_a_projector_is_refused_a_request(
+    what: str, prefix: str, server: NatsServer, operator: User
+) -> None:
+    """Whatever it asks JetStream for beside its work."""
+    before = await state(operator)
+    async with logged_in(server, "projector") as user:
         assert await is_refused(user, f"{prefix}.{API[what]}")
     assert await state(operator) == before
 
 
 @pytest.mark.parametrize("prefix", ["$JS.API", "gateway.API"])
-@pytest.mark.parametrize("what", API | OWN_API)
+@pytest.mark.parametrize("what", API | OWN_API | CANDLES_API)
 async def test_a_publisher_is_refused_a_request(
     what: str, prefix: str, server: NatsServer, operator: User
 ) -> None:
     """It may ask JetStream for nothing at all."""
     before = await state(operator)
     async with logged_in(server, "publisher") as user:
-        assert await is_refused(user, f"{prefix}.{(API | OWN_API)[what]}")
+        assert await is_refused(user, f"{prefix}.{(API | OWN_API | CANDLES_API)[what]}")
     assert await state(operator) == before
 
 
@@ -94,11 +115,19 @@ async def test_a_publisher_is_refused_a_request(
     [
         *(pytest.param("gateway", each, id=f"gateway-{what}") for what, each in FOREIGN.items()),
         pytest.param("gateway", "percolator.price.SOL", id="gateway-an event"),
+        pytest.param("gateway", "percolator.candle.SOL", id="gateway-a candle"),
         *(
             pytest.param("publisher", each, id=f"publisher-{what}")
             for what, each in FOREIGN.items()
         ),
         pytest.param("publisher", "percolator.rejected", id="publisher-a report"),
+        pytest.param("publisher", "percolator.candle.SOL", id="publisher-a candle"),
+        *(
+            pytest.param("projector", each, id=f"projector-{what}")
+            for what, each in FOREIGN.items()
+        ),
+        pytest.param("projector", "percolator.price.SOL", id="projector-an event"),
+        pytest.param("projector", "percolator.rejected", id="projector-a report"),
     ],
 )
 async def test_a_user_cannot_publish(
@@ -113,7 +142,7 @@ async def test_a_user_cannot_publish(
     assert await state(operator) == before
 
 
-@pytest.mark.parametrize("name", ["gateway", "publisher"])
+@pytest.mark.parametrize("name", ["gateway", "publisher", "projector"])
 @pytest.mark.parametrize("what", LISTENING)
 async def test_a_user_cannot_listen(what: str, name: str, server: NatsServer) -> None:
     """Each violates a permission."""
@@ -150,38 +179,42 @@ async def has_heard(users: list[User]) -> bool:
     return any(user.heard for user in users)
 
 
+@pytest.mark.parametrize("name", ["gateway", "projector"])
 @pytest.mark.parametrize("what", TARGETS)
 async def test_a_gateway_cannot_have_an_answer_sent_to(
-    what: str, server: NatsServer, operator: User
+    what: str, name: str, server: NatsServer, operator: User
 ) -> None:
     """Answers stay in its account, whatever reply subject its requests name."""
     before, others = await state(operator), await listeners(server)
-    async with logged_in(server, "gateway") as user:
+    async with logged_in(server, name) as user:
         for request, body in REQUESTS.items():
             data = json.dumps(body).encode()
-            await user.client.publish(f"gateway.API.{request}", data, reply=TARGETS[what])
-        create = f"gateway.API.CONSUMER.CREATE.{STREAM}.gateway-2"
-        await user.client.publish(create, definition(), reply=TARGETS[what])
+            subject = f"gateway.API.{request}".replace("gateway", name)
+            await user.client.publish(subject, data, reply=TARGETS[what])
+        create = f"{name}.API.CONSUMER.CREATE.{STREAM}.{name}-2"
+        await user.client.publish(create, definition(name=f"{name}-2"), reply=TARGETS[what])
         # Once this answer is here, the requests before it have been handled.
-        await user.request(f"gateway.API.STREAM.INFO.{STREAM}")
+        await user.request(f"{name}.API.STREAM.INFO.{STREAM}")
     assert await state(operator) == before
     assert not await has_heard(others)
 
 
+@pytest.mark.parametrize("name", ["gateway", "projector"])
 @pytest.mark.parametrize("what", [*TARGETS, "a report"])
 async def test_a_gateway_cannot_have_a_consumer_deliver_to(
-    what: str, server: NatsServer, operator: User
+    what: str, name: str, server: NatsServer, operator: User
 ) -> None:
     """Nothing in the stream's account listens there, so the consumer never becomes active."""
     before, others = await state(operator), await listeners(server)
     subject = TARGETS.get(what, "percolator.rejected")
-    async with logged_in(server, "gateway") as user:
-        create = f"gateway.API.CONSUMER.CREATE.{STREAM}.gateway-2"
-        answer = json.loads(await user.request(create, definition(deliver_subject=subject)))
+    async with logged_in(server, name) as user:
+        create = f"{name}.API.CONSUMER.CREATE.{STREAM}.{name}-2"
+        body = definition(name=f"{name}-2", deliver_subject=subject)
+        answer = json.loads(await user.request(create, body))
         if "error" in answer:
             assert answer["error"]["description"] == "consumer deliver subject forms a cycle"
         else:
-            info = await user.request(f"gateway.API.CONSUMER.INFO.{STREAM}.gateway-2")
+            info = await user.request(f"{name}.API.CONSUMER.INFO.{STREAM}.{name}-2")
             assert json.loads(info)["num_pending"] == before.messages
             assert "push_bound" not in json.loads(info)
     assert await state(operator) == before

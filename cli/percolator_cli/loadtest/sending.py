@@ -19,7 +19,7 @@ from nats.aio.msg import Msg
 
 from percolator.errors import NatsError, NatsUnfitError, NatsUnreachableError
 from percolator.jetstream.client import NatsClient
-from percolator.jetstream.publisher import TRANSIENT, UNACKNOWLEDGED, WINDOW_SHARE
+from percolator.jetstream.publisher import TRANSIENT, UNACKNOWLEDGED, WINDOW_SHARE, Publisher
 from percolator.jetstream.stream import DUPLICATE_WINDOW
 from percolator.model.channel import Channel
 from percolator.model.kinds import MARKET, Market
@@ -40,21 +40,24 @@ _CODES = re.compile(rb'"(?:err_)?code": ?(\d{1,5})\b')
 _PASSING = {503, *TRANSIENT}
 
 
-async def retire(client: NatsClient, slabs: Iterable[str]) -> None:
+async def retire(client: NatsClient, stream: str, slabs: Iterable[str]) -> None:
     """Publish that markets of a load test are over, so that no gateway lists them any more.
 
     A failure is ignored: the test has its result, and the stream forgets its markets by itself. A
     stream of an older version, which has no subject for it, does not store it.
     """
     now = time.time_ns() // 1_000_000
-    subjects = {slab: Channel(MARKET, slab).subject for slab in slabs}
-    refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    client.watch(refused, *subjects.values())  # otherwise the client would log a refusal
-    with contextlib.suppress(nats.errors.Error, OSError):
-        for slab, subject_of_slab in subjects.items():
-            event = Market(status="retired", timestamp=now, slab=slab)
-            await client.publish(subject_of_slab, payload_of(event))
-        await client.flush(RETIRE_SECONDS)
+    publisher = Publisher(client, stream)
+    events = [Market(status="retired", timestamp=now, slab=slab) for slab in slabs]
+    publishing = [
+        publisher.publish(
+            Channel(MARKET, event.slab).subject, payload_of(event), f"retire:{event.slab}:{now}"
+        )
+        for event in events
+    ]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(RETIRE_SECONDS):
+            await asyncio.gather(*publishing, return_exceptions=True)
 
 
 class Sender:

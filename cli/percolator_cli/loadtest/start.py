@@ -32,7 +32,7 @@ async def start(
             measured = await test.run(per_address, on_progress)
     finally:
         if plan.own:
-            await retire(client, plan.slabs)
+            await retire(client, settings.stream, plan.slabs)
         await hang_up(client)
     return report(measured, at.http, limits, thresholds)
 

@@ -54,7 +54,7 @@ async def _flood(
         return None
     stack.push_async_callback(client.close)
     slabs: list[str] = []
-    stack.push_async_callback(retire, client, slabs)
+    stack.push_async_callback(retire, client, settings.stream, slabs)
 
     async def flood(slab: str) -> int:
         slabs.append(slab)
