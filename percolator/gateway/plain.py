@@ -7,6 +7,7 @@ from websockets.http11 import Request, Response
 
 from percolator.gateway import responses
 from percolator.gateway.admission import Admission
+from percolator.gateway.answering import Later, Work
 from percolator.gateway.answers import UnreadAnswers
 from percolator.gateway.connection import Connection
 from percolator.gateway.ports import Routes
@@ -14,6 +15,8 @@ from percolator.gateway.ports import Routes
 UPGRADE_PATHS = ("/", "/ws")
 PROBES = ("/health", "/health/live")
 """Paths without limits: a load balancer shares its address with clients, and knows no host name."""
+EXPOSED = "ETag, Retry-After"
+"""Headers that pages may read besides those that they always may."""
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD",
     "Access-Control-Allow-Headers": "Authorization, *",  # a star alone does not include it
@@ -31,12 +34,14 @@ class PlainRequests:
         self._unread = unread
         self._routes = routes
 
-    def answer(self, request: Request, path: str, address: str) -> Response:
+    def answer(self, request: Request, path: str, address: str) -> Response | Later:
         """Return the response; pages may also read why their request is refused."""
-        response = self._refuse(request, path, address) or self._respond(request, path, address)
-        if self._routes.is_shared(path):
-            response.headers.update(self._sharing(request))
-        return response
+        found = self._refuse(request, path, address) or self._respond(request, path, address)
+        headers = self._sharing(request) if self._routes.is_shared(path) else {}
+        if not isinstance(found, Response):
+            return Later(found, headers)
+        found.headers.update(headers)
+        return found
 
     def _refuse(self, request: Request, path: str, address: str) -> Response | None:
         """Return the response to a request over a limit, or for another host."""
@@ -53,7 +58,7 @@ class PlainRequests:
         self._admission.refused(reason)
         return response
 
-    def _respond(self, request: Request, path: str, address: str) -> Response:
+    def _respond(self, request: Request, path: str, address: str) -> Response | Work:
         if request.method == "OPTIONS":
             return responses.allowed_methods()
         found = self._routes(request, path, address)
@@ -65,7 +70,7 @@ class PlainRequests:
         """Return the headers that let the page that asks read the response."""
         origins = request.headers.get_all("Origin")
         preflight = PREFLIGHT if request.method == "OPTIONS" else {}
-        exposed = {"Access-Control-Expose-Headers": "Retry-After", **preflight}
+        exposed = {"Access-Control-Expose-Headers": EXPOSED, **preflight}
         if self._admission.any_origin:
             return {"Access-Control-Allow-Origin": "*", **exposed}
         if len(origins) == 1 and self._admission.origin_allowed(origins):
