@@ -55,7 +55,7 @@ docs: $(VENV)/.dev
 	@$(BIN)/pytest tests/docs
 
 # The rooms without I/O and without a clock, and the tests that are about them alone.
-PURE := model fanout counts errors fair_queue histogram printable ratelimit redaction stats
+PURE := model fanout projections counts errors fair_queue histogram printable ratelimit redaction stats
 
 coverage: $(VENV)/.dev
 	@$(BIN)/pytest -q $(wildcard $(PURE:%=tests/unit/%) $(PURE:%=tests/unit/test_%.py)) \
