@@ -66,6 +66,9 @@ class Settings(BaseSettings):
         description="data folder of the embedded NATS server",
     )
     stream: StreamName = Field("PERCOLATOR", description="name of the JetStream stream")
+    candles_stream: StreamName = Field(
+        "PERCOLATOR_CANDLES", description="name of the JetStream stream of candles"
+    )
     backlog: Count = Field(10_000, description="newest events to read at startup")
     log_capacity: Capacity = Field(1_000, description="events kept in memory per channel")
     replay_limit: Count = Field(10_000, description="maximum events replayed per subscribe")

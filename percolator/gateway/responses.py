@@ -127,9 +127,12 @@ def too_slow() -> Response:
 
 def shutting_down() -> Response:
     """The gateway ends."""
-    return sentence(
-        HTTPStatus.SERVICE_UNAVAILABLE, "The gateway is shutting down.", {"Retry-After": "1"}
-    )
+    return unavailable("The gateway is shutting down.")
+
+
+def unavailable(text: str) -> Response:
+    """Something that the answer needs is away; the text says what."""
+    return sentence(HTTPStatus.SERVICE_UNAVAILABLE, text, {"Retry-After": "1"})
 
 
 def internal_error() -> Response:

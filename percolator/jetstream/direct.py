@@ -60,7 +60,7 @@ async def direct_get_all(
     client: NatsClient, stream: str, request: dict[str, object]
 ) -> AsyncIterator[Stored]:
     """Yield all events that match, batch by batch. Raises as `direct_get` does."""
-    more = True
+    more = 1
     while more:
         events, more = await direct_get(client, stream, request)
         for event in events:

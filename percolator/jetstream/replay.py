@@ -15,17 +15,15 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-import nats.errors
-from nats.js.errors import Error as JetStreamError
-
 from percolator.errors import NatsUnreachableError
+from percolator.jetstream import stream
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.connect import Handler, hang_up
 from percolator.jetstream.direct import Stored, ask_leader, direct_get
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.last_per_subject import newest
 from percolator.jetstream.liveness import is_alive
-from percolator.jetstream.stream import StreamState, state_of
+from percolator.jetstream.stream import StreamState
 
 PAGE = 64
 """Events per page: few, because a page is parsed in one turn of the loop."""
@@ -55,12 +53,12 @@ class Replay:
     def __init__(
         self,
         feed: Callable[[], Feed | None],
-        stream: str,
+        stream_name: str,
         connect: Callable[[Handler], Awaitable[NatsClient]],
     ) -> None:
         """`connect` opens a connection without reconnect; it calls its argument when that ends."""
         self._feed = feed
-        self._stream = stream
+        self._stream = stream_name
         self._connect = connect
         self._client: NatsClient | None = None
         self._connecting = asyncio.Lock()
@@ -163,12 +161,7 @@ class Replay:
         return (await direct_get(client, self._stream, request)).events
 
     async def _state(self, client: NatsClient) -> StreamState:
-        try:
-            return state_of(await client.jetstream().stream_info(self._stream))
-        except (nats.errors.Error, JetStreamError) as error:
-            raise NatsUnreachableError(
-                f"the stream {self._stream} cannot be read: {error}"
-            ) from None
+        return await stream.state(client, self._stream)
 
 
 async def _ignore_end() -> None:

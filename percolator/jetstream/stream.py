@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavailableError
+from nats.js.errors import Error as JetStreamError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
 from percolator.jetstream.client import NatsClient, refusal
@@ -152,13 +153,20 @@ def lacking(found: StreamConfig, name: str) -> tuple[Growth, ...]:
 
 def state_of(info: StreamInfo) -> StreamState:
     """Convert what NATS reports about a stream."""
-    state = info.state
     return StreamState(
         epoch=_epoch(info.created),
-        first_seq=state.first_seq,
-        last_seq=state.last_seq,
-        deleted=state.num_deleted or 0,
+        first_seq=info.state.first_seq,
+        last_seq=info.state.last_seq,
+        deleted=info.state.num_deleted or 0,
     )
+
+
+async def state(client: Client, name: str) -> StreamState:
+    """Return the state of a stream that exists. Raises NatsUnreachableError."""
+    try:
+        return state_of(await client.jetstream().stream_info(name))
+    except (nats.errors.Error, JetStreamError) as error:
+        raise NatsUnreachableError(f"the stream {name} cannot be read: {error}") from None
 
 
 def _epoch(created: datetime | None) -> str:

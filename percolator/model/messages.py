@@ -166,6 +166,15 @@ def event_message(event: Event, seq: int, prev: int | None, *, snapshot: bool = 
     known. Only lossless kinds carry it.
     """
     fields: dict[str, Any] = {"type": event.type, "slab": event.slab}
+    fields.update(event_fields(event, seq, prev))
+    if snapshot:
+        fields["snapshot"] = True
+    return text_frame(to_json(fields))
+
+
+def event_fields(event: Event, seq: int, prev: int | None) -> dict[str, Any]:
+    """Return the fields that a client gets of one event, without its type and market."""
+    fields: dict[str, Any] = {}
     kind = event.kind
     for name in kind.fields:
         value = getattr(event, name)
@@ -175,6 +184,4 @@ def event_message(event: Event, seq: int, prev: int | None, *, snapshot: bool = 
     fields["seq"] = seq
     if kind.lossless:
         fields["prev"] = prev
-    if snapshot:
-        fields["snapshot"] = True
-    return text_frame(to_json(fields))
+    return fields
