@@ -40,8 +40,3 @@ class RowCache(Generic[K, V]):
         """Forget a value, if it is there."""
         _, size = self._values.pop(key, (None, 0))
         self.size -= size
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._values.clear()
-        self.size = 0

@@ -8,6 +8,7 @@ from typing import Any
 from percolator.jetstream.creation import NAMES_PER_USER
 
 STREAM = "PERCOLATOR"
+CANDLES = "PERCOLATOR_CANDLES"
 
 API = {
     "account information": "INFO",
@@ -40,6 +41,8 @@ API = {
     "name consumers": f"CONSUMER.NAMES.{STREAM}",
     "read by subject": f"DIRECT.GET.{STREAM}.percolator.price.SOL",
     "read another stream": "DIRECT.GET.OTHER",
+    "create the stream of candles": f"STREAM.CREATE.{CANDLES}",
+    "delete the stream of candles": f"STREAM.DELETE.{CANDLES}",
 }
 """Requests to JetStream that no user may send, under whatever prefix."""
 OWN_API = {
@@ -48,6 +51,9 @@ OWN_API = {
     "read events": f"DIRECT.GET.{STREAM}",
     "read an event": f"STREAM.MSG.GET.{STREAM}",
     "create a consumer": f"CONSUMER.CREATE.{STREAM}.gateway-1",
+    "see the stream of candles": f"STREAM.INFO.{CANDLES}",
+    "read candles": f"DIRECT.GET.{CANDLES}",
+    "read a candle": f"STREAM.MSG.GET.{CANDLES}",
 }
 """Requests that a gateway may send, and a publisher may not."""
 FOREIGN = {
@@ -64,6 +70,7 @@ LISTENING = {
     "everything": ">",
     "events": "percolator.>",
     "events of a kind": "percolator.price.*",
+    "candles": "percolator.candle.>",
     "all inboxes": "_INBOX.>",
     "a gateway's inbox": "_INBOX.edge.>",
     "a publisher's inbox": "_INBOX.maker.>",
@@ -90,6 +97,9 @@ REQUESTS: dict[str, dict[str, Any]] = {
     f"STREAM.CREATE.{STREAM}": {"name": STREAM, "subjects": [">"]},
     f"STREAM.MSG.GET.{STREAM}": {"seq": 1},
     f"DIRECT.GET.{STREAM}": {"seq": 1},
+    f"STREAM.INFO.{CANDLES}": {},
+    f"STREAM.MSG.GET.{CANDLES}": {"seq": 1},
+    f"DIRECT.GET.{CANDLES}": {"seq": 1},
     f"CONSUMER.INFO.{STREAM}.gateway-1": {},
     f"CONSUMER.DELETE.{STREAM}.gateway-1": {},
 }

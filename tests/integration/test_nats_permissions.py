@@ -13,7 +13,16 @@ from nats.js.api import StreamConfig
 from percolator.jetstream.creation import names
 from tests.gateway import event_json
 from tests.integration.deployed import User, deployed, logged_in, serving, set_passwords
-from tests.integration.operations import API, FOREIGN, LISTENING, OWN_API, REQUESTS, STREAM, TARGETS
+from tests.integration.operations import (
+    API,
+    CANDLES,
+    FOREIGN,
+    LISTENING,
+    OWN_API,
+    REQUESTS,
+    STREAM,
+    TARGETS,
+)
 from tests.nats_server import NatsServer
 
 
@@ -236,9 +245,12 @@ async def test_a_user_that_fills_all_its_names_hinders_no_other_user(server: Nat
             await other.has_read(1)
 
 
-@pytest.mark.usefixtures("operator")
-async def test_nothing_that_is_allowed_is_refused(server: NatsServer) -> None:
+async def test_nothing_that_is_allowed_is_refused(server: NatsServer, operator: User) -> None:
     """The checks above can tell allowed operations from forbidden ones."""
+    candles = StreamConfig(name=CANDLES, subjects=["percolator.candle.>"], allow_direct=True)
+    context = operator.client.jetstream()
+    await context.add_stream(candles)
+    await context.publish("percolator.candle.SOL", b"{}")
     async with logged_in(server, "gateway") as user:
         for subject in OWN_API.values():
             body = json.dumps(REQUESTS.get(subject)).encode()
