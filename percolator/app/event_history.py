@@ -20,15 +20,15 @@ from percolator.jetstream.liveness import raise_if_cancelled
 from percolator.jetstream.replay import Replay
 from percolator.model.channel import Channel
 from percolator.model.events import Decode
+from percolator.model.fields import event_fields
 from percolator.model.kinds import Event
-from percolator.model.messages import event_fields
 from percolator.model.queries import EventsQuery
 
 MAX_EVENTS = 4_000
 """Events that are read for one page: those that are not valid are no rows of it."""
 
 Charge = Callable[[int], Awaitable[None]]
-"""Counts messages that were read, and waits if there were too many of late."""
+"""Counts messages that were read, and waits if there were too many recently."""
 
 
 class EventsPage(NamedTuple):

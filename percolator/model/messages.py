@@ -14,6 +14,7 @@ from percolator.errors import RequestError
 from percolator.model.channel import Channel
 from percolator.model.closes import ERRORS
 from percolator.model.commands import RequestId
+from percolator.model.fields import event_fields
 from percolator.model.kinds import Event
 
 
@@ -170,18 +171,3 @@ def event_message(event: Event, seq: int, prev: int | None, *, snapshot: bool = 
     if snapshot:
         fields["snapshot"] = True
     return text_frame(to_json(fields))
-
-
-def event_fields(event: Event, seq: int, prev: int | None) -> dict[str, Any]:
-    """Return the fields that a client gets of one event, without its type and market."""
-    fields: dict[str, Any] = {}
-    kind = event.kind
-    for name in kind.fields:
-        value = getattr(event, name)
-        if value is not None:
-            fields[name] = value
-    fields["timestamp"] = event.timestamp
-    fields["seq"] = seq
-    if kind.lossless:
-        fields["prev"] = prev
-    return fields

@@ -157,7 +157,7 @@ async def test_an_event_that_was_rejected_is_not_shown(gateway: Gateway) -> None
 async def test_a_prev_is_null_if_the_stream_has_dropped_what_was_before(
     gateway: Gateway, stream_name: str
 ) -> None:
-    """Nobody can know whether there was an event."""
+    """It is not known whether there was an event."""
     seqs = await fill(gateway, 20)
     await gateway.nats.jetstream().purge_stream(stream_name, seq=seqs[10])
     for query in ({"after": 0}, {}, {"from_": 0}):

@@ -40,8 +40,8 @@ NUMBER = f"a whole number from 0 to {MAX}"
     ("text", "sentence"),
     [
         (
-            "befor=1",
-            'There is no parameter "befor" here; there are before, after, from, limit and epoch.',
+            "seq=1",
+            'There is no parameter "seq" here; there are before, after, from, limit and epoch.',
         ),
         (
             "\x1b=1",
