@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.benchmarks import (
+    charts,
     churn,
     connections,
     history,
@@ -39,6 +40,7 @@ SCENARIOS: dict[str, Scenario] = {
     "stalled": pressure.stalled,
     "ingest": ingest.run,
     "history": history.run,
+    "charts": charts.run,
     "handshakes": connections.handshakes,
     "idle": connections.idle,
     "churn": churn.run,
