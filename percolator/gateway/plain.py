@@ -3,6 +3,8 @@
 No answer depends on a cookie, so the answer to a page is one that it could get without a browser.
 """
 
+from functools import partial
+
 from websockets.http11 import Request, Response
 
 from percolator.gateway import responses
@@ -39,9 +41,17 @@ class PlainRequests:
         found = self._refuse(request, path, address) or self._respond(request, path, address)
         headers = self._sharing(request) if self._routes.is_shared(path) else {}
         if not isinstance(found, Response):
-            return Later(found, headers)
+            return Later(partial(self._unless_unread, found, address), headers)
         found.headers.update(headers)
         return found
+
+    async def _unless_unread(self, work: Work, address: str) -> Response:
+        """Do the work, unless the address left too much unread since its request came."""
+        response = await work() if self._unread.allows(address) else None
+        if response is not None and self._unread.allows(address):
+            return response
+        self._admission.refused("unread answers")
+        return responses.too_much_unread()
 
     def _refuse(self, request: Request, path: str, address: str) -> Response | None:
         """Return the response to a request over a limit, or for another host."""
