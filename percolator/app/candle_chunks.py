@@ -16,8 +16,8 @@ from pydantic_core import to_json
 
 from percolator.app.row_cache import RowCache
 from percolator.jetstream.direct import Stored
-from percolator.jetstream.history import SubjectHistory
 from percolator.jetstream.liveness import raise_if_cancelled
+from percolator.jetstream.subject_history import SubjectHistory
 from percolator.model.queries import INTERVALS
 from percolator.projections.intervals import Minute, floor, fold, read
 

@@ -13,8 +13,8 @@ from percolator.app.candle_chunks import Chunks, Key, MarketCandles
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.feed import Feed
-from percolator.jetstream.history import SubjectHistory
 from percolator.jetstream.replay import Replay
+from percolator.jetstream.subject_history import SubjectHistory
 from percolator.model.queries import CandlesQuery
 from percolator.projections.intervals import floor
 

@@ -15,9 +15,9 @@ from percolator.jetstream import stream
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.feed import Feed
-from percolator.jetstream.history import PAGE, SubjectHistory
 from percolator.jetstream.liveness import raise_if_cancelled
 from percolator.jetstream.replay import Replay
+from percolator.jetstream.subject_history import PAGE, SubjectHistory
 from percolator.model.channel import Channel
 from percolator.model.events import Decode
 from percolator.model.fields import event_fields

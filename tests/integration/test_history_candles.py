@@ -11,7 +11,7 @@ import pytest
 
 from percolator.app import candle_history
 from percolator.jetstream.direct import Stored
-from percolator.jetstream.history import SubjectHistory
+from percolator.jetstream.subject_history import SubjectHistory
 from percolator.model.queries import INTERVALS
 from tests.gateway import Gateway
 from tests.integration.conftest import StartGateway

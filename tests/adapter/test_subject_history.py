@@ -10,8 +10,8 @@ import pytest
 
 from percolator.jetstream.connect import NatsAddress, connect
 from percolator.jetstream.direct import Stored
-from percolator.jetstream.history import PAGE, SubjectHistory
 from percolator.jetstream.stream import definition
+from percolator.jetstream.subject_history import PAGE, SubjectHistory
 
 OURS, OTHER = "percolator.trade.SOL", "percolator.trade.BTC"
 SHAPE = [(OURS, 900), (OTHER, 3_000), (OURS, 1), (OTHER, 800), (OURS, 5), (OTHER, 1), (OURS, 700)]
