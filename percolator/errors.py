@@ -6,9 +6,11 @@
     ├── RequestError               a client's request that cannot be fulfilled
     ├── NatsError                  NATS cannot be used
     │   ├── NatsUnreachableError   it does not answer, or refuses the connection
-    │   │   └── NatsLoginError     it requires a login, and none is set
+    │   │   └── NatsRefusedError   it answers, and refuses the connection
+    │   │       └── NatsLoginError   it requires a login, and none is set
     │   ├── NatsUnfitError         it lacks what is needed (JetStream, a recent version)
     │   ├── StreamConflictError    the stream exists with another definition
+    │   ├── StreamMissingError     the stream does not exist, and is not ours to create
     │   └── EmbeddedNatsError      the embedded server cannot be started
     └── GatewayError               a gateway cannot be used
         ├── GatewayUnreachableError  no gateway answers a client
@@ -60,7 +62,11 @@ class NatsUnreachableError(NatsError):
     """NATS does not answer at the address, or refuses the connection."""
 
 
-class NatsLoginError(NatsUnreachableError):
+class NatsRefusedError(NatsUnreachableError):
+    """A server answers, and refuses the connection, or we refuse it."""
+
+
+class NatsLoginError(NatsRefusedError):
     """NATS requires a login, and none is set."""
 
 
@@ -70,6 +76,10 @@ class NatsUnfitError(NatsError):
 
 class StreamConflictError(NatsError):
     """The stream exists with a definition that conflicts with ours."""
+
+
+class StreamMissingError(NatsError):
+    """The stream does not exist, and the settings say that an operator creates it."""
 
 
 class EmbeddedNatsError(NatsError):

@@ -7,6 +7,9 @@ MARKS = frozenset({"Mn", "Me"})
 BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Letters that show nothing, and that Python counts as printable."""
 
+REMEMBERED = 4_096
+"""Characters of which is remembered how they are shown."""
+
 
 def printable(text: str, limit: int | None = None) -> str:
     """Return a text with each character that is not a visible one in Python's notation.
@@ -18,7 +21,7 @@ def printable(text: str, limit: int | None = None) -> str:
         text = f"{text[:limit]}..."
     if text.isascii() and text.isprintable():
         return text
-    return "".join(each if _is_visible(each) else _notation(each) for each in text)
+    return text.translate(_SHOWN)
 
 
 def _is_visible(character: str) -> bool:
@@ -32,3 +35,17 @@ def _is_visible(character: str) -> bool:
 def _notation(character: str) -> str:
     r"""`\n`, `\x1b` or `\u202e`."""
     return character.encode("unicode_escape").decode()
+
+
+class _Shown(dict[int, str]):
+    """What is shown for each character, found when it is first seen: a flood repeats a few."""
+
+    def __missing__(self, code: int) -> str:
+        if len(self) >= REMEMBERED:
+            self.clear()
+        character = chr(code)
+        shown = self[code] = character if _is_visible(character) else _notation(character)
+        return shown
+
+
+_SHOWN = _Shown()

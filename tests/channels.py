@@ -27,11 +27,11 @@ def subject_of(kind: str, slab: str) -> str:
     return channel_of(kind, slab).subject
 
 
-def decode(subject: str, payload: bytes) -> Event:
+def decode(subject: str, payload: bytes, stored_ms: int = STORED_MS) -> Event:
     """Decode an event on a subject of a known kind, as the intake does. Raises EventError."""
     found = Channel.of_subject(subject)
     assert found is not None, subject
-    return events.decode(found, payload)
+    return events.decode(found, payload, stored_ms)
 
 
 def stored(seq: int, subject: str, payload: bytes) -> Stored:

@@ -93,6 +93,8 @@ class Check(Answer):
 
     ok: bool
     reason: Shown = "no reason given"
+    trouble: Shown = ""
+    """What does not work as it should, though the check passes."""
 
 
 class Health(Answer):
@@ -129,3 +131,28 @@ class Markets(Answer):
     """The answer of `/markets`: the newest events of each market, by kind."""
 
     markets: dict[Shown, Market]
+
+
+class Rejection(Answer):
+    """An event that was rejected, or only flagged.
+
+    An older gateway sends only its seq, its subject and the reason.
+    """
+
+    seq: Count
+    subject: Shown
+    reason: Shown
+    epoch: Shown = ""
+    message: Shown = ""
+    id: Shown | None = None
+    payload: Shown = ""
+    time: Timestamp | None = None
+    accepted: bool = False
+
+
+class Rejected(Answer):
+    """The answer of `/rejected`: the newest of `total` rejections in this run of the gateway."""
+
+    run: Shown
+    total: Count
+    rejected: list[Rejection]

@@ -27,10 +27,12 @@ Notify = Callable[[str | None], None]
 
 
 @contextmanager
-def publishing_bar(size: int | None, state: Callable[[], tuple[int, int]]) -> Iterator[Notify]:
+def publishing_bar(
+    size: int | None, state: Callable[[], tuple[int, int]], title: str = "publishing"
+) -> Iterator[Notify]:
     """Show how much of a file was read; `state` returns bytes read and events published."""
     bar = BarColumn(30) if size else SpinnerColumn()
-    with _progress(bar) as (progress, task):
+    with _progress(bar, title=title) as (progress, task):
         progress.update(task, total=size)
 
         def update() -> None:
@@ -55,10 +57,12 @@ def demo_bar(published: Callable[[], int]) -> Iterator[Notify]:
 
 
 @contextmanager
-def _progress(*columns: ProgressColumn) -> Iterator[tuple[Progress, TaskID]]:
+def _progress(
+    *columns: ProgressColumn, title: str = "publishing"
+) -> Iterator[tuple[Progress, TaskID]]:
     console = output.console(stderr=True)
     with Progress(
-        TextColumn("publishing"),
+        TextColumn(title),
         *columns,
         TextColumn("{task.fields[figures]}"),
         console=console,
@@ -66,7 +70,7 @@ def _progress(*columns: ProgressColumn) -> Iterator[tuple[Progress, TaskID]]:
         auto_refresh=False,
         disable=not console.is_terminal,
     ) as progress:
-        yield progress, progress.add_task("publishing", total=None, figures="")
+        yield progress, progress.add_task(title, total=None, figures="")
 
 
 def _throttled(progress: Progress, update: Callable[[], None]) -> Notify:

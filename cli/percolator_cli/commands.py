@@ -38,6 +38,7 @@ COMMANDS = {
     ),
     "publish": Entry("publish", "Events", "Publish events to JetStream."),
     "tail": Entry("tail", "Events", "Follow channels and print their events."),
+    "rejected": Entry("rejected.command", "Events", "Show which events were rejected, and why."),
     "doctor": Entry("doctor.command", "Setup", "Diagnose why no data arrives."),
     "config": Entry("config", "Setup", "Show the current settings and where each one comes from."),
     "token": Entry("token", "Setup", "Create a signed token for a gateway with auth enabled."),

@@ -20,14 +20,15 @@ from percolator_cli.command import WrongUsageError
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 NATS = (
-    *("nats_url", "nats_creds", "nats_token", "nats_tls_ca", "nats_prefix"),
+    *("nats_url", "nats_creds", "nats_user", "nats_password", "nats_token", "nats_tls_ca"),
+    *("nats_tls_cert", "nats_tls_key", "nats_tls_first", "nats_prefix", "nats_inbox_prefix"),
     *("data_dir", "stream"),
 )
 """The settings that say where events are published."""
 
 PANELS = {
     "Gateway": ("host", "port", "drain_seconds"),
-    "NATS": (*NATS, "backlog", "require_slab"),
+    "NATS": (*NATS, "create_stream", "backlog", "require_slab"),
     "Memory": ("log_capacity", "replay_limit", "max_buffered_bytes"),
     "Limits (0 means no limit)": (
         *("max_connections", "max_connections_per_slab", "max_connections_per_ip"),

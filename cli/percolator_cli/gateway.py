@@ -18,7 +18,7 @@ from percolator.client.address import GatewayAddress, parse
 from percolator.config.settings import Settings
 from percolator.errors import GatewayError, GatewayUnreachableError, SettingsError
 from percolator.printable import printable
-from percolator_cli.answers import Answer, Health, Markets, Stats
+from percolator_cli.answers import Answer, Health, Markets, Rejected, Stats
 
 SECONDS = 5.0
 """Seconds of silence after which a response is given up."""
@@ -80,13 +80,25 @@ def _reachable(host: str) -> str:
 def stats(gateway: GatewayAddress, token: str | None) -> Stats:
     """Fetch `/ws/stats`. Raises GatewayError, GatewayUnreachableError."""
     path = "/ws/stats"
-    return _parsed(Stats, gateway, path, _ok(gateway, path, token))
+    return _parsed(Stats, gateway, path, _ok(gateway, path, fetch(gateway, path, token)))
 
 
 def markets(gateway: GatewayAddress, token: str | None) -> Markets:
     """Fetch `/markets`. Raises GatewayError, GatewayUnreachableError."""
     path = "/markets"
-    return _parsed(Markets, gateway, path, _ok(gateway, path, token))
+    return _parsed(Markets, gateway, path, _ok(gateway, path, fetch(gateway, path, token)))
+
+
+def rejected(gateway: GatewayAddress, token: str | None, since: int) -> Rejected:
+    """Fetch `/rejected` after a number. Raises GatewayError, GatewayUnreachableError."""
+    path = f"/rejected?since={since}" if since else "/rejected"
+    response = fetch(gateway, path, token)
+    if response.status == HTTPStatus.NOT_FOUND:
+        raise GatewayError(
+            f"there is no page {gateway.http}/rejected: an older gateway keeps no rejections; "
+            "update it, follow them with --nats, or choose another gateway with --url"
+        )
+    return _parsed(Rejected, gateway, path, _ok(gateway, path, response))
 
 
 def health(gateway: GatewayAddress) -> tuple[Health, float | None]:
@@ -96,8 +108,8 @@ def health(gateway: GatewayAddress) -> tuple[Health, float | None]:
     return _parsed(Health, gateway, path, response), response.date
 
 
-def _ok(gateway: GatewayAddress, path: str, token: str | None) -> Response:
-    response = fetch(gateway, path, token)
+def _ok(gateway: GatewayAddress, path: str, response: Response) -> Response:
+    """Return a response whose status is 200. Raises GatewayError."""
     if response.status == HTTPStatus.UNAUTHORIZED:
         raise GatewayError(
             f"the gateway at {gateway.http} requires its stats token: "

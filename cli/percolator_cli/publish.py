@@ -5,8 +5,9 @@ The commands that publish many events are in `publish_batch`.
 
 import asyncio
 import json
+import re
+import secrets
 import time
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +19,7 @@ from percolator.model.kinds import FUNDING, LIQUIDATION, PRICE, TRADE, Kind
 from percolator.printable import printable
 from percolator_cli import flags as given
 from percolator_cli.command import Command, Group, WrongUsageError, examples
-from percolator_cli.process import interruptible
+from percolator_cli.process import interruptible, print_error
 from percolator_cli.publish_batch import DEMO_EXAMPLES, FILE_EXAMPLES, demo, file
 
 command = typer.Typer(
@@ -30,7 +31,7 @@ command = typer.Typer(
     help="Publish events to JetStream.",
     epilog=examples(
         "percolator publish price SOL 1.5",
-        "percolator publish trade SOL long 1000000 1.5",
+        "percolator publish trade SOL long 1000000 1.5 --id signature:SOL:0",
         "percolator publish funding SOL 0.0001",
         "percolator publish liquidation SOL long 1000000 1.5",
     ),
@@ -43,6 +44,17 @@ Timestamp = Annotated[
     int | None,
     typer.Option(help="Time of the event in Unix milliseconds (default: now).", metavar="MS"),
 ]
+MessageId = Annotated[
+    str | None,
+    typer.Option(
+        "--id",
+        help="Message id: NATS stores events with the same id once within its duplicate window, "
+        "usually two minutes (default: a random one).",
+        metavar="TEXT",
+    ),
+]
+MESSAGE_ID = re.compile(r"[!-~]{1,256}")
+"""What a message id may be: a header of NATS carries it."""
 Price = Annotated[str, typer.Argument(help="Price in USD, greater than 0.", metavar="PRICE")]
 Size = Annotated[str, typer.Argument(help="Size in base units, a whole number.", metavar="SIZE")]
 Flags = dict[str, Any]
@@ -70,6 +82,7 @@ def price(
     mark: Annotated[str | None, typer.Option(help="Mark price in USD.", metavar="X")] = None,
     index: Annotated[str | None, typer.Option(help="Index price in USD.", metavar="X")] = None,
     timestamp: Timestamp = None,
+    message_id: MessageId = None,
     as_json: given.Json = False,
 ) -> None:
     """Publish a market's price."""
@@ -77,7 +90,9 @@ def price(
     for name, value in (("markPrice", mark), ("indexPrice", index)):
         if value is not None:
             fields[name] = _number(value)
-    _publish(PRICE, slab, fields, timestamp, flags, as_json=as_json)
+    _publish(
+        PRICE, slab, fields, flags, timestamp=timestamp, message_id=message_id, as_json=as_json
+    )
 
 
 @command.command(cls=Command, epilog=examples("percolator publish trade SOL long 1000000 1.5"))
@@ -90,11 +105,14 @@ def trade(
     *,
     flags: Flags,
     timestamp: Timestamp = None,
+    message_id: MessageId = None,
     as_json: given.Json = False,
 ) -> None:
     """Publish a trade."""
     fields = {"side": side, "size": size, "price": _number(price)}
-    _publish(TRADE, slab, fields, timestamp, flags, as_json=as_json)
+    _publish(
+        TRADE, slab, fields, flags, timestamp=timestamp, message_id=message_id, as_json=as_json
+    )
 
 
 @command.command(
@@ -109,11 +127,20 @@ def liquidation(
     *,
     flags: Flags,
     timestamp: Timestamp = None,
+    message_id: MessageId = None,
     as_json: given.Json = False,
 ) -> None:
     """Publish a liquidation."""
     fields = {"side": side, "size": size, "price": _number(price)}
-    _publish(LIQUIDATION, slab, fields, timestamp, flags, as_json=as_json)
+    _publish(
+        LIQUIDATION,
+        slab,
+        fields,
+        flags,
+        timestamp=timestamp,
+        message_id=message_id,
+        as_json=as_json,
+    )
 
 
 @command.command(
@@ -126,12 +153,22 @@ def liquidation(
 def funding(
     slab: Slab,
     rate: Annotated[str, typer.Argument(help="Funding rate; may be negative.", metavar="RATE")],
+    *,
     flags: Flags,
     timestamp: Timestamp = None,
+    message_id: MessageId = None,
     as_json: given.Json = False,
 ) -> None:
     """Publish a market's funding rate."""
-    _publish(FUNDING, slab, {"rate": _decimal(rate)}, timestamp, flags, as_json=as_json)
+    _publish(
+        FUNDING,
+        slab,
+        {"rate": rate},
+        flags,
+        timestamp=timestamp,
+        message_id=message_id,
+        as_json=as_json,
+    )
 
 
 def _number(text: str) -> float | str:
@@ -142,39 +179,47 @@ def _number(text: str) -> float | str:
         return text
 
 
-def _decimal(text: str) -> str:
-    """Rewrite `-2e-4` as a plain decimal for the wire; other strings are left unchanged."""
-    try:
-        return format(Decimal(text), "f")
-    except InvalidOperation:
-        return text
-
-
 def _publish(
     kind: Kind,
     slab: str,
     fields: dict[str, Any],
-    timestamp: int | None,
     flags: Flags,
     *,
+    timestamp: int | None,
+    message_id: str | None,
     as_json: bool,
 ) -> None:
     from percolator_cli import publishing  # noqa: PLC0415 - imports NATS, which --help does not need
 
-    stamped = {
-        **fields,
-        "timestamp": time.time_ns() // 1_000_000 if timestamp is None else timestamp,
-    }
+    now_ms = time.time_ns() // 1_000_000
+    stamped = {**fields, "timestamp": now_ms if timestamp is None else timestamp}
     channel = Channel(kind, slab)
     try:
-        event = events.validate(channel, stamped)
+        event = events.validate(channel, stamped, now_ms)
     except EventError as error:
-        raise WrongUsageError(publishing.describe(error, stamped)) from None
-    subject = channel.subject
+        raise WrongUsageError(str(error)) from None
+    if message_id is not None and not MESSAGE_ID.fullmatch(message_id):
+        raise WrongUsageError(
+            "--id must be 1 to 256 visible ASCII characters without spaces, "
+            "such as signature:asset:leg"
+        )
+    subject, own_id = channel.subject, message_id or secrets.token_hex(16)
     interruptible()
-    seq = asyncio.run(publishing.publish_one(flags, subject, publishing.payload_of(event)))
-    line = json.dumps({"subject": subject, "seq": seq})
-    typer.echo(line if as_json else printable(f"published {subject} seq {seq}"))
+    try:
+        ack = asyncio.run(
+            publishing.publish_one(flags, subject, publishing.payload_of(event), own_id)
+        )
+    except KeyboardInterrupt:
+        print_error(
+            "interrupted: the event may be stored; to publish it only if it is not, run the same "
+            f"command within two minutes with --timestamp {event.timestamp} --id {own_id}"
+        )
+        raise
+    # With an id of our own, a duplicate is an event of ours: its first acknowledgement was lost.
+    known = bool(ack.duplicate and message_id)
+    line = json.dumps({"subject": subject, "seq": ack.seq} | ({"duplicate": True} if known else {}))
+    done = "already published" if known else "published"
+    typer.echo(line if as_json else printable(f"{done} {subject} seq {ack.seq}"))
 
 
 command.command(cls=Command, epilog=FILE_EXAMPLES)(file)

@@ -13,6 +13,7 @@ from percolator_cli.render import figures
 
 FILE_EXAMPLES = examples(
     "percolator publish file events.jsonl",
+    "percolator publish file events.jsonl --check",
     "percolator publish file events.jsonl --rate 100",
     "zcat events.jsonl.gz | percolator publish file -",
 )
@@ -33,6 +34,9 @@ def file(
     ],
     *,
     flags: Flags,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check every line and publish nothing; needs no NATS.")
+    ] = False,
     rate: Annotated[
         float | None, typer.Option(help="Maximum events per second.", metavar="N", min=0.001)
     ] = None,
@@ -47,6 +51,7 @@ def file(
     Each object has a type, a slab (the market) and the fields of that type; the timestamp defaults
     to now. Invalid lines are reported and skipped, and the exit code is then 1. If publishing is
     interrupted, run the same command within two minutes to publish only what is missing.
+    With --check, the exit code is 1 if any line is invalid.
     """
     from percolator_cli import publish_file as publishing  # noqa: PLC0415 - imports NATS
     from percolator_cli.bars import publishing_bar  # noqa: PLC0415
@@ -56,6 +61,13 @@ def file(
     outcome = publishing.Outcome()
     dedupe = not (no_dedupe or republish)  # --anew is the former name of --no-dedupe
     interruptible()
+    if check:
+        with publishing_bar(
+            size_of(path), lambda: (outcome.read, outcome.valid), "checking"
+        ) as notify:
+            asyncio.run(publishing.check_file(path, outcome, notify=notify))
+        typer.echo(publishing.checked(outcome, as_json=as_json))
+        raise typer.Exit(1 if outcome.bad else 0)
     try:
         with publishing_bar(size_of(path), lambda: (outcome.read, outcome.published)) as notify:
             asyncio.run(

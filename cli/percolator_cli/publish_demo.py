@@ -14,11 +14,11 @@ class Demo:
 
     async def play(self, settings: Settings, *, speed: float, loop: bool, slabs: int) -> None:
         """Play it once, or until cancelled. Raises NatsError, possibly in an exception group."""
-        async with publisher(settings, name="percolator demo", reconnect=True) as to:
-            with demo_bar(lambda: self.published) as notify:
+        with demo_bar(lambda: self.published) as notify:
+            async with publisher(settings, name="percolator demo", on_trouble=notify) as to:
 
-                async def publish(subject: str, payload: bytes) -> None:
-                    await to.publish(subject, payload)
+                async def publish(subject: str, payload: bytes, message_id: str) -> None:
+                    await to.publish(subject, payload, message_id)
                     self.published += 1
                     notify(None)
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from percolator.model import events
 from percolator.model.channel import SLAB, SLAB_RULE, Channel
 from percolator.model.kinds import KINDS, Kind
 from percolator_cli.lines import STDIN, Line, lines_of
-from percolator_cli.publishing import describe, publisher
+from percolator_cli.publishing import publisher
 from percolator_cli.render import figures
 
 IN_FLIGHT = 512
@@ -47,6 +47,8 @@ class Pending(NamedTuple):
 class Outcome:
     """What was done with a file so far."""
 
+    valid: int = 0
+    """Events that were only checked."""
     published: int = 0
     already_there: int = 0
     """Events that JetStream already had under the same message id."""
@@ -79,10 +81,20 @@ async def publish_file(
     """
     file_id = _file_id(path) if dedupe else secrets.token_hex(8)
     async with (
-        publisher(settings, name="percolator publish", reconnect=True) as to,
+        publisher(settings, name="percolator publish", on_trouble=notify) as to,
         asyncio.TaskGroup() as group,
     ):
         await _publish_lines(path, file_id, _Pipeline(to, outcome, notify, group), rate)
+
+
+async def check_file(path: str, outcome: Outcome, *, notify: Notify) -> None:
+    """Validate a file's events as `publish_file` does, and publish none. Needs no NATS.
+
+    Raises PercolatorError if the file cannot be read.
+    """
+    async for _ in _valid_lines(path, "", outcome, notify):
+        outcome.valid += 1
+        notify(None)
 
 
 async def _publish_lines(
@@ -90,20 +102,28 @@ async def _publish_lines(
 ) -> None:
     start = time.monotonic()
     sent = 0
+    async for pending in _valid_lines(path, file_id, pipeline.outcome, pipeline.notify):
+        if rate is not None:
+            await asyncio.sleep(start + sent / rate - time.monotonic())
+        await pipeline.send(pending)
+        sent += 1
+
+
+async def _valid_lines(
+    path: str, file_id: str, outcome: Outcome, notify: Notify
+) -> AsyncIterator[Pending]:
+    """Yield the events of a file, and note what is wrong with each other line."""
     async for line in lines_of(path):
-        pipeline.outcome.read = line.read
+        outcome.read = line.read
         if not line.text.strip():
             continue
         try:
             pending = parse_line(line, file_id)
         except EventError as error:
-            pipeline.outcome.bad.append((line.number, str(error)))
-            pipeline.notify(f"line {line.number}: {error}")
-            continue
-        if rate is not None:
-            await asyncio.sleep(start + sent / rate - time.monotonic())
-        await pipeline.send(pending)
-        sent += 1
+            outcome.bad.append((line.number, str(error)))
+            notify(f"line {line.number}: {error}")
+        else:
+            yield pending
 
 
 class _Pipeline:
@@ -150,13 +170,11 @@ def parse_line(line: Line, file_id: str) -> Pending:
     slab = document.get("slab", document.get("slabAddress"))
     if not isinstance(slab, str) or not SLAB.fullmatch(slab):
         raise EventError("invalid_subject", f"slab must be a market name ({SLAB_RULE})")
-    stamped = {**document, "timestamp": document.get("timestamp", time.time_ns() // 1_000_000)}
+    now_ms = time.time_ns() // 1_000_000
+    stamped = {**document, "timestamp": document.get("timestamp", now_ms)}
     channel = Channel(kind, slab)
     payload = to_json(stamped)
-    try:
-        events.decode(channel, payload)
-    except EventError as error:
-        raise EventError(error.reason, describe(error, stamped)) from None
+    events.decode(channel, payload, now_ms)
     digest = hashlib.sha256(b"%d\n%s" % (line.number, line.text)).hexdigest()[:32]
     return Pending(line, channel.subject, payload, f"{file_id}-{digest}")
 
@@ -175,6 +193,14 @@ def summary(outcome: Outcome) -> str:
     if outcome.bad:
         parts.append(f"{figures.counted(len(outcome.bad), 'invalid line')} skipped")
     return ", ".join(parts)
+
+
+def checked(outcome: Outcome, *, as_json: bool) -> str:
+    """Describe the outcome of a check in one line, or return it as JSON."""
+    if as_json:
+        return json.dumps({"valid": outcome.valid, "bad": outcome.as_json()["bad"]})
+    bad = figures.counted(len(outcome.bad), "invalid line")
+    return f"{figures.counted(outcome.valid, 'valid event')}, {bad}; nothing was published"
 
 
 def printed(outcome: Outcome) -> str:

@@ -1,75 +1,60 @@
-"""What publishing commands share: connecting to NATS, and errors for hand-written events."""
+"""What publishing commands share: connecting to NATS, and encoding events."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from nats.aio.client import Client
+from nats.js.api import PubAck
 from pydantic_core import to_json
 
-from percolator.app.nats_source import nats_address
+from percolator.app.nats_source import checked_address
 from percolator.config.settings import Settings
 from percolator.config.sources import load
-from percolator.errors import EventError, NatsLoginError, NatsUnreachableError
-from percolator.jetstream.connect import connect
-from percolator.jetstream.publisher import Publisher
+from percolator.errors import NatsRefusedError, NatsUnreachableError
+from percolator.jetstream.connect import connect, hang_up
+from percolator.jetstream.publisher import OnTrouble, Publisher
 from percolator.model.kinds import Event
+from percolator_cli.process import print_error
 
 REMEDY = "start it (`percolator serve` includes one), or set its address with --nats-url"
 """What to do if NATS cannot be reached."""
 
 
-async def reach(settings: Settings, *, name: str, reconnect: bool) -> Client:
-    """Connect to NATS. Raises NatsUnreachableError, which says what to do."""
+async def reach(settings: Settings, *, name: str) -> Client:
+    """Connect to NATS, now and whenever the connection is lost.
+
+    Raises SettingsError, and NatsUnreachableError, which says what to do.
+    """
     try:
-        return await connect(nats_address(settings), name=name, reconnect=reconnect)
-    except NatsLoginError:
+        return await connect(checked_address(settings), name=name, reconnect=True)
+    except NatsRefusedError:
         raise
     except NatsUnreachableError as error:
         raise NatsUnreachableError(f"{error}; {REMEDY}") from None
 
 
 @asynccontextmanager
-async def publisher(settings: Settings, *, name: str, reconnect: bool) -> AsyncIterator[Publisher]:
+async def publisher(
+    settings: Settings, *, name: str, on_trouble: OnTrouble
+) -> AsyncIterator[Publisher]:
     """Connect to NATS and yield a publisher. Raises NatsUnreachableError."""
-    client = await reach(settings, name=name, reconnect=reconnect)
+    client = await reach(settings, name=name)
     try:
-        yield Publisher(client, settings.stream)
+        yield Publisher(client, settings.stream, on_trouble)
     finally:
-        await client.close()
+        await hang_up(client)
 
 
-async def publish_one(flags: Mapping[str, Any], subject: str, payload: bytes) -> int:
-    """Publish one event and return its seq. Raises SettingsError, NatsError."""
+async def publish_one(
+    flags: Mapping[str, Any], subject: str, payload: bytes, message_id: str
+) -> PubAck:
+    """Publish one event and return its ack. Raises SettingsError, NatsError."""
     settings = load(flags).settings
-    async with publisher(settings, name="percolator publish", reconnect=False) as to:
-        return await to.publish(subject, payload)
+    async with publisher(settings, name="percolator publish", on_trouble=print_error) as to:
+        return await to.store(subject, payload, message_id)
 
 
 def payload_of(event: Event) -> bytes:
     """Encode an event in native form."""
     return to_json(event, exclude_none=True)
-
-
-RULES = {
-    "price": "a number of USD greater than 0",
-    "markPrice": "a number of USD greater than 0",
-    "indexPrice": "a number of USD greater than 0",
-    "side": "long or short",
-    "size": "a whole number of base units, up to 128 bits",
-    "rate": "a decimal number such as 0.0001",
-    "timestamp": "a whole number of Unix milliseconds",
-}
-"""What each field of an event must be, for the author of a hand-written event."""
-
-
-def describe(error: EventError, fields: Mapping[str, Any]) -> str:
-    """Describe an error for the author of the event: field, rule and the value found."""
-    name = str(error).partition(":")[0]
-    if name not in RULES:
-        return str(error)
-    if name not in fields:
-        return f"{name} is missing: it must be {RULES[name]}"
-    value = fields[name]
-    shown = f"{value:g}" if isinstance(value, float) else str(value)[:64]
-    return f"{name} must be {RULES[name]}, not {shown}"

@@ -8,7 +8,7 @@ shown.
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from percolator.errors import EventError, NatsUnreachableError
 from percolator.jetstream import stream
@@ -20,7 +20,7 @@ from percolator.jetstream.replay import Replay
 from percolator.jetstream.subject_history import PAGE, SubjectHistory
 from percolator.model.channel import Channel
 from percolator.model.events import Decode
-from percolator.model.fields import event_fields
+from percolator.model.fields import encoded, event_fields
 from percolator.model.kinds import Event
 from percolator.model.queries import EventsQuery
 
@@ -32,10 +32,10 @@ Charge = Callable[[int], Awaitable[None]]
 
 
 class EventsPage(NamedTuple):
-    """Events of one channel, the newest last."""
+    """Events of one channel as JSON, the newest last."""
 
     epoch: str
-    rows: list[dict[str, Any]]
+    rows: list[bytes]
     next: dict[str, int] | None
     """Where the page after this one starts, as parameters of a query; None if this is the last."""
     final: bool
@@ -74,12 +74,25 @@ class EventHistory:
         if state.epoch != feed.created or feed.epoch != epoch:
             raise NatsUnreachableError("the stream was replaced")
         if page.is_first and state.complete and page.rows:
-            page.rows[0]["prev"] = 0
+            page.rows[0] = page.rows[0]._replace(prev=0)
         if query.before is not None:
             final = query.before <= state.last_seq + 1
         else:
             final = "after" in (page.next or ())
-        return EventsPage(epoch, page.rows, page.next, final)
+        return EventsPage(epoch, [row.json for row in page.rows], page.next, final)
+
+
+class _Row(NamedTuple):
+    """One event of a page."""
+
+    event: Event
+    seq: int
+    prev: int | None
+
+    @property
+    def json(self) -> bytes:
+        """The row as clients get it."""
+        return encoded(event_fields(self.event, self.seq, self.prev), self.event)
 
 
 class _Reader:
@@ -88,7 +101,7 @@ class _Reader:
     def __init__(
         self, history: SubjectHistory, channel: Channel, decode: Decode, charge: Charge, limit: int
     ) -> None:
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[_Row] = []
         self.next: dict[str, int] | None = None
         self.is_first = False
         """True if there is no message before the first row's."""
@@ -118,7 +131,7 @@ class _Reader:
                 events = [later]  # a replica that lags has answered
             for stored in events:
                 if len(self.rows) == self._limit:
-                    self.next = {"after": self.rows[-1]["seq"]}
+                    self.next = {"after": self.rows[-1].seq}
                     return
                 self._add(stored)
             if not events:
@@ -167,12 +180,12 @@ class _Reader:
     def _add(self, stored: Stored) -> None:
         event = self._decoded(stored)
         if event is not None:
-            self.rows.append(event_fields(event, stored.seq, self._prev))
+            self.rows.append(_Row(event, stored.seq, self._prev))
             self._prev = stored.seq
 
     def _decoded(self, stored: Stored) -> Event | None:
         """Decode an event as the feed would have; None if it would have been rejected."""
         try:
-            return self._decode(self._channel, stored.payload)
+            return self._decode(self._channel, stored.payload, stored.ms)
         except EventError:
             return None

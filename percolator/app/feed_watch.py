@@ -15,7 +15,10 @@ class WatchedFeed(Protocol):
     """What shows whether a feed is well."""
 
     connected: bool
-    trouble: str
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not reading; empty while it is."""
 
     @property
     def seq(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 from urllib.parse import parse_qsl
 
 from pydantic_core import to_json
@@ -155,8 +155,8 @@ class HistoryPages:
 
     async def _read_events(self, channel: Channel, asked: EventsQuery) -> Answer:
         page = await self.events.page(channel, asked)
-        head: dict[str, Any] = {"slab": channel.slab, "channel": channel.name, "epoch": page.epoch}
-        body = to_json({**head, "events": page.rows, "next": page.next}) + b"\n"
+        head = {"slab": channel.slab, "channel": channel.name, "epoch": page.epoch}
+        body = _body(head, "events", page.rows, page.next)
         return Answer(body, tag_of(body), page.final and asked.epoch is not None)
 
     async def _read_candles(self, channel: Channel, asked: CandlesQuery) -> Answer | None:
@@ -165,10 +165,18 @@ class HistoryPages:
             return None
         rows, following = (page.rows, page.next) if page else ([], None)
         epoch = page.epoch if page else self.book.epoch
-        head = to_json({"slab": channel.slab, "interval": asked.interval, "epoch": epoch})
-        body = b'%b,"candles":[%b],"next":%b}\n' % (head[:-1], b",".join(rows), to_json(following))
+        head = {"slab": channel.slab, "interval": asked.interval, "epoch": epoch}
+        body = _body(head, "candles", rows, following)
         return Answer(body, tag_of(body), page is not None and page.final)
 
     def _is_known(self, slab: str) -> bool:
         """Return whether any event of a market is held."""
         return any(self.book.has_event(Channel(kind, slab)) for kind in KINDS)
+
+
+def _body(
+    head: dict[str, str], name: str, rows: list[bytes], following: dict[str, int] | None
+) -> bytes:
+    """Return a page as JSON: its head, rows that are JSON already, and the next page."""
+    texts = (to_json(head)[:-1], to_json(name), b",".join(rows), to_json(following))
+    return b'%b,%b:[%b],"next":%b}\n' % texts

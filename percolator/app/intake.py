@@ -4,12 +4,12 @@ It knows neither sockets nor NATS: a rejection is handed to `report`.
 """
 
 import logging
-from collections.abc import Callable
+from typing import Protocol
 
 from percolator.errors import EventError
 from percolator.fanout.book import Book
 from percolator.jetstream.direct import Stored
-from percolator.model import events
+from percolator.model import events, mistaken_subject
 from percolator.model.channel import ALL, Channel
 from percolator.model.events import Decode
 from percolator.model.kinds import KINDS
@@ -23,6 +23,13 @@ SHOWN = 64
 logger = logging.getLogger(__name__)
 
 
+class Report(Protocol):
+    """Receives each event in which something is wrong, and what."""
+
+    def __call__(self, stored: Stored, error: EventError, *, accepted: bool = False) -> None:
+        """Report an event: one that is not valid, or one that is `accepted` all the same."""
+
+
 class Intake:
     """Decodes what the feed reads, and passes what is valid on to the book."""
 
@@ -30,7 +37,7 @@ class Intake:
         self,
         book: Book,
         stats: Stats,
-        report: Callable[[Stored, EventError], None],
+        report: Report,
         decode: Decode = events.decode,
     ) -> None:
         """`report` is called with each event that is not valid, and why it is not."""
@@ -49,7 +56,7 @@ class Intake:
         if channel is None:
             return
         try:
-            event = self._decode(channel, stored.payload)
+            event = self._decode(channel, stored.payload, stored.ms)
         except EventError:
             return  # reported when it was first read
         self._book.seed(stored.seq, channel, event)
@@ -57,11 +64,12 @@ class Intake:
     def take(self, stored: Stored) -> None:
         """Decode the next event and pass it on; count, log and report it if it is not valid.
 
-        An event of a kind that this version does not know is counted, and is no fault.
+        An event of a kind that this version does not know is counted, and is no fault; but if its
+        subject looks like a mistake, it is reported.
         """
         try:
             channel = Channel.of_subject(stored.subject)
-            event = self._decode(channel, stored.payload) if channel else None
+            event = self._decode(channel, stored.payload, stored.ms) if channel else None
         except EventError as error:
             self._book.skip(stored.seq)
             self._reject(stored, error)
@@ -69,9 +77,15 @@ class Intake:
         if channel is None or event is None:
             self._stats.unknown_subjects += 1
             self._book.skip(stored.seq)
+            if mistake := mistaken_subject.explain(stored.subject):
+                self._explain(stored, mistake)
         else:
             self._stats.events[event.type] += 1
             self._book.publish(stored.seq, channel, event)
+
+    def skip(self, seq: int) -> None:
+        """Pass a seq that is no event of a publisher."""
+        self._book.skip(seq)
 
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:
         """Note that the stream has lost events before seq `before`, maybe of these subjects."""
@@ -90,6 +104,9 @@ class Intake:
 
     def _reject(self, stored: Stored, error: EventError) -> None:
         self._stats.rejected[error.reason] += 1
+        self._explain(stored, error)
+
+    def _explain(self, stored: Stored, error: EventError) -> None:
         self._report(stored, error)
         text = "event %d on %.80s rejected: %s; it starts %r"
         logger.warning(text, stored.seq, stored.subject, error, stored.payload[:SHOWN])

@@ -1,5 +1,6 @@
 """The table of routes: each path, who may read it, and the page that it shows."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,11 @@ from percolator.fanout.hub import Hub
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway import responses
 from percolator.gateway.places import Places
+from percolator.model.rejection import KeptRejections
 from percolator.stats import Stats
+
+NUMBER = re.compile(r"[0-9]{1,16}")
+"""What a number in a query may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class Pages:
     places: Places
     slabs: SlabLimits
     feed: FeedState
+    rejections: KeptRejections
     clock: Callable[[], float]
     metrics: Callable[[], bytes]
     draining: Callable[[], bool]
@@ -41,6 +47,7 @@ class Pages:
             Route("/health/live", Access.OPEN, lambda _: json({"status": "ok"})),
             Route("/ws/stats", Access.COUNTERS, self._stats),
             Route("/metrics", Access.COUNTERS, self._metrics),
+            Route("/rejected", Access.COUNTERS, self._rejected),
             Route("/markets", Access.MARKETS, self._markets),
             Route("/markets/SLAB", Access.MARKETS, self._market),
         )
@@ -63,6 +70,12 @@ class Pages:
 
     def _metrics(self, _query: Query) -> Response:
         return responses.answer(HTTPStatus.OK, self.metrics(), metrics.CONTENT_TYPE)
+
+    def _rejected(self, query: Query) -> Response:
+        since = query.parameter("since") or "0"
+        if not NUMBER.fullmatch(since):
+            return responses.sentence(HTTPStatus.BAD_REQUEST, "since must be a whole number.")
+        return responses.answer(HTTPStatus.OK, self.rejections.json(int(since)), responses.JSON)
 
     def _markets(self, query: Query) -> Response:
         return responses.answer(HTTPStatus.OK, self.markets.body(query.grant), responses.JSON)

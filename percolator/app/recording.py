@@ -6,7 +6,9 @@ and market, since the recording has none.
 
 import asyncio
 import gzip
+import itertools
 import json
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import cache
@@ -78,7 +80,7 @@ def markets(slabs: int) -> list[RecordedEvent]:
 
 
 async def play(
-    publish: Callable[[str, bytes], Awaitable[object]],
+    publish: Callable[[str, bytes, str], Awaitable[object]],
     *,
     speed: float = 1.0,
     loop: bool = False,
@@ -86,25 +88,26 @@ async def play(
 ) -> int:
     """Publish a number of markets, with the current time as timestamp.
 
-    `speed` is a factor of real time; 0 is as fast as possible. `publish` takes a subject and a
-    payload; up to MAX_IN_FLIGHT calls run at once, started in order. Returns the number of events
-    published; with `loop`, plays until cancelled.
+    `speed` is a factor of real time; 0 is as fast as possible. `publish` takes a subject, a payload
+    and a message id, which no other event has; up to MAX_IN_FLIGHT calls run at once, started in
+    order. Returns the number of events published; with `loop`, plays until cancelled.
     """
     events = markets(slabs)
+    run = f"demo-{secrets.token_hex(8)}"
     clock = asyncio.get_running_loop().time
     count = 0
     async with asyncio.TaskGroup() as group:
         room = asyncio.Semaphore(MAX_IN_FLIGHT)
 
-        async def send(subject: str, payload: bytes) -> None:
+        async def send(subject: str, payload: bytes, message_id: str) -> None:
             try:
-                await publish(subject, payload)
+                await publish(subject, payload, message_id)
             finally:
                 room.release()
 
-        while True:
+        for turn in itertools.count():
             start = clock()
-            for event in events:
+            for line, event in enumerate(events):
                 wait = start + event.at / speed - clock() if speed else 0
                 if wait > 0.001:  # noqa: PLR2004 - the resolution of a timer
                     await asyncio.sleep(wait)
@@ -112,7 +115,9 @@ async def play(
                 now_ms = time.time_ns() // 1_000_000
                 body = {**event.fields, "slab": event.slab, "timestamp": now_ms}
                 subject = Channel(event.kind, event.slab).subject
-                group.create_task(send(subject, json.dumps(body).encode()))
+                message_id = f"{run}:{turn}:{event.slab}:{line}"
+                group.create_task(send(subject, json.dumps(body).encode(), message_id))
                 count += 1
             if not loop:
-                return count
+                break
+    return count

@@ -241,14 +241,14 @@ class ChannelReplay:
             if page.last is not None:
                 self._note_prev(page.last)
         self._last = page.events[-1] if page.events else page.last
-        if not page.whole:
-            self._prevs.clear()
-            self._first_prev, self._gap = None, True
+        self._gap = self._gap or not page.whole
         if self._gap:
             if not page.events or self._log.reaches(page.events[0].seq - 1):
                 return False  # the log reaches back further than the stream: it tells of the gap
             self._tell_gap(page.events[0].seq)
-        for stored in page.events:
+        for number, stored in enumerate(page.events):
+            if number and stored.seq in page.lost:
+                self._tell_gap(stored.seq)
             if not self._add_event(stored):
                 return False
         if page.end:
@@ -256,6 +256,8 @@ class ChannelReplay:
         return True
 
     def _tell_gap(self, before: int) -> None:
+        self._prevs.clear()
+        self._first_prev = None
         after = self._buffer.fetched_through
         self._buffer.add(after, messages.gap(self._log.channel, after, before))
         self._gap = False
@@ -286,6 +288,8 @@ class ChannelReplay:
         """Decode an event as the feed would have; None if it would have been rejected."""
         try:
             channel = Channel.of_subject(stored.subject)
-            return (channel, self._decode(channel, stored.payload)) if channel else None
+            if channel is None:
+                return None
+            return channel, self._decode(channel, stored.payload, stored.ms)
         except EventError:
             return None

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from http import HTTPStatus
 from math import inf
 from typing import NamedTuple
+from urllib.parse import parse_qs
 
 from pydantic import SecretStr
 from pydantic_core import to_json
@@ -45,6 +46,10 @@ class Query(NamedTuple):
     slab: str
     text: str = ""
     if_none_match: str = ""
+
+    def parameter(self, name: str) -> str | None:
+        """Return a parameter; None if it is not there."""
+        return next(iter(parse_qs(self.text).get(name, ())), None)
 
 
 EVERYTHING = Grant("", ("*",), inf)

@@ -1,7 +1,6 @@
 """The composition root: builds all parts, starts and stops them in order."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Coroutine
@@ -10,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from percolator import histogram, logs
-from percolator.app import descriptors, recording, retention
+from percolator.app import demo, descriptors, retention
 from percolator.app.feed_watch import FeedWatch
 from percolator.app.history import HistoryPages
 from percolator.app.intake import Intake
@@ -25,7 +24,6 @@ from percolator.app.summary import summary
 from percolator.app.views import client_limits
 from percolator.auth import tokens
 from percolator.config.settings import Settings
-from percolator.errors import NatsError
 from percolator.fanout.book import Book
 from percolator.fanout.hub import Hub
 from percolator.fanout.session import ClientSession, SessionContext
@@ -41,7 +39,6 @@ from percolator.histogram import Histogram
 from percolator.jetstream.connect import connect
 from percolator.jetstream.dialer import Dialer
 from percolator.jetstream.feed import Feed
-from percolator.jetstream.publisher import Publisher
 from percolator.jetstream.replay import Replay
 from percolator.model.events import decoder
 from percolator.model.kinds import PRICE
@@ -109,7 +106,7 @@ class Service:
         feed_dialer = Dialer(self._nats_source.find, name="percolator feed")
         replay_dialer = Dialer(self._nats_source.find, name="percolator replay")
         decode = decoder(require_slab=settings.require_slab)
-        self.rejections = Rejections(lambda: self.feed.client)
+        self.rejections = Rejections(lambda: self.feed.client, lambda: self.feed.epoch)
         self.feed = Feed(
             feed_dialer.dial,
             settings.stream,
@@ -117,6 +114,7 @@ class Service:
             backlog=settings.backlog,
             clock=clock,
             decode=decode,
+            create_stream=settings.create_stream,
         )
         self.feed_watch = FeedWatch(self.feed, wall_ms)
         self._history = Replay(lambda: self.feed, settings.stream, replay_dialer.dial)
@@ -142,7 +140,7 @@ class Service:
         host, port = await self.gateway.start(self.settings.host, self.settings.port, context)
         self._spawn(self.feed.run())
         self._spawn(self.feed_watch.run(self.tell_feed))
-        self._spawn(retention.follow(self.feed, self.settings.stream, self.book))
+        self._spawn(retention.follow(self.feed, self.book))
         return Addresses(host, port, address.shown, self._nats_source.data_dir)
 
     async def ready(self) -> None:
@@ -159,19 +157,7 @@ class Service:
         client = await connect(
             await self._nats_source.find(), name="percolator demo", reconnect=True
         )
-        publisher = Publisher(client, self.settings.stream)
-
-        async def publish(subject: str, payload: bytes) -> None:
-            with contextlib.suppress(NatsError):  # NATS is down: skip the event
-                await publisher.publish(subject, payload)
-
-        async def play() -> None:
-            try:
-                await recording.play(publish, loop=True)
-            finally:
-                await client.close()
-
-        self._spawn(play())
+        self._spawn(demo.play(client, self.settings.stream))
 
     async def stop(self) -> None:
         """Close the clients, then stop the feed, then NATS, all within `drain_seconds`."""
@@ -255,6 +241,7 @@ class Service:
             places=self.admission.places,
             slabs=self.slab_limits,
             feed=self.feed,
+            rejections=self.rejections.kept,
             clock=self._clock,
             metrics=lambda: self._metrics.render(),  # noqa: PLW0108 - made after the gateway
             draining=lambda: self.gateway.draining,

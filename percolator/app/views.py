@@ -10,6 +10,7 @@ from percolator.fanout.hub import Hub
 from percolator.fanout.log import Entry
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway.places import Places
+from percolator.jetstream.trouble import NOT_STARTED
 from percolator.model.channel import Channel
 from percolator.model.kinds import KINDS
 from percolator.model.messages import ClientLimits
@@ -91,9 +92,13 @@ def client_limits(settings: Settings) -> ClientLimits:
 
 
 def health_view(feed: FeedState, wall_ms: int, *, draining: bool) -> tuple[bool, Data]:
-    """Return `/health`, after True if every check passes. A failed one says why, and since when."""
+    """Return `/health`, after True if every check passes. A failed one says why, and since when.
+
+    A feed that reads without a consumer passes; its trouble is shown.
+    """
+    trouble = "" if feed.trouble in ("", NOT_STARTED) else f": {feed.trouble}"
     checks: Data = {
-        "state": _check(feed.loaded, "the state is still being read from the stream"),
+        "state": _check(feed.loaded, f"the state is still being read from the stream{trouble}"),
         "nats": _check(feed.connected, feed.trouble or "not connected to NATS"),
         "feed": _check(
             not is_stale(feed), f"no sign of life from the stream: {feed.trouble or 'silent'}"
@@ -104,6 +109,8 @@ def health_view(feed: FeedState, wall_ms: int, *, draining: bool) -> tuple[bool,
     for name in ("nats", "feed"):
         if not checks[name]["ok"]:
             checks[name]["since"] = wall_ms - int(feed.silent_for * 1000)
+    if feed.loaded and feed.trouble and checks["feed"]["ok"]:
+        checks["feed"]["trouble"] = feed.trouble
     well = all(check["ok"] for check in checks.values())
     return well, {"status": "ok" if well else "unavailable", "seq": feed.seq, "checks": checks}
 
@@ -127,4 +134,4 @@ def entry_view(entry: Entry) -> Data:
     """Return a channel's newest event, as the pages of markets show it."""
     event = entry.event
     assert event is not None, "the newest entry of a log is always an event"
-    return {**event.values(), "timestamp": event.timestamp, "seq": entry.seq}
+    return {**event.values(), "timestamp": event.timestamp, "seq": entry.seq, **event.extra}

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from percolator import nats_url
 from percolator.config.types import (
     Bool,
     Buffer,
@@ -21,6 +22,7 @@ from percolator.config.types import (
     Folder,
     Host,
     Hosts,
+    InboxPrefix,
     Level,
     LineFormat,
     NatsPrefix,
@@ -35,7 +37,7 @@ from percolator.config.types import (
     StreamName,
 )
 
-SECRET = frozenset({"nats_token", "auth_secret", "stats_token"})
+SECRET = frozenset({"nats_user", "nats_password", "nats_token", "auth_secret", "stats_token"})
 """Settings whose values are never shown."""
 CONFLICT = "settings_conflict"
 """Type of the validation error of two settings that do not go together."""
@@ -56,16 +58,30 @@ class Settings(BaseSettings):
         description="NATS servers, comma-separated; default: 127.0.0.1:4222, or an embedded server",
     )
     nats_creds: File = Field(None, description="NATS credentials file (.creds)")
+    nats_user: Secret = Field(None, description="NATS user, if nats_url has none")
+    nats_password: Secret = Field(None, description="password of nats_user")
     nats_token: Secret = Field(None, description="NATS token")
     nats_tls_ca: File = Field(None, description="CA file for TLS to NATS, PEM")
+    nats_tls_cert: File = Field(
+        None, description="certificate that the gateway shows to NATS, with its chain, PEM"
+    )
+    nats_tls_key: File = Field(None, description="private key of nats_tls_cert, PEM")
+    nats_tls_first: Bool = Field(
+        False, description="begin with TLS, for a NATS server with handshake_first"
+    )
     nats_prefix: NatsPrefix = Field(
         None, description="name of this user's share of NATS, as in nats-server.conf"
+    )
+    nats_inbox_prefix: InboxPrefix = Field(
+        None,
+        description="subject under which NATS answers; default: _INBOX, with nats_prefix if set",
     )
     data_dir: Folder = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("percolator", appauthor=False)),
         description="data folder of the embedded NATS server",
     )
     stream: StreamName = Field("PERCOLATOR", description="name of the JetStream stream")
+    create_stream: Bool = Field(True, description="create the stream if it does not exist")
     candles_stream: StreamName = Field(
         "PERCOLATOR_CANDLES", description="name of the JetStream stream of candles"
     )
@@ -123,7 +139,9 @@ class Settings(BaseSettings):
     auth: Bool = Field(False, description="require a signed token")
     auth_secret: SigningSecret = Field(None, description="HS256 secret of at least 32 bytes")
     auth_public_key: File = Field(None, description="RS256 or EdDSA public key, PEM")
-    stats_token: Secret = Field(None, description="bearer token for /ws/stats and /metrics")
+    stats_token: Secret = Field(
+        None, description="bearer token for /ws/stats, /metrics and /rejected"
+    )
     allowed_origins: Origins = Field(
         (),
         description="origins whose pages may connect and read, comma-separated; default: any",
@@ -159,10 +177,24 @@ class Settings(BaseSettings):
         for name, other in (
             ("tls_cert", "tls_key"),
             ("tls_key", "tls_cert"),
+            ("nats_tls_cert", "nats_tls_key"),
+            ("nats_tls_key", "nats_tls_cert"),
+            ("nats_user", "nats_password"),
+            ("nats_password", "nats_user"),
             ("proxy_protocol", "trusted_proxies"),
         ):
             if getattr(self, name) and not getattr(self, other):
                 raise _conflict(name, f"it also needs {other}")
+        if self.nats_user:
+            others = {
+                "nats_creds": self.nats_creds,
+                "nats_token": self.nats_token,
+                "a login in nats_url": any(
+                    nats_url.parse(each).has_login for each in nats_url.split(self.nats_url or "x")
+                ),
+            }
+            for other in (name for name, value in others.items() if value):
+                raise _conflict("nats_user", f"it cannot be combined with {other}: set only one")
         for burst, rate in (
             ("message_burst", "messages_per_second"),
             ("attempt_burst", "attempts_per_second"),

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
 from percolator.config.settings import CONFLICT, SECRET, Settings
-from percolator.config.types import rule_of
+from percolator.config.types import EXPLAINED, rule_of
 from percolator.errors import SettingsError
 from percolator.redaction import redact_logins
 
@@ -102,6 +102,8 @@ def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
         name = first["ctx"]["name"]
         return f"setting {name} (from {origins[name]}): {first['ctx']['text']}"
     name = str(first["loc"][0])
+    if first["type"] == EXPLAINED:
+        return f"setting {name} (from {origins[name]}): {first['ctx']['text']}"
     rule = rule_of(Settings.model_fields[name])
     return f"setting {name} (from {origins[name]}): it must be {rule}{_given(name, first['input'])}"
 

@@ -8,18 +8,23 @@ from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
+from percolator import nats_url
 from percolator.config.origins import normalized
 
 MIN_SECRET_BYTES = 32
 """Minimum size of an HS256 secret: the size of its hash."""
 MIN_BUFFER_BYTES = 1_024
 """Minimum buffer per client. A smaller one would not hold one reply, and cut off every client."""
+MAX_PATH_CHARS = 200
+"""Characters of a path that an error shows."""
+EXPLAINED = "explained"
+"""Type of the validation error that has a sentence of its own in place of the rule."""
 
 Network = IPv4Network | IPv6Network
 
@@ -72,6 +77,19 @@ def _path(value: object) -> object:
     return value
 
 
+def _readable(path: Path) -> Path:
+    if str(path).startswith("-----BEGIN "):
+        raise _explained("it must be the path of a file, not what is in the file")
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:  # a folder above it is closed to us, or the text is no path
+        raise _explained(
+            f"{str(path)[:MAX_PATH_CHARS]} cannot be read ({error.strerror})"
+        ) from None
+    raise ValueError("not a file")
+
+
 def _items(value: object) -> tuple[object, ...]:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -107,15 +125,26 @@ def _allowed_host(text: str) -> str:
 
 
 def _nats_urls(value: str) -> str:
-    return ",".join(_nats_url(part.strip()) for part in value.split(","))
+    urls = nats_url.split(value)
+    for number, url in enumerate(urls):
+        try:
+            nats_url.parse(url)
+        except nats_url.EscapeError as error:
+            raise _unescaped(str(error)) from None
+        except ValueError:
+            # A comma in a password leaves the sign before the host to a later part.
+            if "@" not in url and any("@" in each for each in urls[number:]):
+                raise _unescaped("the list has an invalid address") from None
+            raise
+    return ",".join(urls)
 
 
-def _nats_url(address: str) -> str:
-    url = address if "://" in address else f"nats://{address}"
-    parts = urlsplit(url)
-    if parts.scheme not in ("nats", "tls") or not parts.hostname or parts.port == 0:
-        raise ValueError("not a NATS address")
-    return url
+def _unescaped(text: str) -> PydanticCustomError:
+    return _explained(f"{text}: in a user or password, {nats_url.ESCAPES}")
+
+
+def _explained(text: str) -> PydanticCustomError:
+    return PydanticCustomError(EXPLAINED, "explained", {"text": text})
 
 
 def _zero_or_at_least(minimum: int) -> Callable[[int], int]:
@@ -173,13 +202,18 @@ NatsPrefix = Annotated[
     Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] | None,
     Rule("1 to 32 letters, digits, _ or -"),
 ]
+InboxPrefix = Annotated[
+    Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_$-]+(\.[A-Za-z0-9_$-]+)*$")] | None,
+    Rule("a subject without wildcards, such as _INBOX.gateway, of up to 64 characters"),
+]
 NatsUrl = Annotated[
     Annotated[str, AfterValidator(_nats_urls)] | None,
     Rule("one or more addresses such as nats://127.0.0.1:4222, comma-separated"),
 ]
 Folder = Annotated[Path, BeforeValidator(_path), Rule("the path of a folder")]
 File = Annotated[
-    Annotated[FilePath, BeforeValidator(_path)] | None, Rule("the path of an existing file")
+    Annotated[Path, BeforeValidator(_path), AfterValidator(_readable)] | None,
+    Rule("the path of an existing file"),
 ]
 Secret = Annotated[Annotated[SecretStr, Field(min_length=1)] | None, Rule("a non-empty string")]
 SigningSecret = Annotated[

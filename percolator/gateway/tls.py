@@ -4,6 +4,7 @@ import logging
 import ssl
 from pathlib import Path
 
+from percolator import openssl
 from percolator.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -40,23 +41,9 @@ class Certificate:
 
     def _load_into(self, context: ssl.SSLContext) -> None:
         try:
-            # With an empty password, a protected key is refused; otherwise OpenSSL would prompt.
-            context.load_cert_chain(self._cert, self._key, password="")
-        except ssl.SSLError as error:
-            raise SettingsError(f"settings tls_cert and tls_key: {self._why(error)}") from None
-        except OSError as error:
-            raise SettingsError(
-                f"settings tls_cert and tls_key: {error.filename or self._cert} cannot be read "
-                f"({error.strerror})"
-            ) from None
-
-    def _why(self, error: ssl.SSLError) -> str:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            return f"the key in {self._key} does not match the certificate in {self._cert}"
-        return (
-            f"{self._cert} and {self._key} must hold a certificate chain and its key in PEM, "
-            "the key without a password"
-        )
+            openssl.load_pair(context, self._cert, self._key)
+        except ValueError as error:
+            raise SettingsError(f"settings tls_cert and tls_key: {error}") from None
 
 
 def certificate(cert: Path | None, key: Path | None) -> Certificate | None:

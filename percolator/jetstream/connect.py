@@ -3,77 +3,29 @@
 import asyncio
 import contextlib
 import logging
-import ssl
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
-from urllib.parse import ParseResult
 
 import nats.errors
 from nats.aio.client import Client
 
-from percolator import openssl
-from percolator.errors import NatsLoginError, NatsUnreachableError
-from percolator.jetstream import credentials
+from percolator.errors import NatsUnreachableError
+from percolator.jetstream import credentials, failures, tls
+from percolator.jetstream.address import NatsAddress, Server
 from percolator.jetstream.client import NatsClient
-from percolator.redaction import redact_logins
+from percolator.jetstream.liveness import raise_if_cancelled
 
 CONNECT_SECONDS = 2
-"""Seconds one server has to answer; all servers together have twice as long."""
+"""Seconds a server has for each step of a connection; it has twice as long for all of them."""
 CLOSE_SECONDS = 0.5
 RECONNECT_SECONDS = 1
 """Seconds between two attempts to reconnect."""
 PING_SECONDS = 10
 
-UNAUTHORIZED = "authorization violation"
-LOGIN_ADVICE = (
-    "set nats_token or another login, or, if a gateway on this machine has started it, data_dir to "
-    "the data folder of that gateway"
-)
-
 Handler = Callable[[], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class NatsAddress:
-    """The address of NATS and the credentials for it. `url` may be a comma-separated list.
-
-    `prefix` is the name of this user's share of JetStream, see `NatsClient`.
-    """
-
-    url: str
-    creds: Path | None = None
-    token: str | None = None
-    tls_ca: Path | None = None
-    prefix: str | None = None
-
-    @property
-    def requires_tls(self) -> bool:
-        """True if nothing may be sent unencrypted."""
-        return self.tls_ca is not None or self.url.strip().startswith("tls://")
-
-    @property
-    def has_login(self) -> bool:
-        """True if there is something to log in with."""
-        return bool(self.creds or self.token or "@" in self.url)
-
-    @property
-    def servers(self) -> list[str]:
-        """The address of each server."""
-        return [part.strip() for part in self.url.split(",")]
-
-    @property
-    def shown(self) -> str:
-        """The address for messages and logs, without user and password."""
-        return redact_logins(", ".join(self.servers))
-
-    def with_login(self, found: ParseResult) -> str:
-        """Return the address of a discovered server, with the login of the first configured one."""
-        login, at, _ = self.servers[0].rpartition("://")[2].rpartition("@")
-        return f"{found.scheme}://{login}{at}{found.netloc}"
 
 
 async def connect(
@@ -82,10 +34,54 @@ async def connect(
     """Connect to one of the servers of an address.
 
     With `reconnect`, the client reconnects forever; otherwise `closed` is called when the
-    connection has ended. Raises NatsUnreachableError, and NatsUnfitError if the credentials file
-    is not valid.
+    connection has ended. Raises NatsUnreachableError, and NatsUnfitError if a file for the login or
+    for TLS is not valid.
     """
-    return await open_to(address, address.servers, name=name, reconnect=reconnect, closed=closed)
+    client = await connect_to_any(address, configured(address), name=name, closed=closed)
+    if reconnect:
+        client.add_servers(configured(address))
+        client.options |= {
+            "allow_reconnect": True,
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": RECONNECT_SECONDS,
+        }
+    return client
+
+
+def check_files(address: NatsAddress) -> None:
+    """Read the files of an address. Raises NatsUnfitError if one of them is not valid."""
+    _options(address)
+
+
+def configured(address: NatsAddress) -> list[Server]:
+    """Return the servers of an address. Raises NatsUnreachableError if it is not valid."""
+    try:
+        return address.servers
+    except ValueError as error:
+        text = f"NATS at {address.shown} cannot be reached: {error}"
+        raise NatsUnreachableError(text) from None
+
+
+async def connect_to_any(
+    address: NatsAddress, servers: Iterable[Server], *, name: str, closed: Handler | None
+) -> NatsClient:
+    """Connect to whichever of these servers answers first; raises as `connect` does.
+
+    All are dialed at once: a frozen server accepts the connection and never speaks, and finding
+    that out one by one takes too long.
+    """
+    options = {"name": name, **_options(address)}
+    attempts = {asyncio.create_task(_try(address, server, options)): server for server in servers}
+    try:
+        line = await _first(attempts)
+        await _abandon(attempts, keep=line)
+        await line.on_end(closed)
+    except BaseException:
+        await _abandon(attempts)
+        raise
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("connected to NATS at %s as %r", server_address(line.client), name)
+    return line.client
 
 
 async def hang_up(client: Client) -> None:
@@ -93,6 +89,8 @@ async def hang_up(client: Client) -> None:
     try:
         # After a failed TLS handshake, the library would wait forever for the socket to close.
         await asyncio.wait_for(client.close(), CLOSE_SECONDS)
+    except asyncio.CancelledError:
+        raise_if_cancelled()  # the library raises it too, after it has lost a connection
     except Exception:  # noqa: BLE001, S110 - the connection is over in any case
         pass
     finally:
@@ -102,78 +100,125 @@ async def hang_up(client: Client) -> None:
                 client._transport.close()  # type: ignore[no-untyped-call] # noqa: SLF001
 
 
-async def open_to(
-    address: NatsAddress, servers: list[str], *, name: str, reconnect: bool, closed: Handler | None
-) -> NatsClient:
-    """Connect as `connect` does, but only to one of these servers of the address."""
-    client = NatsClient(address.prefix, requires_tls=address.requires_tls)
+def server_address(client: Client) -> str:
+    """Return the host and port of the server that a client is connected to."""
+    url = client.connected_url
+    return url.netloc.rpartition("@")[2] if url else "its address"
+
+
+class _Line:
+    """A connection that may still be abandoned: its end is not reported before `on_end`."""
+
+    client: NatsClient
+
+    def __init__(self) -> None:
+        self._ended = False
+        self._handler: Handler | None = None
+
+    async def closed(self) -> None:
+        """The connection has ended."""
+        self._ended = True
+        if self._handler is not None:
+            await self._handler()
+
+    async def on_end(self, handler: Handler | None) -> None:
+        """Call `handler` when the connection ends; now, if it has already ended."""
+        self._handler = handler
+        if self._ended and handler is not None:
+            await handler()
+
+
+class _FailedError(Exception):
+    """A server cannot be used."""
+
+    def __init__(self, failure: failures.Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+async def _first(attempts: dict[asyncio.Task[_Line], Server]) -> _Line:
+    """Return the first that succeeds; if none does, raise one error with the reason of each."""
+    for attempt in asyncio.as_completed(attempts):
+        with contextlib.suppress(_FailedError):
+            return await attempt
+    failed: list[tuple[str, failures.Failure]] = []
+    for attempt, server in attempts.items():
+        error = attempt.exception()
+        assert isinstance(error, _FailedError)
+        failed.append((server.url, error.failure))
+    raise failures.combined(failed)
+
+
+async def _abandon(attempts: Iterable[asyncio.Task[_Line]], *, keep: _Line | None = None) -> None:
+    attempts = list(attempts)
+    for attempt in attempts:
+        attempt.cancel()
+    for line in await asyncio.gather(*attempts, return_exceptions=True):
+        if isinstance(line, _Line) and line is not keep:
+            await hang_up(line.client)
+
+
+async def _try(address: NatsAddress, server: Server, options: dict[str, Any]) -> _Line:
+    """Connect to a server, under the first of its names that its certificate has.
+
+    Raises _FailedError.
+    """
+    mismatch: BaseException | None = None
+    for name in server.tls_names:
+        line = _Line()
+        line.client = NatsClient(address, [Server(server.url, server.login, (name,))])
+        try:
+            await _open(line, server, options)
+        except BaseException as error:
+            await hang_up(line.client)
+            if failures.is_other_name(error):
+                mismatch = mismatch or error
+            elif failure := failures.of(error, address):
+                raise _FailedError(failure) from None
+            else:
+                raise
+        else:
+            line.client.known[server.place] = server
+            return line
+    failure = failures.of(mismatch, address) if mismatch else None
+    assert failure is not None, "a server has at least one name"
+    raise _FailedError(failure)
+
+
+async def _open(line: _Line, server: Server, options: dict[str, Any]) -> None:
+    causes: deque[Exception] = deque(maxlen=1)
+
+    async def keep(error: Exception) -> None:
+        """Keep why the library has found no server; later, the client itself logs errors."""
+        causes.append(error)
+
+    client = line.client
     try:
         async with asyncio.timeout(CONNECT_SECONDS * 2):
             # Reconnecting is enabled once connected: otherwise the first attempt would never end.
             await client.connect(
-                servers=servers,
-                name=name,
+                servers=[server.url],
                 inbox_prefix=client.inbox_prefix,
-                error_cb=_ignore,
-                closed_cb=closed,
+                error_cb=keep,
+                closed_cb=line.closed,
                 allow_reconnect=False,
                 max_reconnect_attempts=1,
-                reconnect_time_wait=RECONNECT_SECONDS if reconnect else 0,
+                reconnect_time_wait=0,
                 connect_timeout=CONNECT_SECONDS,
                 ping_interval=PING_SECONDS,
                 max_outstanding_pings=2,
-                **_credentials(address),
+                **options,
             )
-    except BaseException as error:
-        await hang_up(client)
-        reason = _reason(error)
-        if reason is None:
-            raise
-        text = f"NATS at {address.shown} cannot be reached: {reason}"
-        if reason.lower() == UNAUTHORIZED and not address.has_login:
-            raise NatsLoginError(f"{text}; {LOGIN_ADVICE}") from None
-        raise NatsUnreachableError(text) from None
-    if logger.isEnabledFor(logging.DEBUG):
-        logger.debug("connected to NATS at %s as %r", server_address(client), name)
-    if reconnect:
-        client.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
-    return client
+    except nats.errors.NoServersError:
+        raise causes[-1] from None
 
 
-def server_address(client: Client) -> str:
-    """Return the host and port of the server that a client is connected to, without login."""
-    url = client.connected_url
-    return redact_logins(url.netloc) if url else "its address"
-
-
-async def _ignore(_error: Exception) -> None:
-    """Ignore errors here: `closed` or the failing call reports them."""
-
-
-def _credentials(address: NatsAddress) -> dict[str, Any]:
+def _options(address: NatsAddress) -> dict[str, Any]:
+    """Return the options that are the same for all servers. Raises NatsUnfitError."""
     options: dict[str, Any] = {}
-    if address.tls_ca is not None:
-        options["tls"] = ssl.create_default_context(cafile=str(address.tls_ca))
+    if address.requires_tls:
+        options |= {"tls": tls.context(address), "tls_handshake_first": address.tls_first}
     if address.creds is not None:
         creds = credentials.read(address.creds)
         options |= {"user_jwt_cb": creds.jwt, "signature_cb": creds.sign}
-    if address.token is not None:
-        options["token"] = address.token
     return options
-
-
-def _reason(error: BaseException) -> str | None:
-    """Return why a connection failed, in words; None if the error is of another kind."""
-    match error:
-        case nats.errors.NoServersError():
-            return "nothing answers there"
-        case TimeoutError():
-            return "no answer in time"
-        case nats.errors.Error():
-            return str(error).removeprefix("nats: ").strip("'\"")
-        case ssl.SSLError():
-            return f"the TLS handshake failed: {openssl.reason(error)}"
-        case OSError() | ValueError():
-            return str(getattr(error, "strerror", None) or error)
-        case _:
-            return None

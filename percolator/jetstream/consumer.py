@@ -60,6 +60,7 @@ class Consumer:
         self._seq = 0
         self._count = 0
         self._pending = 0
+        self._inbox = ""
         self._subscription: Subscription | None = None
         self._broken: asyncio.Future[ConsumerError] = asyncio.get_running_loop().create_future()
 
@@ -79,11 +80,12 @@ class Consumer:
         """Read until it fails.
 
         `on_start` is called once the consumer exists; the server has `within` seconds to create it.
-        Raises ConsumerError, or the error that NATS answered with.
+        Raises ConsumerError, or RefusedError if NATS does not permit to receive events.
         """
         self._seq = after
         name = ""
-        inbox = self._client.new_deliver_subject()
+        inbox = self._inbox = self._client.new_deliver_subject()
+        self._client.watch(self._broken, inbox)
         subscription = self._subscription = await self._client.subscribe(
             inbox,
             cb=self._on_message,
@@ -146,20 +148,26 @@ class Consumer:
             self.fail(SequenceGapError(f"the stream has dropped seqs {self._seq + 1} to {seq - 1}"))
         else:
             self._count, self._seq, self._pending = count, seq, pending
-            self._handler(Stored(seq, message.subject, message.data, time))
+            headers = message.headers or {}
+            self._handler(Stored.of(seq, message.subject, message.data, time, headers))
 
     async def _on_control(self, message: Msg) -> None:
         """Answer flow control, and compare a heartbeat's counts with the events received."""
         if message.reply:
-            await message.respond(b"")
+            await self._answer(message.reply)
             return
         headers = message.headers or {}
         if stalled := headers.get("Nats-Consumer-Stalled"):
-            await self._client.publish(stalled)
+            await self._answer(stalled)
         if int(headers.get("Nats-Last-Consumer", self._count)) > self._count:
             self.fail(self._missing())
         elif int(headers.get("Nats-Last-Stream", self._seq)) > self._seq:
             self.fail(SequenceGapError(f"the stream has dropped the events after seq {self._seq}"))
+
+    async def _answer(self, subject: str) -> None:
+        """Answer flow control. If NATS refuses that, no event would come again."""
+        self._client.watch(self._broken, self._inbox, subject)
+        await self._client.publish(subject)
 
     def _missing(self) -> ConsumerError:
         return ConsumerError(f"message {self._count + 1} from the consumer is missing")

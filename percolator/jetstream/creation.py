@@ -11,6 +11,7 @@ import nats.errors
 from nats.js.api import ConsumerConfig, ConsumerInfo
 from nats.js.errors import APIError, NotFoundError
 
+from percolator.jetstream import failures
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.errors import ConsumerError
 
@@ -31,8 +32,22 @@ async def create(
 ) -> ConsumerInfo:
     """Create a consumer; the server has `within` seconds for each answer.
 
-    Raises ConsumerError if there is no place for it, or the error that NATS answered with.
+    Raises ConsumerError, which quotes NATS.
     """
+    try:
+        return await _create(client, stream, config, within)
+    except nats.errors.Error as error:
+        advice = ""
+        if isinstance(error, APIError):
+            advice = failures.advice(error, "check the stream and the permissions")
+        raise ConsumerError(
+            f"NATS does not create a consumer: {failures.words(error)}{advice and f'; {advice}'}"
+        ) from None
+
+
+async def _create(
+    client: NatsClient, stream: str, config: ConsumerConfig, within: float
+) -> ConsumerInfo:
     if client.prefix is not None:
         return await _create_named(client, stream, config, client.prefix, within)
     context = client.jetstream(timeout=within)
@@ -41,10 +56,11 @@ async def create(
     except APIError as error:
         if error.err_code != LIMIT_REACHED:
             raise
+        said = failures.words(error)
     if not await _remove_stale(client, stream, within):
         raise ConsumerError(
-            f"the stream {stream} has as many consumers as NATS allows: remove those that nothing "
-            "reads (nats consumer rm), or raise max_consumers of the account"
+            f"the stream {stream} has as many consumers as NATS allows ({said}): remove those that "
+            "nothing reads (nats consumer rm), or raise max_consumers of the account"
         )
     return await context.add_consumer(stream, config)
 

@@ -9,16 +9,17 @@ import asyncio
 import base64
 import json
 from calendar import timegm
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import nats.errors
 from nats.aio.msg import Msg
 
 from percolator.errors import NatsUnreachableError
-from percolator.jetstream.client import NatsClient
+from percolator.jetstream.client import NatsClient, parse_headers
+from percolator.jetstream.failures import words
 from percolator.jetstream.liveness import hedged, raise_if_cancelled
 
 END_OF_BATCH = "204"
@@ -30,13 +31,42 @@ MAX_BATCH_BYTES = 256 * 1024
 """Bytes after which the server ends a batch, so that large messages cannot fill our memory."""
 
 
+MESSAGE_ID = "Nats-Msg-Id"
+"""The header with which a publisher names an event, so that JetStream drops it the second time."""
+MARKER = "Nats-Marker-Reason"
+"""The header of a delete marker."""
+
+
 class Stored(NamedTuple):
-    """An event of the stream. `time` is when it was stored, in nanoseconds since 1970."""
+    """An event of the stream. `time` is when it was stored, in nanoseconds since 1970.
+
+    `id` is the publisher's message id, empty if it has none.
+    """
 
     seq: int
     subject: str
     payload: bytes
     time: int
+    id: str = ""
+    marker: bool = False
+    """True for a delete marker: nats-server stores one if a subject has lost its last message."""
+
+    @classmethod
+    def of(
+        cls, seq: int, subject: str, payload: bytes, time: int, headers: Mapping[str, str]
+    ) -> Self:
+        """Read what the headers say.
+
+        An event is never empty, so a publisher that sets the header of a delete marker hides
+        nothing but its own fault.
+        """
+        marker = not payload and MARKER in headers
+        return cls(seq, subject, payload, time, headers.get(MESSAGE_ID, ""), marker)
+
+    @property
+    def ms(self) -> int:
+        """When it was stored, in Unix milliseconds."""
+        return self.time // 1_000_000
 
 
 class Batch(NamedTuple):
@@ -80,10 +110,10 @@ async def _gather(client: NatsClient, stream: str, request: dict[str, object]) -
             end.set_result(headers)
 
     try:
-        inbox = client.new_inbox()
+        inbox, subject = client.new_inbox(), f"{client.api}.DIRECT.GET.{stream}"
+        client.watch(end, inbox, subject)
         subscription = await client.subscribe(inbox, cb=receive)
         try:
-            subject = f"{client.api}.DIRECT.GET.{stream}"
             await client.publish(subject, json.dumps(request).encode(), reply=inbox)
             raise_if_cancelled()
             headers = await asyncio.wait_for(end, ANSWER_SECONDS)
@@ -91,9 +121,9 @@ async def _gather(client: NatsClient, stream: str, request: dict[str, object]) -
             with suppress(nats.errors.Error):
                 await subscription.unsubscribe()
     except TimeoutError:
-        raise _unreadable(stream, "it does not answer in time") from None
+        raise _unreadable(stream, "no answer in time") from None
     except nats.errors.Error as error:
-        raise _unreadable(stream, str(error)) from None
+        raise _unreadable(stream, words(error)) from None
     if headers.get("Status") not in (END_OF_BATCH, NOT_FOUND):
         raise _unreadable(stream, headers.get("Description", "no reason given"))
     return Batch(found, more=int(headers.get("Nats-Num-Pending", 0)))
@@ -104,24 +134,47 @@ async def ask_leader(client: NatsClient, stream: str, request: dict[str, object]
 
     Raises NatsUnreachableError if the leader does not answer in time, or refuses.
     """
-    subject, body = f"{client.api}.STREAM.MSG.GET.{stream}", json.dumps(request).encode()
+    answer = await _ask(client, stream, "STREAM.MSG.GET", request)
+    if answer is None:
+        return None
+    event = answer["message"]
+    payload = base64.b64decode(event.get("data", ""))
+    headers = parse_headers(base64.b64decode(event.get("hdrs", "")))
+    time = _nanoseconds(event["time"])
+    return Stored.of(event["seq"], event["subject"], payload, time, headers)
+
+
+async def deleted_seqs(client: NatsClient, stream: str) -> tuple[int, list[int]]:
+    """Return the oldest seq of the stream, and the missing ones after it, in order.
+
+    Raises NatsUnreachableError.
+    """
+    answer = await _ask(client, stream, "STREAM.INFO", {"deleted_details": True})
+    assert answer is not None
+    state = answer["state"]
+    return state["first_seq"], state.get("deleted") or []
+
+
+async def _ask(
+    client: NatsClient, stream: str, operation: str, request: dict[str, object]
+) -> dict[str, Any] | None:
+    """Send a request to the stream's leader; return its answer, None if it has no such message."""
+    subject, body = f"{client.api}.{operation}.{stream}", json.dumps(request).encode()
     try:
         message = await hedged(lambda: client.request(subject, body, ANSWER_SECONDS))
     except nats.errors.Error as error:
-        raise _unreadable(stream, str(error)) from None
+        raise _unreadable(stream, words(error)) from None
     answer: dict[str, Any] = json.loads(message.data)
     if (refusal := answer.get("error")) is not None:
         if refusal.get("err_code") == NO_MESSAGE_FOUND:
             return None
         raise _unreadable(stream, refusal.get("description", "no reason given"))
-    event = answer["message"]
-    payload = base64.b64decode(event.get("data", ""))
-    return Stored(event["seq"], event["subject"], payload, _nanoseconds(event["time"]))
+    return answer
 
 
 def _stored(headers: dict[str, str], payload: bytes) -> Stored:
-    time = _nanoseconds(headers["Nats-Time-Stamp"])
-    return Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], payload, time)
+    seq, time = int(headers["Nats-Sequence"]), _nanoseconds(headers["Nats-Time-Stamp"])
+    return Stored.of(seq, headers["Nats-Subject"], payload, time, headers)
 
 
 def _nanoseconds(text: str) -> int:

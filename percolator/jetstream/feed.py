@@ -14,20 +14,26 @@ from collections.abc import Awaitable, Callable
 import nats.errors
 from nats.js.errors import Error as JetStreamError
 
-from percolator.errors import NatsError, NatsUnfitError, StreamConflictError
-from percolator.jetstream import stream
+from percolator.errors import (
+    NatsError,
+    NatsUnfitError,
+    StreamConflictError,
+    StreamMissingError,
+)
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.connect import Handler, hang_up
 from percolator.jetstream.consumer import POLL_SECONDS, Consumer
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.errors import ConsumerError, SequenceGapError, StreamChangedError
-from percolator.jetstream.gaps import SequenceGap, read_by_page, with_wildcards
+from percolator.jetstream.failures import words
+from percolator.jetstream.gaps import SequenceGap, read_by_page, unsure_seeds, with_wildcards
 from percolator.jetstream.incarnation import StreamIncarnation
 from percolator.jetstream.last_per_subject import last_per_subject
 from percolator.jetstream.liveness import hedged, is_alive, raise_if_cancelled
 from percolator.jetstream.sink import Sink
 from percolator.jetstream.stream import StreamState
-from percolator.jetstream.subjects import Growth
+from percolator.jetstream.trouble import Trouble
+from percolator.jetstream.watched import WatchedStream
 from percolator.model import events
 from percolator.model.channel import SUBJECTS
 from percolator.model.events import Decode
@@ -61,6 +67,7 @@ class Feed:
         backlog: int,
         clock: Callable[[], float],
         decode: Decode = events.decode,
+        create_stream: bool = True,
     ) -> None:
         """`connect` opens a connection without reconnect; it calls its argument when that ends."""
         self.stream_seq = 0
@@ -70,16 +77,16 @@ class Feed:
         """Set once everything that the stream held at the start has been passed on."""
         self.restarts = -1
         """Consumers started after the first one."""
-        self.trouble = "not started yet"
-        """Why it is not reading; empty while it is."""
         self.client: NatsClient | None = None
         """The connection that it reads from; None until the stream behind it has been checked."""
         self._connect = connect
+        self.stream = WatchedStream(stream_name, create=create_stream)
         self._name = stream_name
         self._sink = sink
         self._backlog = backlog
         self._clock = clock
         self._decode = decode
+        self._trouble = Trouble()
         self._incarnation = StreamIncarnation(stream_name, clock)
         self._heard = clock()
         self._consumer: Consumer | None = None
@@ -90,7 +97,11 @@ class Feed:
         self._lag = self._least_lag = 0
         self._failures = 0
         self._by_page = False
-        self._growth: tuple[Growth, ...] = ()
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not reading; empty while it is."""
+        return self._trouble.text
 
     @property
     def epoch(self) -> str:
@@ -127,7 +138,7 @@ class Feed:
         """Read until cancelled.
 
         Raises NatsError only before the state is loaded, and only if a retry cannot help: NATS has
-        no JetStream, or the stream has another definition.
+        no JetStream, or the stream has another definition, or is not ours to create.
         """
         while True:
             try:
@@ -143,8 +154,7 @@ class Feed:
 
     def _note_failure(self, error: Exception) -> None:
         self._failures += 1
-        self.trouble = _reason(error)
-        logger.warning("feed: %s; retrying, will resume after seq %d", self.trouble, self.seq)
+        self._trouble.note(error, self.seq)
 
     async def _pause(self) -> None:
         raise_if_cancelled()
@@ -160,6 +170,7 @@ class Feed:
             if self._consumer is not None:
                 self._consumer.fail(ConsumerError("the connection to NATS has ended"))
 
+        self._trouble.said = ""
         client = await self._connect(on_closed)
         try:
             self.connected = True
@@ -178,6 +189,7 @@ class Feed:
     async def _read(self, client: NatsClient) -> None:
         """Read with one consumer until it fails; this always ends with an exception."""
         before, start = self.seq, self._clock()
+        client.said = ""
         try:
             state = await hedged(lambda: self._ask(client))
             await self._find_position(client, state)
@@ -189,15 +201,13 @@ class Feed:
                 await self._read_by_page(client, state.last_seq)
             await self._consume(client)
         finally:
+            self._trouble.said = client.said
             if self.seq > before or self._clock() - start > STEADY_SECONDS:
                 self._failures = 0
 
     async def _ask(self, client: NatsClient) -> StreamState:
         asked = self._clock()
-        state = await stream.ensure(client, self._name, timeout=ANSWER_SECONDS)
-        for growth in set(state.growth).difference(self._growth):
-            logger.warning("feed: %s; to change that: %s", growth.lacks, growth.command)
-        self._growth = state.growth
+        state = await self.stream.ensure(client, timeout=ANSWER_SECONDS)
         self._heard = self._clock()
         self._round_trip = self._heard - asked
         return state
@@ -214,7 +224,7 @@ class Feed:
                 before, lambda: self._on_start(before), within=min(within, ANSWER_SECONDS)
             )
         except Exception as error:
-            self._last_run = self._clock() - start, _reason(error)
+            self._last_run = self._clock() - start, words(error)
             if isinstance(error, ConsumerError) and not isinstance(error, SequenceGapError):
                 self._by_page = self.seq == before  # the next event may be unreadable for it
             raise
@@ -243,14 +253,20 @@ class Feed:
         if after >= first:
             for subjects in SUBJECTS.values():
                 seeds += await last_per_subject(client, self._name, subjects, after, self._decode)
-            now = await stream.ensure(client, self._name, timeout=ANSWER_SECONDS)
+            now = await self.stream.look(client, timeout=ANSWER_SECONDS)
             if now.epoch != state.epoch:
                 raise StreamChangedError("the stream was replaced while its state was being read")
             state = now  # it may have dropped events meanwhile
+        unsure = await unsure_seeds(client, self._name, state, seeds, after)
+        if self.epoch:
+            text = "feed: another stream %s has taken the place of the one that was read"
+            logger.warning(text, self._name)
         first = max(state.first_seq, 1)
         self._sink.begin(epoch, after, first_seq=first, complete=state.complete)
         for seed in sorted(seeds):
             self._sink.seed(seed)
+        if unsure is not None:
+            self._sink.record_gap(unsure.before, unsure.subjects)
         self._incarnation.begin(epoch, state.epoch, after)
         self._target = None
 
@@ -258,7 +274,7 @@ class Feed:
 
     def _on_start(self, after: int) -> None:
         self.restarts += 1
-        self.trouble = ""
+        self._trouble.end(after)
         text = "feed: consumer started on stream %s after seq %d"
         if self._last_run is None:
             logger.debug(text, self._name, after)
@@ -292,7 +308,10 @@ class Feed:
 
     def _pass_on(self, event: Stored) -> None:
         try:
-            self._sink.take(event)
+            if event.marker:
+                self._sink.skip(event.seq)
+            else:
+                self._sink.take(event)
         except Exception:
             text = "feed: event %d could not be processed; its channel continues after a gap"
             logger.exception(text, event.seq)
@@ -311,9 +330,5 @@ class Feed:
             self.ready.set()
 
 
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
 def _hopeless(error: Exception) -> bool:
-    return isinstance(error, NatsUnfitError | StreamConflictError)
+    return isinstance(error, NatsUnfitError | StreamConflictError | StreamMissingError)

@@ -55,7 +55,7 @@ async def _valid(client: NatsClient, stream: str, last: Stored, decode: Decode) 
         if channel is None or found is None:
             return None
         try:
-            decode(channel, found.payload)
+            decode(channel, found.payload, found.ms)
         except EventError:
             found = await newest(client, stream, last.subject, found.seq - 1)
         else:

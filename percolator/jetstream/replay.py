@@ -3,7 +3,8 @@
 The server keeps no state for it. Each page starts with the last known event: if that one is
 missing, the stream has dropped events meanwhile, maybe some that were not read yet. This also
 holds for a replica that lags, because one replica gives the whole answer. If it returns nothing
-new, the leader is asked for the next event.
+new, the leader is asked for the next event. Seqs that are missing between its events may be lost
+events (see `holes`).
 
 It has a connection of its own: history that the feed's connection had to carry would delay live
 events, and many large messages would make the server cut the feed off.
@@ -11,12 +12,13 @@ events, and many large messages would make the server cut the feed off.
 
 import asyncio
 import logging
+from bisect import bisect
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple, TypeVar
 
 from percolator.errors import NatsUnreachableError
-from percolator.jetstream import stream
+from percolator.jetstream import holes, stream
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.connect import Handler, hang_up
 from percolator.jetstream.direct import Stored, ask_leader, direct_get
@@ -43,6 +45,8 @@ class Page(NamedTuple):
     """True if the stream has dropped nothing between `last` and the events."""
     first: bool = False
     """True if there never was an event at or before that seq."""
+    lost: frozenset[int] = frozenset()
+    """Seqs of further events before which the stream may have dropped some."""
     end: bool = False
     """True if the stream has no later event of the subject at present."""
 
@@ -58,7 +62,7 @@ class Replay:
     ) -> None:
         """`connect` opens a connection without reconnect; it calls its argument when that ends."""
         self._feed = feed
-        self._stream = stream_name
+        self._name = stream_name
         self._connect = connect
         self._client: NatsClient | None = None
         self._connecting = asyncio.Lock()
@@ -122,46 +126,62 @@ class Replay:
         if not page.events:
             # A replica may lag, and a batch may end with a large event before the next one.
             request: dict[str, object] = {"seq": after + 1, "next_by_subj": subject}
-            later = await ask_leader(client, self._stream, request)
+            later = await ask_leader(client, self._name, request)
             page = page._replace(events=[later] if later else [], end=later is None)
             if page.last is not None:
-                held = await ask_leader(client, self._stream, {"seq": page.last.seq})
+                held = await ask_leader(client, self._name, {"seq": page.last.seq})
                 page = page._replace(whole=held == page.last)
-        if last is None or not page.whole:
-            await self._check(client, feed)
-        return page
-
-    async def _check(self, client: NatsClient, feed: Feed) -> StreamState:
-        """Raise NatsUnreachableError if this is another stream than the feed's."""
-        state = await self._state(client)
+        state = await stream.state(client, self._name)
         if state.epoch != feed.created:
             raise NatsUnreachableError("the stream was replaced")
-        return state
+        # Asked last: what the stream still holds, it held before.
+        return await self._with_losses(client, state, subject, after, page)
+
+    async def _with_losses(
+        self, client: NatsClient, state: StreamState, subject: str, after: int, page: Page
+    ) -> Page:
+        """Return the page with the places at which events of the subject may be lost."""
+        if page.last is None:
+            first = state.complete and (after < 1 or "*" not in subject)
+            page = page._replace(whole=after >= state.first_seq - 1, first=first)
+        seqs = [event.seq for event in page.events]
+        start, last = page.last.seq if page.last else after, page.last
+        if not page.whole:
+            if not seqs:
+                return page
+            start, last = seqs[0], page.events[0]
+        between = (start, seqs[-1] if seqs else state.last_seq + 1)
+        missing = await holes.unexplained(
+            client, self._name, state, between, subject=subject, last=last
+        )
+        if missing is None:
+            return page._replace(whole=False, lost=frozenset(seqs))
+        if missing and missing[0] <= after:  # the client has what was lost there, but not its seq
+            page = page._replace(last=None)
+        missing = [seq for seq in missing if seq > after]
+        lost = {seqs[at] for at in (bisect(seqs, seq) for seq in missing) if at < len(seqs)}
+        whole = page.whole and (not lost.intersection(seqs[:1]) if seqs else not missing)
+        return page._replace(whole=whole, lost=frozenset(lost))
 
     async def _first(self, client: NatsClient, subject: str, after: int) -> Page:
         """Return the first page of a replay, for which no last event is known yet.
 
-        Of a wildcard, the last event before the page is not looked for: a stream that has dropped
-        single messages then cannot show that it has dropped none of these.
+        Of a wildcard, the last event before the page is not looked for: each of its markets has
+        another one.
         """
         events = await self._from(client, subject, max(after, 1))
         last: Stored | None = None
         if events and events[0].seq <= after:
             last = events[0]
-        elif "*" not in subject and (last := await newest(client, self._stream, subject, after)):
+        elif "*" not in subject and (last := await newest(client, self._name, subject, after)):
             events = await self._from(client, subject, last.seq)
         if last is not None:
             return _page(events, after, last)
-        state = await self._state(client)  # asked last: what the stream still holds, it held before
-        untouched = after >= state.first_seq - 1 and not state.deleted
-        return Page(events, None, whole=state.complete or untouched, first=state.complete)
+        return Page(events, None, whole=False)
 
     async def _from(self, client: NatsClient, subject: str, seq: int) -> list[Stored]:
         request: dict[str, object] = {"seq": seq, "next_by_subj": subject, "batch": PAGE + 1}
-        return (await direct_get(client, self._stream, request)).events
-
-    async def _state(self, client: NatsClient) -> StreamState:
-        return await stream.state(client, self._stream)
+        return (await direct_get(client, self._name, request)).events
 
 
 async def _ignore_end() -> None:

@@ -18,6 +18,9 @@ class Sink(Protocol):
     def take(self, stored: Stored) -> None:
         """Receive the next event."""
 
+    def skip(self, seq: int) -> None:
+        """Pass a seq that is no event of a publisher."""
+
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:
         """Seqs before `before` are missing; these subjects may have lost events.
 

@@ -1,11 +1,13 @@
 """The stream: its one definition, and how it is created, checked and identified.
 
-A missing stream is created, an existing one is checked. What we rely on must match; how long and
-how much is kept, and on how many servers, is the operator's choice.
+A missing stream is created, unless that is the operator's to do; an existing one is checked. What
+we rely on must match; how long and how much is kept, and on how many servers, is the operator's
+choice.
 """
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import Enum
 
 import nats.errors
 from nats.aio.client import Client
@@ -14,9 +16,16 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError, ServerError, ServiceUnavailableError
 from nats.js.errors import Error as JetStreamError
 
-from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
-from percolator.jetstream.client import NatsClient, refusal
+from percolator.errors import (
+    NatsUnfitError,
+    NatsUnreachableError,
+    StreamConflictError,
+    StreamMissingError,
+)
+from percolator.jetstream import failures
+from percolator.jetstream.client import NatsClient
 from percolator.jetstream.connect import server_address
+from percolator.jetstream.refusals import RefusedError
 from percolator.jetstream.subjects import Growth, growth, taken
 from percolator.model.channel import SUBJECTS
 from percolator.model.events import MAX_EVENT_BYTES
@@ -28,6 +37,8 @@ MIN_SERVER = (2, 11)
 NOT_ENABLED = (10039, 10076)
 """JetStream is off: for the account, or altogether. Any other error may pass in a moment."""
 STREAM_NAME_IN_USE = 10058
+DUPLICATE_WINDOW = 120
+"""Seconds in which JetStream stores an event with the same message id once."""
 MAX_MESSAGE_BYTES = MAX_EVENT_BYTES + 1024
 """Largest message of the stream: the longest event, with headers."""
 SUBJECTS_OVERLAP = 10065
@@ -46,10 +57,22 @@ def definition(name: str) -> StreamConfig:
         max_bytes=1024**3,
         max_msgs_per_subject=1_000_000,
         max_msg_size=MAX_MESSAGE_BYTES,
-        duplicate_window=120,
+        duplicate_window=DUPLICATE_WINDOW,
         num_replicas=1,
         allow_direct=True,
+        deny_delete=True,
     )
+
+
+class Removal(Enum):
+    """How messages may leave a stream, by its definition.
+
+    The limits, purges and rollups remove the oldest of a subject first.
+    """
+
+    OLDEST_FIRST = "only the oldest messages of a subject"
+    BY_HAND = "also single messages that an operator deletes"
+    ANY = "also single messages that expire"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +84,15 @@ class StreamState:
     last_seq: int
     deleted: int
     """Number of events between the two that are gone."""
+    removal: Removal = Removal.OLDEST_FIRST
+    max_per_subject: int = 0
+    """The number of messages that it holds of one subject at most; 0 if there is no limit."""
     growth: tuple[Growth, ...] = ()
     """What the stream lacks that a newly created one has."""
+    created: bool = False
+    """True if it was missing, and was created by the call that returned this."""
+    config: StreamConfig | None = None
+    """Its definition."""
 
     @property
     def complete(self) -> bool:
@@ -70,29 +100,41 @@ class StreamState:
         return self.first_seq <= 1 and not self.deleted
 
 
-async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamState:  # noqa: ASYNC109
-    """Create the stream if it is missing, check it if it exists, and return its state.
+async def ensure(
+    client: Client,
+    name: str,
+    *,
+    create: bool = True,
+    like: StreamConfig | None = None,
+    timeout: float = 5,  # noqa: ASYNC109
+) -> StreamState:
+    """Check the stream, and return its state; if it is missing, create it unless told not to.
 
-    Raises NatsUnfitError (no JetStream, or a server that is too old), StreamConflictError, and
-    NatsUnreachableError if NATS does not answer in time.
+    It is created by our definition, or by another one. Raises NatsUnfitError (no JetStream, or a
+    server that is too old), StreamConflictError, StreamMissingError if it is missing and not
+    created, and NatsUnreachableError if NATS does not answer in time.
     """
     _check_server(client)
     context = client.jetstream(timeout=timeout)
     try:
-        info = await _create_or_get(context, name)
+        info, created = await _create_or_get(
+            context, name, (like or definition(name)) if create else None
+        )
     except (ServerError, ServiceUnavailableError) as error:
         if error.err_code is None or error.err_code in NOT_ENABLED:
             raise NatsUnfitError(_without_jetstream(client)) from None
         raise NatsUnreachableError(
             f"JetStream at {server_address(client)} is not available ({error.description}): "
-            "check the NATS server"
+            f"{failures.advice(error, 'check the NATS server')}"
         ) from None
     except APIError as error:
         raise _conflict(name, error) from None
-    except nats.errors.Error:
-        advice = refusal(client) or ": check the NATS server"
+    except RefusedError as error:
+        raise NatsUnreachableError(f"the stream {name} cannot be looked up: {error}") from None
+    except nats.errors.Error as error:
         raise NatsUnreachableError(
-            f"JetStream at {server_address(client)} does not answer{advice}"
+            f"JetStream at {server_address(client)} does not answer ({failures.words(error)}): "
+            "check the NATS server"
         ) from None
     differing = differences(info.config, name)
     if differing:
@@ -100,19 +142,41 @@ async def ensure(client: Client, name: str, *, timeout: float = 5) -> StreamStat
             f"the stream {name} exists with another definition ({'; '.join(differing)}): "
             "fix it, or choose another name with --stream"
         )
-    return replace(state_of(info), growth=lacking(info.config, name))
+    return replace(state_of(info), created=created, growth=lacking(info.config, name))
 
 
-async def _create_or_get(context: JetStreamContext, name: str) -> StreamInfo:
+async def _create_or_get(
+    context: JetStreamContext, name: str, create: StreamConfig | None
+) -> tuple[StreamInfo, bool]:
+    """Return what NATS reports about the stream, and whether it was created now."""
     try:
-        return await context.stream_info(name)
+        return await context.stream_info(name), False
     except NotFoundError:
+        if create is None:
+            raise StreamMissingError(
+                f"the stream {name} does not exist, and create_stream is false: create it "
+                f"(nats stream add {name} --config nats/stream.json), or set create_stream to true"
+            ) from None
         try:
-            return await context.add_stream(definition(name))
+            return await context.add_stream(create), True
         except APIError as error:
             if error.err_code != STREAM_NAME_IN_USE:
                 raise
-            return await context.stream_info(name)  # another gateway was faster
+            return await context.stream_info(name), False  # another gateway was faster
+
+
+def described(config: StreamConfig) -> str:
+    """Describe what a stream keeps, and where."""
+    limits = {
+        "max_age": f"{config.max_age or 0:g} s",
+        "max_bytes": config.max_bytes,
+        "max_msgs": config.max_msgs,
+        "max_msgs_per_subject": config.max_msgs_per_subject,
+    }
+    kept = [f"{name} {limit}" for name, limit in limits.items() if (getattr(config, name) or 0) > 0]
+    return ", ".join(
+        [f"storage {_plain(config.storage)}", f"replicas {config.num_replicas}", *kept]
+    )
 
 
 def differences(found: StreamConfig, name: str) -> list[str]:
@@ -131,6 +195,7 @@ def differences(found: StreamConfig, name: str) -> list[str]:
         "discard": (found.discard, ours.discard),
         "allow_direct": (bool(found.allow_direct), True),
         "no_ack": (bool(found.no_ack), False),
+        "allow_msg_counter": (bool(found.allow_msg_counter), False),
     }
     return [
         f"{field} is {_plain(has)}, not {_plain(want)}"
@@ -146,9 +211,32 @@ def lacking(found: StreamConfig, name: str) -> tuple[Growth, ...]:
         f"the stream {name} takes messages of any size, and large ones displace events",
         f"nats stream edit {name} --max-msg-size {MAX_MESSAGE_BYTES}",
     )
+    expiring = Growth(
+        "single messages",
+        f"messages of the stream {name} may expire one by one ({' and '.join(_expiry(found))}), so "
+        "each missing one becomes a gap on every channel; NATS cannot switch that off",
+        f"nats stream rm {name}, and nats stream add --config nats/stream.json",
+    )
     kinds = growth(name, found.subjects or ())
     bounded = (found.max_msg_size or 0) > 0
-    return (*([kinds] if kinds else ()), *(() if bounded else [unbounded]))
+    return (
+        *([kinds] if kinds else ()),
+        *(() if bounded else [unbounded]),
+        *([expiring] if _expiry(found) else ()),
+    )
+
+
+def _expiry(found: StreamConfig) -> list[str]:
+    """Return the settings of a stream with which single messages leave it by themselves."""
+    fields = ("allow_msg_ttl", "allow_msg_schedules")
+    return [field for field in fields if getattr(found, field)]
+
+
+def removal(found: StreamConfig) -> Removal:
+    """Return how messages may leave a stream with this definition."""
+    if _expiry(found):
+        return Removal.ANY
+    return Removal.OLDEST_FIRST if found.deny_delete else Removal.BY_HAND
 
 
 def state_of(info: StreamInfo) -> StreamState:
@@ -158,6 +246,9 @@ def state_of(info: StreamInfo) -> StreamState:
         first_seq=info.state.first_seq,
         last_seq=info.state.last_seq,
         deleted=info.state.num_deleted or 0,
+        removal=removal(info.config),
+        config=info.config,
+        max_per_subject=max(info.config.max_msgs_per_subject or 0, 0),
     )
 
 
@@ -206,7 +297,7 @@ def _conflict(name: str, error: APIError) -> StreamConflictError | NatsUnfitErro
         )
     return NatsUnfitError(
         f"JetStream refuses the stream {name} ({error.description}): "
-        "check the limits and permissions of the account"
+        f"{failures.advice(error, 'check the limits and permissions of the account')}"
     )
 
 

@@ -78,5 +78,9 @@ class Channel(NamedTuple):
         if prefix != SUBJECT_PREFIX or kind is None:
             return None
         if not SLAB.fullmatch(slab):
-            raise EventError("invalid_subject", f"{subject[:64]!r} does not end in a market's name")
+            raise EventError(
+                "invalid_subject",
+                f"{subject[:64]!r} does not end in a market's name ({SLAB_RULE}): "
+                f"publish on {Channel(kind, 'MARKET').subject}",
+            )
         return Channel(kind, slab)

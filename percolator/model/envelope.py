@@ -5,47 +5,69 @@
 Numbers whose key ends in E6 are integers of millionths.
 """
 
-import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from percolator.errors import EventError
+from percolator.model import decimals
 from percolator.model.channel import Channel
-from percolator.model.kinds import FIELDS
+from percolator.model.kinds import KINDS
+from percolator.model.sentences import MILLIONTHS, Written, shown
 
-E6 = "E6"
-_MILLIONTHS = re.compile(r"-?[0-9]{1,40}")
+_NAMES = frozenset(kind.envelope for kind in KINDS if kind.envelope is not None)
+
+
+def is_one(document: Mapping[str, Any]) -> bool:
+    """Return whether a document has the form of an envelope, of whatever kind."""
+    name = document.get("event")
+    return "event" in document and (
+        "data" in document or (isinstance(name, str) and name in _NAMES)
+    )
 
 
 def unwrap(
-    channel: Channel, document: dict[str, Any], *, require_slab: bool = False
-) -> dict[str, Any]:
-    """Return the native fields of an enveloped event. Raises EventError."""
-    name, data = document["event"], document.get("data")
-    if not isinstance(name, str) or name != channel.kind.envelope:
-        raise EventError("mismatch", "event does not match the subject")
+    channel: Channel, document: Mapping[str, Any], *, require_slab: bool = False
+) -> tuple[dict[str, Any], dict[str, Written]]:
+    """Return the native fields of an enveloped event, and those that were written in another form.
+
+    Raises EventError.
+    """
+    kind, name, data = channel.kind, document["event"], document.get("data")
+    if kind.envelope is None:
+        raise EventError("mismatch", f"a {kind} has no envelope: use the native form")
+    if name != kind.envelope:
+        text = f"event must be {kind.envelope} on the subject of a {kind}, got {shown(name)}"
+        raise EventError("mismatch", text)
     if require_slab and "slabAddress" not in document:
         raise EventError("mismatch", "slabAddress is missing, and require_slab is on")
-    if document.get("slabAddress", channel.slab) != channel.slab:
-        raise EventError("mismatch", "slabAddress does not match the subject")
+    if (slab := document.get("slabAddress", channel.slab)) != channel.slab:
+        text = f"slabAddress must be {channel.slab}, the market of the subject, got {shown(slab)}"
+        raise EventError("mismatch", text)
     if not isinstance(data, dict):
-        raise EventError("invalid_event", "data must be an object")
+        raise EventError("invalid_event", f"data must be an object, got {shown(data)}")
     fields = {key: value for key, value in data.items() if key not in ("type", "slab")}
-    for key in [key for key in fields if key.endswith(E6)]:
-        field = key.removesuffix(E6)
+    written: dict[str, Written] = {}
+    for field in kind.in_millionths:
+        key = field + MILLIONTHS
+        if key not in fields:
+            continue
         if field in fields:
-            raise EventError("invalid_event", f"{field} is given in two units"[:64])
-        fields[field] = _from_millionths(field, fields.pop(key))
-    return fields | {"timestamp": document.get("timestamp")}
+            raise EventError("invalid_event", f"{field} is given in two units: {field} and {key}")
+        written[field] = Written(key, fields.pop(key))
+        fields[field] = _from_millionths(field, written[field])
+    return fields | {"timestamp": document.get("timestamp")}, written
 
 
-def _from_millionths(field: str, value: object) -> float | str | None:
+def _from_millionths(field: str, written: Written) -> float | str | None:
     """Convert an integer of millionths, or its text, to USD; a rate to its decimal text."""
+    key, value = written
     if value is None:
         return None
-    text = value if isinstance(value, str) else str(value)
-    if isinstance(value, bool | float) or not _MILLIONTHS.fullmatch(text):
-        reason = f"invalid_{field}" if field in FIELDS else "invalid_event"
-        raise EventError(reason, f"{field[:32]}E6 must be an integer of millionths")
-    exact = Decimal(text).scaleb(-6)
-    return format(exact.normalize(), "f") if field == "rate" else float(exact)
+    number = isinstance(value, int) and not isinstance(value, bool)
+    text = decimals.millionths(str(value)) if number or isinstance(value, str) else None
+    if text is None:
+        raise EventError(
+            f"invalid_{field}", f"{key} must be an integer of millionths, got {shown(value)}"
+        )
+    return text if field == "rate" else float(Decimal(text))

@@ -3,31 +3,70 @@
 A new kind is one class of fields and one row of KINDS.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, TypeAdapter
 from pydantic.dataclasses import dataclass as validated
-from pydantic_core import SchemaValidator
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import SchemaValidator, from_json
 
-MAX_SIZE = 2**128 - 1
+from percolator.model import decimals
+from percolator.model.decimals import MAX_SIZE, RATE_DIGITS, RATE_PATTERN, SIZE_PATTERN, Canonical
+
+Scalar = str | int | float | bool | None
+"""What an extra field of an event may be."""
+
 MAX_TIMESTAMP = 2**53 - 1
 """The largest integer that a browser reads without loss."""
+TIME_RULE = "a whole number of Unix milliseconds"
 
 
-def _check_size(value: object) -> object:
-    digits = isinstance(value, str) and value.isascii() and value.isdigit()
-    if digits and int(str(value)[:64]) > MAX_SIZE:
+_SIZE_DIGITS = len(str(MAX_SIZE))
+
+
+def _check_size(digits: str) -> str:
+    if len(digits) == _SIZE_DIGITS and int(digits) > MAX_SIZE:
         msg = "a size has at most 128 bits"
         raise ValueError(msg)
-    return value
+    return digits
 
 
-Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Timestamp = Annotated[int, Field(ge=0, le=MAX_TIMESTAMP)]
-Size = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,39}$"), BeforeValidator(_check_size)]
-Rate = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,20}(\.[0-9]{1,20})?$")]
+# A description completes the sentence "FIELD must be ...", for the author of an event.
+Usd = Annotated[
+    float,
+    Field(gt=0, allow_inf_nan=False, description="a number of USD greater than 0", examples=[1.5]),
+]
+Timestamp = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=MAX_TIMESTAMP,
+        description=TIME_RULE,
+        examples=[1_750_000_000_000],
+    ),
+]
+Size = Annotated[
+    str,
+    StringConstraints(pattern=f"^{SIZE_PATTERN}$"),
+    AfterValidator(_check_size),
+    Canonical(decimals.size),
+    Field(description="a whole number of base units, up to 128 bits", examples=["1000000"]),
+]
+Rate = Annotated[
+    str,
+    StringConstraints(pattern=f"^{RATE_PATTERN}$"),
+    Canonical(decimals.rate),
+    Field(
+        description=(
+            'a decimal number such as "0.0001", '
+            f"with at most {RATE_DIGITS} digits before and after the point"
+        ),
+        examples=["0.0001"],
+    ),
+]
 Slab = Annotated[str, StringConstraints(min_length=1)]
 
 _STRICT = ConfigDict(strict=True)
@@ -40,6 +79,14 @@ class Event:
     timestamp: Timestamp
     type: str
     slab: Slab = ""
+    extra_json: SkipJsonSchema[bytes] = Field(default=b"", init=False, repr=False, exclude=True)
+    """The fields that its kind does not have, as the inside of a JSON object."""
+
+    @property
+    def extra(self) -> dict[str, Scalar]:
+        """The fields that its kind does not have, such as an id: text that the publisher wrote."""
+        found: dict[str, Scalar] = from_json(b"{%b}" % self.extra_json)
+        return found
 
     @property
     def kind(self) -> "Kind":
@@ -127,8 +174,36 @@ class Kind:
         assert isinstance(validator, SchemaValidator)
         return validator
 
+    @cached_property
+    def schema(self) -> dict[str, dict[str, Any]]:
+        """The JSON Schema of each field, that of the value if a field may be null."""
+        properties = TypeAdapter(self.event).json_schema()["properties"]
+        return {name: found | found.get("anyOf", [{}])[0] for name, found in properties.items()}
+
+    @cached_property
+    def canonical(self) -> dict[str, Callable[[str], str | None]]:
+        """The canonical form of each field that is a number in a string."""
+        hints = get_type_hints(self.event, include_extras=True)
+        marks = {name: _mark(hints[name]) for name in self.fields}
+        return {name: mark.form for name, mark in marks.items() if mark is not None}
+
+    @cached_property
+    def in_millionths(self) -> tuple[str, ...]:
+        """The fields that an envelope may give in millionths."""
+        if self.envelope is None:
+            return ()
+        numbers = (name for name in self.fields if self.schema[name]["type"] == "number")
+        return (*numbers, *(name for name in self.fields if name == "rate"))
+
     def __repr__(self) -> str:
         return self.name
+
+
+def _mark(hint: object) -> Canonical | None:
+    """Return the mark of a type, `Size` or `Size | None`."""
+    if isinstance(hint, Canonical):
+        return hint
+    return next(filter(None, map(_mark, get_args(hint))), None)
 
 
 PRICE = Kind(

@@ -14,7 +14,7 @@ from percolator.errors import RequestError
 from percolator.model.channel import Channel
 from percolator.model.closes import ERRORS
 from percolator.model.commands import RequestId
-from percolator.model.fields import event_fields
+from percolator.model.fields import encoded, event_fields
 from percolator.model.kinds import Event
 
 
@@ -163,6 +163,8 @@ def gap(channel: Channel, after: int, before: int, epoch: str | None = None) -> 
 def event_message(event: Event, seq: int, prev: int | None, *, snapshot: bool = False) -> bytes:
     """Encode and frame one event: the bytes that every client of its channel gets.
 
+    What the publisher added to the event comes last.
+
     `prev` is the seq of the channel's event before this one: 0 if there is none, None if it is not
     known. Only lossless kinds carry it.
     """
@@ -170,4 +172,4 @@ def event_message(event: Event, seq: int, prev: int | None, *, snapshot: bool = 
     fields.update(event_fields(event, seq, prev))
     if snapshot:
         fields["snapshot"] = True
-    return text_frame(to_json(fields))
+    return text_frame(encoded(fields, event))

@@ -17,6 +17,7 @@ from pydantic_core import SchemaValidator, from_json
 
 from percolator.errors import MessageError
 from percolator.model.channel import SLAB, Channel
+from percolator.model.extras import extras
 from percolator.model.kinds import KIND_OF_NAME, Event, Kind
 from percolator.printable import printable
 
@@ -216,14 +217,14 @@ def read(text: str | bytes) -> ServerMessage | None:
         raise MessageError("not an object with a type")
     kind = KIND_OF_NAME.get(name)
     if kind is not None:
-        return _delivery(kind, text)
+        return _delivery(kind, text, fields)
     if name not in _TYPES:
         return None
     message: ServerMessage = _validated(_validator(_TYPES[name]), text, name)
     return message
 
 
-def _delivery(kind: Kind, text: str | bytes) -> Delivery:
+def _delivery(kind: Kind, text: str | bytes, fields: Mapping[str, Any]) -> Delivery:
     stamp: Stamp = _validated(_validator(Stamp), text, kind.name)
     prev = stamp.prev if kind.lossless else None
     if prev is not None and prev >= stamp.seq:
@@ -231,6 +232,9 @@ def _delivery(kind: Kind, text: str | bytes) -> Delivery:
     event: Event = _validated(kind.validator, text, kind.name)
     if not SLAB.fullmatch(event.slab):
         raise MessageError(f"{kind} whose slab is not valid")
+    if added := extras(kind, fields, text if isinstance(text, bytes) else text.encode()):
+        # Events are frozen, but this one has not left this file yet.
+        object.__setattr__(event, "extra_json", added)
     return Delivery(Channel(kind, event.slab).name, stamp.seq, prev, stamp.snapshot, event)
 
 

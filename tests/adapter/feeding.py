@@ -8,7 +8,9 @@ from pathlib import Path
 import nats
 from nats.aio.client import Client
 
-from percolator.jetstream.connect import NatsAddress
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.client import NatsClient
+from percolator.jetstream.connect import connect
 from percolator.jetstream.dialer import Dialer
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.feed import Feed
@@ -25,6 +27,7 @@ class RecordingSink:
 
     def __init__(self) -> None:
         self.seqs: list[int] = []
+        self.skipped: list[int] = []
         self.subjects: list[str] = []
         self.epochs: list[str] = []
         self.gaps: list[tuple[int, frozenset[str]]] = []
@@ -58,6 +61,10 @@ class RecordingSink:
         self.subjects.append(stored.subject)
         self.on_event()
 
+    def skip(self, seq: int) -> None:
+        """Record the seq."""
+        self.skipped.append(seq)
+
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:
         """Record the gap."""
         self.gaps.append((before, subjects))
@@ -67,21 +74,43 @@ class RecordingSink:
         return {SUBJECT: self.seqs[-1] if self.seqs else 0}
 
 
-def dialer(url: str, *, prefix: str | None = None) -> Dialer:
+def dialer(url: str, *, prefix: str | None = None, inbox_prefix: str | None = None) -> Dialer:
     """A dialer to a server."""
 
     async def find() -> NatsAddress:
-        return NatsAddress(url, prefix=prefix)
+        return NatsAddress(url, prefix=prefix, inbox_prefix=inbox_prefix)
 
     return Dialer(find, name="test")
 
 
 def feed_of(
-    url: str, sink: RecordingSink, *, stream: str = STREAM, prefix: str | None = None
+    url: str,
+    sink: RecordingSink,
+    *,
+    stream: str = STREAM,
+    prefix: str | None = None,
+    inbox_prefix: str | None = None,
+    create_stream: bool = True,
 ) -> Feed:
     """A feed that reads the stream into a sink."""
-    clock = asyncio.get_running_loop().time
-    return Feed(dialer(url, prefix=prefix).dial, stream, sink, backlog=10_000, clock=clock)
+    return Feed(
+        dialer(url, prefix=prefix, inbox_prefix=inbox_prefix).dial,
+        stream,
+        sink,
+        backlog=10_000,
+        clock=asyncio.get_running_loop().time,
+        create_stream=create_stream,
+    )
+
+
+@contextlib.asynccontextmanager
+async def client_of(url: str) -> AsyncIterator[NatsClient]:
+    """A connection as a gateway has it."""
+    client = await connect(NatsAddress(url), name="test", reconnect=False)
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 @contextlib.asynccontextmanager

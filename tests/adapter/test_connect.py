@@ -11,7 +11,8 @@ import pytest
 
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream import connect as module
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from tests.client import PATIENCE
 from tests.gateway import eventually
 from tests.nats_server import NatsServer, ReservedPort
@@ -135,13 +136,6 @@ async def test_connect_fails_with_an_error_when_the_address_is_invalid(url: str)
     """No other exception comes through."""
     async with asyncio.timeout(PATIENCE):
         assert "cannot be reached: " in await fails(NatsAddress(url))
-
-
-async def test_connect_fails_when_the_ca_file_is_invalid(nats_url: str, tmp_path: Path) -> None:
-    """The file contains something else."""
-    ca = tmp_path / "ca.pem"
-    ca.write_text("not a certificate")
-    assert "cannot be reached: " in await fails(NatsAddress(nats_url, tls_ca=ca))
 
 
 async def test_the_client_calls_closed_when_its_connection_ends(nats_process: NatsServer) -> None:

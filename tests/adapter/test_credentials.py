@@ -6,7 +6,8 @@ import pytest
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
 from percolator.jetstream import credentials, stream
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from tests.certificates import Authority
 from tests.nats_operator import Operator
 from tests.nats_server import NatsServer
@@ -95,6 +96,16 @@ async def test_connect_trusts_only_a_server_with_a_certificate_of_our_authority(
                 match="the TLS handshake failed: unable to get local issuer certificate",
             ):
                 await connect(refused, name="test", reconnect=False)
+
+
+@pytest.mark.parametrize("scheme", ["nats", "tls"])
+async def test_one_tls_address_binds_the_whole_list_to_tls(scheme: str, nats_url: str) -> None:
+    """Wherever it is in the list; the password must not depend on which server answers."""
+    login, nowhere = "alice:hunter2@", "tls" if scheme == "nats" else "nats"
+    plain = nats_url.replace("nats://", f"{scheme}://{login}")
+    for url in (f"{nowhere}://{login}127.0.0.1:1,{plain}", f"{plain},{nowhere}://127.0.0.1:1"):
+        with pytest.raises(NatsUnreachableError, match="does not offer TLS"):
+            await connect(NatsAddress(url), name="test", reconnect=False)
 
 
 async def test_connect_sends_nothing_to_a_server_without_tls(nats_url: str, tmp_path: Path) -> None:

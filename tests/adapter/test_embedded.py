@@ -13,7 +13,8 @@ import pytest
 from nats.js.api import StorageType
 
 from percolator.errors import NatsUnreachableError
-from percolator.jetstream.connect import NatsAddress, connect, hang_up
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect, hang_up
 from percolator.jetstream.embedded import server as embedded
 from percolator.jetstream.embedded.datafolder import token_for
 from percolator.jetstream.embedded.server import EmbeddedNats

@@ -6,8 +6,9 @@ import pytest
 
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream import direct, stream
+from percolator.jetstream.address import NatsAddress
 from percolator.jetstream.client import NatsClient
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.connect import connect
 from percolator.jetstream.last_per_subject import last_per_subject
 from tests.gateway import event_json
 from tests.nats_server import NatsServer

@@ -1,7 +1,9 @@
 """The publisher: every event is acknowledged, in order, and stored once if it has an id."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import nats
 import pytest
@@ -9,12 +11,27 @@ from nats.aio.client import Client
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
 from percolator.jetstream import publisher, stream
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from percolator.jetstream.publisher import Publisher
 from tests.client import PATIENCE
+from tests.gateway import eventually
 from tests.nats_server import NatsServer
 
+STREAM = "PERCOLATOR"
 SUBJECT = "percolator.price.SOL"
+LIMITED = """
+authorization {
+  users: [
+    { user: admin, password: a }
+    {
+      user: maker, password: m
+      permissions { publish: "percolator.price.>", subscribe: "_INBOX.>" }
+    }
+  ]
+}
+"""
+"""A configuration with a user who may only publish prices."""
 
 
 @pytest.fixture
@@ -91,35 +108,171 @@ async def test_publish_fails_at_once_when_the_event_is_too_large(
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("message_id", [None, "a"])
-async def test_publish_fails_when_no_ack_comes(
-    nats_process: NatsServer, message_id: str | None
-) -> None:
-    """After some retries, if the event has an id."""
+async def test_an_event_without_an_id_is_tried_once(nats_process: NatsServer) -> None:
+    """A second attempt could store it twice."""
     client = await nats.connect(nats_process.url)
-    await stream.ensure(client, "PERCOLATOR")
-    events = Publisher(client, "PERCOLATOR")
+    await stream.ensure(client, STREAM)
     nats_process.freeze()
     try:
         with pytest.raises(NatsUnreachableError, match="NATS does not acknowledge the event"):
-            await events.publish(SUBJECT, b"{}", message_id)
+            await Publisher(client, STREAM).publish(SUBJECT, b"{}")
     finally:
         nats_process.thaw()
         await client.close()
 
 
-async def test_publish_retries_an_event_with_an_id_while_nats_restarts(
+@asynccontextmanager
+async def publishing(
+    nats_process: NatsServer,
+    on_trouble: Callable[[str], None] = lambda _: None,
+    window: float = 120,
+) -> AsyncIterator[tuple[Client, Publisher]]:
+    """Connect as the commands do, to a stream with this duplicate window."""
+    client = await connect(NatsAddress(nats_process.url), name="test", reconnect=True)
+    await client.jetstream().add_stream(stream.definition(STREAM).evolve(duplicate_window=window))
+    try:
+        yield client, Publisher(client, STREAM, on_trouble)
+    finally:
+        await client.close()
+
+
+async def stored(client: Client) -> list[bytes]:
+    """Return the payload of each event of the stream, in order."""
+    context = client.jetstream()
+    count = (await context.stream_info(STREAM)).state.messages
+    return [(await context.get_msg(STREAM, seq)).data or b"" for seq in range(1, count + 1)]
+
+
+async def test_a_frozen_nats_neither_loses_nor_doubles_an_event(nats_process: NatsServer) -> None:
+    """It is frozen for longer than an ack may take; the trouble and its end are reported."""
+    reports: list[str] = []
+    async with publishing(nats_process, reports.append) as (client, events):
+        assert await events.publish(SUBJECT, b"0", "0") == 1
+        nats_process.freeze()
+        sent = [asyncio.create_task(events.publish(SUBJECT, b"%d" % n, str(n))) for n in (1, 2, 3)]
+        await eventually(lambda: bool(reports))
+        later = asyncio.create_task(events.publish(SUBJECT, b"4", "4"))
+        nats_process.thaw()
+        assert await asyncio.gather(*sent, later) == [2, 3, 4, 5]
+        assert await stored(client) == [b"0", b"1", b"2", b"3", b"4"]
+    assert reports == [
+        "NATS does not acknowledge events (no answer in time): trying again for up to 108 s",
+        "NATS acknowledges events again",
+    ]
+
+
+@pytest.mark.parametrize("end", [NatsServer.kill, NatsServer.terminate])
+async def test_a_restarted_nats_neither_loses_nor_doubles_an_event(
+    nats_process: NatsServer, end: Callable[[NatsServer], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it was killed or stopped, with hundreds of events in flight."""
+    monkeypatch.setattr(publisher, "ACK_SECONDS", 0.3)
+    async with publishing(nats_process) as (client, events):
+        sent = [
+            asyncio.create_task(events.publish(SUBJECT, b"%d" % number, str(number)))
+            for number in range(2_000)
+        ]
+        await sent[200]
+        end(nats_process)
+        nats_process.start()
+        seqs = await asyncio.gather(*sent)
+        assert sorted(seqs) == list(range(1, 2_001))
+        assert sorted(map(int, await stored(client))) == list(range(2_000))
+
+
+async def test_events_in_flight_keep_their_order_if_none_of_them_was_stored(
     nats_process: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until the event is stored; it is stored once."""
+    """A later event does not overtake one that is tried again."""
     monkeypatch.setattr(publisher, "ACK_SECONDS", 0.3)
-    client = await connect(NatsAddress(nats_process.url), name="test", reconnect=True)
-    await stream.ensure(client, "PERCOLATOR")
-    events = Publisher(client, "PERCOLATOR")
-    nats_process.kill()
-    publishing = asyncio.create_task(events.publish(SUBJECT, b"{}", message_id="a"))
-    await asyncio.sleep(0)
-    nats_process.start()
-    assert await publishing == 1
-    assert (await client.jetstream().stream_info("PERCOLATOR")).state.messages == 1
-    await client.close()
+    async with publishing(nats_process) as (client, events):
+        await events.publish(SUBJECT, b"0", "0")
+        nats_process.kill()
+        sent = []
+        for number in range(1, 400):
+            sent.append(asyncio.create_task(events.publish(SUBJECT, b"%d" % number, str(number))))
+            await asyncio.sleep(0.001)  # some start before the first of them is tried again
+        nats_process.start()
+        assert await asyncio.gather(*sent) == list(range(2, 401))
+        assert [int(each) for each in await stored(client)] == list(range(400))
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_event_is_given_up_when_its_duplicate_window_has_passed(
+    nats_process: NatsServer,
+) -> None:
+    """The window is the stream's own; a later attempt could store the event twice."""
+    async with publishing(nats_process, window=0.2) as (client, events):
+        await events.publish(SUBJECT, b"0", "0")
+        nats_process.kill()
+        sent = asyncio.create_task(events.publish(SUBJECT, b"1", "1"))
+        await asyncio.sleep(0)
+        nats_process.start()  # the client connects again after a second
+        with pytest.raises(
+            NatsUnreachableError, match=r"the event 1 .* could store it twice: look"
+        ):
+            await sent
+        assert await stored(client) == [b"0"]
+
+
+async def test_an_event_waits_for_a_stream_that_comes_back(
+    nats_process: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only if the stream had taken one before: otherwise it is missing, which is said at once."""
+    monkeypatch.setattr(publisher, "RETRY_SECONDS", 0.02)
+    reports: list[str] = []
+    async with publishing(nats_process, reports.append) as (client, events):
+        await events.publish(SUBJECT, b"0", "0")
+        await client.jetstream().delete_stream(STREAM)
+        waiting = asyncio.create_task(events.publish(SUBJECT, b"1", "1"))
+        await eventually(lambda: bool(reports))
+        await stream.ensure(client, STREAM)
+        assert await waiting == 1
+    assert reports[0].startswith("NATS does not acknowledge events (JetStream does not respond)")
+
+
+@pytest.mark.parametrize("subject", ["percolator.trades.SOL", "elsewhere"])
+async def test_a_subject_that_the_stream_does_not_take_is_refused_at_once(
+    client: Client, stream_name: str, subject: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second attempt would be made after an hour."""
+    monkeypatch.setattr(publisher, "RETRY_SECONDS", 3_600)
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(NatsUnfitError, match=f"no stream accepts {subject}"):
+            await Publisher(client, stream_name).publish(subject, b"{}", "a")
+
+
+async def test_nats_without_jetstream_is_refused_at_once(tmp_path: Path) -> None:
+    """Its answer is the same as that of a subject which no stream takes."""
+    with NatsServer(tmp_path, jetstream=False) as server:
+        client = await connect(NatsAddress(server.url), name="test", reconnect=True)
+        with pytest.raises(NatsUnfitError, match="check that JetStream is enabled"):
+            await Publisher(client, STREAM).publish(SUBJECT, b"{}", "a")
+        await client.close()
+
+
+async def test_a_user_who_may_not_ask_about_the_stream_can_publish_through_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The duplicate window is then taken to be the usual one, and asked for once only."""
+    monkeypatch.setattr(publisher, "ACK_SECONDS", 0.3)
+    configuration = tmp_path / "nats.conf"
+    configuration.write_text(LIMITED)
+    with NatsServer(tmp_path, "--config", str(configuration)) as server:
+        admin = await nats.connect(server.url, user="admin", password="a")
+        await stream.ensure(admin, STREAM)
+        await admin.close()
+        url = server.url.replace("nats://", "nats://maker:m@")
+        client = await connect(NatsAddress(url), name="test", reconnect=True)
+        events = Publisher(client, STREAM)
+        assert await events.publish(SUBJECT, b"0", "0") == 1
+        server.kill()
+        sent = [
+            asyncio.create_task(events.publish(SUBJECT, b"%d" % n, str(n))) for n in range(1, 9)
+        ]
+        await asyncio.sleep(0)
+        server.start()
+        assert await asyncio.gather(*sent) == list(range(2, 10))
+        with pytest.raises(NatsUnreachableError, match=r"(?i)permissions violation"):
+            await events.publish("percolator.trade.SOL", b"{}", "b")
+        await client.close()

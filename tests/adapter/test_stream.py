@@ -12,10 +12,13 @@ import nats
 import pytest
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType
+from nats.js.errors import APIError
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConflictError
 from percolator.jetstream import stream
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
+from percolator.jetstream.stream import Removal
 from tests.nats_server import NatsServer
 
 DAY = 86_400
@@ -121,6 +124,7 @@ async def test_the_commands_for_an_older_stream_make_it_complete(
         ({"discard": DiscardPolicy.NEW, "max_msgs": 9}, "discard is new, not old"),
         ({"allow_direct": False}, "allow_direct is False, not True"),
         ({"no_ack": True}, "no_ack is True, not False"),
+        ({"allow_msg_counter": True}, "allow_msg_counter is True, not False"),
     ],
 )
 async def test_ensure_raises_with_the_difference_when_the_definition_conflicts(
@@ -178,7 +182,7 @@ async def test_a_stream_that_dropped_an_event_is_not_complete(
     client: Client, stream_name: str
 ) -> None:
     """At its beginning or in the middle."""
-    await stream.ensure(client, stream_name)
+    await make(client, stream_name, deny_delete=False)
     context = client.jetstream()
     for _ in range(5):
         await context.publish("percolator.price.SOL", b"{}")
@@ -190,6 +194,39 @@ async def test_a_stream_that_dropped_an_event_is_not_complete(
     await context.purge_stream(stream_name, seq=4)
     state = await stream.ensure(client, stream_name)
     assert (state.first_seq, state.last_seq, state.deleted, state.complete) == (4, 5, 0, False)
+
+
+async def test_single_messages_cannot_be_deleted_from_a_stream_that_ensure_created(
+    client: Client, stream_name: str
+) -> None:
+    """So it can only lose the oldest events of a subject first."""
+    state = await stream.ensure(client, stream_name)
+    assert state.removal is Removal.OLDEST_FIRST
+    ack = await client.jetstream().publish("percolator.trade.SOL", b"{}")
+    with pytest.raises(APIError, match="message delete not permitted"):
+        await client.jetstream().delete_msg(stream_name, ack.seq)
+
+
+@pytest.mark.parametrize(
+    ("changes", "removal"),
+    [
+        ({"deny_delete": False}, Removal.BY_HAND),
+        ({"allow_rollup_hdrs": True}, Removal.OLDEST_FIRST),
+        ({"allow_msg_ttl": True}, Removal.ANY),
+        ({"subject_delete_marker_ttl": 1}, Removal.ANY),
+        ({"allow_msg_schedules": True, "deny_delete": False}, Removal.ANY),
+    ],
+)
+async def test_the_definition_tells_how_messages_may_leave_the_stream(
+    client: Client, stream_name: str, changes: dict[str, Any], removal: Removal
+) -> None:
+    """Such a stream is accepted; if messages may expire one by one, a sentence says so."""
+    await make(client, stream_name, **changes)
+    state = await stream.ensure(client, stream_name)
+    assert state.removal is removal
+    assert [growth.about for growth in state.growth] == ["single messages"] * (
+        removal is Removal.ANY
+    )
 
 
 async def test_a_purged_stream_is_not_complete(client: Client, stream_name: str) -> None:

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.stream import definition
 from percolator.jetstream.subject_history import PAGE, SubjectHistory

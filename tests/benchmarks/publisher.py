@@ -1,6 +1,7 @@
 """The publisher of a benchmark, a process of its own: `python -m tests.benchmarks.publisher`.
 
     storm NATS_URL EVENTS BATCH EVERY_MS   trades of one market, BATCH at a time
+    extras NATS_URL EVENTS BATCH EVERY_MS  the same, with fields that no kind has
     prices NATS_URL EVENTS MARKETS EVERY_MS  prices of markets in turn, one at a time
     market NATS_URL EVENTS BATCH           trades and prices of MARKETS, at full speed
     recording NATS_URL SPEED SECONDS       the recorded market
@@ -26,12 +27,19 @@ SUBJECT = "percolator.trade.SOL"
 TRADE = '{"type":"trade","slab":"SOL","side":"long","size":"1000000","price":1.5,"timestamp":%d}'
 
 
-async def storm(client: Client, events: int, batch: int, every: float) -> int:
+EXTRAS = (
+    ',"id":"5KtPn1LGuxhFiwjxErkxTb7XxtLVYUBe:SOL:0","tx":"5KtPn1LGuxhFiwjxErkxTb7XxtLVYUBe",'
+    '"trader":"9xQeWvG816bUx9EPjHmaT23yvVM2ZWbrrpZb9PusVFin","fee":0.0025,"slot":312345678}'
+)
+"""What a publisher on a chain adds to a trade."""
+
+
+async def storm(client: Client, events: int, batch: int, every: float, form: str = TRADE) -> int:
     """Publish `events` trades, `batch` at a time, every `every` seconds."""
     due = time.monotonic()
     for start in range(0, events, batch):
         for _ in range(min(batch, events - start)):
-            await client.publish(SUBJECT, (TRADE % (time.time_ns() // 1_000_000)).encode())
+            await client.publish(SUBJECT, (form % (time.time_ns() // 1_000_000)).encode())
         await client.flush()
         due += every
         if (wait := due - time.monotonic()) > 0:
@@ -72,7 +80,7 @@ async def play(client: Client, speed: float, seconds: float) -> dict[str, int]:
     """Publish the recorded market for some seconds; return the number of events by subject."""
     sent: Counter[str] = Counter()
 
-    async def publish(subject: str, payload: bytes) -> None:
+    async def publish(subject: str, payload: bytes, _message_id: str) -> None:
         await client.publish(subject, payload)
         sent[subject] += 1
 
@@ -93,6 +101,10 @@ async def run(arguments: list[str]) -> dict[str, object]:
     if what == "storm":
         events, batch, every = numbers
         result["events"] = await storm(client, int(events), int(batch), every / 1000)
+    elif what == "extras":
+        events, batch, every = numbers
+        form = TRADE.removesuffix("}") + EXTRAS
+        result["events"] = await storm(client, int(events), int(batch), every / 1000, form)
     elif what == "prices":
         events, markets, every = numbers
         result["events"] = await prices(client, int(events), int(markets), every / 1000)

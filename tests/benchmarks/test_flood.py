@@ -7,11 +7,11 @@ import pytest
 from percolator.config.settings import Settings
 from percolator.model import messages
 from percolator.model.channel import Channel
-from percolator.model.events import decode
 from tests.benchmarks.flood.attack import Target
 from tests.benchmarks.flood.attacker import ATTACKS
 from tests.benchmarks.flood.honest import CHANNEL, Crowd, Reader
 from tests.benchmarks.flood.run import Outcome, Phase
+from tests.channels import decode
 from tests.gateway import event_json
 
 QUIET = Phase(
@@ -31,7 +31,7 @@ assert SOL is not None
 def trade(seq: int, prev: int) -> bytes:
     """Return a trade as a gateway sends it."""
     assert SOL is not None
-    return messages.event_message(decode(SOL, event_json("trade")), seq, prev)
+    return messages.event_message(decode(SOL.subject, event_json("trade")), seq, prev)
 
 
 @pytest.mark.parametrize(

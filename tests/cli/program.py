@@ -5,6 +5,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -181,6 +182,12 @@ class Serving:
         found = READY.fullmatch(line)
         assert found, line
         return cls(running, *found.groups())
+
+
+def free_address() -> str:
+    """Return an address at which no server listens."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 def get(url: str) -> Any:  # noqa: ANN401 - any JSON

@@ -56,6 +56,16 @@ def test_the_doctor_finds_everything_ok_if_nothing_is_wrong() -> None:
 
 
 @pytest.mark.parametrize(
+    ("creates", "words"), [(True, "start a gateway once"), (False, "nats stream add --config")]
+)
+def test_the_doctor_says_what_creates_a_missing_stream(creates: bool, words: str) -> None:  # noqa: FBT001
+    """A gateway, or the operator."""
+    given = facts()
+    given.nats.stream, given.nats.gateway_creates = None, creates
+    assert words in of("stream", given).advice
+
+
+@pytest.mark.parametrize(
     ("place", "value", "name", "verdict", "words"),
     [
         ("nats.trouble", "NATS cannot be reached", "NATS", "bad", "cannot be reached"),
@@ -190,6 +200,26 @@ def test_the_doctor_ignores_this_machines_descriptors_if_the_gateway_is_remote()
     given = facts()
     given.is_local = False
     assert "file descriptors" not in [finding.name for finding in diagnose(given)]
+
+
+def test_a_server_that_refuses_us_need_not_be_started() -> None:
+    """Its trouble says what to do; only of one that does not answer, the doctor does."""
+    given = facts()
+    given.nats.trouble = "NATS cannot be reached: Authorization Violation; check nats_user"
+    assert "start it" in of("NATS", given).advice
+    given.nats.answers = True
+    assert not of("NATS", given).advice
+
+
+def test_the_trouble_of_a_feed_that_is_ready_is_a_warning() -> None:
+    """The gateway is ready all the same."""
+    given = facts()
+    assert given.gateway.health is not None
+    checks = {"feed": {"ok": True, "trouble": "NATS does not create a consumer"}}
+    given.gateway.health = {"status": "ok", "checks": checks}
+    found = of("health: feed", given)
+    assert (found.verdict, found.text) == ("warning", "NATS does not create a consumer")
+    assert of("health", given).verdict == "ok"
 
 
 @pytest.mark.parametrize("width", [40, 80])

@@ -79,21 +79,45 @@ def test_publish_prints_subject_and_seq_as_json(percolator: Program) -> None:
     assert done.json == {"subject": "percolator.price.SOL", "seq": 1}
 
 
+@pytest.mark.usefixtures("serving")
+def test_an_event_with_the_id_of_another_one_is_not_published_again(percolator: Program) -> None:
+    """The output says so; without --id, each event has an id of its own."""
+    trade = ("publish", "trade", "SOL", "long", "1", "1.5")
+    ids = ("--id", "signature:SOL:0")
+    assert percolator.run(*trade, *ids).out == "published percolator.trade.SOL seq 1\n"
+    assert percolator.run(*trade, *ids).out == "already published percolator.trade.SOL seq 1\n"
+    done = percolator.run(*trade, *ids, "--json")
+    assert done.json == {"subject": "percolator.trade.SOL", "seq": 1, "duplicate": True}
+    assert percolator.run(*trade).out == "published percolator.trade.SOL seq 2\n"
+    assert percolator.run(*trade).out == "published percolator.trade.SOL seq 3\n"
+
+
+@pytest.mark.parametrize("message_id", ["", "two words", "a\nb", "ä", "x" * 257])
+def test_an_impossible_id_is_reported_in_one_sentence(
+    program: Program, capsys: pytest.CaptureFixture[str], message_id: str
+) -> None:
+    """A header of NATS could not carry it unchanged."""
+    done = program.call(capsys, "publish", "price", "SOL", "1.5", "--id", message_id)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("percolator: --id must be 1 to 256 visible ASCII characters")
+    assert done.err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        ("price SOL -1", "price must be a number of USD greater than 0, not -1"),
-        ("price SOL 0", "price must be a number of USD greater than 0, not 0"),
-        ("price SOL nan", "price must be a number of USD greater than 0, not nan"),
-        ("price SOL much", "price must be a number of USD greater than 0, not much"),
-        ("price SOL 1 --mark -2", "markPrice must be a number of USD greater than 0, not -2"),
-        ("price SO.L 1", "'SO.L' is not a valid market name"),
+        ("price SOL -1", "price must be a number of USD greater than 0, got -1.0"),
+        ("price SOL 0", "price is 0: send the real value, or leave the event out"),
+        ("price SOL nan", "price must be a number of USD greater than 0, got NaN"),
+        ("price SOL much", 'price must be a number of USD greater than 0, got the string "much"'),
+        ("price SOL 1 --mark -2", "markPrice must be a number of USD greater than 0, got -2.0"),
+        ("price SO.L 1", '"SO.L" is not a valid market name'),
         ("price SOL 1 --timestamp -5", "timestamp must be a whole number of Unix milliseconds"),
-        ("trade SOL buy 1 1", "side must be long or short, not buy"),
+        ("trade SOL buy 1 1", 'side must be "long" or "short", got "buy"'),
         ("trade SOL long -5 1", "size must be a whole number of base units"),
         ("trade SOL long 1.5 1", "size must be a whole number of base units"),
-        ("trade SOL long 1 -1", "price must be a number of USD greater than 0, not -1"),
-        ("funding SOL little", "rate must be a decimal number such as 0.0001, not little"),
+        ("trade SOL long 1 -1", "price must be a number of USD greater than 0, got -1.0"),
+        ("funding SOL little", 'rate must be a decimal number such as "0.0001"'),
     ],
 )
 def test_an_invalid_event_is_reported_in_one_sentence(

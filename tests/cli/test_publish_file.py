@@ -13,24 +13,26 @@ import nats
 import pytest
 
 from percolator.app.recording import markets
+from tests.channels import STORED_MS
 from tests.cli.program import PROGRAM, Program, Running, Serving, get
 from tests.cli.terminal import terminal
 
 pytestmark = pytest.mark.usefixtures("serving")
 
 GOOD = [
-    {"type": "price", "slab": "SOL", "price": 1.5, "markPrice": 1.51, "timestamp": 1},
-    {"type": "trade", "slab": "SOL", "side": "long", "size": "5", "price": 1.5, "timestamp": 2},
-    {"type": "funding", "slab": "BTC", "rate": "-0.0001", "timestamp": 3},
+    {"type": "price", "slab": "SOL", "price": 1.5, "markPrice": 1.51, "timestamp": STORED_MS},
+    {"type": "trade", "slab": "SOL", "side": "long", "size": "5", "price": 1.5}
+    | {"timestamp": STORED_MS + 1},
+    {"type": "funding", "slab": "BTC", "rate": "-0.0001", "timestamp": STORED_MS + 2},
     {"event": "price.updated", "slabAddress": "ETH", "data": {"priceE6": 1_500_000}}
-    | {"timestamp": 4},
+    | {"timestamp": STORED_MS + 3},
 ]
 
 
 def trade(number: int) -> str:
     """Return a trade as a line of JSON."""
     fields = {"type": "trade", "slab": "SOL", "side": "long", "size": str(number), "price": 1.5}
-    return json.dumps(fields | {"timestamp": number})
+    return json.dumps(fields | {"timestamp": STORED_MS + number})
 
 
 def stored(nats_url: str, stream: str) -> list[tuple[str, dict[str, Any]]]:
@@ -101,12 +103,30 @@ def test_invalid_lines_are_reported_and_skipped(percolator: Program, tmp_path: P
     assert done.err.splitlines() == [
         "percolator: line 2: not valid JSON",
         "percolator: line 3: not a JSON object",
-        "percolator: line 4: side must be long or short, not buy",
-        "percolator: line 5: price must be a number of USD greater than 0, not -1",
+        'percolator: line 4: side must be "long" or "short", got "buy"',
+        "percolator: line 5: price must be a number of USD greater than 0, got -1",
         "percolator: line 6: slab must be a market name (letters, digits, _ and -, up to 64)",
         "percolator: line 7: type must be one of price, trade, funding, liquidation",
         "percolator: line 8: price is missing: it must be a number of USD greater than 0",
     ]
+
+
+def test_a_check_reports_what_publishing_would_report_and_publishes_nothing(
+    percolator: Program, program: Program, tmp_path: Path, nats_url: str, stream_name: str
+) -> None:
+    """Without NATS; the exit code is 1 if any line is invalid."""
+    nowhere = {"PERCOLATOR_NATS_URL": "nats://127.0.0.1:1"}
+    path = write(tmp_path, trade(1), "{", '{"type":"price","slab":"SOL","price":0}', trade(2))
+    done = program.run("publish", "file", path, "--check", env=nowhere)
+    assert (done.code, done.out) == (1, "2 valid events, 2 invalid lines; nothing was published\n")
+    assert stored(nats_url, stream_name) == []
+    assert done.err == percolator.run("publish", "file", path).err
+    found = program.run("publish", "file", path, "--check", "--json", env=nowhere).json
+    assert (found["valid"], [bad["line"] for bad in found["bad"]]) == (2, [2, 3])
+    good = write(tmp_path, *(json.dumps(event) for event in GOOD))
+    done = program.run("publish", "file", good, "--check", env=nowhere)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "4 valid events, 0 invalid lines; nothing was published\n"
 
 
 def test_publish_file_reads_standard_input_and_prints_json(percolator: Program) -> None:

@@ -128,6 +128,18 @@ def test_a_nats_without_jetstream_is_reported_in_one_sentence(
     assert done.err.count("\n") == 1
 
 
+def test_a_stream_that_the_operator_must_create_is_reported_in_one_sentence(
+    program: Program, tmp_path: Path
+) -> None:
+    """Nothing is created."""
+    with NatsServer(tmp_path / "nats") as server:
+        done = program.run("serve", "--nats-url", server.url, "--no-create-stream")
+    assert (done.code, done.out) == (1, "")
+    assert "the stream PERCOLATOR does not exist, and create_stream is false" in done.err
+    assert "nats stream add PERCOLATOR --config nats/stream.json" in done.err
+    assert done.err.count("\n") == 1
+
+
 def test_log_lines_are_json_if_the_format_is_json(percolator: Program) -> None:
     """One object per line, on standard error."""
     with percolator.gateway("--log-format", "json") as gateway:

@@ -38,13 +38,15 @@ def test_config_hides_every_secret(program: Program) -> None:
         "PERCOLATOR_AUTH_SECRET": SECRET,
         "PERCOLATOR_NATS_TOKEN": "t0k3n-of-nats",
         "PERCOLATOR_STATS_TOKEN": "t0k3n-of-stats",
-        "PERCOLATOR_NATS_URL": "nats://user:passw0rd@one:4222,nats://two:4222",
+        "PERCOLATOR_NATS_URL": "nats://alice:passw0rd@one:4222,nats://two:4222",
     }
+    user = {"PERCOLATOR_NATS_USER": "alice", "PERCOLATOR_NATS_PASSWORD": "passw0rd"}
     for args in (("config",), ("config", "--json")):
-        out = program.run(*args, env=env).out
-        assert out.count("***") == 4
-        assert "two:4222" in out
-        assert not any(word in out for word in (SECRET, "t0k3n", "passw0rd", "user"))
+        for each, hidden in ((env, 4), (user, 2)):
+            out = program.run(*args, env=each).out
+            assert out.count("***") == hidden
+            assert ("two:4222" in out) == (each is env)
+            assert not any(word in out for word in (SECRET, "t0k3n", "passw0rd", "alice"))
 
 
 def test_config_rejects_an_unknown_setting_as_wrong_usage(program: Program) -> None:

@@ -2,18 +2,11 @@
 
 import json
 import signal
-import socket
 
 import pytest
 
-from tests.cli.program import PATIENCE, Program, Running, Serving
+from tests.cli.program import PATIENCE, Program, Running, Serving, free_address
 from tests.cli.terminal import ALTERNATE_ON, terminal
-
-
-def free_address() -> str:
-    """Return an address at which no server listens."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 def test_stats_accepts_the_gateways_address_in_any_form(

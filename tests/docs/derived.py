@@ -1,8 +1,8 @@
 """What other files say of the kinds, written from the table: `python -m tests.docs.derived`.
 
-`nats/stream.json` is written whole, and so are `docs/api-python.md` and `docs/api-browser.md`, from
-the clients' code. In other files, a block is between a comment `kinds NAME` and a comment `end of
-kinds`; the rest is written by hand.
+`nats/stream.json` and `docs/schemas` are written whole, and so are `docs/api-python.md` and
+`docs/api-browser.md`, from the clients' code. In other files, a block is between a comment
+`kinds NAME` and a comment `end of kinds`; the rest is written by hand.
 """
 
 import dataclasses
@@ -13,8 +13,9 @@ from collections.abc import Callable
 from percolator.jetstream.creation import names
 from percolator.jetstream.stream import definition
 from percolator.model.channel import SUBJECTS, Channel
+from percolator.model.events import REASONS
 from percolator.model.kinds import KINDS, Kind
-from tests.docs import api_browser, api_python
+from tests.docs import api_browser, api_python, event_schemas
 from tests.docs.pages import ROOT
 from tests.integration.operations import table as permissions
 
@@ -67,7 +68,7 @@ def _message(kind: Kind) -> list[str]:
         "  payload:",
         "    type: object",
         f"    required: {json.dumps([name for name in required if name not in optional])}",
-        "    additionalProperties: false",
+        '    additionalProperties: {"$ref": "#/components/schemas/extra"}',
         "    properties:",
         f'      type: {{"const": "{kind}"}}',
         '      slab: {"$ref": "#/components/schemas/slab"}',
@@ -110,6 +111,60 @@ def browser() -> list[str]:
     ]
 
 
+def _as_key(prefix: str, kind: Kind) -> str:
+    return f"{prefix}{kind.name.capitalize()}"
+
+
+def nats_channels() -> list[str]:
+    """Describe the subjects on which publishers write events."""
+    return [line for kind in KINDS for line in _nats_channel(kind)]
+
+
+def _nats_channel(kind: Kind) -> list[str]:
+    key = _as_key("nats", kind)
+    return [
+        f"{key}:",
+        f'  address: "{Channel(kind, "{slab}").subject}"',
+        "  servers:",
+        '    - {"$ref": "#/servers/nats"}',
+        "  parameters:",
+        '    slab: {"description": "The market."}',
+        "  messages:",
+        f'    {key}: {{"$ref": "#/components/messages/{key}"}}',
+    ]
+
+
+def nats_operations() -> list[str]:
+    """Describe what a gateway receives from publishers."""
+    return [line for kind in KINDS for line in _nats_operation(kind)]
+
+
+def _nats_operation(kind: Kind) -> list[str]:
+    key = _as_key("nats", kind)
+    return [
+        f"{_as_key('from', kind)}Publishers:",
+        "  action: receive",
+        f'  channel: {{"$ref": "#/channels/{key}"}}',
+        "  messages:",
+        f'    - {{"$ref": "#/channels/{key}/messages/{key}"}}',
+    ]
+
+
+def nats_messages() -> list[str]:
+    """Describe each kind's event on NATS."""
+    return [line for kind in KINDS for line in _nats_message(kind)]
+
+
+def _nats_message(kind: Kind) -> list[str]:
+    envelope = ", or in the envelope of docs/publishers.md" if kind.envelope else ""
+    return [
+        f"{_as_key('nats', kind)}:",
+        f'  summary: "A {kind}, in this form{envelope}."',
+        '  headers: {"$ref": "#/components/schemas/natsHeaders"}',
+        f'  payload: {{"$ref": "schemas/{kind}.json"}}',
+    ]
+
+
 BLOCKS: dict[str, Callable[[], list[str]]] = {
     "exports": lambda: subjects('{{ service: "{}" }}'),
     "imports": lambda: subjects('{{ service: {{ account: STREAM, subject: "{}" }} }}'),
@@ -118,7 +173,12 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
     "channel": lambda: references('{0}: {{"$ref": "#/components/messages/{0}"}}'),
     "operation": lambda: references('- {{"$ref": "#/channels/socket/messages/{}"}}'),
     "messages": messages,
+    "natsChannels": nats_channels,
+    "natsOperations": nats_operations,
+    "natsMessages": nats_messages,
+    "reasons": lambda: [f"reason: {json.dumps({'enum': REASONS})}"],
     "table": table,
+    "fields": event_schemas.table,
     "permissions": permissions,
     "browser": browser,
 }
@@ -126,6 +186,7 @@ FILES = (
     "nats/nats-server.conf",
     "docs/asyncapi.yaml",
     "docs/protocol.md",
+    "docs/publishers.md",
     "docs/security.md",
     "percolator/gateway/web/percolator/kinds.js",
 )
@@ -150,13 +211,18 @@ def filled(text: str) -> str:
 def derived() -> dict[str, str]:
     """Return each file, by its path, as it should be."""
     texts = {name: filled((ROOT / name).read_text()) for name in FILES}
-    return texts | {
-        "nats/stream.json": stream(),
-        "docs/api-python.md": api_python.page(),
-        "docs/api-browser.md": api_browser.page(),
-    }
+    return (
+        texts
+        | event_schemas.files()
+        | {
+            "nats/stream.json": stream(),
+            "docs/api-python.md": api_python.page(),
+            "docs/api-browser.md": api_browser.page(),
+        }
+    )
 
 
 if __name__ == "__main__":
     for name, text in derived().items():
+        (ROOT / name).parent.mkdir(exist_ok=True)
         (ROOT / name).write_text(text)

@@ -1,5 +1,6 @@
 """The public names: what clients, operators, publishers and scripts rely on, one string each."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -51,7 +52,10 @@ def wire() -> Iterator[str]:
         "messages"
     ]
     for name, message in messages.items():
-        yield from (f"{name}.{field}" for field in message["payload"]["properties"])
+        payload = message["payload"]
+        if "$ref" in payload:
+            payload = json.loads((ROOT / "docs" / payload["$ref"]).read_text())
+        yield from (f"{name}.{field}" for field in payload["properties"])
     yield from (f"error {code}" for code in closes.ERRORS)
     yield from (f"close {code.value}" for code in closes.CloseCode)
 

@@ -1,6 +1,7 @@
-"""Checks JSON values against a schema: the part of JSON Schema that docs/asyncapi.yaml uses.
+"""Checks JSON values against a schema: the part of JSON Schema that our files use.
 
-An unknown keyword is an error, so that nothing in the file goes unchecked.
+These are docs/asyncapi.yaml and docs/schemas. An unknown keyword is an error, so that nothing in
+them goes unchecked.
 """
 
 import re
@@ -13,6 +14,7 @@ TYPES: dict[str, Callable[[object], bool]] = {
     "string": lambda value: isinstance(value, str),
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "boolean": lambda value: isinstance(value, bool),
     "null": lambda value: value is None,
 }
 
@@ -51,6 +53,9 @@ def _holds(
 
 OF_ANY: dict[str, Callable[[Any, Any, Any], bool]] = {
     "description": lambda _value, _text, _document: True,
+    "title": lambda _value, _text, _document: True,
+    "examples": lambda _value, _list, _document: True,
+    "$schema": lambda _value, _text, _document: True,
     "$ref": lambda value, name, document: fits(value, resolve(name, document), document),
     "type": lambda value, names, _: any(
         TYPES[name](value) for name in ([names] if isinstance(names, str) else names)
@@ -60,9 +65,11 @@ OF_ANY: dict[str, Callable[[Any, Any, Any], bool]] = {
     "oneOf": lambda value, wanted, document: (
         sum(fits(value, each, document) for each in wanted) == 1
     ),
+    "anyOf": lambda value, wanted, document: any(fits(value, each, document) for each in wanted),
 }
 OF_TEXT: dict[str, Callable[[str, Any], bool]] = {
-    "pattern": lambda value, wanted: re.search(wanted, value) is not None,
+    # In JSON Schema, `$` is the end alone; in Python it is also before a last line end.
+    "pattern": lambda value, wanted: re.search(wanted.replace("$", r"\Z"), value) is not None,
     "minLength": lambda value, wanted: len(value) >= wanted,
     "maxLength": lambda value, wanted: len(value) <= wanted,
 }

@@ -7,6 +7,9 @@ import pytest
 
 from percolator.errors import RequestError
 from percolator.model import closes, commands, messages
+from percolator.model.channel import REJECTED_SUBJECT, Channel
+from percolator.model.events import REASONS
+from percolator.model.kinds import KIND_OF_NAME, KINDS
 from tests.channels import channel, decode
 from tests.docs import plain_yaml
 from tests.docs.pages import ROOT
@@ -14,19 +17,23 @@ from tests.docs.schema import fits, resolve
 from tests.unit.wire import message
 
 DOCUMENT = plain_yaml.read((ROOT / "docs" / "asyncapi.yaml").read_text())
-PRICE = decode("percolator.price.SOL", b'{"price":1.5,"timestamp":7}')
-MARKED = decode("percolator.price.SOL", b'{"price":1.5,"markPrice":2,"indexPrice":3,"timestamp":7}')
+PRICE = decode("percolator.price.SOL", b'{"price":1.5,"timestamp":1750000000007}')
+MARKED = decode(
+    "percolator.price.SOL", b'{"price":1.5,"markPrice":2,"indexPrice":3,"timestamp":1750000000007}'
+)
 TRADE = decode(
     "percolator.trade.SOL",
     b'{"side":"long","size":"340282366920938463463374607431768211455",'
-    b'"price":1e-7,"timestamp":9007199254740991}',
+    b'"price":1e-7,"timestamp":1750000060000}',
 )
-FUNDING = decode("percolator.funding.S-_1", b'{"rate":"-0.0001","timestamp":0}')
+FUNDING = decode("percolator.funding.S-_1", b'{"rate":"-0.0001","timestamp":1750000000000}')
 LIQUIDATION = decode(
-    "percolator.liquidation.SOL", b'{"side":"short","size":"1","price":1.5,"timestamp":0}'
+    "percolator.liquidation.SOL",
+    b'{"side":"short","size":"1","price":1.5,"timestamp":1750000000000}',
 )
 ENVELOPE = decode(
-    "percolator.funding.SOL", b'{"event":"funding.updated","data":{"rateE6":-1},"timestamp":0}'
+    "percolator.funding.SOL",
+    b'{"event":"funding.updated","data":{"rateE6":-1},"timestamp":1750000000000}',
 )
 ENCODED = [
     (
@@ -120,10 +127,11 @@ def parses(given: object) -> bool:
 
 @pytest.mark.parametrize(("name", "frame"), ENCODED)
 def test_each_message_to_a_client_fits_only_its_own_schema(name: str, frame: bytes) -> None:
-    """Without a required field, or with an additional one, it does not fit."""
+    """It fits only with its required fields, and only an event may have more."""
     sent = message(frame)
     assert [each for each in names_of("toClient") if fits(sent, payload(each), DOCUMENT)] == [name]
-    assert not fits({**sent, "another": 1}, payload(name), DOCUMENT)
+    assert fits({**sent, "another": 1}, payload(name), DOCUMENT) == (name in KIND_OF_NAME)
+    assert not fits({**sent, "another": {}}, payload(name), DOCUMENT)
     for field in payload(name)["required"]:
         less = {key: value for key, value in sent.items() if key != field}
         assert not fits(less, payload(name), DOCUMENT)
@@ -152,6 +160,41 @@ def test_the_described_error_codes_are_those_of_the_code() -> None:
 
 def test_every_message_belongs_to_an_operation() -> None:
     """And to the channel."""
+    in_operations = [name for operation in DOCUMENT["operations"] for name in names_of(operation)]
+    in_channels = [name for each in DOCUMENT["channels"].values() for name in each["messages"]]
     every = set(DOCUMENT["components"]["messages"])
-    assert every == set(names_of("toClient")) | set(names_of("fromClient"))
-    assert every == set(DOCUMENT["channels"]["socket"]["messages"])
+    assert every == set(in_operations) == set(in_channels)
+    assert len(every) == len(in_operations) == len(in_channels)
+
+
+def test_every_operation_is_of_one_channel_which_has_its_messages_and_a_server() -> None:
+    """The channel of a WebSocket is on one server, those of NATS on another."""
+    for operation in DOCUMENT["operations"].values():
+        channel_reference = operation["channel"]["$ref"]
+        for each in operation["messages"]:
+            assert each["$ref"].startswith(f"{channel_reference}/messages/")
+        (server,) = resolve(channel_reference, DOCUMENT)["servers"]
+        address = resolve(channel_reference, DOCUMENT)["address"]
+        wanted = "nats" if address.startswith("percolator.") else "ws"
+        assert resolve(server["$ref"], DOCUMENT)["protocol"] == wanted
+
+
+def test_the_subjects_of_all_kinds_are_described() -> None:
+    """Each with the schema of its kind, and the headers that JetStream reads."""
+    subjects = {
+        each["address"]: list(each["messages"])
+        for each in DOCUMENT["channels"].values()
+        if "{slab}" in each["address"]
+    }
+    assert set(subjects) == {Channel(kind, "{slab}").subject for kind in KINDS}
+    for subject, (name,) in subjects.items():
+        schema = json.loads((ROOT / "docs" / payload(name)["$ref"]).read_text())
+        assert schema["properties"]["type"]["const"] == subject.split(".")[1]
+        headers = resolve(DOCUMENT["components"]["messages"][name]["headers"]["$ref"], DOCUMENT)
+        assert set(headers["properties"]) == {"Nats-Msg-Id", "Nats-Expected-Stream"}
+
+
+def test_the_described_reasons_of_a_rejection_are_those_of_the_code() -> None:
+    """In the same order, on the subject of rejections."""
+    assert DOCUMENT["channels"]["rejected"]["address"] == REJECTED_SUBJECT
+    assert payload("rejected")["properties"]["reason"]["enum"] == list(REASONS)

@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 
 from percolator import client
-from percolator.model import commands
+from percolator.errors import EventError
+from percolator.model import commands, events
 from percolator.model.channel import Channel
 from percolator.model.queries import INTERVALS
+from percolator.model.rejection import Rejection, reject
 from percolator.projections.intervals import read
 from percolator_cli.commands import root
 from tests.channels import KIND_NAMES, decode, subject_of
@@ -43,6 +45,13 @@ def filled(text: str) -> Any:  # noqa: ANN401 - any JSON
         text = text.replace(place, value)
     text = re.sub(r'":(?:…|[NM]\b)', '":1', text)
     return json.JSONDecoder().raw_decode(text)[0]
+
+
+def rejection(reason: str) -> Rejection:
+    """Reject an event for one of the known reasons."""
+    assert reason in events.REASONS
+    error = EventError(reason, "")
+    return reject(error, epoch="", seq=0, subject="", message_id="", payload=b"", time=0)
 
 
 @pytest.mark.parametrize(("page", "line"), TYPED)
@@ -87,6 +96,8 @@ def test_a_message_in_the_documentation_is_valid(page: str, line: str) -> None:
         assert message["interval"] in INTERVALS
         for row in message["candles"]:
             assert read(json.dumps({"type": "candle", **row}).encode())
+    elif "reason" in message:
+        assert list(message) == list(json.loads(rejection(message["reason"]).json))
     elif message["type"] in FROM_CLIENT:
         command = commands.parse(json.dumps(message).encode())
         assert not getattr(command, "errors", ())
@@ -114,8 +125,11 @@ def test_code_in_the_documentation_parses(block: Any) -> None:  # noqa: ANN401 -
 
 
 def test_every_block_of_code_has_a_test() -> None:
-    """Here, in `test_typescript`, or of a whole: a page in Chromium, another program's settings."""
-    elsewhere = {"html", "haproxy", "nginx", "yaml", "text", ""}
+    """Here, in `test_typescript`, or of a whole: a page in Chromium, another program's settings.
+
+    Go and Rust are not part of the tests' environment: run these examples by hand.
+    """
+    elsewhere = {"html", "haproxy", "nginx", "yaml", "text", "", "go", "rust"}
     here = {"python", "toml", "json"}
     assert {block.language for block in blocks()} <= {*here, *LANGUAGES, *elsewhere}
 

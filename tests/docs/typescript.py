@@ -22,6 +22,41 @@ declare namespace JSX {
 }
 """
 """What the examples use of React: Debian's package has no types."""
+NATS = """
+declare module "@nats-io/transport-node" {
+  export interface Msg { string(): string; }
+  export interface NatsConnection {
+    subscribe(
+      subject: string, options?: { callback?: (error: Error | null, message: Msg) => void },
+    ): unknown;
+    close(): Promise<void>;
+  }
+  export function connect(
+    options?: { servers?: string | string[]; maxReconnectAttempts?: number },
+  ): Promise<NatsConnection>;
+}
+declare module "@nats-io/jetstream" {
+  import type { NatsConnection } from "@nats-io/transport-node";
+  export interface PubAck { stream: string; seq: number; duplicate: boolean; }
+  export interface JetStreamPublishOptions {
+    msgID: string;
+    timeout: number;
+    retries: number;
+    expect: Partial<{ streamName: string; lastMsgID: string; lastSequence: number }>;
+  }
+  export interface JetStreamClient {
+    publish(
+      subject: string, payload?: Uint8Array | string, options?: Partial<JetStreamPublishOptions>,
+    ): Promise<PubAck>;
+  }
+  export class JetStreamApiError extends Error {
+    get code(): number;
+    get status(): number;
+  }
+  export function jetstream(connection: NatsConnection): JetStreamClient;
+}
+"""
+"""What the example of a publisher uses of the clients of NATS, which npm has and Debian has not."""
 FLAGS = ("--strict", "--target", "es2022", "--lib", "es2022,dom", "--jsx", "react", "--allowJs")
 
 
@@ -44,9 +79,10 @@ def compiled(project: Path, resolution: str = "node16") -> Path:
     install(project)
     (project / "package.json").write_text('{"type": "module"}')
     (project / "react.d.ts").write_text(REACT)
+    (project / "nats.d.ts").write_text(NATS)
     for name, text in examples().items():
         (project / name).write_text(text)
     module = "node16" if resolution == "node16" else "es2022"
     options = ("--moduleResolution", resolution, "--module", module, "--outDir", "out")
-    run("tsc", *FLAGS, *options, "react.d.ts", *examples(), cwd=project)
+    run("tsc", *FLAGS, *options, "react.d.ts", "nats.d.ts", *examples(), cwd=project)
     return project / "out"

@@ -162,7 +162,7 @@ class Bench:
     def _clock(self) -> float:
         return self.now
 
-    def _report(self, *_: object) -> None:
+    def _report(self, *_: object, **__: object) -> None:
         self.reported += 1
 
     def _no_replay(

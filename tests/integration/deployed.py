@@ -15,7 +15,8 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from percolator.jetstream.publisher import Publisher
 from tests.gateway import Gateway, running
 from tests.nats_server import NatsServer

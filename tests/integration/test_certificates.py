@@ -14,7 +14,8 @@ from cryptography import x509
 from percolator.client import State, follow
 from percolator.client.address import GatewayAddress
 from percolator.errors import GatewayUnreachableError, NatsUnreachableError
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from percolator_cli import gateway as gateway_of
 from percolator_cli.doctor.examine import _socket_trouble
 from percolator_cli.doctor.facts import GatewayFacts

@@ -127,9 +127,9 @@ async def test_an_envelope_in_millionths_arrives_in_usd(
 ) -> None:
     """Clients get one form, whatever form the indexers publish."""
     client = await gateway.client(channel_of(kind, "SOL").name)
-    envelope = {"event": name, "slabAddress": "SOL", "data": data, "timestamp": 7}
+    envelope = {"event": name, "slabAddress": "SOL", "data": data, "timestamp": 1_234_567_890_123}
     seq = await gateway.publish_raw(subject_of(kind, "SOL"), json.dumps(envelope).encode())
-    expected = {"type": kind, "slab": "SOL", **fields, "timestamp": 7, "seq": seq}
+    expected = {"type": kind, "slab": "SOL", **fields, "timestamp": 1_234_567_890_123, "seq": seq}
     if kind != "price":
         expected["prev"] = 0
     assert await client.receive() == expected

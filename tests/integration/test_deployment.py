@@ -14,7 +14,8 @@ import pytest
 
 from percolator.config.settings import Settings
 from percolator.errors import NatsUnreachableError
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from tests.cli.program import Program
 from tests.client import PATIENCE
 from tests.gateway import Gateway, event_json, eventually, starting

@@ -2,11 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import nats
 import pytest
+from nats.aio.client import Client
 
+from percolator.jetstream.stream import definition
+from tests.client import PATIENCE
 from tests.gateway import Gateway, eventually, running
 from tests.integration.test_metrics import scrape
 from tests.nats_server import NatsServer
@@ -82,3 +87,30 @@ async def test_a_client_that_is_behind_is_told_the_state_of_the_feed_once_it_has
     await eventually(lambda: not service.hub.paused)
     await service.tell_feed()
     assert [one for one in await client.receive_until_pong() if one["type"] == "feed"] == []
+
+
+async def test_the_health_page_names_a_stream_that_its_operator_has_deleted(tmp_path: Path) -> None:
+    """The gateway may not create it, and is well again once it is there."""
+    with NatsServer(tmp_path) as server:
+        async with connected(server.url) as client:
+            await client.jetstream().add_stream(definition("PERCOLATOR"))
+            async with running(server.url, "PERCOLATOR", create_stream=False) as gateway:
+                await client.jetstream().delete_stream("PERCOLATOR")
+                await answers(gateway, 503, b"the stream PERCOLATOR does not exist")
+                await client.jetstream().add_stream(definition("PERCOLATOR"))
+                await answers(gateway, 200, b'"status":"ok"')
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Client]:
+    """A connection of the operator."""
+    client = await nats.connect(url)
+    yield client
+    await client.close()
+
+
+async def answers(gateway: Gateway, status: int, text: bytes) -> None:
+    """Wait until `/health` has this status, with this text."""
+    async with asyncio.timeout(PATIENCE):
+        while (found := await gateway.get("/health"))[0] != status or text not in found[2]:  # noqa: ASYNC110 - nothing sets an event for it
+            await asyncio.sleep(0.05)

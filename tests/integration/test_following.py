@@ -27,7 +27,7 @@ async def test_the_last_price_and_rate_come_as_snapshots(gateway: Gateway) -> No
     for price in (1.5, 1.6):
         last_price = await gateway.publish("price", "SOL", price=price, markPrice=2, indexPrice=3)
     await gateway.publish("funding", "SOL", rate="0.1")
-    last_rate = await gateway.publish("funding", "SOL", rate="-0.0002", timestamp=7)
+    last_rate = await gateway.publish("funding", "SOL", rate="-0.0002", timestamp=1_234_567_890_124)
     await trades(gateway, 1)
     client = await gateway.client("trades:SOL", "price:SOL", "funding:SOL")
     messages = (await client.receive_until_pong())[:-1]
@@ -48,7 +48,7 @@ async def test_the_last_price_and_rate_come_as_snapshots(gateway: Gateway) -> No
             "type": "funding",
             "slab": "SOL",
             "rate": "-0.0002",
-            "timestamp": 7,
+            "timestamp": 1_234_567_890_124,
             "seq": last_rate,
             "prev": last_rate - 1,
             "snapshot": True,

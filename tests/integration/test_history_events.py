@@ -56,12 +56,15 @@ async def test_pages_have_every_event_once(
 
 
 async def test_a_row_is_what_a_subscriber_gets(gateway: Gateway) -> None:
-    """Without type and market, which the answer names once; with the epoch of the greeting."""
+    """Without type and market, which the answer names once; with the epoch of the greeting.
+
+    What the publisher added is there too.
+    """
     client = await gateway.handshake()
     epoch = (await client.receive())["epoch"]
     await client.subscribed("liquidations:SOL", "funding:SOL", "trades:SOL")
     for kind in ("trade", "funding", "liquidation"):
-        await gateway.publish(kind, "SOL")
+        await gateway.publish(kind, "SOL", venue="X")
     events = {event["type"]: event for event in await client.receive_many(3)}
     for kind, prefix in (
         ("trade", "trades"),
@@ -69,6 +72,7 @@ async def test_a_row_is_what_a_subscriber_gets(gateway: Gateway) -> None:
         ("liquidation", "liquidations"),
     ):
         event = events[kind]
+        assert event["venue"] == "X"
         del event["type"], event["slab"]
         assert await ask(gateway, f"SOL/{prefix}") == {
             "slab": "SOL",
@@ -132,7 +136,7 @@ async def test_a_time_is_that_at_which_the_stream_stored_an_event(gateway: Gatew
     assert info.time is not None
     ms = int(info.time.timestamp() * 1000) + 1
     await eventually(lambda: time.time() * 1000 > ms + 1)
-    late = await gateway.publish("trade", "SOL", timestamp=1)
+    late = await gateway.publish("trade", "SOL", timestamp=10**12)
     await gateway.has_read(late)
     answer = await ask(gateway, "SOL/trades", from_=ms)
     assert [(row["seq"], row["prev"]) for row in answer["events"]] == [(late, early)]

@@ -14,6 +14,7 @@ from tests.integration.conftest import StartGateway
 from tests.nats_server import NatsServer
 
 HEAD_LIMIT = 8_192
+AT = 1_234_567_890_123
 TAG = static.served()["/"].headers["ETag"].encode()
 
 
@@ -59,16 +60,17 @@ async def test_a_gateway_is_alive_but_not_ready_until_its_state_is_loaded(
 
 async def test_markets_show_the_state_folded_from_the_events(gateway: Gateway) -> None:
     """Last price, mark, index, rate and trade, each with seq and timestamp."""
-    price = await gateway.publish("price", "SOL", price=1.5, markPrice=1.6, timestamp=7)
-    trade = await gateway.publish("trade", "SOL", side="short", size="3", price=2, timestamp=8)
-    rate = await gateway.publish("funding", "BTC", rate="-0.1", timestamp=9)
+    price = await gateway.publish("price", "SOL", price=1.5, markPrice=1.6, timestamp=AT + 7)
+    trade = await gateway.publish("trade", "SOL", side="short", size="3", price=2, timestamp=AT)
+    rate = await gateway.publish("funding", "BTC", rate="-0.1", timestamp=AT + 9)
     await gateway.has_read(rate)
     sol = {
         "slab": "SOL",
-        "price": {"price": 1.5, "markPrice": 1.6, "indexPrice": None, "timestamp": 7, "seq": price},
-        "trade": {"side": "short", "size": "3", "price": 2.0, "timestamp": 8, "seq": trade},
+        "price": {"price": 1.5, "markPrice": 1.6, "indexPrice": None}
+        | {"timestamp": AT + 7, "seq": price},
+        "trade": {"side": "short", "size": "3", "price": 2.0, "timestamp": AT, "seq": trade},
     }
-    btc = {"slab": "BTC", "funding": {"rate": "-0.1", "timestamp": 9, "seq": rate}}
+    btc = {"slab": "BTC", "funding": {"rate": "-0.1", "timestamp": AT + 9, "seq": rate}}
     assert await gateway.get_json("/markets/SOL") == sol
     assert await gateway.get_json("/markets") == {
         "epoch": gateway.service.hub.book.epoch,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from percolator.jetstream.publisher import Publisher
 from tests.client import PATIENCE
 from tests.gateway import Gateway, running

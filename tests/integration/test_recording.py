@@ -27,7 +27,7 @@ async def play_to(gateway: Gateway, clients: Sequence[Client], speed: float) -> 
     published: Published = defaultdict(dict)
     seqs: list[int] = []
 
-    async def publish(subject: str, payload: bytes) -> None:
+    async def publish(subject: str, payload: bytes, _message_id: str) -> None:
         place = len(seqs)
         seqs.append(0)
         seqs[place] = seq = await gateway.publish_raw(subject, payload)

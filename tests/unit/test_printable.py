@@ -1,12 +1,13 @@
 """Foreign text: nothing in it can control a terminal, start a line or hide."""
 
+import sys
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percolator.printable import printable
+from percolator.printable import _SHOWN, REMEMBERED, printable
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,14 @@ def test_no_text_keeps_a_character_that_controls_or_hides(text: str) -> None:
 def test_a_text_that_was_made_printable_stays_as_it_is(text: str) -> None:
     """So it does no harm to do it twice."""
     assert printable(printable(text)) == printable(text)
+
+
+def test_what_is_remembered_of_characters_is_bounded() -> None:
+    """Foreign text may have all of them, and each is shown right."""
+    for code in range(0, sys.maxunicode + 1, 7):
+        character = chr(code)
+        assert printable(character) in (character, character.encode("unicode_escape").decode())
+    assert 0 < len(_SHOWN) <= REMEMBERED
 
 
 def test_a_long_text_is_cut() -> None:

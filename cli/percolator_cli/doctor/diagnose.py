@@ -14,6 +14,7 @@ Verdict = Literal["ok", "warning", "bad", "unknown"]
 
 OLD_SECONDS = 60.0
 """If the newest event is older, the publishers may have stopped."""
+CREATE = "create it with `nats stream add --config nats/stream.json`, since create_stream is false"
 SKEW_SECONDS = 2.0
 """Seconds by which a clock may be off."""
 NEAR = 0.8
@@ -54,13 +55,14 @@ def diagnose(facts: Facts) -> list[Finding]:
 
 def _nats(nats: NatsFacts) -> Iterator[Finding]:
     if nats.trouble:
-        yield Finding("NATS", "bad", nats.trouble, REMEDY)
+        yield Finding("NATS", "bad", nats.trouble, "" if nats.answers else REMEDY)
         return
     yield Finding("NATS", "ok", f"answers at {nats.url}, version {nats.version}")
     if nats.jetstream_trouble:
         yield Finding("JetStream", "bad", nats.jetstream_trouble)
     elif nats.stream is None:
-        advice = "start a gateway once to create it, or choose another with --stream"
+        create = "start a gateway once to create it" if nats.gateway_creates else CREATE
+        advice = f"{create}, or choose another with --stream"
         yield Finding("stream", "bad", "JetStream is enabled, but the stream is missing", advice)
     else:
         yield Finding("JetStream", "ok", "enabled")
@@ -104,6 +106,9 @@ def _gateway(gateway: GatewayFacts) -> Iterator[Finding]:
     for name, check in (gateway.health or {}).get("checks", {}).items():
         if not check["ok"]:
             yield Finding(f"health: {name}", "bad", check.get("reason", "no reason given"))
+        elif check.get("trouble"):
+            advice = "events still arrive, read in pages, but later than they would"
+            yield Finding(f"health: {name}", "warning", check["trouble"], advice)
     if gateway.health is not None and gateway.health.get("status") == "ok":
         yield Finding("health", "ok", "ready")
     yield from _socket(gateway)
@@ -193,7 +198,7 @@ def _counters(stats: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("slow clients", "warning", text, advice)
     if stats["eventsRejected"]:
         text = figures.counted(stats["eventsRejected"], "invalid event")
-        advice = "subscribe to percolator.rejected on NATS for their seqs and reasons"
+        advice = "`percolator rejected` shows which, and why"
         yield Finding("rejected", "warning", text, advice)
     refused = sum(stats["rejectedConnections"].values())
     if refused:

@@ -6,7 +6,7 @@ import json
 import resource
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import nats.errors
 from nats.aio.client import Client
@@ -28,8 +28,12 @@ from percolator.errors import (
     GatewayUnreachableError,
     MessageError,
     NatsError,
+    NatsRefusedError,
+    NatsUnfitError,
 )
 from percolator.jetstream.connect import connect
+from percolator.jetstream.failures import words
+from percolator.jetstream.refusals import RefusedError
 from percolator.jetstream.stream import differences, lacking
 from percolator.model import events
 from percolator.model.channel import Channel
@@ -127,11 +131,12 @@ async def _ask(socket: ClientConnection, request: Request, facts: GatewayFacts) 
 
 async def _nats(settings: Settings) -> NatsFacts:
     address = nats_address(settings)
-    facts = NatsFacts(address.shown)
+    facts = NatsFacts(address.shown, gateway_creates=settings.create_stream)
     try:
         client = await connect(address, name="percolator doctor", reconnect=False)
     except NatsError as error:
         facts.trouble = str(error)
+        facts.answers = isinstance(error, NatsRefusedError | NatsUnfitError)
         return facts
     try:
         facts.version = _version(client)
@@ -158,11 +163,9 @@ async def _jetstream(client: Client, name: str, facts: NatsFacts) -> None:
     except NotFoundError:
         return
     except (nats.errors.Error, OSError) as error:
-        reason = str(error).removeprefix("nats: ") or type(error).__name__
-        facts.jetstream_trouble = (
-            f"cannot look up the stream {name} ({reason}): enable JetStream (-js), "
-            "or give this user access to it"
-        )
+        facts.jetstream_trouble = f"cannot look up the stream {name}: {words(error)}"
+        if not isinstance(error, RefusedError):  # which says what to do
+            facts.jetstream_trouble += "; enable JetStream (-js), or give this user access to it"
         return
     stream = StreamFacts(name, differences(info.config, name))
     stream.growth = lacking(info.config, name)
@@ -184,7 +187,8 @@ async def _newest(context: JetStreamContext, stream: StreamFacts) -> None:
         channel = Channel.of_subject(message.subject or "")
         if channel is None:
             return  # of a kind that this version does not know
-        event = events.decode(channel, message.data or b"")
+        stored_ms = (stored - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
+        event = events.decode(channel, message.data or b"", stored_ms)
     except EventError as error:
         stream.newest_fault = str(error)
     else:

@@ -56,6 +56,10 @@ class NatsFacts:
     jetstream_trouble: str = ""
     stream: StreamFacts | None = None
     """None if the stream does not exist or JetStream does not answer."""
+    answers: bool = False
+    """True if it answers, though it cannot be used: the trouble then says what to do."""
+    gateway_creates: bool = True
+    """Whether a gateway creates a missing stream."""
 
 
 @dataclass(slots=True)

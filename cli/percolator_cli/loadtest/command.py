@@ -140,9 +140,7 @@ def _stay_home(settings: Settings) -> None:
     from percolator.app.nats_source import nats_address  # noqa: PLC0415 - imports NATS
 
     address = nats_address(settings)
-    hosts = [
-        urlsplit(part if "://" in part else f"//{part}").hostname for part in address.url.split(",")
-    ]
+    hosts = [urlsplit(server.url).hostname for server in address.servers]
     if not all(host and is_loopback(host) for host in hosts):
         raise WrongUsageError(
             f"all clients of the market on {address.shown} would get made-up events: "

@@ -1,25 +1,38 @@
-"""Publishes the events of a load test to JetStream, with many acknowledgements in flight."""
+"""Publishes the events of a load test to JetStream, with many acknowledgements in flight.
+
+It is no `Publisher`, which has a task per event: a load test publishes tens of thousands a second.
+Like one, it gives each event a message id, and sends it again as long as JetStream knows the id.
+"""
 
 import asyncio
+import contextlib
 import json
 import re
+import secrets
 import time
 from array import array
+from itertools import takewhile
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from percolator.errors import NatsError, NatsUnfitError, NatsUnreachableError
+from percolator.jetstream.publisher import TRANSIENT, WINDOW_SHARE
+from percolator.jetstream.stream import DUPLICATE_WINDOW
 from percolator.model.channel import Channel
 from percolator_cli.loadtest.plan import PUBLISHED, Numbers, Plan, channel_of, subject
 
 IN_FLIGHT = 20_000
 """Maximum number of events without an acknowledgement."""
-ACK_SECONDS = 5.0
-"""Maximum seconds between two acknowledgements."""
+ACK_SECONDS = 2.0
+"""Seconds without an acknowledgement after which an event is sent again."""
+RETRY_SECONDS = WINDOW_SHARE * DUPLICATE_WINDOW
+"""Seconds after which it is not: a load test's stream is expected to have the usual window."""
 _SEQ = re.compile(rb'"seq": ?(\d{1,15})\b')
 _REASON = re.compile(rb'"description": ?"([^"]*)"')
+_CODES = re.compile(rb'"(?:err_)?code": ?(\d{1,5})\b')
+_PASSING = {503, *TRANSIENT}
 
 
 class Sender:
@@ -39,6 +52,9 @@ class Sender:
         self._plan = plan
         self._numbers = Numbers()
         self._inbox = client.new_inbox()
+        self._run = secrets.token_hex(8)
+        self._waiting: dict[int, float] = {}
+        """When each event that is not acknowledged was last sent, the oldest first."""
         self._acked = asyncio.Event()
 
     async def start(self) -> None:
@@ -49,33 +65,53 @@ class Sender:
         """Send the next `count` events. Raises NatsError if JetStream has rejected one."""
         if self.failure is not None:
             raise self.failure
+        await self._send_again()
         while len(self.sent) - self.acknowledged > IN_FLIGHT:
             if not await self.wait_for_acks(len(self.sent) - IN_FLIGHT):
                 raise self._silence()
         now = time.perf_counter()
-        timestamp = time.time_ns() // 1_000_000
         for number in range(len(self.sent), len(self.sent) + count):
-            kind = channel_of(self._plan, number).kind
-            fields = self._numbers.event(number, kind) | {"timestamp": timestamp}
             self.sent.append(now)
-            try:
-                await self._client.publish(
-                    subject(self._plan, number),
-                    json.dumps(fields).encode(),
-                    reply=f"{self._inbox}.{number}",
-                )
-            except (nats.errors.Error, OSError):
-                raise NatsUnreachableError("the connection to NATS was lost") from None
+            await self._send(number, now)
 
     async def wait_for_acks(self, wanted: int) -> bool:
-        """Wait for this number of acks. Returns False if none arrives for ACK_SECONDS."""
+        """Wait for this number of acks. Returns False if they do not come within RETRY_SECONDS."""
         while self.acknowledged < wanted and self.failure is None:
             self._acked.clear()
             try:
                 await asyncio.wait_for(self._acked.wait(), ACK_SECONDS)
             except TimeoutError:
-                return False
+                await self._send_again()
+                if not self._waiting:
+                    return False
         return self.failure is None
+
+    async def _send_again(self) -> None:
+        """Send those events again that have waited for an ack for too long, and give up the oldest.
+
+        A price that is sent again has a new timestamp, so that it is still the latest.
+        """
+        now = time.perf_counter()
+        overdue = takewhile(lambda item: now - item[1] > ACK_SECONDS, self._waiting.items())
+        for number, _ in list(overdue):
+            if self._waiting.pop(number, None) and now - self.sent[number] < RETRY_SECONDS:
+                await self._send(number, now)
+
+    async def _send(self, number: int, now: float) -> None:
+        self._waiting[number] = now
+        if self._client.is_closed:
+            raise NatsUnreachableError("the connection to NATS was lost")
+        if not self._client.is_connected:
+            return  # it is sent once there is a connection
+        kind = channel_of(self._plan, number).kind
+        timestamp = time.time_ns() // 1_000_000
+        with contextlib.suppress(nats.errors.Error, OSError):  # the connection has just been lost
+            await self._client.publish(
+                subject(self._plan, number),
+                json.dumps(self._numbers.event(number, kind) | {"timestamp": timestamp}).encode(),
+                reply=f"{self._inbox}.{number}",
+                headers={"Nats-Msg-Id": f"{self._run}-{number}"},
+            )
 
     def sent_at(self, field: str, text: str) -> float | None:
         """Return when an event was sent, by the number in its `size` or `rate`."""
@@ -84,14 +120,24 @@ class Sender:
         return self.sent[number] if number is not None and number < len(self.sent) else None
 
     async def _on_ack(self, message: Msg) -> None:
+        number = int(message.subject.rpartition(".")[2])
         found = _SEQ.search(message.data)
         if found is None:
-            self.failure = self.failure or self._refused(message)
-        else:
-            number = int(message.subject.rpartition(".")[2])
+            if self._is_final(message):
+                self.failure = self.failure or self._refused(message)
+        elif self._waiting.pop(number, None) is not None:
             self.seqs[channel_of(self._plan, number)].append(int(found[1]))
             self.acknowledged += 1
         self._acked.set()
+
+    def _is_final(self, message: Msg) -> bool:
+        """Return whether sending the event again cannot help.
+
+        While a stream is between two leaders, nothing answers.
+        """
+        if not message.data:
+            return not self.acknowledged
+        return _PASSING.isdisjoint(map(int, _CODES.findall(message.data)))
 
     def _silence(self) -> NatsError:
         return self.failure or NatsUnreachableError("JetStream stopped acknowledging events")

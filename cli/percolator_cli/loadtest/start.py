@@ -6,6 +6,7 @@ from typing import Any
 
 from percolator.client.address import GatewayAddress
 from percolator.config.settings import Settings
+from percolator.jetstream.connect import hang_up
 from percolator_cli import gateway
 from percolator_cli.loadtest.plan import PER_ADDRESS, Plan, Thresholds
 from percolator_cli.loadtest.progress import shown_progress
@@ -20,14 +21,14 @@ async def start(
 ) -> dict[str, Any]:
     """Run a load test, with a progress bar. Raises GatewayError, NatsError."""
     limits = await asyncio.to_thread(_limits, at, settings)
-    client = await reach(settings, name="percolator loadtest", reconnect=True)
+    client = await reach(settings, name="percolator loadtest")
     try:
         test = LoadTest(plan, at, Sender(client, plan), token)
         per_address = min(PER_ADDRESS, limits["maxConnectionsPerIp"] or PER_ADDRESS)
         with shown_progress() as on_progress:
             measured = await test.run(per_address, on_progress)
     finally:
-        await client.close()
+        await hang_up(client)
     return report(measured, at.http, limits, thresholds)
 
 

@@ -45,7 +45,8 @@ def fields(message: Message) -> dict[str, Any]:
     if message.snapshot:
         shown["snapshot"] = True
     lossless = event.kind.lossless
-    return {k: v for k, v in shown.items() if v is not None or (k == "prev" and lossless)}
+    known = {k: v for k, v in shown.items() if v is not None or (k == "prev" and lossless)}
+    return known | event.extra
 
 
 def _gap(gap: Gap) -> Text:

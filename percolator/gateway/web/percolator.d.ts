@@ -22,6 +22,11 @@ interface Stamped {
   epoch: string;
   /** Set on a value from before the subscription: the last one, sent when a channel starts. */
   snapshot?: true;
+  /**
+   * What the publisher added, such as an `id`: a string, a number, a boolean or null, which nobody
+   * has checked. Show it as text, never as HTML. An integer over 2^53 loses digits in JavaScript.
+   */
+  [field: string]: unknown;
 }
 
 interface Chained {

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from percolator.model.times import EARLIEST_MS
 from tests.benchmarks.ledger import LOSSLESS, PING, Ledger, percentile
 from tests.benchmarks.load import masked
 from tests.client import upgrade
@@ -30,6 +31,7 @@ PATIENCE = 20.0
 VISIT_PATIENCE = 5.0
 """Seconds until a visit that has not got what it came for was refused."""
 PER_ADDRESS = 4
+MICROS_PER_DAY = 86_400_000_000
 
 _GREETING = re.compile(rb'"connected".*"epoch":"([^"]+)","seq":(\d+)')
 _CLOSE = re.compile(rb"\x88.\x03", re.DOTALL)
@@ -41,8 +43,11 @@ Found = TypeVar("Found")
 
 
 def micros() -> int:
-    """Return the time of the monotonic clock, which all processes share."""
-    return time.monotonic_ns() // 1_000
+    """Return the time of the monotonic clock, which all processes share, within its day.
+
+    It is added to a time that a gateway accepts as a timestamp in milliseconds.
+    """
+    return EARLIEST_MS + time.monotonic_ns() // 1_000 % MICROS_PER_DAY
 
 
 @dataclass(frozen=True)

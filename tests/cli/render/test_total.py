@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from percolator.client import Update
+from percolator.model.decimals import MAX_SIZE
 from percolator.model.kinds import (
-    MAX_SIZE,
     MAX_TIMESTAMP,
     Event,
     Funding,
@@ -30,7 +30,7 @@ from tests.cli.render.drawing import drawn
 
 USD = st.floats(min_value=5e-324, max_value=1.7e308)
 SIZE = st.integers(0, MAX_SIZE).map(str)
-RATE = st.from_regex(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", fullmatch=True)
+RATE = st.from_regex(r"-?[0-9]{1,40}(\.[0-9]{1,40})?", fullmatch=True)
 STAMP = st.integers(0, MAX_TIMESTAMP)
 SEQ = st.integers(0, 2**53 - 1)
 SIDE = st.sampled_from(["long", "short"])

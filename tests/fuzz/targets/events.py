@@ -8,7 +8,7 @@ from websockets.frames import Frame, Opcode
 from percolator.auth.tokens import Verifier
 from percolator.model.events import REASONS
 from percolator.stats import Stats
-from tests.channels import stored
+from tests.channels import STORED_MS, stored
 from tests.client import upgrade
 from tests.fuzz.bench import SECRET, WALL, Bench
 from tests.fuzz.targets.messages import EVENTS
@@ -24,7 +24,9 @@ usual_fields = {
     "side": st.sampled_from(["long", "short", "LONG"]),
     "size": st.integers(-1, 2**130).map(str) | st.integers(),
     "rate": st.decimals().map(str) | st.floats(),
-    "timestamp": st.integers(-1, 2**60) | st.floats(),
+    "timestamp": st.integers(STORED_MS - 10**9, STORED_MS + 10**5)
+    | st.integers(-1, 2**60)
+    | st.floats(),
     "event": st.sampled_from(["price.updated", "trade.executed", "funding.updated"]),
     "slabAddress": slabs,
     "data": st.dictionaries(

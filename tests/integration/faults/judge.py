@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, fields
 
 from nats.aio.client import Client
 
+from percolator.jetstream.address import NatsAddress
 from percolator.jetstream.client import NatsClient
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.connect import connect
 from percolator.jetstream.direct import direct_get
 from percolator.model.channel import Channel
 from percolator.model.messages import event_message
@@ -98,7 +99,8 @@ async def read_back(client: NatsClient, stream: str, channel: str) -> Numbers:
         if not page:
             return found
         for stored in page:
-            frame = event_message(decode(stored.subject, stored.payload), stored.seq, None)
+            event = decode(stored.subject, stored.payload, stored.ms)
+            frame = event_message(event, stored.seq, None)
             found[stored.seq] = number_of(json.loads(frame[frame.index(b"{") :]))
         after = page[-1].seq
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from nats.aio.client import Client
 from nats.js.api import StreamConfig
 
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from percolator.jetstream.stream import definition
 from tests.gateway import Gateway, starting
 from tests.integration.faults.judge import Truth, Verdict, judge

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from tests.gateway import Gateway, starting
 from tests.integration.faults import figures
 from tests.integration.faults.cluster import Cluster, cluster

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from nats.aio.client import Client
 
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from percolator.jetstream.stream import ensure
 from tests.cli.program import Program, Running, Serving
 from tests.gateway import Gateway, running

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from percolator.errors import NatsError
-from percolator.jetstream.connect import NatsAddress, connect
+from percolator.jetstream.address import NatsAddress
+from percolator.jetstream.connect import connect
 from percolator.jetstream.publisher import Publisher
 from percolator.model.channel import Channel
 from tests.gateway import event_json

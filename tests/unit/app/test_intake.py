@@ -10,12 +10,13 @@ from percolator.app.intake import Intake
 from percolator.errors import EventError
 from percolator.fanout.reader import Start
 from percolator.jetstream.direct import Stored
-from percolator.jetstream.gaps import SequenceGap, with_gaps
-from tests.channels import channel, stored
+from percolator.jetstream.gaps import Losses, SequenceGap, with_gaps
+from percolator.model.times import MAX_AHEAD_MS
+from tests.channels import STORED_MS, channel, stored
 from tests.unit.fanout.harness import Client, HubHarness
 
-PRICE = b'{"price":1.5,"timestamp":5}'
-TRADE = b'{"side":"long","size":"1","price":1.5,"timestamp":5}'
+PRICE = b'{"price":1.5,"timestamp":1234567890123}'
+TRADE = b'{"side":"long","size":"1","price":1.5,"timestamp":1234567890123}'
 
 
 class IntakeHarness:
@@ -31,8 +32,9 @@ class IntakeHarness:
         )
         self.intake.begin("e2", 10, first_seq=3, complete=True)
 
-    def _report(self, event: Stored, error: EventError) -> None:
-        self.reports.append((event.seq, event.subject, error.reason))
+    def _report(self, stored: Stored, error: EventError, *, accepted: bool = False) -> None:
+        assert not accepted
+        self.reports.append((stored.seq, stored.subject, error.reason))
 
     @property
     def state(self) -> dict[str, int]:
@@ -78,6 +80,18 @@ def test_an_invalid_event_is_counted_and_reported_and_stops_nothing(harness: Int
     assert harness.harness.stats.events == {"price": 1}
 
 
+def test_a_time_is_judged_by_when_the_event_was_stored(harness: IntakeHarness) -> None:
+    """So a gateway that reads the stream later decides the same."""
+    payload = b'{"price":1.5,"timestamp":%d}' % (STORED_MS + MAX_AHEAD_MS + 1)
+    early = stored(11, "percolator.price.SOL", payload)
+    harness.intake.take(early)
+    harness.intake.seed(early._replace(seq=5))
+    assert harness.state == {}
+    assert harness.reports == [(11, "percolator.price.SOL", "invalid_timestamp")]
+    harness.intake.take(early._replace(seq=12, time=early.time + 1_000_000))
+    assert harness.state == {"price:SOL": 12}
+
+
 def test_a_seed_is_state_and_is_not_counted(harness: IntakeHarness) -> None:
     """It was counted when it was first read; an invalid one was reported then."""
     harness.intake.seed(stored(4, "percolator.trade.SOL", TRADE))
@@ -117,16 +131,17 @@ def test_a_wildcard_gets_one_gap_per_loss_before_the_next_event_of_any_market(
 ) -> None:
     """Also if the market that lost events has its next one only after those of others."""
     events = [
-        Stored(21, "percolator.price.A", PRICE, 0),
-        Stored(22, "percolator.trade.QUIET", TRADE, 0),
-        Stored(23, "percolator.trade.B", TRADE, 0),
-        Stored(24, "percolator.trade.A", TRADE, 0),
+        stored(21, "percolator.price.A", PRICE),
+        stored(22, "percolator.trade.QUIET", TRADE),
+        stored(23, "percolator.trade.B", TRADE),
+        stored(24, "percolator.trade.A", TRADE),
     ]
     client = Client(harness.harness.hub)
     for name in ("trades:*", "funding:*"):
         harness.harness.hub.subscribe(client.cursor, channel(name), Start())
     first_held: dict[str, int | None] = {"percolator.trade.A": 24, "percolator.trade.B": 23}
-    for step in with_gaps(events, 10, first_held):
+    losses = Losses(first_held, explained=range(11, 21))
+    for step in with_gaps(events, 10, losses):
         if isinstance(step, SequenceGap):
             harness.intake.record_gap(step.before, step.subjects)
         else:
@@ -167,7 +182,7 @@ def test_a_rejection_is_logged_with_the_payload_cut(
     text = record.getMessage()
     assert record.levelno == logging.WARNING
     assert "event 11 on percolator.price.SOL" in text
-    assert "price: " in text
+    assert "price must be a number" in text
     assert "\n" not in text
     assert len(text) < 300
 
@@ -181,6 +196,18 @@ def test_the_log_stays_short_in_a_flood_of_rejections(
         harness.intake.take(stored(seq, "percolator.price.SOL", b"{"))
     assert len(lines.getvalue().splitlines()) == logs.LINE_BURST
     assert harness.harness.stats.rejected == {"invalid_json": 1_000}
+
+
+def test_an_event_on_a_mistaken_subject_is_counted_as_unknown_and_reported(
+    harness: IntakeHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not counted as rejected: a newer version may know the kind."""
+    harness.intake.take(stored(11, "percolator.trades.SOL", TRADE))
+    stats = harness.harness.stats
+    assert (stats.unknown_subjects, stats.rejected) == (1, {})
+    assert harness.reports == [(11, "percolator.trades.SOL", "unknown_subject")]
+    assert "no kind is named trades: publish on percolator.trade.SOL" in caplog.text
+    assert harness.harness.book.seq == 11
 
 
 def test_an_event_of_an_unknown_kind_is_counted_and_not_rejected(harness: IntakeHarness) -> None:

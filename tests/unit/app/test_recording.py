@@ -1,6 +1,8 @@
 """The recorded market: its markets, the times of its events, and how it is played."""
 
+import asyncio
 import json
+import time
 from collections import Counter
 from itertools import pairwise
 
@@ -40,12 +42,35 @@ def test_more_markets_are_shifted_copies() -> None:
 
 @pytest.mark.parametrize("slabs", [1, 3])
 async def test_played_events_are_valid(slabs: int) -> None:
-    """All of them, each on the subject of its market."""
+    """All of them, each on the subject of its market and with a message id of its own."""
     published: Counter[str] = Counter()
 
-    async def publish(subject: str, payload: bytes) -> None:
-        event = decode(subject, payload)
-        published[event.slab] += 1
+    ids: set[str] = set()
 
-    count = await recording.play(publish, speed=0, slabs=slabs)
-    assert count == published.total() == len(recording.markets(slabs))
+    async def publish(subject: str, payload: bytes, message_id: str) -> None:
+        event = decode(subject, payload, time.time_ns() // 1_000_000)
+        published[event.slab] += 1
+        ids.add(message_id)
+
+    for _ in range(2):
+        count = await recording.play(publish, speed=0, slabs=slabs)
+    assert 2 * count == published.total() == 2 * len(recording.markets(slabs))
+    assert len(ids) == 2 * count
+
+
+async def test_each_turn_of_a_loop_has_message_ids_of_its_own() -> None:
+    """JetStream would otherwise drop the second turn."""
+    ids: list[str] = []
+    wanted = len(recording.markets(1)) + 1
+    second_turn = asyncio.Event()
+
+    async def publish(_subject: str, _payload: bytes, message_id: str) -> None:
+        ids.append(message_id)
+        if len(ids) == wanted:
+            second_turn.set()
+
+    playing = asyncio.create_task(recording.play(publish, speed=0, slabs=1, loop=True))
+    await second_turn.wait()
+    playing.cancel()
+    await asyncio.gather(playing, return_exceptions=True)
+    assert len(ids) == len(set(ids)) >= wanted

@@ -11,7 +11,8 @@ from percolator.fanout.lossless_log import LosslessLog
 from percolator.fanout.reader import Start
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.replay import Page
-from tests.channels import channel, subject_of
+from percolator.model.times import MAX_AHEAD_MS
+from tests.channels import STORED_MS, channel, stored, subject_of
 from tests.gateway import event_json, eventually
 from tests.unit.fanout.harness import Client, HubHarness
 
@@ -25,6 +26,8 @@ class Source:
     connected = True
 
     def __init__(self) -> None:
+        self.timestamps: dict[int, int] = {}
+        """Those of events that have another one than the time at which they were stored."""
         self._asked: list[tuple[str, asyncio.Event]] = []
 
     async def page(self, subject: str, after: int, last: Stored | None) -> Page:
@@ -33,9 +36,14 @@ class Source:
         self._asked.append((subject, answer))
         await answer.wait()
         channel = "trades:A" if subject == A else "trades:B"
-        events = [Stored(seq, subject, event_json("trade"), seq) for seq in SEQS[channel]]
+        events = [self.stored(seq, subject) for seq in SEQS[channel]]
         left = [event for event in events if event.seq > after]
         return Page(left, last, whole=True, first=last is None, end=not left)
+
+    def stored(self, seq: int, subject: str) -> Stored:
+        """Return the event of a seq."""
+        payload = event_json("trade", timestamp=self.timestamps.get(seq, STORED_MS))
+        return stored(seq, subject, payload)
 
     def open_requests(self) -> int:
         """Return how many requests are open."""
@@ -117,6 +125,15 @@ async def test_a_replay_skips_a_channel_that_a_newer_replay_serves() -> None:
     await scene.answer(A, B)
     assert scene.got("trades:B") == SEQS["trades:B"]
     assert scene.replayer.running == 0
+
+
+async def test_a_replay_judges_a_time_by_when_the_event_was_stored() -> None:
+    """As the feed did, however long ago that was."""
+    scene = ReplayScenario()
+    scene.source.timestamps = {3: STORED_MS + MAX_AHEAD_MS, 5: STORED_MS + MAX_AHEAD_MS + 1}
+    await scene.resume("trades:A")
+    await scene.answer(A)
+    assert scene.got("trades:A") == [1, 3, 7, 9, 11]
 
 
 async def test_clients_that_do_not_read_hold_no_place_that_others_need() -> None:

@@ -13,6 +13,7 @@ from percolator.app.views import (
 )
 from percolator.config.settings import Settings
 from percolator.gateway.places import Places
+from percolator.jetstream.trouble import NOT_STARTED
 from percolator.model.channel import Channel
 from tests.channels import channel
 from tests.unit.fanout.harness import HubHarness
@@ -131,10 +132,25 @@ def test_a_gateway_is_well_that_has_its_state_and_a_living_feed() -> None:
     }
 
 
+def test_the_trouble_of_a_feed_that_reads_all_the_same_is_shown() -> None:
+    """It reads by page, without a consumer, so the gateway is ready."""
+    well, shown = health_view(Feed(trouble="no consumer"), WALL_MS, draining=False)
+    assert well
+    assert shown["checks"]["feed"] == {"ok": True, "trouble": "no consumer"}
+
+
+def test_a_feed_that_has_not_started_is_not_in_trouble() -> None:
+    """It has had no time for it."""
+    starting = Feed(loaded=False, trouble=NOT_STARTED)
+    _, shown = health_view(starting, WALL_MS, draining=False)
+    assert shown["checks"]["state"]["reason"].endswith("from the stream")
+
+
 @pytest.mark.parametrize(
     ("feed", "check", "reason"),
     [
         (Feed(loaded=False), "state", "still being read"),
+        (Feed(loaded=False, trouble="refused"), "state", "read from the stream: refused"),
         (Feed(connected=False), "nats", "not connected"),
         (Feed(connected=False, trouble="nothing answers"), "nats", "nothing answers"),
         (Feed(silent_for=STALE_SECONDS + 1), "feed", "no sign of life"),

@@ -10,6 +10,7 @@ from percolator.config.types import rule_of
 from tests.unit.config.conftest import refusal
 
 SECRET_TEXT = "s" * 32
+USER: dict[str, object] = {"nats_user": "me", "nats_password": "hunter2"}
 NUMBERS = [
     name for name, field in Settings.model_fields.items() if field.annotation in (int, float)
 ]
@@ -92,10 +93,60 @@ def test_a_refused_nats_address_is_shown_without_its_login() -> None:
     assert sentence.endswith("not 'nats://x:99999'")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("nats://me:hunter2#x@a:1", "nats://me:hunter2?x@a:1", "nats://me:hunter2/x@a:1"),
+        *("nats://a:1#x", "nats://a:1?tls=true", "nats://a:1/x", "nats://me:hunter2,x@a:1"),
+        *("nats://b:1,nats://me:hunter2/x@a:1", "nats://me:hunter2%FF@a:1"),
+    ],
+)
+def test_an_address_with_an_unescaped_character_is_refused_with_the_escapes(url: str) -> None:
+    """Nothing of the password is shown."""
+    sentence = refusal({"nats_url": url})
+    assert sentence.startswith("setting nats_url (from --nats-url): ")
+    assert sentence.endswith(
+        ": in a user or password, write % as %25, # as %23, ? as %3F, / as %2F, @ as %40 "
+        "and a comma as %2C"
+    )
+    assert "hunter2" not in sentence
+
+
+def test_a_slash_at_the_end_of_a_nats_address_is_accepted() -> None:
+    """As in the addresses of other programs."""
+    assert load({"nats_url": "nats://a:1/"}).settings.nats_url == "nats://a:1/"
+
+
+@pytest.mark.parametrize("prefix", ["", ".", "a.", ".a", "a..b", "a.*", ">", "a b", "a" * 65])
+def test_an_inbox_prefix_that_is_not_a_subject_is_refused(prefix: str) -> None:
+    """With a wildcard, every user would hear each answer."""
+    assert refusal({"nats_inbox_prefix": prefix}).startswith(
+        "setting nats_inbox_prefix (from --nats-inbox-prefix): it must be a subject without "
+        "wildcards, such as _INBOX.gateway"
+    )
+
+
 def test_nats_addresses_may_omit_the_scheme() -> None:
     """The scheme is added."""
     settings = load({"nats_url": "nats://me:hunter2@a:1, b:2"}).settings
     assert settings.nats_url == "nats://me:hunter2@a:1,nats://b:2"
+
+
+def test_a_file_that_cannot_be_looked_up_is_refused_in_one_sentence() -> None:
+    """Its name is too long for the system; a folder that is closed to us fails in the same way."""
+    assert refusal({"nats_tls_key": "x" * 300}) == (
+        f"setting nats_tls_key (from --nats-tls-key): {'x' * 200} cannot be read "
+        "(File name too long)"
+    )
+
+
+@pytest.mark.parametrize("length", [10, 1_000])
+def test_the_content_of_a_file_in_place_of_its_path_is_refused_unseen(length: int) -> None:
+    """It may be a private key."""
+    sentence = refusal({"tls_key": f"-----BEGIN PRIVATE KEY-----\n{'hunter2' * length}\n-----END"})
+    assert sentence == (
+        "setting tls_key (from --tls-key): it must be the path of a file, not what is in the file"
+    )
 
 
 def test_a_short_signing_secret_is_refused() -> None:
@@ -122,6 +173,22 @@ def test_a_short_signing_secret_is_refused() -> None:
             {"proxy_protocol": "true"},
             "setting proxy_protocol (from --proxy-protocol): it also needs trusted_proxies",
         ),
+        ({"nats_tls_cert": "file"}, "setting nats_tls_cert (from --nats-tls-cert): it also needs"),
+        ({"nats_tls_key": "file"}, "setting nats_tls_key (from --nats-tls-key): it also needs"),
+        ({"nats_user": "me"}, "setting nats_user (from --nats-user): it also needs nats_password"),
+        ({"nats_password": "x"}, "setting nats_password (from --nats-password): it also needs"),
+        (
+            {**USER, "nats_url": "nats://a:1,nats://me@b:1"},
+            "setting nats_user (from --nats-user): it cannot be combined with a login in nats_url",
+        ),
+        (
+            {**USER, "nats_token": "x"},
+            "setting nats_user (from --nats-user): it cannot be combined with nats_token",
+        ),
+        (
+            {**USER, "nats_creds": "file"},
+            "setting nats_user (from --nats-user): it cannot be combined with nats_creds",
+        ),
         ({"attempt_burst": "0"}, "setting attempt_burst (from --attempt-burst): it must be at"),
     ],
 )
@@ -139,6 +206,10 @@ def test_settings_that_go_together_are_accepted(empty_folder: Path) -> None:
     load({"auth": "true", "auth_secret": SECRET_TEXT})
     load({"auth": "true", "auth_public_key": "file"})
     load({"tls_cert": "file", "tls_key": "file"})
+    load({"nats_tls_cert": "file", "nats_tls_key": "file"})
+    load({**USER, "nats_url": "nats://a:1,tls://b:1"})
+    load(USER)
+    load({"nats_prefix": "gateway", "nats_inbox_prefix": "_INBOX.other"})
     load({"proxy_protocol": "true", "trusted_proxies": "10.0.0.1"})
     load({"messages_per_second": "0", "message_burst": "0"})
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from percolator.jetstream.address import NatsAddress
 from percolator.jetstream.client import NatsClient, parse_headers, text_of
 
 
@@ -47,5 +48,5 @@ def test_without_a_prefix_a_client_has_the_names_that_nats_gives() -> None:
 
 def test_a_prefix_is_in_front_of_all_names() -> None:
     """The names that nats-server.conf gives its user."""
-    client = NatsClient("edge")
+    client = NatsClient(NatsAddress("", prefix="edge"))
     assert (client.api, client.inbox_prefix) == ("edge.API", "_INBOX.edge")
