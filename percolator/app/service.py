@@ -256,6 +256,7 @@ class Service:
             slabs=self.slab_limits,
             heartbeat=self.heartbeat,
             replayer=self.replayer,
+            answering=self.gateway.answering,
             feed=self.feed,
             feed_watch=self.feed_watch,
             flush_seconds=self.flush_seconds,

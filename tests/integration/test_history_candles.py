@@ -345,6 +345,7 @@ async def test_a_shutdown_answers_those_that_wait(
     monkeypatch.setattr(SubjectHistory, "newest", forever)
     answer = asyncio.create_task(gateway.get("/markets/SOL/candles"))
     await asked.wait()
+    assert b"\npercolator_answers_waiting 1.0\n" in (await gateway.get("/metrics"))[2]
     await gateway.service.gateway.stop(1)
     status, _, body = await answer
     assert (status, body) == (503, b"The gateway is shutting down.\n")
