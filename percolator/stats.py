@@ -46,6 +46,10 @@ class Stats:
         """Invalid events, by reason."""
         self.unknown_subjects = 0
         """Messages on subjects of kinds that this version does not know."""
+        self.outdated = 0
+        """Prices that did not replace the last one of their market, since they are older."""
+        self.price_jumps = 0
+        """Prices that are far from the last one of their market, rejected or not."""
         self.refused: Counter[str] = Counter()
         """Refused connections, by reason."""
         self.closed: Counter[int] = Counter()

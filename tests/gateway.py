@@ -124,6 +124,7 @@ def event_json(kind: str, **fields: object) -> bytes:
         "trade": {"side": "long", "size": "1000000", "price": 1.5},
         "funding": {"rate": "0.0001"},
         "liquidation": {"side": "short", "size": "2", "price": 1.4},
+        "market": {"status": "active"},
     }
     return json.dumps({**usual[kind], "timestamp": 1_234_567_890_123, **fields}).encode()
 

@@ -28,7 +28,10 @@ NATS = (
 
 PANELS = {
     "Gateway": ("host", "port", "drain_seconds"),
-    "NATS": (*NATS, "create_stream", "backlog", "require_slab"),
+    "NATS": (
+        *(*NATS, "create_stream", "backlog", "require_slab"),
+        *("max_price_jump", "reject_price_jump"),
+    ),
     "Memory": ("log_capacity", "replay_limit", "max_buffered_bytes"),
     "Limits (0 means no limit)": (
         *("max_connections", "max_connections_per_slab", "max_connections_per_ip"),

@@ -15,7 +15,7 @@ import typer
 from percolator.errors import EventError
 from percolator.model import events
 from percolator.model.channel import Channel
-from percolator.model.kinds import FUNDING, LIQUIDATION, PRICE, TRADE, Kind
+from percolator.model.kinds import FUNDING, LIQUIDATION, MARKET, PRICE, STATUSES, TRADE, Kind
 from percolator.printable import printable
 from percolator_cli import flags as given
 from percolator_cli.command import Command, Group, WrongUsageError, examples
@@ -34,6 +34,7 @@ command = typer.Typer(
         "percolator publish trade SOL long 1000000 1.5 --id signature:SOL:0",
         "percolator publish funding SOL 0.0001",
         "percolator publish liquidation SOL long 1000000 1.5",
+        "percolator publish market SOL --status retired",
     ),
 )
 
@@ -169,6 +170,66 @@ def funding(
         message_id=message_id,
         as_json=as_json,
     )
+
+
+@command.command(
+    cls=Command,
+    epilog=examples(
+        "percolator publish market SOL --status active --display-name Solana --tick-size 0.001",
+        "percolator publish market SOL --status retired",
+    ),
+)
+@given.with_settings(given.NATS)
+def market(
+    slab: Slab,
+    *,
+    flags: Flags,
+    status: Annotated[
+        str,
+        typer.Option(
+            help="active, paused or retired. A retired market is over: gateways do not list it.",
+            metavar="|".join(STATUSES),
+            autocompletion=lambda: list(STATUSES),
+        ),
+    ],
+    display_name: Annotated[
+        str | None, typer.Option(help="Name for people, up to 64 characters.", metavar="NAME")
+    ] = None,
+    base_decimals: Annotated[
+        str | None, typer.Option(help="Digits of a size that are decimals.", metavar="N")
+    ] = None,
+    tick_size: Annotated[
+        str | None, typer.Option(help="Smallest step of the price in USD.", metavar="X")
+    ] = None,
+    timestamp: Timestamp = None,
+    message_id: MessageId = None,
+    as_json: given.Json = False,
+) -> None:
+    """Publish what a market is. This replaces all that was published of it before."""
+    given_fields = {
+        "status": status,
+        "displayName": display_name,
+        "baseDecimals": None if base_decimals is None else _whole(base_decimals),
+        "tickSize": tick_size,
+    }
+    fields = {name: value for name, value in given_fields.items() if value is not None}
+    _publish(
+        MARKET,
+        slab,
+        fields,
+        flags,
+        timestamp=timestamp,
+        message_id=message_id,
+        as_json=as_json,
+    )
+
+
+def _whole(text: str) -> int | str:
+    """Parse a whole number; a string that is not one is left for the validation to reject."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def _number(text: str) -> float | str:

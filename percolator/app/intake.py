@@ -7,18 +7,25 @@ import logging
 from typing import Protocol
 
 from percolator.errors import EventError
+from percolator.fanout import price_jump
 from percolator.fanout.book import Book
+from percolator.fanout.price_fold import Remark
 from percolator.jetstream.direct import Stored
 from percolator.model import events, mistaken_subject
 from percolator.model.channel import ALL, Channel
 from percolator.model.events import Decode
-from percolator.model.kinds import KINDS
+from percolator.model.kinds import KINDS, Event, Price
 from percolator.stats import Stats
 
 WILDCARDS = {wildcard.subject: wildcard for wildcard in (Channel(kind, ALL) for kind in KINDS)}
 """The wildcard of each kind, by its subject; only a gap is of one, never an event."""
 SHOWN = 64
 """Bytes of a rejected payload that the log shows."""
+
+JUMP_LOG_MS = 60_000
+"""How often the log mentions the jumps of one market, by the time of the stream."""
+MAX_JUMPED = 1_000
+"""Markets for which that is remembered."""
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +52,15 @@ class Intake:
         self._stats = stats
         self._report = report
         self._decode = decode
+        self._jumped: dict[Channel, int] = {}
+        """When a jump of a channel's price was last logged."""
 
     def begin(self, epoch: str, after: int, *, first_seq: int, complete: bool) -> None:
         """Start reading a stream (see `Book.begin`)."""
         self._book.begin(epoch, after, first_seq=first_seq, complete=complete)
 
     def seed(self, stored: Stored) -> None:
-        """Record the newest valid event of a subject from before the point where reading starts."""
+        """Record a subject's state from before the point where reading starts."""
         channel = _channel_of(stored.subject)
         if channel is None:
             return
@@ -59,7 +68,7 @@ class Intake:
             event = self._decode(channel, stored.payload, stored.ms)
         except EventError:
             return  # reported when it was first read
-        self._book.seed(stored.seq, channel, event)
+        self._book.seed(stored.seq, channel, event, stored.ms)
 
     def take(self, stored: Stored) -> None:
         """Decode the next event and pass it on; count, log and report it if it is not valid.
@@ -80,11 +89,31 @@ class Intake:
             if mistake := mistaken_subject.explain(stored.subject):
                 self._explain(stored, mistake)
         else:
-            self._stats.events[event.type] += 1
-            self._book.publish(stored.seq, channel, event)
+            remark = self._book.publish(stored.seq, channel, event, stored.ms)
+            if remark is not None and remark.reason == "price_jump":
+                self._note_jump(stored, channel, event, remark)
+            else:
+                self._stats.outdated += remark is not None
+                self._stats.events[event.type] += 1
+
+    def _note_jump(self, stored: Stored, channel: Channel, event: Event, remark: Remark) -> None:
+        """Count and report a price that is far from the last one; reject it if it is left out."""
+        assert isinstance(event, Price)
+        self._stats.price_jumps += 1
+        error = EventError("price_jump", price_jump.describe(remark.last, event.price))
+        if remark.left_out:
+            self._reject(stored, error)
+            return
+        self._stats.events[event.type] += 1
+        self._report(stored, error, accepted=True)
+        if stored.ms - self._jumped.get(channel, 0) > JUMP_LOG_MS:
+            if len(self._jumped) == MAX_JUMPED:
+                self._jumped.clear()
+            self._jumped[channel] = stored.ms
+            logger.warning("event %d on %s accepted: %s", stored.seq, stored.subject, error)
 
     def skip(self, seq: int) -> None:
-        """Pass a seq that is no event of a publisher."""
+        """Pass the seq of a message that no publisher sent."""
         self._book.skip(seq)
 
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:

@@ -1,9 +1,12 @@
 """The body of `/markets`: each market's state, folded from those events that the client may read.
 
+Retired markets are left out.
+
 It is made at most once per seq, from parts that are kept: the JSON of each channel's newest event,
 and that of each market. So an event costs one encoding and a join, however many markets there are.
 """
 
+from collections.abc import Container
 from itertools import compress
 from operator import attrgetter, is_not
 
@@ -43,7 +46,10 @@ class Markets:
     def body(self, grant: Grant) -> bytes:
         """Return the body for a client that may read what `grant` covers."""
         version = self._refresh()
-        view = self._views.pop(grant.channels, None) or _View(grant.covers, set(self._parts))
+        retired = self._book.retired
+        view = self._views.pop(grant.channels, None) or _View(
+            grant.covers, set(self._parts), retired
+        )
         self._views[grant.channels] = view
         if len(self._views) > MAX_VIEWS:
             del self._views[next(iter(self._views))]
@@ -90,7 +96,8 @@ class Markets:
 class _View:
     """What tokens with the same channels may read."""
 
-    def __init__(self, covers: Covers, slabs: set[str]) -> None:
+    def __init__(self, covers: Covers, slabs: set[str], retired: Container[str]) -> None:
+        self._retired = retired
         self.stale = slabs
         """Markets that have changed since the last body."""
         self._covers = covers
@@ -115,7 +122,7 @@ class _View:
         """Join the parts of each market that has changed."""
         new = False
         for slab in self.stale:
-            own = parts.get(slab, {})
+            own = {} if slab in self._retired else parts.get(slab, {})
             covered = [part for channel, part in own.items() if self._covers(channel)]
             if covered:
                 new = new or slab not in self._markets

@@ -139,6 +139,10 @@ class Metrics(Collector):
         yield _counters("events_rejected", text, "reason", stats.rejected)
         text = "Messages on subjects of kinds that this version does not know."
         yield _counter("events_unknown", text, stats.unknown_subjects)
+        text = "Prices left out because they are older than the last one of their market."
+        yield _counter("events_outdated", text, stats.outdated)
+        text = "Prices that are far from the last one of their market, rejected or not."
+        yield _counter("price_jumps", text, stats.price_jumps)
         yield _gauge("channels", "Channels in memory.", len(hub.book.logs))
         yield _gauge("feed_connected", "1 while connected to NATS.", feed.connected)
         yield _gauge("feed_loaded", "1 once the state is loaded.", feed.loaded)
@@ -158,7 +162,7 @@ class Metrics(Collector):
         """Name the slabs with the most clients, if events are known of them; sum up the rest."""
         logs = self._from.hub.book.logs
         known = {ALL, *(slab for (_, slab), log in logs.items() if log.latest is not None)}
-        counts = Counter(self._from.slabs.clients)
+        counts = Counter(self._from.slabs.limited)
         named = [(slab, count) for slab, count in counts.most_common() if slab in known]
         shown = dict(named[:MAX_SLABS])
         rest = counts.total() - sum(shown.values())

@@ -17,6 +17,7 @@ from percolator.app.markets import Markets
 from percolator.app.metrics import Metrics, Sources
 from percolator.app.nats_source import NatsSource
 from percolator.app.pages import Pages, wall_ms
+from percolator.app.price_history import PriceHistory
 from percolator.app.rejections import Rejections
 from percolator.app.replayer import Replayer
 from percolator.app.routes import Routes
@@ -26,6 +27,7 @@ from percolator.auth import tokens
 from percolator.config.settings import Settings
 from percolator.fanout.book import Book
 from percolator.fanout.hub import Hub
+from percolator.fanout.price_fold import PriceRule
 from percolator.fanout.session import ClientSession, SessionContext
 from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway import tls
@@ -77,19 +79,22 @@ class Service:
         self._certificate = tls.certificate(settings.tls_cert, settings.tls_key)
         # The core.
         self.stats = Stats(clock())
-        self.slab_limits = SlabLimits(
-            per_slab=settings.max_connections_per_slab,
-            wildcards=settings.max_wildcard_connections,
-            channels_per_client=settings.max_channels_per_client,
-        )
         self.flush_seconds = Histogram(histogram.SECONDS)
         self.flush_bytes = Histogram(histogram.BYTES)
         self.pacer = Pacer(loop, self._flush, lambda: self.book.due)
+        price_rule = PriceRule(settings.max_price_jump, refuse_jumps=settings.reject_price_jump)
         self.book = Book(
             clock=clock,
             wake=self.pacer.wake,
             log_capacity=settings.log_capacity,
             intervals={PRICE: settings.price_interval},
+            price_rule=price_rule,
+        )
+        self.slab_limits = SlabLimits(
+            per_slab=settings.max_connections_per_slab,
+            wildcards=settings.max_wildcard_connections,
+            channels_per_client=settings.max_channels_per_client,
+            retired=self.book.retired,
         )
         self.hub = Hub(
             self.book,
@@ -115,6 +120,7 @@ class Service:
             clock=clock,
             decode=decode,
             create_stream=settings.create_stream,
+            histories={PRICE: PriceHistory(price_rule, decode)},
         )
         self.feed_watch = FeedWatch(self.feed, wall_ms)
         self._history = Replay(lambda: self.feed, settings.stream, replay_dialer.dial)

@@ -12,7 +12,7 @@ from percolator.fanout.slab_limits import SlabLimits
 from percolator.gateway.places import Places
 from percolator.jetstream.trouble import NOT_STARTED
 from percolator.model.channel import Channel
-from percolator.model.kinds import KINDS
+from percolator.model.kinds import KINDS, MARKET
 from percolator.model.messages import ClientLimits
 from percolator.stats import Stats
 
@@ -46,7 +46,7 @@ def stats_view(
     rates = stats.rates(now)
     return {
         "totalConnections": admission.total,
-        "connectionsPerSlab": dict(sorted(slabs.clients.items())),
+        "connectionsPerSlab": dict(sorted(slabs.limited.items())),
         "messagesPerSec": round(rates.messages_sent + rates.messages_received, 2),
         "bytesPerSec": round(rates.bytes_sent + rates.bytes_received, 2),
         "limits": {
@@ -73,6 +73,8 @@ def stats_view(
         "clientsBehind": hub.paused,
         "eventsRejected": stats.rejected.total(),
         "eventsUnknown": stats.unknown_subjects,
+        "eventsOutdated": stats.outdated,
+        "priceJumps": stats.price_jumps,
         "rejectedConnections": dict(stats.refused),
         "closed": {str(code): count for code, count in sorted(stats.closed.items())},
         "uptimeSeconds": round(now - stats.started, 1),
@@ -120,9 +122,12 @@ def _check(ok: bool, reason: str) -> Data:  # noqa: FBT001 - it is what it says
 
 
 def market_view(book: Book, slab: str, covers: Covers) -> Data | None:
-    """Return `/markets/SLAB`; None if there is no such market."""
+    """Return `/markets/SLAB`; None if there is no such market.
+
+    Of a retired market, only what it is.
+    """
     found: Data = {"slab": slab}
-    for kind in KINDS:
+    for kind in [MARKET] if slab in book.retired else KINDS:
         channel = Channel(kind, slab)
         log = book.logs.get(channel)
         if log is not None and log.latest is not None and covers(channel):

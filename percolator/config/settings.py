@@ -18,6 +18,7 @@ from percolator.config.types import (
     Buffer,
     Capacity,
     Count,
+    Factor,
     File,
     Folder,
     Host,
@@ -89,6 +90,12 @@ class Settings(BaseSettings):
     log_capacity: Capacity = Field(1_000, description="events kept in memory per channel")
     replay_limit: Count = Field(10_000, description="maximum events replayed per subscribe")
     require_slab: Bool = Field(False, description="reject events that do not name their market")
+    max_price_jump: Factor = Field(
+        0, description="report a price that differs from the last one by more than this factor"
+    )
+    reject_price_jump: Bool = Field(
+        False, description="reject such a price; after a minute without a price, any is accepted"
+    )
 
     max_connections: Count = Field(1_000, description="maximum connections")
     max_connections_per_slab: Count = Field(100, description="maximum clients per market")
@@ -182,6 +189,7 @@ class Settings(BaseSettings):
             ("nats_user", "nats_password"),
             ("nats_password", "nats_user"),
             ("proxy_protocol", "trusted_proxies"),
+            ("reject_price_jump", "max_price_jump"),
         ):
             if getattr(self, name) and not getattr(self, other):
                 raise _conflict(name, f"it also needs {other}")

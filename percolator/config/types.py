@@ -147,8 +147,8 @@ def _explained(text: str) -> PydanticCustomError:
     return PydanticCustomError(EXPLAINED, "explained", {"text": text})
 
 
-def _zero_or_at_least(minimum: int) -> Callable[[int], int]:
-    def check(value: int) -> int:
+def _zero_or_at_least(minimum: int) -> Callable[[float], float]:
+    def check(value: float) -> float:
         if 0 < value < minimum:
             raise ValueError("too small")
         return value
@@ -190,6 +190,13 @@ Rate = Annotated[
     _NUMBER,
     Field(ge=0, le=1_000_000, allow_inf_nan=False),
     Rule("a number from 0 to 1,000,000"),
+]
+Factor = Annotated[
+    float,
+    _NUMBER,
+    Field(ge=0, le=1_000_000_000, allow_inf_nan=False),
+    AfterValidator(_zero_or_at_least(1)),
+    Rule("0, or a number from 1 to 1,000,000,000"),
 ]
 Bool = Annotated[bool, Rule("true or false")]
 Host = Annotated[str, AfterValidator(_host), Rule("an IP address or a hostname")]

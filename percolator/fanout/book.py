@@ -11,8 +11,11 @@ from percolator.fanout.latest_log import LatestLog, Windows
 from percolator.fanout.log import ChannelLog, Log
 from percolator.fanout.logs_of_all import LatestOfAll, LosslessOfAll
 from percolator.fanout.lossless_log import LosslessLog
+from percolator.fanout.market_log import MarketLog
+from percolator.fanout.price_fold import PriceRule, Remark
+from percolator.fanout.price_log import PriceLog
 from percolator.model.channel import ALL, Channel
-from percolator.model.kinds import KINDS, Event, Kind
+from percolator.model.kinds import KINDS, MARKET, PRICE, Event, Kind
 
 Clock = Callable[[], float]
 
@@ -30,8 +33,12 @@ class Book:
         wake: Callable[[], None],
         log_capacity: int = 1_000,
         intervals: Mapping[Kind, float] | None = None,
+        price_rule: PriceRule | None = None,
     ) -> None:
-        """`intervals` are seconds of conflation that take the place of a kind's own."""
+        """`intervals` are seconds of conflation that take the place of a kind's own.
+
+        `price_rule` decides which prices are left out; by default, those that are outdated.
+        """
         self.epoch = ""
         self.seq = 0
         """The stream seq up to which everything has been read."""
@@ -42,12 +49,15 @@ class Book:
         self.logs: dict[Channel, ChannelLog] = {}
         """The logs of markets."""
         self.latest_of_all: dict[Kind, LatestOfAll] = {}
+        self.retired: set[str] = set()
+        """The markets that are retired."""
         self.lossless_of_all: dict[Kind, LosslessOfAll] = {}
         """The logs of all markets, by kind."""
         self.on_replaced: Callable[[], None] = lambda: None
         """Called before a stream that was read is left for the one that took its place."""
         self._wake = wake
         self._capacity = log_capacity
+        self._price_rule = price_rule or PriceRule()
         intervals = intervals or {}
         self._windows = {
             kind: Windows(intervals.get(kind, kind.conflation), clock)
@@ -70,7 +80,7 @@ class Book:
                     channel, self._capacity, floor=self._start
                 )
             else:
-                self.latest_of_all[kind] = LatestOfAll(channel)
+                self.latest_of_all[kind] = LatestOfAll(channel, self.retired)
 
     # What the stream says.
 
@@ -90,20 +100,34 @@ class Book:
         else:
             self._make_logs_of_all()
 
-    def seed(self, seq: int, channel: Channel, event: Event) -> None:
-        """Record a channel's newest event from before the point where reading starts."""
+    def seed(self, seq: int, channel: Channel, event: Event, stored_ms: int) -> None:
+        """Record a channel's state from before the point where reading starts.
+
+        It is the newest event or, of prices, the last one that was not left out.
+        """
         self.revision += 1
         log = self.log(channel)
+        if isinstance(log, PriceLog):
+            log.judge(event, stored_ms)
         log.seed(self._next_order(), seq, event)
         self._publish(log)
 
-    def publish(self, seq: int, channel: Channel, event: Event) -> None:
-        """Record the next event of the stream."""
+    def publish(self, seq: int, channel: Channel, event: Event, stored_ms: int) -> Remark | None:
+        """Record the next event of the stream, and when it was stored, in Unix milliseconds.
+
+        Returns what is unusual about a price. One that is left out is passed like an invalid event.
+        """
         self.seq = seq
         log = self.logs.get(channel) or self.log(channel)
+        remark = None
+        if type(log) is PriceLog:  # faster than isinstance, for a class that has an abstract one
+            remark = log.judge(event, stored_ms)
+            if remark is not None and remark.left_out:
+                return remark
         self._order += 1
         if log.append(self._order, seq, event):
             self._publish(log)
+        return remark
 
     def skip(self, seq: int) -> None:
         """Pass a seq that holds no valid event."""
@@ -112,10 +136,13 @@ class Book:
     def record_gap(self, before: int, channels: Collection[Channel] | None = None) -> None:
         """Note that the stream has lost events before seq `before` that were never read.
 
-        `channels` may have lost some, wildcards among them; None: any channel may.
+        `channels` may have lost some, wildcards among them; None: any channel may. Any price may be
+        lost, unless there are `channels`.
         """
         for channel, log in self.logs.items():
             in_doubt = channels is None or channel in channels
+            if isinstance(log, PriceLog) and not channels:
+                log.forget_last()
             if in_doubt and log.append_gap(self._next_order(), before):
                 self._mark(log)
         for of_all in self.lossless_of_all.values():
@@ -130,13 +157,15 @@ class Book:
         """Forget the logs that lie before `first_seq`, the oldest that the stream still has.
 
         Those that have followers stay. So what is held is what a gateway that starts now would
-        hold.
+        hold, and the next price of such a market is accepted, as that gateway accepts it.
         """
         first_seq = min(first_seq, self.seq + 1)
-        for log in tuple(self.logs.values()):
-            if not log.followers and log.newest_seq < first_seq:
+        for log in [log for log in self.logs.values() if log.newest_seq < first_seq]:
+            if not log.followers:
                 self._forget(log)
                 self.revision += 1
+            elif isinstance(log, PriceLog):
+                log.forget_last()
         self._start = max(self._start, first_seq - 1)
         self._complete = self._complete and first_seq <= 1
 
@@ -208,10 +237,14 @@ class Book:
 
     def _blank_log(self, channel: Channel) -> ChannelLog:
         if not channel.kind.lossless:
-            of_all = self.latest_of_all[channel.kind]
-            return LatestLog(channel, self._windows[channel.kind], of_all)
+            windows, of_all = self._windows[channel.kind], self.latest_of_all[channel.kind]
+            if channel.kind is PRICE:
+                return PriceLog(channel, windows, of_all, self._price_rule)
+            return (MarketLog if channel.kind is MARKET else LatestLog)(channel, windows, of_all)
         floor, last_seq = self._known
-        return LosslessLog(channel, self._capacity, floor=floor, last_seq=last_seq)
+        return LosslessLog(
+            channel, self._capacity, floor=floor, last_seq=last_seq, retired=self.retired
+        )
 
     @property
     def _known(self) -> tuple[int, int | None]:

@@ -23,7 +23,7 @@ class LatestLog(ChannelLog):
     __slots__ = ("_windows", "due", "of_all", "shown", "windowed")
 
     def __init__(self, channel: Channel, windows: "Windows", of_all: LatestOfAll) -> None:
-        super().__init__(channel, 0, None)
+        super().__init__(channel, 0, None, of_all.retired)
         self.of_all = of_all
         """The log of all markets."""
         self._windows = windows
@@ -68,6 +68,8 @@ class LatestLog(ChannelLog):
     def after(self, position: Position) -> Iterator[OutgoingMessage]:
         """Yield the value that clients see, unless the cursor has had it."""
         shown = self.shown
+        if position < 0 and self.is_silent:
+            return
         if shown is not None and position != self.head:
             frame = shown.snapshot if position < 0 else shown.frame
             yield OutgoingMessage(shown.order, self, self.head, frame)

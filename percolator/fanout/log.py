@@ -114,14 +114,23 @@ class Log(ABC):
 class ChannelLog(Log):
     """What this gateway still holds of one market's channel, as frames ready for the wire."""
 
-    __slots__ = ("last_seq", "latest")
+    __slots__ = ("last_seq", "latest", "retired")
 
-    def __init__(self, channel: Channel, head: Position, last_seq: int | None) -> None:
+    def __init__(
+        self, channel: Channel, head: Position, last_seq: int | None, retired: set[str]
+    ) -> None:
         super().__init__(channel, head)
+        self.retired = retired
+        """The markets that are retired: they have no snapshots."""
         self.last_seq = last_seq
         """Seq of the channel's newest event; 0 if it has none, None if not known."""
         self.latest: Entry | None = None
         """The newest event: the state of the market."""
+
+    @property
+    def is_silent(self) -> bool:
+        """True while its market is retired: then a cursor begins without a snapshot."""
+        return self.channel.slab in self.retired
 
     # What the stream says.
 

@@ -50,10 +50,12 @@ class LatestOfAll(Log):
     at its start: it also says up to which order values are snapshots (see `_decoded`).
     """
 
-    __slots__ = ("_shown",)
+    __slots__ = ("_shown", "retired")
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, retired: set[str] | None = None) -> None:
         super().__init__(channel, 0)
+        self.retired: set[str] = set() if retired is None else retired
+        """The markets that are retired: they have no snapshots."""
         self._shown: dict[Channel, Entry] = {}
 
     def showed(self, channel: Channel, entry: Entry) -> None:
@@ -72,9 +74,13 @@ class LatestOfAll(Log):
         values = reversed(self._shown.items())
         newer = list(takewhile(lambda value: value[1].order > had, values))
         for channel, entry in reversed(newer):
-            order, frame = entry.order, entry.frame
-            if order <= start:
+            order = entry.order
+            if order > start:
+                frame = entry.frame
+            elif channel.slab not in self.retired:
                 frame = entry.snapshot
+            else:
+                continue
             yield OutgoingMessage(order, self, _encoded(order, start), frame, channel=channel)
 
     @property

@@ -29,9 +29,15 @@ class LosslessLog(ChannelLog):
     __slots__ = ("_base", "_capacity", "_entries", "_epoch", "floor")
 
     def __init__(
-        self, channel: Channel, capacity: int, *, floor: int, last_seq: int | None
+        self,
+        channel: Channel,
+        capacity: int,
+        *,
+        floor: int,
+        last_seq: int | None,
+        retired: set[str] | None = None,
     ) -> None:
-        super().__init__(channel, floor, last_seq)
+        super().__init__(channel, floor, last_seq, set() if retired is None else retired)
         self.floor = floor
         self._capacity = capacity
         self._entries: deque[Entry] = deque()
@@ -82,7 +88,7 @@ class LosslessLog(ChannelLog):
             position = ~position
             seq, snapshots = position - self._base, chain([self.latest], reversed(entries))
             found = next((one for one in snapshots if one and one.seq == seq), None)
-            if found:  # it has not been dropped meanwhile
+            if found and not self.is_silent:  # it has not been dropped meanwhile
                 yield OutgoingMessage(found.order, self, position, found.snapshot)
         if position < self.floor:
             yield self._missing(position)

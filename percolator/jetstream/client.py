@@ -16,15 +16,18 @@ import nats.errors
 import nats.protocol.parser
 from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
+from nats.aio.transport import TcpTransport
 from nats.js import JetStreamContext
-from nats.protocol.parser import PERMISSIONS_ERR
 
 from percolator.jetstream.address import NatsAddress, Server
 from percolator.jetstream.failures import WANTS_CERTIFICATE
 from percolator.jetstream.refusals import Refusals
+from percolator.printable import printable
 
 DEFAULT_API = "$JS.API"
 DEFAULT_INBOX = "_INBOX"
+SAID_CHARS = 500
+"""Characters of an error of NATS that are kept."""
 NOWHERE = NatsAddress("")
 
 logger = logging.getLogger(__name__)
@@ -109,6 +112,13 @@ class NatsClient(Client):
         # A server may have one of several names: each attempt to reconnect checks the next one.
         self.options["tls_hostname"] = names[self._current_server.reconnects % len(names)]
         await super()._process_connect_init()
+        transport = self._transport
+        writer = transport._io_writer if isinstance(transport, TcpTransport) else None  # noqa: SLF001
+        if writer is not None:
+            # After start_tls, asyncio does not know that it is over TLS: it would log a warning
+            # when the server closes the connection.
+            protocol: Any = writer.transport.get_protocol()
+            protocol._over_ssl = writer.get_extra_info("sslcontext") is not None  # noqa: SLF001
 
     def _connect_command(self) -> bytes:
         login = self._server.login
@@ -133,7 +143,8 @@ class NatsClient(Client):
     async def _process_err(self, err_msg: str) -> None:
         # The library passes it on in lower case; the line is still the first in its buffer.
         line, _, _ = self._ps.buf.partition(b"\r\n")
-        before, self.said = self.said, text_of(line).removeprefix("-ERR").strip(" \t'")
+        said = text_of(line).removeprefix("-ERR").strip(" \t'")
+        before, self.said = self.said, printable(said, SAID_CHARS)
         if not self._refusals.note(self.said) and self.said != before:
             logger.warning("NATS says: %s", self.said)
         if self._resp_sub_prefix and self._refusals.is_refused(
@@ -162,17 +173,6 @@ class NatsClient(Client):
             _client=self,
             _sid=sid,
         )
-
-
-def refusal(client: Client) -> str:
-    """Return what NATS does not permit the user of a client of the library, and what to set.
-
-    An empty string if it did not say so. `NatsClient` raises RefusedError instead.
-    """
-    error = str(client.last_error or "").removeprefix("nats: ")
-    if PERMISSIONS_ERR not in error:
-        return ""
-    return f" ({error}): set nats_prefix to the name that NATS gives this user"
 
 
 def text_of(data: bytes | bytearray) -> str:

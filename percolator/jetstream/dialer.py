@@ -25,8 +25,8 @@ class Dialer:
         """Connect; `closed` is called when the connection has ended. Raises NatsError."""
         address = await self._find()
         if address != self._address:
-            self._address = address
             self._known = {server.place: server for server in configured(address)}
+            self._address = address
         servers = list(self._known.values())
         client = await connect_to_any(address, servers, name=self._name, closed=closed)
         # One dictionary, so that servers that the cluster announces later are known too.

@@ -36,6 +36,12 @@ ADVICE = {
 _STORAGE = (
     "raise the storage of the account or of the server (max_file), or lower max_bytes of the stream"
 )
+LOST = (
+    nats.errors.ConnectionClosedError,
+    nats.errors.ConnectionReconnectingError,
+    nats.errors.OutboundBufferLimitError,
+    nats.errors.StaleConnectionError,
+)
 API_ADVICE = {
     10002: _STORAGE,
     10023: "check the memory, the storage and the servers of JetStream",
@@ -90,6 +96,8 @@ def words(error: BaseException) -> str:
             return "JetStream does not respond"
         case nats.errors.TimeoutError():
             return "no answer in time"
+        case _ if isinstance(error, LOST):
+            return "connection lost"
         case _:
             return str(error).removeprefix("nats: ") or type(error).__name__
 

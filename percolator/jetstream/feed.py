@@ -9,7 +9,7 @@ and reports which channels may have lost events.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import nats.errors
 from nats.js.errors import Error as JetStreamError
@@ -27,16 +27,17 @@ from percolator.jetstream.direct import Stored
 from percolator.jetstream.errors import ConsumerError, SequenceGapError, StreamChangedError
 from percolator.jetstream.failures import words
 from percolator.jetstream.gaps import SequenceGap, read_by_page, unsure_seeds, with_wildcards
+from percolator.jetstream.history import History
 from percolator.jetstream.incarnation import StreamIncarnation
-from percolator.jetstream.last_per_subject import last_per_subject
+from percolator.jetstream.last_per_subject import States
 from percolator.jetstream.liveness import hedged, is_alive, raise_if_cancelled
 from percolator.jetstream.sink import Sink
 from percolator.jetstream.stream import StreamState
 from percolator.jetstream.trouble import Trouble
 from percolator.jetstream.watched import WatchedStream
 from percolator.model import events
-from percolator.model.channel import SUBJECTS
 from percolator.model.events import Decode
+from percolator.model.kinds import Kind
 
 ANSWER_SECONDS = 4.0
 """Seconds NATS has to answer a request."""
@@ -68,8 +69,12 @@ class Feed:
         clock: Callable[[], float],
         decode: Decode = events.decode,
         create_stream: bool = True,
+        histories: Mapping[Kind, History] | None = None,
     ) -> None:
-        """`connect` opens a connection without reconnect; it calls its argument when that ends."""
+        """`connect` opens a connection without reconnect; it calls its argument when that ends.
+
+        `histories` decide on the state of those kinds of which the newest event need not be it.
+        """
         self.stream_seq = 0
         """The newest seq that the stream is known to have."""
         self.connected = False
@@ -87,6 +92,7 @@ class Feed:
         self._clock = clock
         self._decode = decode
         self._trouble = Trouble()
+        self._histories = histories or {}
         self._incarnation = StreamIncarnation(stream_name, clock)
         self._heard = clock()
         self._consumer: Consumer | None = None
@@ -251,8 +257,8 @@ class Feed:
         if not self.epoch:
             after = max(after, state.last_seq - self._backlog)
         if after >= first:
-            for subjects in SUBJECTS.values():
-                seeds += await last_per_subject(client, self._name, subjects, after, self._decode)
+            states = States(client, self._name, self._decode, self._histories)
+            seeds = await states.after(after, head=state.last_seq)
             now = await self.stream.look(client, timeout=ANSWER_SECONDS)
             if now.epoch != state.epoch:
                 raise StreamChangedError("the stream was replaced while its state was being read")

@@ -20,7 +20,8 @@ from percolator.jetstream import stream
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.direct import Stored, ask_leader, direct_get
 from percolator.jetstream.holes import explained_before, full_subjects, unexplained
-from percolator.jetstream.stream import Removal, StreamState
+from percolator.jetstream.removal import Removal
+from percolator.jetstream.stream import StreamState
 from percolator.model.channel import ALL, Channel
 from percolator.model.kinds import KINDS
 
@@ -77,8 +78,10 @@ async def unsure_seeds(
 ) -> SequenceGap | None:
     """Return the gap of the channels that may have lost events between their seed and seq `after`.
 
-    A seed is the newest event of its subject, at or before that seq. Raises NatsUnreachableError.
+    A seed of a lossless kind is the newest event of its subject, at or before that seq. Raises
+    NatsUnreachableError.
     """
+    seeds = [seed for seed in seeds if _is_lossless(seed.subject)]
     if not seeds or state.removal is Removal.OLDEST_FIRST:
         return None
     oldest = min(seeds)
@@ -88,6 +91,11 @@ async def unsure_seeds(
     newest = after if missing is None else max(missing, default=0)
     unsure = frozenset(seed.subject for seed in seeds if seed.seq < newest)
     return SequenceGap(newest + 1, unsure) if unsure else None
+
+
+def _is_lossless(subject: str) -> bool:
+    channel = Channel.of_subject(subject)
+    return channel is not None and channel.kind.lossless
 
 
 def newest_missing(events: list[Stored], after: int) -> int:
@@ -139,7 +147,9 @@ async def find_losses(
     full = await full_subjects(client, name, state)
     until = await explained_before(client, name, full, enough=newest)
     in_order = state.removal is Removal.OLDEST_FIRST
-    affected = await affected_subjects(client, name, last_seqs, after)
+    affected: dict[str, int | None] = {}
+    if state.removal is not Removal.ANY:  # else any missing seq may be of any subject
+        affected = await affected_subjects(client, name, last_seqs, after)
     text = "the stream has dropped events after seq %d; %d channels may have lost some"
     silent = {subject for subject, last in last_seqs.items() if not last}
     explained = range(state.first_seq, until)

@@ -16,7 +16,9 @@ from nats.js.errors import Error as JetStreamError
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.direct import Stored, ask_leader, deleted_seqs
-from percolator.jetstream.stream import Removal, StreamState
+from percolator.jetstream.failures import words
+from percolator.jetstream.removal import Removal
+from percolator.jetstream.stream import StreamState
 from percolator.jetstream.subjects import covers
 
 MAX_LISTED = 10_000
@@ -95,7 +97,7 @@ async def full_subjects(
     try:
         info = await client.jetstream().stream_info(stream, subjects_filter=pattern)
     except (nats.errors.Error, JetStreamError) as error:
-        raise NatsUnreachableError(f"the stream {stream} cannot be read: {error}") from None
+        raise NatsUnreachableError(f"the stream {stream} cannot be read: {words(error)}") from None
     held = info.state.subjects or {}
     return [subject for subject, count in held.items() if count >= state.max_per_subject]
 

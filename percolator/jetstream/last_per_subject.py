@@ -1,20 +1,58 @@
-"""The newest valid event of each subject up to a seq, from the stream itself.
+"""The state of each subject up to a seq, from the stream itself: mostly its newest valid event.
 
 Together with the events after that seq, they give a gateway that starts now the same state as one
 that has read the stream from its beginning.
 """
 
+from collections.abc import Mapping
+
 from percolator.errors import EventError
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.direct import Stored, direct_get, direct_get_all
+from percolator.jetstream.history import History, Look
 from percolator.model import events
-from percolator.model.channel import Channel
+from percolator.model.channel import SUBJECTS, Channel
 from percolator.model.events import Decode
+from percolator.model.kinds import Kind
 
 SUBJECTS_PER_REQUEST = 512
 """Subjects per request; the server allows at most 1,024."""
 STEPS_BACK = 100
 """Invalid events of a subject that are skipped, one by one, to find a valid one."""
+
+
+class States:
+    """Reads the states of all subjects of a stream."""
+
+    def __init__(
+        self, client: NatsClient, stream: str, decode: Decode, histories: Mapping[Kind, History]
+    ) -> None:
+        """`histories` decide for those kinds of which the newest valid event need not be it."""
+        self._client = client
+        self._stream = stream
+        self._decode = decode
+        self._histories = histories
+
+    async def after(self, seq: int, head: int) -> list[Stored]:
+        """Return the event that is the state of each subject after a seq.
+
+        It is made for a reader that goes on to `head`: a state that an event up to there replaces
+        in any case may be another one. Raises NatsUnreachableError if the stream does not answer in
+        time.
+        """
+        found: list[Stored] = []
+        for kind, pattern in SUBJECTS.items():
+            place = self._client, self._stream, pattern
+            history = self._histories.get(kind)
+            if history is None:
+                found += await last_per_subject(*place, seq, self._decode)
+                continue
+            newest, _ = await _newest_of_each(*place, seq)
+            heads, counts = await _newest_of_each(*place, head)
+            by_subject = {event.subject: event for event in heads}
+            look = Look(self._client, self._stream, history)
+            found += await look.states(newest, by_subject, counts)
+        return found
 
 
 async def last_per_subject(
@@ -25,19 +63,26 @@ async def last_per_subject(
     An event that `decode` refuses does not hide the valid one before it. Raises
     NatsUnreachableError if the stream does not answer in time.
     """
+    newest, _ = await _newest_of_each(client, stream, pattern, up_to)
+    valid = [await _valid(client, stream, event, decode) for event in newest]
+    return [event for event in valid if event is not None]
+
+
+async def _newest_of_each(
+    client: NatsClient, stream: str, pattern: str, up_to: int
+) -> tuple[list[Stored], Mapping[str, int]]:
+    """Return the newest event of each subject, valid or not; and how many there are of each."""
     info = await client.jetstream().stream_info(stream, subjects_filter=pattern)
     # Publishers choose subjects: a long one could make the request too large, and `*` would ask for
     # all of them.
-    subjects = sorted(subject for subject in info.state.subjects or {} if _channel(subject))
+    counts = info.state.subjects or {}
+    subjects = sorted(subject for subject in counts if _channel(subject))
     found: list[Stored] = []
     for start in range(0, len(subjects), SUBJECTS_PER_REQUEST):
         part = subjects[start : start + SUBJECTS_PER_REQUEST]
         request: dict[str, object] = {"multi_last": part, "up_to_seq": up_to}
-        async for last in direct_get_all(client, stream, request):
-            valid = await _valid(client, stream, last, decode)
-            if valid is not None:
-                found.append(valid)
-    return found
+        found += [event async for event in direct_get_all(client, stream, request)]
+    return found, counts
 
 
 def _channel(subject: str) -> Channel | None:

@@ -7,6 +7,7 @@ JetStream knows the id, it stores the event once, however often it arrives.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 
 import nats.errors
@@ -22,7 +23,6 @@ from nats.js.errors import (
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
 from percolator.jetstream import failures
-from percolator.jetstream.client import refusal
 from percolator.jetstream.refusals import RefusedError
 from percolator.jetstream.stream import DUPLICATE_WINDOW, NOT_ENABLED
 from percolator.jetstream.subjects import covers
@@ -66,10 +66,10 @@ class Publisher:
         self._stream = stream
         self._on_trouble = on_trouble
         self._context: JetStreamContext = client.jetstream(timeout=ACK_SECONDS)
-        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._calm = asyncio.Event()
-        """Clear while events are tried again."""
-        self._calm.set()
+        self._waiting: deque[_Event] = deque()
+        """Events that were not sent yet, in order."""
+        self._failing = False
+        """True while events are tried again: until all that were sent are settled."""
         self._open: dict[_Event, None] = {}
         """Events that were sent and are neither acknowledged nor given up, in order."""
         self._acknowledged = False
@@ -90,19 +90,35 @@ class Publisher:
         NatsUnfitError.
         """
         headers = {} if message_id is None else {"Nats-Msg-Id": message_id}
-        async with self._slots:
-            if not self._calm.is_set():
-                await self._calm.wait()
-            event = _Event(subject, payload, headers)
-            self._open[event] = None
-            try:
-                return await self._store(event)
-            finally:
-                del self._open[event]
-                if not self._open:
-                    self._calm.set()
-                else:
-                    self._oldest().turn()
+        event = _Event(subject, payload, headers)
+        try:
+            if self._waiting or self._is_full:
+                self._waiting.append(event)
+                await event.wait_for_turn()
+            else:
+                self._open[event] = None
+            event.start()
+            return await self._store(event)
+        finally:
+            self._leave(event)
+
+    @property
+    def _is_full(self) -> bool:
+        return self._failing or len(self._open) >= MAX_IN_FLIGHT
+
+    def _leave(self, event: "_Event") -> None:
+        """Let the next events in: nothing else may change their order."""
+        event.is_over = True
+        self._open.pop(event, None)
+        if not self._open:
+            self._failing = False
+        elif self._failing:
+            self._oldest().turn()
+        while self._waiting and not self._is_full:
+            following = self._waiting.popleft()
+            if not following.is_over:  # cancelled
+                self._open[following] = None
+                following.turn()
 
     async def _store(self, event: "_Event") -> PubAck:
         try:
@@ -111,7 +127,7 @@ class Publisher:
             last = error
         if not event.headers:
             raise self._failure(event, last)
-        self._calm.clear()
+        self._failing = True
         if self._acknowledged or not isinstance(last, NoStreamResponseError):
             self._in_trouble(last)
         ack = await self._retry(event, last)
@@ -232,7 +248,7 @@ class Publisher:
             )
         why = failures.words(last)
         if not event.headers:
-            return NatsUnreachableError(f"{UNACKNOWLEDGED}: {why}{refusal(self._client)}")
+            return NatsUnreachableError(f"{UNACKNOWLEDGED}: {why}")
         return NatsUnreachableError(
             f"NATS has not acknowledged the event {event.headers['Nats-Msg-Id']} for "
             f"{event.age():.0f} s ({why}), and a later attempt could store it twice: "
@@ -243,26 +259,32 @@ class Publisher:
 class _Event:
     """An event to be stored, and when it was first sent."""
 
-    __slots__ = ("_start", "_turn", "headers", "payload", "subject")
+    __slots__ = ("_start", "_turn", "headers", "is_over", "payload", "subject")
 
     def __init__(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
         self.subject = subject
         self.payload = payload
         self.headers = headers
-        self._start = _now()
+        self.is_over = False
+        """True if it is settled, or is cancelled."""
+        self._start = 0.0
         self._turn: asyncio.Event | None = None
+
+    def start(self) -> None:
+        """It is sent for the first time."""
+        self._start = _now()
 
     def age(self) -> float:
         """Return the seconds since it was first sent."""
         return _now() - self._start
 
     async def wait_for_turn(self) -> None:
-        """Wait until it may be tried again."""
+        """Wait until it may be sent, or sent again."""
         self._turn = asyncio.Event()
         await self._turn.wait()
 
     def turn(self) -> None:
-        """Let it be tried again, if it waits for that."""
+        """Let it be sent, if it waits for that."""
         if self._turn is not None:
             self._turn.set()
 

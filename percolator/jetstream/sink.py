@@ -19,7 +19,7 @@ class Sink(Protocol):
         """Receive the next event."""
 
     def skip(self, seq: int) -> None:
-        """Pass a seq that is no event of a publisher."""
+        """Pass the seq of a message that no publisher sent."""
 
     def record_gap(self, before: int, subjects: frozenset[str]) -> None:
         """Seqs before `before` are missing; these subjects may have lost events.

@@ -7,7 +7,6 @@ choice.
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import Enum
 
 import nats.errors
 from nats.aio.client import Client
@@ -26,6 +25,7 @@ from percolator.jetstream import failures
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.connect import server_address
 from percolator.jetstream.refusals import RefusedError
+from percolator.jetstream.removal import Removal, expiry, removal
 from percolator.jetstream.subjects import Growth, growth, taken
 from percolator.model.channel import SUBJECTS
 from percolator.model.events import MAX_EVENT_BYTES
@@ -62,17 +62,6 @@ def definition(name: str) -> StreamConfig:
         allow_direct=True,
         deny_delete=True,
     )
-
-
-class Removal(Enum):
-    """How messages may leave a stream, by its definition.
-
-    The limits, purges and rollups remove the oldest of a subject first.
-    """
-
-    OLDEST_FIRST = "only the oldest messages of a subject"
-    BY_HAND = "also single messages that an operator deletes"
-    ANY = "also single messages that expire"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +119,8 @@ async def ensure(
     except APIError as error:
         raise _conflict(name, error) from None
     except RefusedError as error:
-        raise NatsUnreachableError(f"the stream {name} cannot be looked up: {error}") from None
+        verb = "created" if ".STREAM.CREATE." in str(error) else "looked up"
+        raise NatsUnreachableError(f"the stream {name} cannot be {verb}: {error}") from None
     except nats.errors.Error as error:
         raise NatsUnreachableError(
             f"JetStream at {server_address(client)} does not answer ({failures.words(error)}): "
@@ -213,30 +203,18 @@ def lacking(found: StreamConfig, name: str) -> tuple[Growth, ...]:
     )
     expiring = Growth(
         "single messages",
-        f"messages of the stream {name} may expire one by one ({' and '.join(_expiry(found))}), so "
-        "each missing one becomes a gap on every channel; NATS cannot switch that off",
-        f"nats stream rm {name}, and nats stream add --config nats/stream.json",
+        f"messages of the stream {name} may expire one by one ({' and '.join(expiry(found))}), so "
+        "each missing one becomes a gap on every channel; only a new stream, which is empty and "
+        "made while no gateway runs, is without that",
+        f"nats stream rm {name} && nats stream add {name} --config nats/stream.json",
     )
     kinds = growth(name, found.subjects or ())
     bounded = (found.max_msg_size or 0) > 0
     return (
         *([kinds] if kinds else ()),
         *(() if bounded else [unbounded]),
-        *([expiring] if _expiry(found) else ()),
+        *([expiring] if expiry(found) else ()),
     )
-
-
-def _expiry(found: StreamConfig) -> list[str]:
-    """Return the settings of a stream with which single messages leave it by themselves."""
-    fields = ("allow_msg_ttl", "allow_msg_schedules")
-    return [field for field in fields if getattr(found, field)]
-
-
-def removal(found: StreamConfig) -> Removal:
-    """Return how messages may leave a stream with this definition."""
-    if _expiry(found):
-        return Removal.ANY
-    return Removal.OLDEST_FIRST if found.deny_delete else Removal.BY_HAND
 
 
 def state_of(info: StreamInfo) -> StreamState:
@@ -257,7 +235,9 @@ async def state(client: Client, name: str) -> StreamState:
     try:
         return state_of(await client.jetstream().stream_info(name))
     except (nats.errors.Error, JetStreamError) as error:
-        raise NatsUnreachableError(f"the stream {name} cannot be read: {error}") from None
+        raise NatsUnreachableError(
+            f"the stream {name} cannot be read: {failures.words(error)}"
+        ) from None
 
 
 def _epoch(created: datetime | None) -> str:

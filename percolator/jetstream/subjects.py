@@ -35,7 +35,8 @@ def growth(stream: str, subjects: Sequence[str]) -> Growth | None:
     kept = [each for each in subjects if not any(covers(own, each) for own in SUBJECTS.values())]
     added = [own for own in SUBJECTS.values() if not any(covers(each, own) for each in kept)]
     command = f"nats stream edit {stream} --subjects {shlex.quote(','.join([*kept, *added]))}"
-    text = f"the stream {stream} takes no {' and no '.join(lacking)} events"
+    names = " or ".join(filter(None, (", ".join(lacking[:-1]), lacking[-1])))
+    text = f"the stream {stream} takes no {names} events"
     return Growth("kinds", text, command)
 
 

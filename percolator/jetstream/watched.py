@@ -1,6 +1,6 @@
 """The stream as a gateway watches it: created, created again, and changed while it is read.
 
-What an operator does to the stream is said in the log, once.
+What an operator does to the stream is logged, once.
 """
 
 import logging

@@ -27,7 +27,7 @@ LIKELY_PLAIN_BYTES = 192
 """A longer event most likely has extras, so it is read at once as one that has."""
 
 REASONS = (
-    *("too_large", "invalid_json", "invalid_subject", "mismatch", "invalid_event"),
+    *("too_large", "invalid_json", "invalid_subject", "mismatch", "invalid_event", "price_jump"),
     *(f"invalid_{name}" for name in FIELDS),
 )
 """Every reason for which an event is rejected: a bounded set, so that it can be counted."""

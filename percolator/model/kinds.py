@@ -34,6 +34,13 @@ def _check_size(digits: str) -> str:
     return digits
 
 
+def _check_step(text: str) -> str:
+    if not text.strip("0."):
+        msg = "a step is greater than 0"
+        raise ValueError(msg)
+    return text
+
+
 # A description completes the sentence "FIELD must be ...", for the author of an event.
 Usd = Annotated[
     float,
@@ -66,6 +73,26 @@ Rate = Annotated[
         ),
         examples=["0.0001"],
     ),
+]
+Step = Annotated[
+    str,
+    StringConstraints(pattern=f"^{RATE_PATTERN.removeprefix('-?')}$"),
+    AfterValidator(_check_step),
+    Canonical(decimals.rate),
+    Field(description='a decimal number greater than 0, such as "0.001"', examples=["0.001"]),
+]
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,64}$"),
+    Field(
+        description="a name of 1 to 64 characters, none of them a control character",
+        examples=["Solana"],
+    ),
+]
+Status = Literal["active", "paused", "retired"]
+STATUSES: tuple[str, ...] = get_args(Status)
+Decimals = Annotated[
+    int, Field(ge=0, le=38, description="a whole number from 0 to 38", examples=[9])
 ]
 Slab = Annotated[str, StringConstraints(min_length=1)]
 
@@ -134,6 +161,21 @@ class Liquidation(Event):
     side: Literal["long", "short"]
     size: Size
     price: Usd
+
+
+@validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
+class Market(Event):
+    """What a market is, and whether it is traded: each event replaces the one before it whole.
+
+    A retired market is over. `displayName` is for people, `baseDecimals` is how many digits of a
+    size are decimals, `tickSize` is the smallest step of its price, a decimal string of USD.
+    """
+
+    type: Literal["market"] = "market"
+    status: Status
+    displayName: Name | None = None  # noqa: N815 - the given wire name
+    baseDecimals: Decimals | None = None  # noqa: N815 - the given wire name
+    tickSize: Step | None = None  # noqa: N815 - the given wire name
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -212,8 +254,9 @@ PRICE = Kind(
 TRADE = Kind(Trade, "trades", lossless=True, snapshot=False, envelope="trade.executed")
 FUNDING = Kind(Funding, "funding", lossless=True, snapshot=True, envelope="funding.updated")
 LIQUIDATION = Kind(Liquidation, "liquidations", lossless=True, snapshot=False)
+MARKET = Kind(Market, "market", lossless=False, snapshot=True, conflation=0.1)
 
-KINDS = (PRICE, TRADE, FUNDING, LIQUIDATION)
+KINDS = (PRICE, TRADE, FUNDING, LIQUIDATION, MARKET)
 
 KIND_OF_NAME = {kind.name: kind for kind in KINDS}
 KIND_OF_PREFIX = {kind.prefix: kind for kind in KINDS}

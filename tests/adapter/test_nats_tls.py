@@ -1,5 +1,6 @@
 """TLS to NATS: the files, the certificate that we show, and the ways in which servers begin."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -70,6 +71,24 @@ async def test_a_client_certificate_is_shown_to_the_server(pki: Pki, tmp_path: P
         f"NATS at {server.url} cannot be reached: the server asks for a certificate; "
         "set nats_tls_cert and nats_tls_key"
     )
+
+
+async def test_the_end_of_a_server_leaves_nothing_in_the_log(
+    pki: Pki, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The feed reports the end of its connection."""
+    ended = asyncio.Event()
+
+    async def closed() -> None:
+        ended.set()
+
+    with serving(pki, tmp_path, "") as server:
+        address = NatsAddress(server.url, tls_ca=pki.ca)
+        await connect(address, name="test", reconnect=False, closed=closed)
+        server.terminate()
+        await ended.wait()
+        server.start()
+    assert caplog.messages == []
 
 
 async def test_a_connection_may_begin_with_the_handshake(

@@ -180,6 +180,43 @@ async def test_a_restarted_nats_neither_loses_nor_doubles_an_event(
         assert sorted(map(int, await stored(client))) == list(range(2_000))
 
 
+async def test_a_crowd_of_events_keeps_its_order_through_a_freeze(
+    nats_process: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those in flight were stored in order; none that waits overtakes another one."""
+    monkeypatch.setattr(publisher, "ACK_SECONDS", 0.3)
+    reports: list[str] = []
+    async with publishing(nats_process, reports.append) as (_, events):
+        await events.publish(SUBJECT, b"0", "0")
+        nats_process.freeze()
+        sent = [
+            asyncio.create_task(events.publish(SUBJECT, b"%d" % n, str(n))) for n in range(1, 3_000)
+        ]
+        await eventually(lambda: bool(reports))
+        nats_process.thaw()
+        assert await asyncio.gather(*sent) == list(range(2, 3_001))
+
+
+async def test_a_cancelled_event_holds_up_no_other(
+    client: Client, stream_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it was sent, or waits for its turn."""
+    monkeypatch.setattr(publisher, "MAX_IN_FLIGHT", 2)
+    events = Publisher(client, stream_name)
+    sent = [
+        asyncio.create_task(events.publish(SUBJECT, b"%d" % number, str(number)))
+        for number in range(8)
+    ]
+    await asyncio.sleep(0)
+    for number in (0, 3, 4):
+        sent[number].cancel()
+    results = await asyncio.gather(*sent, return_exceptions=True)
+    kept = [result for result in results if isinstance(result, int)]
+    assert len(kept) == 5
+    assert kept == sorted(kept)
+    assert await events.publish(SUBJECT, b"", "last") > kept[-1]
+
+
 async def test_events_in_flight_keep_their_order_if_none_of_them_was_stored(
     nats_process: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,9 +74,10 @@ async def test_a_feed_that_may_not_ask_for_the_stream_names_the_subject(
 ) -> None:
     """To look it up, or to create it."""
     allowed = [] if "INFO" in subject else ["$JS.API.STREAM.INFO.>"]
+    verb = "looked up" if "INFO" in subject else "created"
     with limited(tmp_path, ["x", *allowed]) as server:
         assert await trouble_of(server, "Permissions") == (
-            "the stream PERCOLATOR cannot be looked up: Permissions Violation for Publish to "
+            f"the stream PERCOLATOR cannot be {verb}: Permissions Violation for Publish to "
             f'"$JS.API.{subject}" (allow it for this user, or set nats_prefix to the name that '
             "NATS gives it)"
         )

@@ -18,7 +18,7 @@ from percolator.errors import NatsUnfitError, NatsUnreachableError, StreamConfli
 from percolator.jetstream import stream
 from percolator.jetstream.address import NatsAddress
 from percolator.jetstream.connect import connect
-from percolator.jetstream.stream import Removal
+from percolator.jetstream.removal import Removal
 from tests.nats_server import NatsServer
 
 DAY = 86_400
@@ -47,6 +47,7 @@ async def test_ensure_creates_a_missing_stream_as_defined(client: Client, stream
         "percolator.trade.>",
         "percolator.funding.>",
         "percolator.liquidation.>",
+        "percolator.market.>",
     ]
     assert state.growth == ()
     assert config.max_msg_size == 9_216

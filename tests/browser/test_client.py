@@ -166,7 +166,8 @@ async def test_an_invalid_channel_name_throws(gateway: Gateway, open_page: OpenP
     }""")
     assert error == (
         "TypeError: not a channel: trade:SOL; "
-        "use price:SLAB, trades:SLAB, funding:SLAB or liquidations:SLAB, or * for all markets"
+        "use price:SLAB, trades:SLAB, funding:SLAB, liquidations:SLAB or market:SLAB, "
+        "or * for all markets"
     )
 
 

@@ -133,6 +133,32 @@ async def test_the_dashboard_is_stale_while_the_gateway_has_no_feed(
         await page.close()
 
 
+async def test_a_market_is_shown_under_its_name_until_it_retires(
+    gateway: Gateway, open_page: OpenPage
+) -> None:
+    """Its own name is in the tip; another market takes its place, and it comes back."""
+    name = "Solana <b>\N{RIGHT-TO-LEFT OVERRIDE}"
+    await a_market(gateway, "SOL")
+    await a_market(gateway, "BTC")
+    await gateway.has_read(await gateway.publish("market", "SOL", displayName=name))
+    page = await open_page(f"http://127.0.0.1:{gateway.port}/#SOL")
+    await shows(page, "#market-name", name)
+    rows = page.locator("#markets tbody tr button")
+    await expect(rows).to_have_text(["BTC", name], timeout=SOON)
+    await expect(rows.last).to_have_attribute("title", "SOL")
+    await gateway.publish("market", "SOL", status="retired", displayName=name)
+    await expect(rows).to_have_text(["BTC"], timeout=SOON)
+    await shows(page, "#market-name", "BTC")
+    await gateway.publish("market", "BTC", status="retired")
+    await expect(rows).to_have_count(0, timeout=SOON)
+    await shows(page, "#market-name", NONE)
+    await shows(page, "#last", NONE)
+    await shows(page, "#markets-empty", re.compile("^No markets yet"))
+    await gateway.publish("market", "SOL", status="active")
+    await expect(rows).to_have_text(["SOL"], timeout=SOON)
+    await shows(page, "#last", "146.2500")
+
+
 async def test_a_click_chooses_another_market(gateway: Gateway, open_page: OpenPage) -> None:
     """Its trades replace the others on the tape, and the page's address names it."""
     await a_market(gateway, "BTC")

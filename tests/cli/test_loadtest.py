@@ -45,6 +45,26 @@ def test_a_load_test_finds_no_loss_at_a_healthy_gateway(
         pass
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_the_markets_of_a_load_test_retire_at_its_end(
+    percolator: Program, serving: Serving, *, interrupted: bool
+) -> None:
+    """Also if it is interrupted: no page lists them from then on."""
+    duration = "30" if interrupted else "2"
+    with percolator.start("loadtest", "--duration", duration, "--slabs", "3") as running:
+        slabs: list[str] = []
+        while len(slabs) < 3:
+            slabs = [*get(f"{serving.http}/markets")["markets"]]
+        if interrupted:
+            running.signal(signal.SIGINT)
+        done = running.end()
+    assert done.code == (130 if interrupted else 0)
+    while get(f"{serving.http}/markets")["markets"]:
+        pass
+    for slab in slabs:
+        assert get(f"{serving.http}/markets/{slab}")["market"]["status"] == "retired"
+
+
 @pytest.mark.usefixtures("serving")
 def test_the_report_in_a_pipe_is_plain_text(percolator: Program) -> None:
     """The verdicts come last."""

@@ -42,6 +42,12 @@ EVENTS: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("funding SOL 0.0001", "percolator.funding.SOL", {"rate": "0.0001"}),
     ("funding SOL -0.0001", "percolator.funding.SOL", {"rate": "-0.0001"}),
+    ("market SOL --status retired", "percolator.market.SOL", {"status": "retired"}),
+    (
+        "market SOL --status active --display-name Solana --base-decimals 9 --tick-size 0.001",
+        "percolator.market.SOL",
+        {"status": "active", "displayName": "Solana", "baseDecimals": 9, "tickSize": "0.001"},
+    ),
     ("funding SOL -2e-5", "percolator.funding.SOL", {"rate": "-0.00002"}),
 ]
 
@@ -117,6 +123,13 @@ def test_an_impossible_id_is_reported_in_one_sentence(
         ("trade SOL long -5 1", "size must be a whole number of base units"),
         ("trade SOL long 1.5 1", "size must be a whole number of base units"),
         ("trade SOL long 1 -1", "price must be a number of USD greater than 0, got -1.0"),
+        (
+            "market SOL --status gone",
+            'status must be "active" or "paused" or "retired", got "gone"',
+        ),
+        ("market SOL --status active --base-decimals x", "baseDecimals must be a whole number"),
+        ("market SOL --status active --tick-size 0", "tickSize must be a decimal number greater"),
+        ("market SOL", "missing option '--status'"),
         ("funding SOL little", 'rate must be a decimal number such as "0.0001"'),
     ],
 )

@@ -106,7 +106,7 @@ def test_invalid_lines_are_reported_and_skipped(percolator: Program, tmp_path: P
         'percolator: line 4: side must be "long" or "short", got "buy"',
         "percolator: line 5: price must be a number of USD greater than 0, got -1",
         "percolator: line 6: slab must be a market name (letters, digits, _ and -, up to 64)",
-        "percolator: line 7: type must be one of price, trade, funding, liquidation",
+        "percolator: line 7: type must be one of price, trade, funding, liquidation, market",
         "percolator: line 8: price is missing: it must be a number of USD greater than 0",
     ]
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from percolator.jetstream.creation import names
 from percolator.jetstream.stream import definition
+from percolator.model import mistaken_subject
 from percolator.model.channel import SUBJECTS, Channel
 from percolator.model.events import REASONS
 from percolator.model.kinds import KINDS, Kind
@@ -28,6 +29,10 @@ SCHEMAS = {
     "side": '{"enum": ["long", "short"]}',
     "size": '{"$ref": "#/components/schemas/size"}',
     "rate": '{"$ref": "#/components/schemas/rate"}',
+    "status": '{"enum": ["active", "paused", "retired"]}',
+    "displayName": '{"$ref": "#/components/schemas/name"}',
+    "baseDecimals": '{"type": "integer", "minimum": 0, "maximum": 38}',
+    "tickSize": '{"$ref": "#/components/schemas/step"}',
     **dict.fromkeys(("price", "markPrice", "indexPrice"), USD),
 }
 """How `docs/asyncapi.yaml` describes each field that some kind has."""
@@ -176,7 +181,7 @@ BLOCKS: dict[str, Callable[[], list[str]]] = {
     "natsChannels": nats_channels,
     "natsOperations": nats_operations,
     "natsMessages": nats_messages,
-    "reasons": lambda: [f"reason: {json.dumps({'enum': REASONS})}"],
+    "reasons": lambda: [f"reason: {json.dumps({'enum': [*REASONS, mistaken_subject.REASON]})}"],
     "table": table,
     "fields": event_schemas.table,
     "permissions": permissions,

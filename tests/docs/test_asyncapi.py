@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from percolator.errors import RequestError
-from percolator.model import closes, commands, messages
+from percolator.model import closes, commands, messages, mistaken_subject
 from percolator.model.channel import REJECTED_SUBJECT, Channel
 from percolator.model.events import REASONS
 from percolator.model.kinds import KIND_OF_NAME, KINDS
@@ -30,6 +30,12 @@ FUNDING = decode("percolator.funding.S-_1", b'{"rate":"-0.0001","timestamp":1750
 LIQUIDATION = decode(
     "percolator.liquidation.SOL",
     b'{"side":"short","size":"1","price":1.5,"timestamp":1750000000000}',
+)
+MARKET = decode("percolator.market.SOL", b'{"status":"retired","timestamp":1234567890123}')
+DESCRIBED = decode(
+    "percolator.market.SOL",
+    '{"status":"active","displayName":"SOL € ⚡","baseDecimals":9,"tickSize":"0.001",'
+    '"timestamp":1234567890123}'.encode(),
 )
 ENVELOPE = decode(
     "percolator.funding.SOL",
@@ -74,6 +80,8 @@ ENCODED = [
     ("liquidation", messages.event_message(LIQUIDATION, 2, 1)),
     ("liquidation", messages.event_message(LIQUIDATION, 2, None, snapshot=True)),
     ("funding", messages.event_message(ENVELOPE, 2, None)),
+    ("market", messages.event_message(MARKET, 2, None)),
+    ("market", messages.event_message(DESCRIBED, 2, None, snapshot=True)),
 ]
 CLIENT = [
     {"type": "subscribe", "channels": ["price:SOL"]},
@@ -197,4 +205,7 @@ def test_the_subjects_of_all_kinds_are_described() -> None:
 def test_the_described_reasons_of_a_rejection_are_those_of_the_code() -> None:
     """In the same order, on the subject of rejections."""
     assert DOCUMENT["channels"]["rejected"]["address"] == REJECTED_SUBJECT
-    assert payload("rejected")["properties"]["reason"]["enum"] == list(REASONS)
+    assert payload("rejected")["properties"]["reason"]["enum"] == [
+        *REASONS,
+        mistaken_subject.REASON,
+    ]

@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 from websockets.asyncio.client import connect
 
+from percolator.model.kinds import KIND_OF_NAME
 from tests.channels import KIND_NAMES, channel_of
 from tests.client import PATIENCE, Client, Message
 from tests.gateway import Gateway
@@ -78,7 +79,7 @@ async def test_a_market_without_events_has_no_snapshot(gateway: Gateway) -> None
         seq = await gateway.publish(kind, "SOL")
         message = await client.receive()
         assert (message["type"], message["seq"], "snapshot" in message) == (kind, seq, False)
-        assert message.get("prev") == (None if kind == "price" else 0)
+        assert message.get("prev") == (0 if KIND_OF_NAME[kind].lossless else None)
 
 
 @asynccontextmanager

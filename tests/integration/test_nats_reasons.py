@@ -142,6 +142,46 @@ def test_a_file_that_holds_no_certificate_ends_the_command_at_once(
     assert done.err == f"percolator: setting nats_tls_ca: {file} holds no certificate in PEM\n"
 
 
+async def test_a_file_that_is_damaged_while_the_gateway_runs_is_named_and_read_again(
+    tmp_path: Path,
+) -> None:
+    """Certificates are renewed; the gateway serves its clients meanwhile."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    authority = Authority(tmp_path)
+    authority.issue(cert, key, "nats")
+    good = authority.file.read_bytes()
+    flags = ("--tls", f"--tlscert={cert}", f"--tlskey={key}")
+    with NatsServer(tmp_path / "nats", *flags) as server:
+        async with starting(server.url, STREAM, nats_tls_ca=authority.file) as gateway:
+            await gateway.service.ready()
+            await gateway.client("price:SOL")
+            authority.file.write_text("junk")
+            server.restart()
+            await eventually(lambda: "setting nats_tls_ca: " in gateway.service.feed.trouble)
+            assert not (await health(gateway))["checks"]["nats"]["ok"]
+            authority.file.write_bytes(good)
+            await eventually(lambda: not gateway.service.feed.trouble)
+            assert gateway.service.admission.places.total == 1
+
+
+async def test_what_nats_does_not_let_a_gateway_report_is_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, though no request fails of it."""
+    with limited(tmp_path, READING) as server:
+        operator = await server.operator()
+        await operator.jetstream().add_stream(definition(STREAM))
+        async with starting(server.login(), STREAM) as gateway:
+            await gateway.service.ready()
+            for _ in range(3):
+                await operator.jetstream().publish(SUBJECT, b"{}")
+            await gateway.has_read(3)
+            said = 'NATS says: Permissions Violation for Publish to "percolator.rejected"'
+            await eventually(lambda: said in caplog.messages)
+        assert caplog.messages.count(said) == 1
+        await operator.close()
+
+
 def test_a_publisher_without_permission_gets_one_sentence(tmp_path: Path) -> None:
     """It names the subject, and what to do."""
     with limited(tmp_path / "nats", ["x"]) as server:

@@ -27,6 +27,8 @@ ADDED: Message = {
     "clientsBehind": int,
     "eventsRejected": int,
     "eventsUnknown": int,
+    "eventsOutdated": int,
+    "priceJumps": int,
     "rejectedConnections": dict,
     "closed": dict,
     "uptimeSeconds": float,

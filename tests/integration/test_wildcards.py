@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from tests.channels import KIND_NAMES, channel_of
 from tests.gateway import Gateway
 from tests.integration.conftest import StartGateway
 
@@ -25,11 +26,9 @@ def check_chain(messages: list[dict[str, Any]], *, first: set[object]) -> None:
 
 async def test_a_new_market_reaches_a_client_of_all_markets(gateway: Gateway) -> None:
     """It asked before the market was there."""
-    client = await gateway.client("price:*", "trades:*", "funding:*", "liquidations:*")
-    sent = [
-        await gateway.publish(kind, "NEW") for kind in ("price", "trade", "funding", "liquidation")
-    ]
-    assert [one["seq"] for one in await client.receive_many(4)] == sent
+    client = await gateway.client(*(channel_of(kind, "*").name for kind in KIND_NAMES))
+    sent = [await gateway.publish(kind, "NEW") for kind in KIND_NAMES]
+    assert [one["seq"] for one in await client.receive_many(len(sent))] == sent
 
 
 async def test_all_markets_are_resumed_from_the_stream(start_gateway: StartGateway) -> None:

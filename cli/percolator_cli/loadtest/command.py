@@ -56,9 +56,10 @@ def loadtest(
     """Load-test a running gateway and check every message.
 
     Connects clients, publishes events through NATS, and reports latencies, rates, and events that
-    were lost, duplicated or out of order. The events go to newly created markets: of your own
-    clients, only those that follow all markets see them. If the gateway is on this machine, the
-    clients use many loopback addresses, so its limits per IP address apply as in production.
+    were lost, duplicated or out of order. The events go to newly created markets, which retire at
+    the end: of your own clients, only those that follow all markets see them. If the gateway is on
+    this machine, the clients use many loopback addresses, so its limits per IP address apply as in
+    production.
     """
     settings = load(flags).settings
     plan = _plan(connections, slabs, tuple(slab or ()), duration, rate, ramp)

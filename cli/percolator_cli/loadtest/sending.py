@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 from array import array
+from collections.abc import Iterable
 from itertools import takewhile
 
 import nats.errors
@@ -21,7 +22,9 @@ from percolator.errors import NatsError, NatsUnfitError, NatsUnreachableError
 from percolator.jetstream.publisher import TRANSIENT, WINDOW_SHARE
 from percolator.jetstream.stream import DUPLICATE_WINDOW
 from percolator.model.channel import Channel
+from percolator.model.kinds import MARKET, Market
 from percolator_cli.loadtest.plan import PUBLISHED, Numbers, Plan, channel_of, subject
+from percolator_cli.publishing import payload_of
 
 IN_FLIGHT = 20_000
 """Maximum number of events without an acknowledgement."""
@@ -29,10 +32,26 @@ ACK_SECONDS = 2.0
 """Seconds without an acknowledgement after which an event is sent again."""
 RETRY_SECONDS = WINDOW_SHARE * DUPLICATE_WINDOW
 """Seconds after which it is not: a load test's stream is expected to have the usual window."""
+RETIRE_SECONDS = 2
+"""Seconds that NATS has to take what ends a load test."""
 _SEQ = re.compile(rb'"seq": ?(\d{1,15})\b')
 _REASON = re.compile(rb'"description": ?"([^"]*)"')
 _CODES = re.compile(rb'"(?:err_)?code": ?(\d{1,5})\b')
 _PASSING = {503, *TRANSIENT}
+
+
+async def retire(client: Client, slabs: Iterable[str]) -> None:
+    """Publish that markets of a load test are over, so that no gateway lists them any more.
+
+    A failure is ignored: the test has its result, and the stream forgets its markets by itself. A
+    stream of an older version, which has no subject for it, does not store it.
+    """
+    now = time.time_ns() // 1_000_000
+    with contextlib.suppress(nats.errors.Error, OSError):
+        for slab in slabs:
+            event = Market(status="retired", timestamp=now, slab=slab)
+            await client.publish(Channel(MARKET, slab).subject, payload_of(event))
+        await client.flush(RETIRE_SECONDS)
 
 
 class Sender:

@@ -12,14 +12,17 @@ from percolator_cli.loadtest.plan import PER_ADDRESS, Plan, Thresholds
 from percolator_cli.loadtest.progress import shown_progress
 from percolator_cli.loadtest.report import report
 from percolator_cli.loadtest.run import LoadTest
-from percolator_cli.loadtest.sending import Sender
+from percolator_cli.loadtest.sending import Sender, retire
 from percolator_cli.publishing import reach
 
 
 async def start(
     plan: Plan, at: GatewayAddress, settings: Settings, token: str | None, thresholds: Thresholds
 ) -> dict[str, Any]:
-    """Run a load test, with a progress bar. Raises GatewayError, NatsError."""
+    """Run a load test, with a progress bar. Raises GatewayError, NatsError.
+
+    The markets that it has created retire at the end, also if it is interrupted.
+    """
     limits = await asyncio.to_thread(_limits, at, settings)
     client = await reach(settings, name="percolator loadtest")
     try:
@@ -28,6 +31,8 @@ async def start(
         with shown_progress() as on_progress:
             measured = await test.run(per_address, on_progress)
     finally:
+        if plan.own:
+            await retire(client, plan.slabs)
         await hang_up(client)
     return report(measured, at.http, limits, thresholds)
 

@@ -17,7 +17,7 @@ from percolator_cli.loadtest.limit_checks import LimitChecks
 from percolator_cli.loadtest.limit_probe import LimitProbe
 from percolator_cli.loadtest.limits import Verdict, verify
 from percolator_cli.loadtest.plan import PER_ADDRESS, Plan, source_addresses
-from percolator_cli.loadtest.sending import Sender
+from percolator_cli.loadtest.sending import Sender, retire
 
 FLOOD = 5_000
 """Events published to fill the buffers of a client that does not read."""
@@ -53,8 +53,11 @@ async def _flood(
     except NatsError:
         return None
     stack.push_async_callback(client.close)
+    slabs: list[str] = []
+    stack.push_async_callback(retire, client, slabs)
 
     async def flood(slab: str) -> int:
+        slabs.append(slab)
         sender = Sender(client, Plan(1, (slab,), own=True, duration=1, rate=FLOOD, ramp=0))
         await sender.start()
         await sender.send(FLOOD)

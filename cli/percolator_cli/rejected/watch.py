@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterable
 
 import nats.errors
 from nats.aio.msg import Msg
-from nats.protocol.parser import PERMISSIONS_ERR
 from pydantic import ValidationError
 
 from percolator.app.nats_source import nats_address
 from percolator.client.address import GatewayAddress
 from percolator.config.settings import Settings
 from percolator.errors import GatewayError, NatsError, NatsUnfitError
-from percolator.jetstream.client import NatsClient
 from percolator.jetstream.connect import connect, hang_up
 from percolator.model.channel import REJECTED_SUBJECT
 from percolator_cli import gateway
@@ -150,23 +148,19 @@ async def _read_nats(settings: Settings, show: Show, troubles: Troubles) -> None
 
     address = nats_address(settings)  # a server on this machine has a new token at each start
     client = await connect(address, name="percolator rejected", reconnect=False, closed=closed)
+    refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    client.watch(refused, REJECTED_SUBJECT)
     try:
         await client.subscribe(REJECTED_SUBJECT, cb=receive)
         for _ in range(2):  # the library's first ping may overtake the subscription
             await client.flush(ANSWER_SECONDS)
-        _check_permission(client)
+        if refused.done():
+            raise NatsUnfitError(
+                f"NATS does not let this user read {REJECTED_SUBJECT} ({client.said}): "
+                "log in as a publisher, or allow it in nats-server.conf"
+            )
         troubles.over(f"NATS at {address.shown}")
         await ended.wait()
     finally:
         await hang_up(client)
     troubles.note(f"NATS at {address.shown} has closed the connection")
-
-
-def _check_permission(client: NatsClient) -> None:
-    """Raise NatsUnfitError if NATS has refused the subscription."""
-    refused = str(client.last_error or "").removeprefix("nats: ")
-    if PERMISSIONS_ERR in refused:
-        raise NatsUnfitError(
-            f"NATS does not let this user read {REJECTED_SUBJECT} ({refused}): "
-            "log in as a publisher, or allow it in nats-server.conf"
-        )

@@ -1,7 +1,8 @@
 /** The browser client of a percolator gateway. */
 
 /**
- * A kind of events and a market: `price:SOL`, `trades:SOL`, `funding:SOL` or `liquidations:SOL`.
+ * A kind of events and a market: `price:SOL`, `trades:SOL`, `funding:SOL`, `liquidations:SOL` or
+ * `market:SOL`.
  * A market's name has 1 to 64 of A-Z, a-z, 0-9, _ and -. `trades:*` is of all markets, also those
  * to come.
  */
@@ -9,7 +10,8 @@ export type ChannelName =
   | `price:${string}`
   | `trades:${string}`
   | `funding:${string}`
-  | `liquidations:${string}`;
+  | `liquidations:${string}`
+  | `market:${string}`;
 
 interface Stamped {
   /** The market. */
@@ -70,6 +72,19 @@ export interface Liquidation extends Stamped, Chained {
   price: number;
 }
 
+/** What a market is, and whether it is traded: the latest, which replaces the one before it whole. */
+export interface Market extends Stamped {
+  type: "market";
+  /** A retired market is over: no other channel of it has a snapshot. */
+  status: "active" | "paused" | "retired";
+  /** A name for people. Show it as text, never as HTML. */
+  displayName?: string;
+  /** How many digits of a size are decimals: a size of "1500" with 3 is 1.5. */
+  baseDecimals?: number;
+  /** The smallest step of the price in USD, a decimal string. */
+  tickSize?: string;
+}
+
 /** Events of a channel after seq `from` and before seq `to` are missing for good. */
 export interface Gap {
   type: "gap";
@@ -89,9 +104,9 @@ export interface Refused {
   message: string;
 }
 
-export type Event = Price | Trade | Funding | Liquidation;
+export type Event = Price | Trade | Funding | Liquidation | Market;
 
-/** What a subscription receives. A gap takes the place of missing events; prices have none. */
+/** What a subscription receives. A gap takes the place of missing events; latest values have none. */
 export type Message = Event | Gap | Refused;
 
 /** How far a channel was read. */

@@ -6,8 +6,10 @@ import logging
 import pytest
 
 from percolator import logs
+from percolator.app import intake
 from percolator.app.intake import Intake
 from percolator.errors import EventError
+from percolator.fanout.price_fold import PriceRule
 from percolator.fanout.reader import Start
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.gaps import Losses, SequenceGap, with_gaps
@@ -22,9 +24,11 @@ TRADE = b'{"side":"long","size":"1","price":1.5,"timestamp":1234567890123}'
 class IntakeHarness:
     """An intake, the hub behind it, and the rejections that it reported."""
 
-    def __init__(self) -> None:
-        self.harness = HubHarness()
+    def __init__(self, rule: PriceRule | None = None) -> None:
+        self.harness = HubHarness(price_rule=rule)
         self.reports: list[tuple[int, str, str]] = []
+        self.accepted: list[int] = []
+        """The seqs of those that were accepted all the same."""
         self.intake = Intake(
             self.harness.book,
             self.harness.stats,
@@ -33,8 +37,8 @@ class IntakeHarness:
         self.intake.begin("e2", 10, first_seq=3, complete=True)
 
     def _report(self, stored: Stored, error: EventError, *, accepted: bool = False) -> None:
-        assert not accepted
         self.reports.append((stored.seq, stored.subject, error.reason))
+        self.accepted += [stored.seq] if accepted else []
 
     @property
     def state(self) -> dict[str, int]:
@@ -63,6 +67,69 @@ def test_a_valid_event_goes_to_its_channel_and_is_counted(harness: IntakeHarness
     assert harness.state == {"price:SOL": 11, "trades:SOL": 13}
     assert harness.harness.stats.events == {"price": 1, "trade": 2}
     assert harness.reports == []
+
+
+def test_an_outdated_price_is_counted_and_not_reported(harness: IntakeHarness) -> None:
+    """It is valid; two publishers for one market send many of them."""
+    for seq, lag in ((11, 7), (12, 8), (13, 7)):
+        payload = b'{"price":1.5,"timestamp":%d}' % (STORED_MS - lag)
+        harness.intake.take(stored(seq, "percolator.price.SOL", payload))
+    assert harness.state == {"price:SOL": 13}
+    assert harness.harness.stats.outdated == 1
+    assert harness.reports == []
+
+
+def take_prices(harness: IntakeHarness, *prices: float, step: int = 1) -> None:
+    """Pass on a price per `step` milliseconds, from seq 11 on."""
+    for number, price in enumerate(prices):
+        now = STORED_MS + number * step
+        payload = b'{"price":%r,"timestamp":%d}' % (price, now)
+        event = Stored(11 + number, "percolator.price.SOL", payload, now * 1_000_000)
+        harness.intake.take(event)
+
+
+def test_a_jump_is_counted_and_reported_and_accepted(caplog: pytest.LogCaptureFixture) -> None:
+    """The sentence names the mistake."""
+    harness = IntakeHarness(PriceRule(10))
+    take_prices(harness, 150.0, 150e6)
+    stats = harness.harness.stats
+    assert (harness.state, stats.events) == ({"price:SOL": 12}, {"price": 2})
+    assert (stats.price_jumps, stats.rejected) == (1, {})
+    assert harness.reports == [(12, "percolator.price.SOL", "price_jump")]
+    assert harness.accepted == [12]
+    (line,) = caplog.messages
+    assert line == (
+        "event 12 on percolator.price.SOL accepted: 150000000 is 1,000,000 times the last price, "
+        "150: it looks like millionths; send USD"
+    )
+
+
+def test_the_jumps_of_a_market_are_logged_once_per_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the time of the stream; each is reported."""
+    monkeypatch.setattr(intake, "MAX_JUMPED", 1)
+    harness = IntakeHarness(PriceRule(10))
+    take_prices(harness, *[150.0, 150e6] * 4, step=15_000)
+    assert [message.split()[1] for message in caplog.messages] == ["12", "17"]
+    assert len(harness.accepted) == 7
+    other = Stored(30, "percolator.price.BTC", b'{"price":1,"timestamp":1234567890123}', 1)
+    jump = other._replace(seq=31, payload=b'{"price":100,"timestamp":1234567890123}')
+    for event in (other, jump):
+        harness.intake.take(event._replace(time=STORED_MS * 1_000_000))
+    assert len(caplog.messages) == 3
+
+
+def test_a_refused_jump_is_rejected(caplog: pytest.LogCaptureFixture) -> None:
+    """Like an event that is not valid."""
+    harness = IntakeHarness(PriceRule(10, refuse_jumps=True))
+    take_prices(harness, 150.0, 150e6, 151.0)
+    stats = harness.harness.stats
+    assert (harness.state, stats.events) == ({"price:SOL": 13}, {"price": 2})
+    assert (stats.price_jumps, stats.rejected) == (1, {"price_jump": 1})
+    assert harness.reports == [(12, "percolator.price.SOL", "price_jump")]
+    assert harness.accepted == []
+    assert "rejected: 150000000 is 1,000,000 times the last price" in caplog.text
 
 
 def test_an_invalid_event_is_counted_and_reported_and_stops_nothing(harness: IntakeHarness) -> None:

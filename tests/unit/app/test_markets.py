@@ -28,7 +28,7 @@ def token(*channels: str) -> Grant:
 
 def expected(book: Book, grant: Grant) -> dict[str, Any]:
     """Return the page as its definition has it: each market by itself."""
-    slabs = sorted({slab for _, slab in book.logs})
+    slabs = sorted({slab for _, slab in book.logs} - book.retired)
     shown = {slab: market_view(book, slab, grant.covers) for slab in slabs}
     found = {slab: market for slab, market in shown.items() if market is not None}
     return {"epoch": book.epoch, "seq": book.seq, "markets": found}
@@ -131,8 +131,22 @@ def test_a_value_from_before_the_backlog_is_shown_at_once(harness: HubHarness) -
     """It changes the page without a new seq."""
     page = Markets(harness.book)
     page.body(EVERYTHING)
-    harness.book.seed(1, channel("price:OLD"), make_event("price", "OLD", 1))
+    harness.book.seed(1, channel("price:OLD"), make_event("price", "OLD", 1), 1)
     assert json.loads(page.body(EVERYTHING)) == expected(harness.book, EVERYTHING)
+
+
+def test_a_retired_market_is_left_out_until_it_is_active_again(harness: HubHarness) -> None:
+    """By itself it shows what it is, to those who may read that."""
+    page = Markets(harness.book)
+    for seq, status, shown in ((10, "retired", ["BTC"]), (11, "active", ["BTC", "SOL"])):
+        page.body(EVERYTHING)
+        harness.describe(seq, status)
+        assert [*json.loads(page.body(EVERYTHING))["markets"]] == shown
+        if status == "retired":
+            alone = market_view(harness.book, "SOL", EVERYTHING.covers)
+            assert alone is not None
+            assert (list(alone), alone["market"]["status"]) == (["slab", "market"], "retired")
+            assert market_view(harness.book, "SOL", token("price:SOL").covers) is None
 
 
 def test_a_stream_that_is_replaced_takes_its_markets_along(harness: HubHarness) -> None:
@@ -146,7 +160,10 @@ def test_a_stream_that_is_replaced_takes_its_markets_along(harness: HubHarness) 
 
 
 steps = st.lists(
-    st.tuples(st.sampled_from([*KIND_NAMES, "drop", "ask"]), st.sampled_from("ABC")), max_size=40
+    st.tuples(
+        st.sampled_from([*KIND_NAMES, "retired", "active", "drop", "ask"]), st.sampled_from("ABC")
+    ),
+    max_size=40,
 )
 
 
@@ -154,7 +171,7 @@ steps = st.lists(
 def test_the_body_agrees_with_its_definition_after_any_changes(
     changes: list[tuple[str, str]],
 ) -> None:
-    """Events, channels that are dropped and come back, and requests in any order."""
+    """Events, markets that retire and come back, channels that are dropped, and requests."""
     harness = HubHarness()
     page = Markets(harness.book)
     grants = (EVERYTHING, token("*:A", "price:B"))
@@ -165,6 +182,8 @@ def test_the_body_agrees_with_its_definition_after_any_changes(
         elif what == "drop":
             harness.book.logs.pop(channel_of("price", slab), None)
             harness.book.skip(seq)
+        elif what in ("retired", "active"):
+            harness.describe(seq, what, slab)
         else:
             harness.publish(seq, kind=what, slab=slab)
     for grant in grants:

@@ -28,6 +28,8 @@ class Source:
     def __init__(self) -> None:
         self.timestamps: dict[int, int] = {}
         """Those of events that have another one than the time at which they were stored."""
+        self.lost: frozenset[int] = frozenset()
+        """Seqs of events before which some may be lost."""
         self._asked: list[tuple[str, asyncio.Event]] = []
 
     async def page(self, subject: str, after: int, last: Stored | None) -> Page:
@@ -38,7 +40,8 @@ class Source:
         channel = "trades:A" if subject == A else "trades:B"
         events = [self.stored(seq, subject) for seq in SEQS[channel]]
         left = [event for event in events if event.seq > after]
-        return Page(left, last, whole=True, first=last is None, end=not left)
+        page = Page(left, last, whole=True, first=last is None, end=not left)
+        return page._replace(lost=self.lost)
 
     def stored(self, seq: int, subject: str) -> Stored:
         """Return the event of a seq."""
@@ -115,6 +118,22 @@ async def test_a_channel_that_is_resumed_twice_has_no_gap() -> None:
     await scene.answer(A, A)
     assert scene.got("trades:A") == SEQS["trades:A"]
     assert scene.replayer.running == 0
+
+
+async def test_what_may_be_lost_between_the_events_of_a_page_is_a_gap() -> None:
+    """Right before the event that follows; it does not say which event came before it."""
+    scene = ReplayScenario()
+    first, second, third, *rest = SEQS["trades:A"]
+    scene.source.lost = frozenset({second})
+    await scene.resume("trades:A")
+    await scene.answer(A)
+    _, gap, after, later, *others = scene.client.got
+    assert (gap["type"], gap["from"], gap["to"]) == ("gap", first, second)
+    assert [(one["seq"], one["prev"]) for one in (after, later)] == [
+        (second, None),
+        (third, second),
+    ]
+    assert [one["seq"] for one in others] == rest
 
 
 async def test_a_replay_skips_a_channel_that_a_newer_replay_serves() -> None:

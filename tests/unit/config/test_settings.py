@@ -63,6 +63,8 @@ def test_an_invalid_number_in_the_file_is_refused(
         ("allowed_origins", "example.com", "it must be origins such as https://example.com"),
         ("allowed_origins", "https://a.example/path", "it must be origins such as"),
         ("allowed_origins", "https://a.example, *.a.example", "it must be origins such as"),
+        ("max_price_jump", "0.5", "it must be 0, or a number from 1 to 1,000,000,000"),
+        ("max_price_jump", "inf", "it must be 0, or a number from 1 to 1,000,000,000"),
         ("nats_url", "", "it must be one or more addresses such as nats://127.0.0.1:4222"),
         ("nats_url", "http://x", "it must be one or more addresses such as"),
         ("nats_url", "nats://x:99999", "it must be one or more addresses such as"),
@@ -189,6 +191,10 @@ def test_a_short_signing_secret_is_refused() -> None:
             {**USER, "nats_creds": "file"},
             "setting nats_user (from --nats-user): it cannot be combined with nats_creds",
         ),
+        (
+            {"reject_price_jump": "true"},
+            "setting reject_price_jump (from --reject-price-jump): it also needs max_price_jump",
+        ),
         ({"attempt_burst": "0"}, "setting attempt_burst (from --attempt-burst): it must be at"),
     ],
 )
@@ -211,6 +217,7 @@ def test_settings_that_go_together_are_accepted(empty_folder: Path) -> None:
     load(USER)
     load({"nats_prefix": "gateway", "nats_inbox_prefix": "_INBOX.other"})
     load({"proxy_protocol": "true", "trusted_proxies": "10.0.0.1"})
+    load({"reject_price_jump": "true", "max_price_jump": "10"})
     load({"messages_per_second": "0", "message_burst": "0"})
 
 

@@ -1,13 +1,16 @@
 """A hub whose clock is a number, clients that keep what they receive, and a stream for them."""
 
 from collections.abc import Callable
+from typing import Any
 
 from percolator.fanout.book import Book
 from percolator.fanout.followers import Cursor, TrySend
 from percolator.fanout.hub import Hub
 from percolator.fanout.lossless_log import LosslessLog
+from percolator.fanout.price_fold import PriceRule
 from percolator.fanout.reader import Resumed, Start
 from percolator.fanout.slab_limits import SlabLimits
+from percolator.model.kinds import Market
 from percolator.stats import Stats
 from tests.channels import channel, channel_of
 from tests.unit.fanout.reference import make_event
@@ -64,15 +67,21 @@ class HubHarness:
         per_slab: int = 0,
         wildcards: int = 0,
         channels: int = 0,
+        price_rule: PriceRule | None = None,
     ) -> None:
         self.now = 10.0
         self.step = 0.0
         self.calls = 0
         self.stats = Stats(0.0)
-        self.limits = SlabLimits(
-            per_slab=per_slab, wildcards=wildcards, channels_per_client=channels
+        self.book = Book(
+            clock=self._clock, wake=self._wake, log_capacity=capacity, price_rule=price_rule
         )
-        self.book = Book(clock=self._clock, wake=self._wake, log_capacity=capacity)
+        self.limits = SlabLimits(
+            per_slab=per_slab,
+            wildcards=wildcards,
+            channels_per_client=channels,
+            retired=self.book.retired,
+        )
         self.hub = Hub(
             self.book,
             clock=self._clock,
@@ -102,7 +111,14 @@ class HubHarness:
     def publish(self, *seqs: int, kind: str = "trade", slab: str = "SOL") -> None:
         """Publish events with these seqs."""
         for seq in seqs:
-            self.book.publish(seq, channel_of(kind, slab), make_event(kind, slab, seq))
+            event = make_event(kind, slab, seq)
+            self.book.publish(seq, channel_of(kind, slab), event, event.timestamp)
+
+    def describe(self, seq: int, status: str, slab: str = "SOL") -> None:
+        """Publish what a market is."""
+        fields: dict[str, Any] = {"status": status}
+        event = Market(**fields, timestamp=seq, slab=slab)
+        self.book.publish(seq, channel_of("market", slab), event, seq)
 
     def flush(self) -> int:
         """Flush until nothing is left; return the number of turns."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from percolator.fanout.reader import Start
-from percolator.model.kinds import Event, Funding, Liquidation, Price, Trade
+from percolator.model.kinds import Event, Funding, Liquidation, Market, Price, Trade
 from tests.channels import channel_of
 from tests.unit.wire import Message, read_messages
 
@@ -54,6 +54,8 @@ def make_event(kind: str, slab: str, number: int) -> Event:
             return Liquidation(
                 side="long", size=str(number), price=1.5, timestamp=number, slab=slab
             )
+        case "market":
+            return Market(status="active", displayName=f"{number}", timestamp=number, slab=slab)
         case _:
             return Funding(rate=str(number), timestamp=number, slab=slab)
 

@@ -1,5 +1,6 @@
 """The book: a fold over the stream's events, and a call to wake the hub when there is news."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,6 +9,11 @@ from percolator.fanout.followers import Cursor
 from percolator.fanout.latest_log import LatestLog
 from percolator.fanout.log import ChannelLog
 from percolator.fanout.lossless_log import LosslessLog
+from percolator.fanout.market_log import MarketLog
+from percolator.fanout.price_fold import PriceRule, Remark
+from percolator.fanout.price_log import PriceLog
+from percolator.model.channel import Channel
+from percolator.model.kinds import KINDS
 from tests.channels import KIND_NAMES, channel_of
 from tests.unit.fanout.harness import Writer
 from tests.unit.fanout.reference import make_event
@@ -34,7 +40,11 @@ class Reader:
 
     def publish(self, seq: int, kind: str, slab: str = "SOL") -> None:
         """Publish the next event."""
-        self.book.publish(seq, channel_of(kind, slab), make_event(kind, slab, seq))
+        self.book.publish(seq, channel_of(kind, slab), make_event(kind, slab, seq), seq)
+
+    def seed(self, seq: int, kind: str, slab: str = "SOL") -> None:
+        """Seed the book with an event."""
+        self.book.seed(seq, channel_of(kind, slab), make_event(kind, slab, seq), seq)
 
     def follow(self, kind: str, slab: str = "SOL") -> ChannelLog:
         """Add a follower to a channel."""
@@ -62,13 +72,13 @@ def test_a_new_book_has_read_nothing() -> None:
 
 
 def test_each_channel_has_a_log_of_its_kind() -> None:
-    """A price log holds one event, the others several."""
+    """A latest-wins log holds one event, the others several."""
     reader = Reader()
     reader.begin()
     for seq, kind in enumerate(KIND_NAMES, start=1):
         reader.publish(seq, kind)
     kinds = {channel.kind.name: type(log) for channel, log in reader.book.logs.items()}
-    latest = {"price": LatestLog}
+    latest = {"price": PriceLog, "market": MarketLog}
     assert kinds == dict.fromkeys(KIND_NAMES, LosslessLog) | latest
     assert reader.state() == EACH_IN_TURN
 
@@ -107,7 +117,7 @@ def test_a_seeded_event_is_the_state_from_before_the_start() -> None:
     reader = Reader()
     reader.begin(after=7)
     for seq, kind in enumerate(KIND_NAMES, start=1):
-        reader.book.seed(seq, channel_of(kind, "SOL"), make_event(kind, "SOL", seq))
+        reader.seed(seq, kind)
     assert reader.state() == EACH_IN_TURN
     reader.publish(8, "trade")
     assert reader.told("trade", since=2)[0]["prev"] == 2
@@ -171,7 +181,7 @@ def test_lost_seqs_are_announced_on_every_lossless_channel() -> None:
     """The channel of a lost event is unknown; a lost price is replaced by the next one anyway."""
     reader = Reader()
     reader.begin()
-    logs = [reader.follow(kind) for kind in KIND_NAMES if kind != "price"]
+    logs = [reader.follow(kind.name) for kind in KINDS if kind.lossless]
     reader.follow("price")
     reader.publish(1, "trade")
     reader.book.take_news()
@@ -217,7 +227,7 @@ def test_the_seeds_of_a_new_stream_go_to_the_followers() -> None:
     log = reader.follow("trade")
     reader.publish(1, "trade")
     reader.begin("new", after=7)
-    reader.book.seed(5, channel_of("trade", "SOL"), make_event("trade", "SOL", 5))
+    reader.seed(5, "trade")
     assert reader.book.take_news() == [log]
     gap, head = [message(outgoing.frame) for outgoing in log.after(1)]
     assert (gap["from"], gap["to"], gap["epoch"]) == (1, 5, "new")
@@ -252,7 +262,7 @@ def test_a_book_that_starts_late_has_the_same_state(
     heads = {named: seq for seq, named in numbered[:after]}
     late.begin(after=min(after, len(events)))
     for (kind, slab), seq in heads.items():
-        late.book.seed(seq, channel_of(kind, slab), make_event(kind, slab, seq))
+        late.seed(seq, kind, slab)
     for seq, (kind, slab) in numbered[after:]:
         late.publish(seq, kind, slab)
     assert late.state() == through.state()
@@ -278,6 +288,101 @@ def test_the_book_names_the_newest_seq_of_each_lossless_channel() -> None:
         channel_of("trade", "SOL"): 2,
         channel_of("funding", "SOL"): 0,
     }
+
+
+def test_an_older_price_does_not_replace_a_newer_one() -> None:
+    """Its seq is passed all the same, and its followers get nothing."""
+    reader = Reader()
+    reader.begin()
+    reader.publish(5, "price")
+    log = reader.follow("price")
+    outdated = make_event("price", "SOL", 4)
+    remark = reader.book.publish(6, channel_of("price", "SOL"), outdated, 99)
+    assert remark == Remark("outdated", 5.0, left_out=True)
+    assert (reader.state(), reader.book.seq) == ({"price:SOL": 5}, 6)
+    assert reader.book.take_news() == []
+    reader.publish(7, "price")
+    assert reader.book.take_news() == [log]
+
+
+def test_events_of_other_kinds_are_never_left_out() -> None:
+    """Whatever their timestamps say."""
+    reader = Reader()
+    reader.begin()
+    for seq, kind in enumerate([name for name in KIND_NAMES if name != "price"] * 2, start=1):
+        event = make_event(kind, "SOL", 100 - seq)
+        assert reader.book.publish(seq, channel_of(kind, "SOL"), event, 1_000) is None
+        assert reader.book.logs[channel_of(kind, "SOL")].newest_seq == seq
+
+
+def test_a_jump_is_passed_on_with_a_remark_or_left_out() -> None:
+    """As the rule says."""
+    flags, refuses = PriceRule(10), PriceRule(10, refuse_jumps=True)
+    for rule, shown in ((flags, 200), (refuses, 1)):
+        book = Book(clock=lambda: 0.0, wake=lambda: None, price_rule=rule)
+        book.begin("e", 0, first_seq=1, complete=True)
+        for seq in (1, 200):
+            remark = book.publish(
+                seq, channel_of("price", "SOL"), make_event("price", "SOL", seq), seq
+            )
+        assert remark == Remark("price_jump", 1.0, left_out=rule is refuses)
+        assert book.logs[channel_of("price", "SOL")].newest_seq == shown
+
+
+def test_a_seeded_price_is_what_the_next_one_is_compared_with() -> None:
+    """As if it had been read."""
+    reader = Reader()
+    reader.begin(after=7)
+    reader.seed(5, "price")
+    assert reader.book.publish(8, channel_of("price", "SOL"), make_event("price", "SOL", 4), 99)
+    assert reader.state() == {"price:SOL": 5}
+
+
+@pytest.mark.parametrize("lost", [None, set()])
+def test_after_a_loss_any_price_is_accepted(lost: set[Channel] | None) -> None:
+    """The last one may be among those that were lost; a gateway that starts now knows none."""
+    reader = Reader()
+    reader.begin()
+    reader.publish(5, "price")
+    reader.book.record_gap(9, lost)
+    older = make_event("price", "SOL", 3)
+    assert reader.book.publish(9, channel_of("price", "SOL"), older, 99) is None
+    assert reader.state() == {"price:SOL": 9}
+
+
+def test_a_loss_on_another_channel_leaves_the_last_price() -> None:
+    """It is known that no price is missing."""
+    reader = Reader()
+    reader.begin()
+    reader.publish(5, "price")
+    reader.book.record_gap(9, {channel_of("trade", "SOL")})
+    older = make_event("price", "SOL", 3)
+    assert reader.book.publish(9, channel_of("price", "SOL"), older, 99)
+
+
+def test_once_the_stream_has_dropped_the_last_price_any_is_accepted() -> None:
+    """Followed markets keep what they show until then."""
+    reader = Reader()
+    reader.begin()
+    reader.publish(5, "price")
+    reader.follow("price")
+    reader.follow("trade")
+    reader.book.forget_before(6)
+    assert reader.state() == {"price:SOL": 5}
+    older = make_event("price", "SOL", 3)
+    assert reader.book.publish(6, channel_of("price", "SOL"), older, 99) is None
+    assert reader.state() == {"price:SOL": 6}
+
+
+def test_a_new_stream_begins_with_any_price() -> None:
+    """Also of a market that has followers."""
+    reader = Reader()
+    reader.begin("old")
+    reader.follow("price")
+    reader.publish(5, "price")
+    reader.begin("new")
+    reader.publish(1, "price")
+    assert reader.state() == {"price:SOL": 1}
 
 
 def test_markets_that_the_stream_no_longer_holds_are_forgotten() -> None:

@@ -138,7 +138,8 @@ class Walk:
         self.book.begin(stream.epoch, stream.seq, first_seq=first, complete=kept == "all")
         for (kind, slab), head in heads.items() if kept != "none" else ():
             stream.unseen.discard(head)
-            self.book.seed(head.seq, channel_of(kind, slab), head.event)
+            event = head.event
+            self.book.seed(head.seq, channel_of(kind, slab), event, event.timestamp)
 
     def trade(self, count: int) -> None:
         """Publish trades of one market, the most frequent step."""
@@ -151,7 +152,8 @@ class Walk:
             self.book.skip(self.stream.seq)
         for _ in range(count):
             stored = self.stream.add(*named)
-            self.book.publish(stored.seq, channel_of(*named), stored.event)
+            event = stored.event
+            self.book.publish(stored.seq, channel_of(*named), event, event.timestamp)
 
     # Clients.
 

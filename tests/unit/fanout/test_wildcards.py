@@ -3,7 +3,7 @@
 import pytest
 
 from percolator.fanout.reader import Resumed, Start
-from tests.channels import channel
+from tests.channels import KIND_NAMES, channel, channel_of
 from tests.unit.fanout.harness import Client, HubHarness
 
 
@@ -14,13 +14,12 @@ def got_of(client: Client) -> list[tuple[str, str, int]]:
     ]
 
 
-@pytest.mark.parametrize("kind", ["price", "trade", "funding", "liquidation"])
+@pytest.mark.parametrize("kind", KIND_NAMES)
 def test_a_wildcard_has_the_events_of_every_market_also_of_new_ones(
     harness: HubHarness, kind: str
 ) -> None:
     """They are the messages that a market's own channel has."""
-    name = {"trade": "trades", "liquidation": "liquidations"}.get(kind, kind)
-    everything, one = harness.client(f"{name}:*"), harness.client(f"{name}:BTC")
+    everything, one = (harness.client(channel_of(kind, slab).name) for slab in ("*", "BTC"))
     for seq, slab in enumerate(("SOL", "BTC", "ETH"), start=1):
         harness.publish(seq, kind=kind, slab=slab)
     harness.flush()
@@ -52,14 +51,12 @@ def test_the_prev_of_an_event_in_a_wildcard_is_its_markets_own(harness: HubHarne
     assert [message["prev"] for message in client.got] == [0, 1, 0, 3]
 
 
-@pytest.mark.parametrize(("kind", "name"), [("price", "price:*"), ("funding", "funding:*")])
-def test_a_wildcard_starts_with_one_snapshot_per_market(
-    harness: HubHarness, kind: str, name: str
-) -> None:
+@pytest.mark.parametrize("kind", ["price", "funding", "market"])
+def test_a_wildcard_starts_with_one_snapshot_per_market(harness: HubHarness, kind: str) -> None:
     """The newest event of each."""
     harness.publish(1, 2, kind=kind, slab="SOL")
     harness.publish(3, kind=kind, slab="BTC")
-    client = harness.client(name)
+    client = harness.client(f"{kind}:*")
     assert [(one["seq"], one["snapshot"]) for one in client.got] == [(2, True), (3, True)]
     harness.publish(4, kind=kind, slab="SOL")
     harness.now += 1.0

@@ -50,3 +50,9 @@ def test_a_prefix_is_in_front_of_all_names() -> None:
     """The names that nats-server.conf gives its user."""
     client = NatsClient(NatsAddress("", prefix="edge"))
     assert (client.api, client.inbox_prefix) == ("edge.API", "_INBOX.edge")
+
+
+def test_an_inbox_prefix_of_its_own_changes_nothing_but_the_inbox() -> None:
+    """It wins over the one that the name gives."""
+    client = NatsClient(NatsAddress("", prefix="edge", inbox_prefix="_INBOX.mine"))
+    assert (client.api, client.inbox_prefix) == ("edge.API", "_INBOX.mine")

@@ -71,11 +71,14 @@ def test_a_stream_that_takes_every_kind_needs_no_command() -> None:
 
 def test_the_sentence_names_the_missing_kinds() -> None:
     """So that an operator knows what the command is for."""
+    last = growth("S", [*SUBJECTS.values()][:-1])
     one, two = growth("S", FIRST), growth("S", FIRST[:2])
+    assert last is not None
+    assert last.lacks == "the stream S takes no market events"
     assert one is not None
-    assert one.lacks == "the stream S takes no liquidation events"
+    assert one.lacks == "the stream S takes no liquidation or market events"
     assert two is not None
-    assert two.lacks == "the stream S takes no funding and no liquidation events"
+    assert two.lacks == "the stream S takes no funding, liquidation or market events"
 
 
 def test_the_command_keeps_what_the_stream_takes_and_adds_the_rest() -> None:

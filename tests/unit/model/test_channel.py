@@ -27,12 +27,14 @@ def test_the_names_are_the_documented_ones() -> None:
         "percolator.trade.SOL",
         "percolator.funding.SOL",
         "percolator.liquidation.SOL",
+        "percolator.market.SOL",
     ]
     assert [channel_of(kind, "SOL").name for kind in KIND_NAMES] == [
         "price:SOL",
         "trades:SOL",
         "funding:SOL",
         "liquidations:SOL",
+        "market:SOL",
     ]
 
 

@@ -19,6 +19,7 @@ from percolator.model.kinds import (
     Event,
     Funding,
     Liquidation,
+    Market,
     Price,
     Trade,
 )
@@ -30,6 +31,13 @@ NATIVE: dict[str, dict[str, Any]] = {
     "trade": {"side": "long", "size": "1000000", "price": 1.5, "timestamp": 1234567890123},
     "funding": {"rate": "0.0001", "timestamp": 1234567890123},
     "liquidation": {"side": "short", "size": "7", "price": 1.5, "timestamp": 1234567890123},
+    "market": {
+        "status": "paused",
+        "displayName": "Solana €",
+        "baseDecimals": 9,
+        "tickSize": "0.001",
+        "timestamp": 1234567890123,
+    },
 }
 EVENTS: dict[str, Event] = {
     "price": Price(price=1.5, markPrice=1.51, indexPrice=1.49, timestamp=1234567890123, slab="SOL"),
@@ -39,6 +47,14 @@ EVENTS: dict[str, Event] = {
         side="short", size="7", price=1.5, timestamp=1234567890123, slab="SOL"
     ),
 }
+EVENTS["market"] = Market(
+    status="paused",
+    displayName="Solana €",
+    baseDecimals=9,
+    tickSize="0.001",
+    timestamp=1234567890123,
+    slab="SOL",
+)
 ENVELOPES: dict[str, str] = {
     "price": "price.updated",
     "trade": "trade.executed",
@@ -108,6 +124,12 @@ def test_mark_and_index_price_may_be_missing() -> None:
     assert event == Price(price=1.5, timestamp=1234567890123, slab="SOL")
 
 
+def test_a_market_need_not_be_described() -> None:
+    """Its status is enough."""
+    event = decode("percolator.market.SOL", b'{"status":"active","timestamp":1234567890123}')
+    assert event == Market(status="active", timestamp=1234567890123, slab="SOL")
+
+
 def test_unknown_fields_are_the_extras_of_an_event() -> None:
     """A publisher may send more than we read; the event is otherwise the same."""
     event = decode("percolator.price.SOL", native("price", venue="x", slot=2**64 - 1))
@@ -167,6 +189,18 @@ def test_an_extra_may_have_the_name_of_an_attribute(name: str) -> None:
         ("funding", {"rate": "Infinity"}, "invalid_rate"),
         ("funding", {"rate": "9" * 41}, "invalid_rate"),
         ("funding", {"rate": "9" * 8_000}, "invalid_rate"),
+        ("market", {"status": None}, "invalid_status"),
+        ("market", {"status": "Active"}, "invalid_status"),
+        ("market", {"displayName": ""}, "invalid_displayName"),
+        ("market", {"displayName": "x" * 65}, "invalid_displayName"),
+        ("market", {"displayName": "a\x1bb"}, "invalid_displayName"),
+        ("market", {"displayName": 7}, "invalid_displayName"),
+        ("market", {"baseDecimals": -1}, "invalid_baseDecimals"),
+        ("market", {"baseDecimals": 39}, "invalid_baseDecimals"),
+        ("market", {"baseDecimals": "9"}, "invalid_baseDecimals"),
+        ("market", {"tickSize": "0.00"}, "invalid_tickSize"),
+        ("market", {"tickSize": "-1"}, "invalid_tickSize"),
+        ("market", {"tickSize": 0.01}, "invalid_tickSize"),
     ],
 )
 def test_the_reason_names_the_invalid_field(
@@ -189,6 +223,11 @@ def test_the_reason_names_the_invalid_field(
         ("funding", {"rate": f"{'9' * 40}.{'9' * 40}"}),
         ("funding", {"rate": "-0.0"}),
         ("funding", {"rate": "00.10"}),
+        ("market", {"status": "retired"}),
+        ("market", {"displayName": "⚡" * 64}),
+        ("market", {"baseDecimals": 0}),
+        ("market", {"baseDecimals": 38}),
+        ("market", {"tickSize": "0.00000000000000000001"}),
     ],
 )
 def test_values_at_the_limits_are_read_unchanged(kind: str, changes: dict[str, object]) -> None:

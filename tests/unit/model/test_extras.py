@@ -24,6 +24,7 @@ NATIVE: dict[str, dict[str, Any]] = {
     "trade": {"side": "long", "size": "1000000", "price": 1.5},
     "funding": {"rate": "0.0001"},
     "liquidation": {"side": "short", "size": "7", "price": 1.5},
+    "market": {"status": "active"},
 }
 
 

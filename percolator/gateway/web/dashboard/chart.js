@@ -75,7 +75,7 @@ export class Chart {
     this.#drawLine(view);
     this.#drawLast(view);
     this.#drawCursor(view);
-    const label = `${this.#market.slab} ${price(view.last)}, from ${price(view.low)} to ${price(view.high)}`;
+    const label = `${this.#market.name} ${price(view.last)}, from ${price(view.low)} to ${price(view.high)}`;
     const { from, to } = this.#outages.at(-1) ?? {};
     const silent = to === null ? `; no data since ${clock(from)}` : "";
     this.#canvas.setAttribute("aria-label", `Price chart: ${label}${silent}`);

@@ -2,7 +2,7 @@
 
 import { connect } from "../percolator.js";
 import { Chart } from "./chart.js";
-import { change, clock, price, rate, write } from "./format.js";
+import { change, clock, NONE, price, rate, write } from "./format.js";
 import { Gateway } from "./gateway.js";
 import { Market } from "./market.js";
 import { Status } from "./status.js";
@@ -19,6 +19,8 @@ const DRAW_MS = 100;
 const CHART_TURNS = 3; // the chart is drawn every third time
 const NO_MARKET = "No markets yet. Try: percolator publish price SOL 1.5";
 
+const NOTHING = new Market(NONE);
+
 const byId = (id) => document.getElementById(id);
 const markets = new Map();
 const tokens = new Tokens(useToken);
@@ -31,7 +33,8 @@ const gateway = new Gateway();
 
 let chosen = null;
 let subscription = null;
-let followed = 0;
+const live = new Map(); // the subscription to each market's price that is followed
+let wasWell = false;
 let epoch = null;
 let statsAt = 0;
 
@@ -47,6 +50,7 @@ feed.on("error", (fault) => {
 
 function received(message) {
   const market = markets.get(message.slab);
+  if (!market && message.type !== "gap") return; // it has just been removed
   switch (message.type) {
     case "price":
       market.setPrice(message);
@@ -77,8 +81,11 @@ function choose(slab) {
   draw();
 }
 
-/** Show a response of /markets. New markets are followed live, up to LIVE_PRICES. */
-function updateMarkets(data) {
+/**
+ * Show a response of /markets, which is whole once the gateway has loaded its state. New markets are
+ * followed live, up to LIVE_PRICES.
+ */
+function updateMarkets(data, isWhole) {
   const states = [];
   for (const [slab, state] of Object.entries(data.markets ?? {})) {
     if (!SLAB.test(slab) || !state) continue;
@@ -87,14 +94,35 @@ function updateMarkets(data) {
     const market = markets.get(slab) ?? new Market(slab);
     markets.set(slab, market);
     if (epoch !== data.epoch) market.resetSeqs();
-    if (state.price) market.setPrice(state.price);
-    if (state.funding) market.setRate(state.funding);
+    market.setState(state);
   }
   epoch = data.epoch;
   table.add(states.map(([slab]) => slab));
+  if (isWhole) removeMarkets(states);
   if (states.length === 0) table.explain(NO_MARKET);
-  if (chosen === null && states.length > 0) choose(firstChoice(states));
+  if (!markets.has(chosen) && states.length > 0) choose(firstChoice(states));
   follow();
+}
+
+/** Remove the markets that are no longer there: most of them are retired. */
+function removeMarkets(states) {
+  const there = new Set(states.map(([slab]) => slab));
+  for (const slab of markets.keys()) {
+    if (there.has(slab)) continue;
+    markets.delete(slab);
+    live.get(slab)?.unsubscribe();
+    live.delete(slab);
+    table.remove(slab);
+    if (slab === chosen) leave();
+  }
+}
+
+/** Show no market. */
+function leave() {
+  chosen = null;
+  subscription.unsubscribe();
+  tape.clear();
+  chart.setMarket(null);
 }
 
 /** The market in the page's address, or else the one that traded last. */
@@ -105,9 +133,10 @@ function firstChoice(states) {
 }
 
 function follow() {
-  const names = [...markets.keys()].slice(followed, LIVE_PRICES).map((slab) => `price:${slab}`);
-  followed += names.length;
-  if (names.length > 0) feed.subscribe(names, received);
+  for (const slab of markets.keys()) {
+    if (live.size >= LIVE_PRICES) return;
+    if (!live.has(slab)) live.set(slab, feed.subscribe(`price:${slab}`, received));
+  }
 }
 
 // Routes.
@@ -143,8 +172,10 @@ async function pollAll() {
   } else {
     gateway.age(statsAt, reasonOf(stats));
   }
-  if (states.value) updateMarkets(states.value);
-  else table.explain(`No markets: ${reasonOf(states)}`);
+  const isWell = health.value?.status === "ok";
+  if (states.value) updateMarkets(states.value, isWell && wasWell);
+  wasWell = isWell;
+  if (!states.value) table.explain(`No markets: ${reasonOf(states)}`);
 }
 
 function reasonOf({ status: outcome }) {
@@ -170,10 +201,9 @@ function draw() {
 }
 
 function drawMarket() {
-  const market = markets.get(chosen);
-  if (!market) return;
+  const market = markets.get(chosen) ?? NOTHING;
   const moved = change(market.first, market.last);
-  write(byId("market-name"), market.slab);
+  write(byId("market-name"), market.name).title = market.slab;
   write(byId("last"), price(market.last)).dataset.tick = market.tick;
   write(byId("change"), moved).dataset.sign = sign(moved);
   write(byId("mark"), price(market.mark));
@@ -185,7 +215,7 @@ function drawMarket() {
 /** Update the title, also while the tab is hidden. */
 function drawTitle() {
   const market = markets.get(chosen);
-  const title = market ? `${price(market.last)} ${market.slab}` : "percolator";
+  const title = market ? `${price(market.last)} ${market.name}` : "percolator";
   if (document.title !== title) document.title = title;
 }
 

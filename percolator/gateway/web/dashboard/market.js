@@ -67,6 +67,15 @@ export class Market {
 
   constructor(slab) {
     this.slab = slab;
+    /** For people; the market's own name, unless the publisher gives another one. */
+    this.name = slab;
+  }
+
+  /** Set what /markets says of it. */
+  setState({ price, funding, market }) {
+    this.name = typeof market?.displayName === "string" ? market.displayName : this.slab;
+    if (price) this.setPrice(price);
+    if (funding) this.setRate(funding);
   }
 
   /** Set the price, from the feed or from /markets, if it is newer. */

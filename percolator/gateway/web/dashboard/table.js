@@ -41,6 +41,13 @@ export class Table {
     this.#empty.hidden = this.#rows.size > 0;
   }
 
+  /** Remove a market's row, if it has one. */
+  remove(slab) {
+    this.#rows.get(slab)?.element.remove();
+    this.#rows.delete(slab);
+    this.#empty.hidden = this.#rows.size > 0;
+  }
+
   mark(slab) {
     for (const name of [this.#chosen, slab]) {
       const row = this.#rows.get(name);
@@ -61,8 +68,9 @@ export class Table {
 
   /** @param {Map<string, import("./market.js").Market>} markets */
   render(markets) {
-    for (const [slab, { cells }] of this.#rows) {
+    for (const [slab, { button, cells }] of this.#rows) {
       const market = markets.get(slab);
+      write(button, market.name);
       const moved = change(market.first, market.last);
       write(cells[0], price(market.last)).dataset.tick = market.tick;
       write(cells[1], moved).dataset.sign = sign(moved);

@@ -18,6 +18,7 @@ export const KINDS = [
   { type: "trade", prefix: "trades", lossless: true, snapshot: false },
   { type: "funding", prefix: "funding", lossless: true, snapshot: true },
   { type: "liquidation", prefix: "liquidations", lossless: true, snapshot: false },
+  { type: "market", prefix: "market", lossless: false, snapshot: true },
   // end of kinds
 ];
 
