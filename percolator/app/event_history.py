@@ -144,9 +144,9 @@ class _Reader:
 
     async def read_before(self, before: int | None) -> None:
         """Read the last events before a seq; None: the newest."""
-        if before is None:
-            newest = await self._history.newest()
-            before = newest.seq + 1 if newest else 1
+        newest = await self._history.newest()
+        end = newest.seq + 1 if newest else 1
+        before = end if before is None else min(before, end)
         place = await self._history.place_before(before, self._limit + 1)
         kept: deque[Stored] = deque(maxlen=self._limit + 1)
         while place < before:

@@ -14,8 +14,8 @@ from percolator.jetstream.liveness import raise_if_cancelled
 
 PAGE = 256
 """Messages per request: about a millisecond of parsing per turn of the loop."""
-MAX_STEPS = 48
-"""Questions that look for one place; halving takes as many as a seq has bits."""
+MAX_STEPS = 96
+"""Questions that look for one place: every second one halves what is left of the stream."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST_MS = 9_223_372_036_000
 """A time in the year 2262: nanoseconds of a later one do not fit into the server's 64 bits."""

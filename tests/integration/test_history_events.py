@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from percolator.jetstream.direct import Batch
 from percolator.jetstream.stream import definition
+from percolator.jetstream.subject_history import PAGE, SubjectHistory
 from tests.client import PATIENCE
 from tests.gateway import Gateway, event_json, eventually
 from tests.integration.authenticating import SECRET, token
@@ -324,3 +326,24 @@ async def test_an_address_has_a_rate(start_gateway: StartGateway) -> None:
     answers = [await gateway.get("/markets/SOL/trades") for _ in range(4)]
     assert [status for status, _, _ in answers] == [200, 200, 200, 429]
     assert answers[-1][1]["retry-after"] == "1"
+
+
+async def test_a_seq_far_ahead_costs_no_more_than_the_newest(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place to start from is looked for among the seqs that there are."""
+    seqs = await fill(gateway, 3_000)
+    read: list[int] = []
+    at = SubjectHistory.at
+
+    async def counted(self: SubjectHistory, seq: int, limit: int = PAGE) -> Batch:
+        batch = await at(self, seq, limit)
+        read.append(len(batch.events))
+        return batch
+
+    monkeypatch.setattr(SubjectHistory, "at", counted)
+    for before in (seqs[-1] + 1, 10**9, 2**53 - 1):
+        read.clear()
+        answer = await ask(gateway, "SOL/trades", before=before, limit=10)
+        assert seqs_of(answer["events"]) == seqs[-10:]
+        assert sum(read) <= 10 + 2 * PAGE, before
