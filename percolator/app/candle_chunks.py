@@ -26,9 +26,8 @@ MIN_CHUNK_MS = INTERVALS["4h"]
 LATE_MS = INTERVALS["5m"]
 """A candle that was stored this long after its minute was stored by a projector that was behind."""
 CACHE_BYTES = 32 * 2**20
-ROW_BYTES = 100
-MINUTE_BYTES = 500
-"""What a row and a minute take in memory besides their text, about."""
+CHUNK_BYTES, ROW_BYTES, MINUTE_BYTES = 1_000, 150, 500
+"""What a chunk, a row and a minute take in memory besides their text, about."""
 
 
 class Key(NamedTuple):
@@ -66,7 +65,7 @@ class Chunk:
     def size(self) -> int:
         """The bytes that it takes, about."""
         texts = sum(len(row) + ROW_BYTES for _, row in self.rows)
-        return ROW_BYTES + texts + MINUTE_BYTES * len(self.minutes)
+        return CHUNK_BYTES + texts + MINUTE_BYTES * len(self.minutes)
 
 
 class Chunks:

@@ -35,6 +35,8 @@ EVENTS_PER_SECOND, EVENTS_AT_ONCE = 10_000, 10_000
 """Messages that all requests together may read: 20 us of CPU each, so a fifth of one processor."""
 KEPT_BYTES = 16 * 2**20
 """Bytes of the answers that are kept."""
+ANSWER_BYTES = 1_000
+"""What an answer takes in memory besides its body, about."""
 MAX_AGE_SECONDS = 3_600
 """How long a browser or a proxy may keep an answer that cannot change without asking again."""
 
@@ -140,7 +142,7 @@ class HistoryPages:
             if answer is None:
                 return responses.not_found()
             if answer.lasting:
-                self.kept.put(key, answer, len(answer.body))
+                self.kept.put(key, answer, len(answer.body) + ANSWER_BYTES)
             return self._response(answer, query.if_none_match)
 
         return work
