@@ -56,6 +56,7 @@ class Answering(Generic[C]):
         self._waiting: dict[C, Later] = {}
         self._turns: FairQueue[C] = FairQueue(MAX_WORK, WORK_PER_NETWORK)
         self._tasks: dict[C, asyncio.Task[None]] = {}
+        self._stopping = False
 
     def __len__(self) -> int:
         """Return how many wait, or have work that has not ended yet."""
@@ -64,6 +65,9 @@ class Answering(Generic[C]):
     def add(self, connection: C, later: Later) -> None:
         """Answer a connection when its turn comes."""
         self._waiting[connection] = later
+        if self._stopping:
+            self.give_up(connection, responses.shutting_down())
+            return
         self._turns.add(_network(connection), connection)
         self._start()
 
@@ -81,7 +85,11 @@ class Answering(Generic[C]):
         self.forget(connection)
 
     async def stop(self) -> None:
-        """Answer all connections that a shutdown has begun, and end the work for them."""
+        """Answer all connections that a shutdown has begun, and end the work for them.
+
+        Those that come later get the same answer at once.
+        """
+        self._stopping = True
         for connection in list(self._waiting):
             self.give_up(connection, responses.shutting_down())
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

@@ -146,4 +146,6 @@ async def test_a_shutdown_answers_those_that_wait(answering: Answering[Caller]) 
     await answering.stop()
     assert [caller.got[0].status_code for caller in callers] == [503] * len(callers)
     assert all(caller.ended.is_set() for caller in callers[:WORK_PER_NETWORK])
+    (late,) = add(answering, 1)
+    assert (late.got[0].status_code, late.started.is_set()) == (503, False)
     assert len(answering) == 0
