@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from nats.aio.client import Client
 from nats.js.api import PubAck
 from pydantic_core import to_json
 
@@ -12,6 +11,7 @@ from percolator.app.nats_source import checked_address
 from percolator.config.settings import Settings
 from percolator.config.sources import load
 from percolator.errors import NatsRefusedError, NatsUnreachableError
+from percolator.jetstream.client import NatsClient
 from percolator.jetstream.connect import connect, hang_up
 from percolator.jetstream.publisher import OnTrouble, Publisher
 from percolator.model.kinds import Event
@@ -21,7 +21,7 @@ REMEDY = "start it (`percolator serve` includes one), or set its address with --
 """What to do if NATS cannot be reached."""
 
 
-async def reach(settings: Settings, *, name: str) -> Client:
+async def reach(settings: Settings, *, name: str) -> NatsClient:
     """Connect to NATS, now and whenever the connection is lost.
 
     Raises SettingsError, and NatsUnreachableError, which says what to do.

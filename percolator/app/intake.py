@@ -89,16 +89,18 @@ class Intake:
             if mistake := mistaken_subject.explain(stored.subject):
                 self._explain(stored, mistake)
         else:
-            remark = self._book.publish(stored.seq, channel, event, stored.ms)
-            if remark is not None and remark.reason == "price_jump":
-                self._note_jump(stored, channel, event, remark)
-            else:
-                self._stats.outdated += remark is not None
+            remark = self._book.publish(stored.seq, channel, event, stored.time // 1_000_000)
+            if remark is None or remark.reason == "outdated":
                 self._stats.events[event.type] += 1
+            if remark is not None:
+                self._note(stored, channel, event, remark)
 
-    def _note_jump(self, stored: Stored, channel: Channel, event: Event, remark: Remark) -> None:
-        """Count and report a price that is far from the last one; reject it if it is left out."""
+    def _note(self, stored: Stored, channel: Channel, event: Event, remark: Remark) -> None:
+        """Count a price that is outdated, or far from the last one; report that, or reject it."""
         assert isinstance(event, Price)
+        if remark.reason == "outdated":
+            self._stats.outdated += 1
+            return
         self._stats.price_jumps += 1
         error = EventError("price_jump", price_jump.describe(remark.last, event.price))
         if remark.left_out:

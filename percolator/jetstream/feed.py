@@ -264,7 +264,7 @@ class Feed:
                 raise StreamChangedError("the stream was replaced while its state was being read")
             state = now  # it may have dropped events meanwhile
         unsure = await unsure_seeds(client, self._name, state, seeds, after)
-        if self.epoch:
+        if self.epoch and not state.created:
             text = "feed: another stream %s has taken the place of the one that was read"
             logger.warning(text, self._name)
         first = max(state.first_seq, 1)

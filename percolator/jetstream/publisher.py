@@ -6,8 +6,6 @@ JetStream knows the id, it stores the event once, however often it arrives.
 """
 
 import asyncio
-import time
-from collections import deque
 from collections.abc import Callable
 
 import nats.errors
@@ -23,11 +21,11 @@ from nats.js.errors import (
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
 from percolator.jetstream import failures
+from percolator.jetstream.in_flight import InFlight, Outgoing
 from percolator.jetstream.refusals import RefusedError
 from percolator.jetstream.stream import DUPLICATE_WINDOW, NOT_ENABLED
 from percolator.jetstream.subjects import covers
 
-MAX_IN_FLIGHT = 512
 ACK_SECONDS = 2.0
 RETRY_SECONDS = 0.25
 ASK_SECONDS = 0.5
@@ -43,8 +41,6 @@ NOT_LEADER = 10009
 TRANSIENT = (IN_PROCESS, NOT_LEADER)
 UNACKNOWLEDGED = "NATS does not acknowledge the event"
 
-_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-
 OnTrouble = Callable[[str], None]
 """Called with a sentence when JetStream stops acknowledging events, and when it does again."""
 
@@ -52,10 +48,8 @@ OnTrouble = Callable[[str], None]
 class Publisher:
     """Writes events to the stream, each acknowledged by JetStream.
 
-    Events are sent in the order of the calls, up to MAX_IN_FLIGHT at once. If some of them fail,
-    the oldest is tried again until it is acknowledged, then the others, in order; meanwhile, no
-    later one is sent for the first time. So an event is stored after a later one only if NATS lost
-    the first attempt of the one and stored that of the other.
+    Events are sent in the order of the calls, and so they are stored, unless NATS loses the first
+    attempt of one and stores that of a later one.
     """
 
     def __init__(
@@ -66,12 +60,7 @@ class Publisher:
         self._stream = stream
         self._on_trouble = on_trouble
         self._context: JetStreamContext = client.jetstream(timeout=ACK_SECONDS)
-        self._waiting: deque[_Event] = deque()
-        """Events that were not sent yet, in order."""
-        self._failing = False
-        """True while events are tried again: until all that were sent are settled."""
-        self._open: dict[_Event, None] = {}
-        """Events that were sent and are neither acknowledged nor given up, in order."""
+        self._in_flight = InFlight()
         self._acknowledged = False
         """True once JetStream has acknowledged an event: what it depends on is set up."""
         self._announced = False
@@ -90,60 +79,36 @@ class Publisher:
         NatsUnfitError.
         """
         headers = {} if message_id is None else {"Nats-Msg-Id": message_id}
-        event = _Event(subject, payload, headers)
+        event = Outgoing(subject, payload, headers)
         try:
-            if self._waiting or self._is_full:
-                self._waiting.append(event)
-                await event.wait_for_turn()
-            else:
-                self._open[event] = None
-            event.start()
+            await self._in_flight.enter(event)
             return await self._store(event)
         finally:
-            self._leave(event)
+            self._in_flight.leave(event)
 
-    @property
-    def _is_full(self) -> bool:
-        return self._failing or len(self._open) >= MAX_IN_FLIGHT
-
-    def _leave(self, event: "_Event") -> None:
-        """Let the next events in: nothing else may change their order."""
-        event.is_over = True
-        self._open.pop(event, None)
-        if not self._open:
-            self._failing = False
-        elif self._failing:
-            self._oldest().turn()
-        while self._waiting and not self._is_full:
-            following = self._waiting.popleft()
-            if not following.is_over:  # cancelled
-                self._open[following] = None
-                following.turn()
-
-    async def _store(self, event: "_Event") -> PubAck:
+    async def _store(self, event: Outgoing) -> PubAck:
         try:
             return await self._try(event)
         except nats.errors.Error as error:
             last = error
         if not event.headers:
             raise self._failure(event, last)
-        self._failing = True
+        self._in_flight.fail()
         if self._acknowledged or not isinstance(last, NoStreamResponseError):
             self._in_trouble(last)
         ack = await self._retry(event, last)
-        for each in self._open:
-            each.turn()
+        self._in_flight.recover()
         self._in_trouble(None)
         return ack
 
-    async def _retry(self, event: "_Event", last: nats.errors.Error) -> PubAck:
+    async def _retry(self, event: Outgoing, last: nats.errors.Error) -> PubAck:
         """Try again until the window has passed. Raises NatsUnreachableError, NatsUnfitError."""
         while not self._client.is_closed:
-            if event is not self._oldest():
+            if not self._in_flight.is_oldest(event):
                 await event.wait_for_turn()
             if self._client.is_connected:
                 unsure = self._window is None or isinstance(last, NoStreamResponseError)
-                if unsure and event is self._oldest():
+                if unsure and self._in_flight.is_oldest(event):
                     await self._examine_stream(event, last)
                 if event.age() > self._retry_seconds:
                     break
@@ -153,20 +118,16 @@ class Publisher:
                     last = error
             if event.age() > self._retry_seconds:
                 break
-            if event is self._oldest():
+            if self._in_flight.is_oldest(event):
                 self._in_trouble(last)
                 await asyncio.sleep(RETRY_SECONDS)
         raise self._failure(event, last)
-
-    def _oldest(self) -> "_Event":
-        """Return the first of the events that were sent and are not settled."""
-        return next(iter(self._open))
 
     @property
     def _retry_seconds(self) -> float:
         return WINDOW_SHARE * (DUPLICATE_WINDOW if self._window is None else self._window)
 
-    async def _examine_stream(self, event: "_Event", last: nats.errors.Error) -> None:
+    async def _examine_stream(self, event: Outgoing, last: nats.errors.Error) -> None:
         """Ask the stream for its duplicate window; a user who may not ask keeps the default.
 
         Raises NatsUnfitError if the stream does not take the event, unless it took one before: it
@@ -189,7 +150,7 @@ class Publisher:
         if not takes and not self._acknowledged and isinstance(last, NoStreamResponseError):
             raise self._failure(event, last)
 
-    async def _try(self, event: "_Event") -> PubAck:
+    async def _try(self, event: Outgoing) -> PubAck:
         """Publish once.
 
         Raises NatsUnfitError or NatsUnreachableError if a retry cannot help, else NATS's own error.
@@ -237,7 +198,7 @@ class Publisher:
             )
 
     def _failure(
-        self, event: "_Event", last: nats.errors.Error
+        self, event: Outgoing, last: nats.errors.Error
     ) -> NatsUnfitError | NatsUnreachableError:
         """Return the error for an event that is given up after this error of NATS."""
         if isinstance(last, NoStreamResponseError):
@@ -254,41 +215,3 @@ class Publisher:
             f"{event.age():.0f} s ({why}), and a later attempt could store it twice: "
             f"look for it in the stream {self._stream} before you publish it again"
         )
-
-
-class _Event:
-    """An event to be stored, and when it was first sent."""
-
-    __slots__ = ("_start", "_turn", "headers", "is_over", "payload", "subject")
-
-    def __init__(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
-        self.subject = subject
-        self.payload = payload
-        self.headers = headers
-        self.is_over = False
-        """True if it is settled, or is cancelled."""
-        self._start = 0.0
-        self._turn: asyncio.Event | None = None
-
-    def start(self) -> None:
-        """It is sent for the first time."""
-        self._start = _now()
-
-    def age(self) -> float:
-        """Return the seconds since it was first sent."""
-        return _now() - self._start
-
-    async def wait_for_turn(self) -> None:
-        """Wait until it may be sent, or sent again."""
-        self._turn = asyncio.Event()
-        await self._turn.wait()
-
-    def turn(self) -> None:
-        """Let it be sent, if it waits for that."""
-        if self._turn is not None:
-            self._turn.set()
-
-
-def _now() -> float:
-    """Return the seconds of a clock that also runs while the machine sleeps, if there is one."""
-    return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)

@@ -18,7 +18,7 @@ from percolator.model.channel import SLAB, SLAB_RULE, Channel
 from percolator.model.extras import extras
 from percolator.model.kinds import FIELDS, Event, Kind
 from percolator.model.sentences import Written, fault, shown
-from percolator.model.times import EARLIEST_MS, MAX_AHEAD_MS, time_fault
+from percolator.model.times import EARLIEST_MS, MAX_AHEAD_MS, MAX_PLAN_MS, time_fault
 
 MAX_EVENT_BYTES = 8_192
 """Longest payload of an event; the longest valid one takes some 400."""
@@ -71,8 +71,7 @@ def decode(
         if require_slab:
             raise EventError("mismatch", NO_SLAB)
         _set_slab(event, channel.slab)
-    if not EARLIEST_MS <= event.timestamp <= stored_ms + MAX_AHEAD_MS:
-        raise EventError("invalid_timestamp", time_fault(event.timestamp, stored_ms))
+    _check_times(event, channel.kind, stored_ms)
     return event
 
 
@@ -167,9 +166,18 @@ def _validated(
         raise EventError("invalid_json", "a field cannot be written as JSON") from None
     except ValidationError as error:
         raise _rejection(channel, error, fields, stored_ms, written) from None
+    _check_times(event, channel.kind, stored_ms)
+    return event
+
+
+def _check_times(event: Event, kind: Kind, stored_ms: int) -> None:
+    """Raise EventError if a time of an event cannot be right."""
     if not EARLIEST_MS <= event.timestamp <= stored_ms + MAX_AHEAD_MS:
         raise EventError("invalid_timestamp", time_fault(event.timestamp, stored_ms))
-    return event
+    for name in kind.times:
+        time = getattr(event, name)
+        if time is not None and not EARLIEST_MS <= time <= stored_ms + MAX_PLAN_MS:
+            raise EventError(f"invalid_{name}", time_fault(time, stored_ms, name, MAX_PLAN_MS))
 
 
 def _canonical(kind: Kind, fields: Mapping[str, Any]) -> dict[str, str]:

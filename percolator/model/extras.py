@@ -48,13 +48,15 @@ def extras(
     found = {
         name: value for name, value in fields.items() if name not in own and type(value) in _SCALARS
     }
-    floats = [name for name, value in found.items() if type(value) is float]
-    _drop_huge(found, floats)
     if len(payload) > SMALLEST_HUGE:
         _drop_huge(found, [name for name, value in found.items() if type(value) is int])
+    floats = [name for name, value in found.items() if type(value) is float]
+    if not floats:
+        return to_json(found)[1:-1]
+    _drop_huge(found, floats)
     text = to_json(found)[1:-1]
     # Most publishers write extras last and numbers as we do: then nothing is to be found out.
-    if not floats or (payload.endswith(text, 0, -1) and _is_flat(payload)):
+    if payload.endswith(text, 0, -1) and _is_flat(payload):
         return text
     digits = {name: _digits(payload, name, found[name]) for name in floats if name in found}
     if None in digits.values():

@@ -94,6 +94,10 @@ STATUSES: tuple[str, ...] = get_args(Status)
 Decimals = Annotated[
     int, Field(ge=0, le=38, description="a whole number from 0 to 38", examples=[9])
 ]
+Hours = Annotated[
+    float,
+    Field(gt=0, allow_inf_nan=False, description="a number of hours greater than 0", examples=[8]),
+]
 Slab = Annotated[str, StringConstraints(min_length=1)]
 
 _STRICT = ConfigDict(strict=True)
@@ -127,12 +131,16 @@ class Event:
 
 @validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
 class Price(Event):
-    """A market's price and, if the publisher knows them, its mark and index price; in USD."""
+    """A market's price and, if the publisher knows them, its mark and index price; in USD.
+
+    `openInterest` is the size of all open positions of one side, in base units.
+    """
 
     type: Literal["price"] = "price"
     price: Usd
     markPrice: Usd | None = None  # noqa: N815 - the given wire name
     indexPrice: Usd | None = None  # noqa: N815 - the given wire name
+    openInterest: Size | None = None  # noqa: N815
 
 
 @validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
@@ -147,10 +155,12 @@ class Trade(Event):
 
 @validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
 class Funding(Event):
-    """A funding rate, a signed decimal string."""
+    """A funding rate, a signed decimal string; per `intervalHours`, paid at `nextFundingTime`."""
 
     type: Literal["funding"] = "funding"
     rate: Rate
+    intervalHours: Hours | None = None  # noqa: N815
+    nextFundingTime: Timestamp | None = None  # noqa: N815
 
 
 @validated(config=_STRICT, frozen=True, slots=True, kw_only=True)
@@ -221,6 +231,12 @@ class Kind:
         """The JSON Schema of each field, that of the value if a field may be null."""
         properties = TypeAdapter(self.event).json_schema()["properties"]
         return {name: found | found.get("anyOf", [{}])[0] for name, found in properties.items()}
+
+    @cached_property
+    def times(self) -> tuple[str, ...]:
+        """The fields that are times, apart from its timestamp."""
+        rules = ((name, self.schema[name].get("description")) for name in self.fields)
+        return tuple(name for name, rule in rules if rule == TIME_RULE)
 
     @cached_property
     def canonical(self) -> dict[str, Callable[[str], str | None]]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 
 from percolator.model.kinds import TIME_RULE, Kind
-from percolator.model.times import looks_like
+from percolator.model.times import MAX_AHEAD_MS, MAX_PLAN_MS, looks_like
 from percolator.printable import printable
 
 SHOWN = 48
@@ -71,8 +71,9 @@ def fault(
         if value == 0 and "exclusiveMinimum" in rule:
             what = "field" if "default" in rule else "event"
             return f"{key} is 0: send the real value, or leave the {what} out if it is not known"
-        unit = looks_like(value, stored_ms) if rule.get("description") == TIME_RULE else None
-        if unit is not None:
+        ahead_ms = MAX_PLAN_MS if name in kind.times else MAX_AHEAD_MS
+        unit = looks_like(value, stored_ms, ahead_ms)
+        if unit is not None and rule.get("description") == TIME_RULE:
             return f"{key} must be in Unix milliseconds: {shown(value)} looks like {unit}"
     right = written or isinstance(value, str) == (rule["type"] == "string")
     found = shown(original) if right else with_type(original)

@@ -10,7 +10,7 @@ import pytest
 from nats.aio.client import Client
 
 from percolator.errors import NatsUnfitError, NatsUnreachableError
-from percolator.jetstream import publisher, stream
+from percolator.jetstream import in_flight, publisher, stream
 from percolator.jetstream.address import NatsAddress
 from percolator.jetstream.connect import connect
 from percolator.jetstream.publisher import Publisher
@@ -201,7 +201,7 @@ async def test_a_cancelled_event_holds_up_no_other(
     client: Client, stream_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether it was sent, or waits for its turn."""
-    monkeypatch.setattr(publisher, "MAX_IN_FLIGHT", 2)
+    monkeypatch.setattr(in_flight, "MAX_IN_FLIGHT", 2)
     events = Publisher(client, stream_name)
     sent = [
         asyncio.create_task(events.publish(SUBJECT, b"%d" % number, str(number)))

@@ -33,6 +33,9 @@ SCHEMAS = {
     "displayName": '{"$ref": "#/components/schemas/name"}',
     "baseDecimals": '{"type": "integer", "minimum": 0, "maximum": 38}',
     "tickSize": '{"$ref": "#/components/schemas/step"}',
+    "openInterest": '{"$ref": "#/components/schemas/size"}',
+    "intervalHours": '{"type": "number", "exclusiveMinimum": 0}',
+    "nextFundingTime": '{"$ref": "#/components/schemas/timestamp"}',
     **dict.fromkeys(("price", "markPrice", "indexPrice"), USD),
 }
 """How `docs/asyncapi.yaml` describes each field that some kind has."""

@@ -44,8 +44,8 @@ def _described(kind: Kind, name: str, generated: dict[str, Any]) -> dict[str, An
         return {"description": "The market, as in the subject.", **market}
     if name == "timestamp":
         kept["minimum"] = EARLIEST_MS
-    rule = kind.schema[name].get("description")
-    return {**kept, "description": _sentence(rule)} if rule else kept
+    rule = kind.schema[name].get("description") or " or ".join(kept["enum"])
+    return {**kept, "description": _sentence(rule)}
 
 
 def _sentence(rule: str) -> str:
@@ -74,8 +74,10 @@ def table() -> list[str]:
 
 def _form(field: dict[str, Any]) -> str:
     """Describe in words what JSON a field is, and its rule."""
-    types = [each.get("type") for each in field.get("anyOf", [field])]
-    words = " or ".join(each for each in types if each not in (None, "null"))
+    forms = field.get("anyOf", [field])
+    if choices := [choice for each in forms for choice in each.get("enum", ())]:
+        return " or ".join(f"`{json.dumps(choice)}`" for choice in choices)
+    words = " or ".join(each["type"] for each in forms if each.get("type") not in (None, "null"))
     rule = field.get("description", "").rstrip(".")
     if not rule:
         return words

@@ -19,14 +19,19 @@ from tests.unit.wire import message
 DOCUMENT = plain_yaml.read((ROOT / "docs" / "asyncapi.yaml").read_text())
 PRICE = decode("percolator.price.SOL", b'{"price":1.5,"timestamp":1750000000007}')
 MARKED = decode(
-    "percolator.price.SOL", b'{"price":1.5,"markPrice":2,"indexPrice":3,"timestamp":1750000000007}'
+    "percolator.price.SOL",
+    b'{"price":1.5,"markPrice":2,"indexPrice":3,"openInterest":"5","timestamp":1750000000007}',
 )
 TRADE = decode(
     "percolator.trade.SOL",
     b'{"side":"long","size":"340282366920938463463374607431768211455",'
     b'"price":1e-7,"timestamp":1750000060000}',
 )
-FUNDING = decode("percolator.funding.S-_1", b'{"rate":"-0.0001","timestamp":1750000000000}')
+FUNDING = decode(
+    "percolator.funding.S-_1",
+    b'{"rate":"-0.0001","intervalHours":8,"nextFundingTime":1750000000000,'
+    b'"timestamp":1750000000000}',
+)
 LIQUIDATION = decode(
     "percolator.liquidation.SOL",
     b'{"side":"short","size":"1","price":1.5,"timestamp":1750000000000}',

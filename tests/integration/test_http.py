@@ -66,11 +66,12 @@ async def test_markets_show_the_state_folded_from_the_events(gateway: Gateway) -
     await gateway.has_read(rate)
     sol = {
         "slab": "SOL",
-        "price": {"price": 1.5, "markPrice": 1.6, "indexPrice": None}
+        "price": {"price": 1.5, "markPrice": 1.6, "indexPrice": None, "openInterest": None}
         | {"timestamp": AT + 7, "seq": price},
         "trade": {"side": "short", "size": "3", "price": 2.0, "timestamp": AT, "seq": trade},
     }
-    btc = {"slab": "BTC", "funding": {"rate": "-0.1", "timestamp": AT + 9, "seq": rate}}
+    unknown = {"intervalHours": None, "nextFundingTime": None}
+    btc = {"slab": "BTC", "funding": {"rate": "-0.1", **unknown, "timestamp": AT + 9, "seq": rate}}
     assert await gateway.get_json("/markets/SOL") == sol
     assert await gateway.get_json("/markets") == {
         "epoch": gateway.service.hub.book.epoch,

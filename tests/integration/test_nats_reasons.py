@@ -192,3 +192,23 @@ def test_a_publisher_without_permission_gets_one_sentence(tmp_path: Path) -> Non
         '"percolator.price.SOL" (allow it for this user, or set nats_prefix to the name that NATS '
         "gives it)\n"
     )
+
+
+async def test_a_load_test_without_permission_gets_the_same_sentence(tmp_path: Path) -> None:
+    """Not a guess that it publishes to another NATS than the gateway's."""
+    with limited(tmp_path / "nats", ["x"]) as server:
+        operator = await server.operator()
+        await operator.jetstream().add_stream(definition(STREAM))
+        async with starting(server.login("operator"), STREAM) as gateway:
+            await gateway.service.ready()
+            program = Program(tmp_path, nats_url=server.login())
+            url = f"127.0.0.1:{gateway.port}"
+            args = ("loadtest", "--url", url, "--connections", "1", "--duration", "1")
+            done = await asyncio.to_thread(program.run, *args)
+        await operator.close()
+    assert done.code == 1
+    assert done.err.startswith(
+        "percolator: NATS does not acknowledge the event: Permissions Violation for Publish to "
+        '"percolator.'
+    )
+    assert done.err.count("\n") == 1

@@ -15,11 +15,11 @@ from collections.abc import Iterable
 from itertools import takewhile
 
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from percolator.errors import NatsError, NatsUnfitError, NatsUnreachableError
-from percolator.jetstream.publisher import TRANSIENT, WINDOW_SHARE
+from percolator.jetstream.client import NatsClient
+from percolator.jetstream.publisher import TRANSIENT, UNACKNOWLEDGED, WINDOW_SHARE
 from percolator.jetstream.stream import DUPLICATE_WINDOW
 from percolator.model.channel import Channel
 from percolator.model.kinds import MARKET, Market
@@ -40,7 +40,7 @@ _CODES = re.compile(rb'"(?:err_)?code": ?(\d{1,5})\b')
 _PASSING = {503, *TRANSIENT}
 
 
-async def retire(client: Client, slabs: Iterable[str]) -> None:
+async def retire(client: NatsClient, slabs: Iterable[str]) -> None:
     """Publish that markets of a load test are over, so that no gateway lists them any more.
 
     A failure is ignored: the test has its result, and the stream forgets its markets by itself. A
@@ -57,7 +57,7 @@ async def retire(client: Client, slabs: Iterable[str]) -> None:
 class Sender:
     """Publishes a plan's events by their numbers and records when each was sent, and its seq."""
 
-    def __init__(self, client: Client, plan: Plan) -> None:
+    def __init__(self, client: NatsClient, plan: Plan) -> None:
         self.sent = array("d")
         """When each event was sent, by `time.perf_counter`."""
         self.seqs: dict[Channel, array[int]] = {
@@ -75,10 +75,15 @@ class Sender:
         self._waiting: dict[int, float] = {}
         """When each event that is not acknowledged was last sent, the oldest first."""
         self._acked = asyncio.Event()
+        self._refusal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
         """Subscribe to the acknowledgements."""
-        await self._client.subscribe(f"{self._inbox}.*", cb=self._on_ack)
+        channels = (Channel(kind, slab) for slab in self._plan.slabs for kind in PUBLISHED)
+        inbox, subjects = f"{self._inbox}.*", (channel.subject for channel in channels)
+        self._client.watch(self._refusal, inbox, *subjects)
+        self._refusal.add_done_callback(self._on_refusal)
+        await self._client.subscribe(inbox, cb=self._on_ack)
 
     async def send(self, count: int) -> None:
         """Send the next `count` events. Raises NatsError if JetStream has rejected one."""
@@ -137,6 +142,11 @@ class Sender:
         numbers = self._numbers
         number = numbers.of_size(text) if field == "size" else numbers.of_rate(text)
         return self.sent[number] if number is not None and number < len(self.sent) else None
+
+    def _on_refusal(self, refused: asyncio.Future[None]) -> None:
+        """NATS does not permit the events, or their acknowledgements."""
+        self.failure = NatsUnreachableError(f"{UNACKNOWLEDGED}: {refused.exception()}")
+        self._acked.set()
 
     async def _on_ack(self, message: Msg) -> None:
         number = int(message.subject.rpartition(".")[2])

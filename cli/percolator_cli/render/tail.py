@@ -1,5 +1,6 @@
 """Events and gaps as lines: time, channel, seq and content."""
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.text import Text
@@ -9,6 +10,14 @@ from percolator.model.kinds import Event
 from percolator_cli.render import figures
 
 CHANNEL_COLUMNS = 16
+ASIDE: dict[str, Callable[[Any], str]] = {
+    "markPrice": lambda price: f"mark {figures.number(price)}",
+    "indexPrice": lambda price: f"index {figures.number(price)}",
+    "openInterest": "open interest {}".format,
+    "intervalHours": "per {:g} h".format,
+    "nextFundingTime": lambda time: f"next {figures.clock(time)}",
+}
+"""How the fields are written that matter less than the others."""
 SIDES = {"long": "green", "short": "red"}
 
 
@@ -74,7 +83,7 @@ def _field(name: str, value: Any) -> Text:  # noqa: ANN401 - any value of an eve
             return Text(f"{value} at")
         case "price":
             return Text(figures.number(value), "bold")
-        case "markPrice" | "indexPrice":
-            return Text(f" {name.removesuffix('Price')} {figures.number(value)}", "dim")
+        case _ if name in ASIDE:
+            return Text(f" {ASIDE[name](value)}", "dim")
         case _:
             return Text(f"{name} {value}")

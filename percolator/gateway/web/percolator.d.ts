@@ -25,8 +25,8 @@ interface Stamped {
   /** Set on a value from before the subscription: the last one, sent when a channel starts. */
   snapshot?: true;
   /**
-   * What the publisher added, such as an `id`: a string, a number, a boolean or null, which nobody
-   * has checked. Show it as text, never as HTML. An integer over 2^53 loses digits in JavaScript.
+   * What the publisher added, such as an `id`: a string, a number, a boolean or null, unchecked.
+   * Show it as text, never as HTML. An integer over 2^53 loses digits in JavaScript.
    */
   [field: string]: unknown;
 }
@@ -42,6 +42,8 @@ export interface Price extends Stamped {
   price: number;
   markPrice?: number;
   indexPrice?: number;
+  /** Size of all open positions of one side in base units, a decimal string of up to 128 bits. */
+  openInterest?: string;
 }
 
 /** One execution. Trades arrive complete and in order. */
@@ -59,6 +61,10 @@ export interface Funding extends Stamped, Chained {
   type: "funding";
   /** A signed decimal string: "0.0001" is 0.01 %. */
   rate: string;
+  /** Hours for which the rate is paid. */
+  intervalHours?: number;
+  /** When the next funding is due, Unix milliseconds. */
+  nextFundingTime?: number;
 }
 
 /** A position that was closed by force. Liquidations arrive complete and in order. */

@@ -8,6 +8,7 @@ import pytest
 from percolator.client import Gap, Message, Refused, Update
 from percolator.model.kinds import Funding, Price, Trade
 from percolator_cli.render.tail import fields, line
+from tests.channels import decode
 
 AT = int(datetime(2024, 8, 8, 12, 34, 56, 789_000).astimezone().timestamp() * 1_000)
 
@@ -64,3 +65,23 @@ def test_fields_returns_each_message_as_one_object(
     """The fields are those of the wire format, and the channel."""
     assert fields(message) == expected
     assert next(iter(fields(message))) == "type"
+
+
+def test_what_a_publisher_added_is_in_the_object_and_not_in_the_line() -> None:
+    """After the fields of ours, and with its integers in full."""
+    text = b'{"rate":"1","timestamp":1750000000000,"id":"\\u001b[2J","slot":18446744073709551615}'
+    event = decode("percolator.funding.SOL", text)
+    message = Update("funding:SOL", 5, 0, event, snapshot=False)
+    assert list(fields(message).items())[-2:] == [("id", "\x1b[2J"), ("slot", 2**64 - 1)]
+    assert "slot" not in line(message).plain
+    assert line(message).plain.isprintable()
+
+
+def test_the_optional_fields_are_written_for_people() -> None:
+    """With their units."""
+    event = Funding(rate="1", intervalHours=8, nextFundingTime=AT, timestamp=AT, slab="SOL")
+    text = line(Update("funding:SOL", 5, 0, event, snapshot=False)).plain
+    assert text.endswith("rate 1  per 8 h  next 12:34:56.789")
+    price = Price(price=1.5, openInterest="5", timestamp=AT, slab="SOL")
+    text = line(Update("price:SOL", 5, None, price, snapshot=False)).plain
+    assert text.endswith("1.5  open interest 5")

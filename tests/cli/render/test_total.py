@@ -36,10 +36,21 @@ SEQ = st.integers(0, 2**53 - 1)
 SIDE = st.sampled_from(["long", "short"])
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(
-        Price, price=USD, markPrice=st.none() | USD, indexPrice=st.none() | USD, timestamp=STAMP
+        Price,
+        price=USD,
+        markPrice=st.none() | USD,
+        indexPrice=st.none() | USD,
+        openInterest=st.none() | SIZE,
+        timestamp=STAMP,
     ),
     st.builds(Trade, side=SIDE, size=SIZE, price=USD, timestamp=STAMP),
-    st.builds(Funding, rate=RATE, timestamp=STAMP),
+    st.builds(
+        Funding,
+        rate=RATE,
+        intervalHours=st.none() | USD,
+        nextFundingTime=st.none() | STAMP,
+        timestamp=STAMP,
+    ),
     st.builds(Liquidation, side=SIDE, size=SIZE, price=USD, timestamp=STAMP),
 )
 COUNT = st.integers(0, MAX_NUMBER)

@@ -27,10 +27,20 @@ usual_fields = {
     "timestamp": st.integers(STORED_MS - 10**9, STORED_MS + 10**5)
     | st.integers(-1, 2**60)
     | st.floats(),
+    "openInterest": st.integers(-1, 2**130).map(str),
+    "intervalHours": st.floats() | st.integers(),
+    "nextFundingTime": st.integers(STORED_MS, STORED_MS + 10**11) | st.integers(),
+    "id": st.text(max_size=20),
+    "slot": st.integers(),
+    "fee": st.floats() | st.decimals().map(str),
+    "seq": st.integers(),
+    "__proto__": st.none(),
     "event": st.sampled_from(["price.updated", "trade.executed", "funding.updated"]),
     "slabAddress": slabs,
     "data": st.dictionaries(
-        st.sampled_from(["priceE6", "price", "markPriceE6", "side", "size", "rate", "rateE6"]),
+        st.sampled_from(
+            ["priceE6", "price", "markPriceE6", "side", "size", "rate", "rateE6", "tx", "feeE6"]
+        ),
         st.integers(-5, 10**9) | st.text(max_size=12) | st.floats(),
     ),
 }

@@ -103,7 +103,7 @@ async def test_only_busy_channels_get_a_gap_when_their_old_events_are_dropped(
     tmp_path: Path,
 ) -> None:
     """A channel that lost nothing gets no gap, although seqs are missing all over the stream."""
-    config = definition(STREAM).evolve(max_msgs_per_subject=20)
+    config = definition(STREAM).evolve(max_msgs_per_subject=20, deny_delete=False)
     async with fault_scenario(
         tmp_path, config=config, rate=200, quiet=["trades:Q", "funding:Q"]
     ) as scenario:

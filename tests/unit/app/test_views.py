@@ -190,8 +190,10 @@ def test_a_market_shows_the_newest_of_everything(harness: HubHarness) -> None:
     """Each with seq and timestamp; unknown values are null."""
     assert market_view(harness.hub.book, "SOL", everything) == {
         "slab": "SOL",
-        "price": {"price": 1.0, "markPrice": None, "indexPrice": None, "timestamp": 1, "seq": 1},
-        "funding": {"rate": "3", "timestamp": 3, "seq": 3},
+        "price": {"price": 1.0, "markPrice": None, "indexPrice": None, "openInterest": None}
+        | {"timestamp": 1, "seq": 1},
+        "funding": {"rate": "3", "intervalHours": None, "nextFundingTime": None}
+        | {"timestamp": 3, "seq": 3},
         "trade": {"side": "long", "size": "2", "price": 1.5, "timestamp": 2, "seq": 2},
     }
 
