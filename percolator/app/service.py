@@ -42,6 +42,7 @@ from percolator.jetstream.connect import connect
 from percolator.jetstream.dialer import Dialer
 from percolator.jetstream.feed import Feed
 from percolator.jetstream.replay import Replay
+from percolator.jetstream.start import WithBacklog
 from percolator.model.events import decoder
 from percolator.model.kinds import PRICE
 from percolator.stats import Stats
@@ -112,15 +113,14 @@ class Service:
         replay_dialer = Dialer(self._nats_source.find, name="percolator replay")
         decode = decoder(require_slab=settings.require_slab)
         self.rejections = Rejections(lambda: self.feed.client, lambda: self.feed.epoch)
+        histories = {PRICE: PriceHistory(price_rule, decode)}
         self.feed = Feed(
             feed_dialer.dial,
             settings.stream,
             Intake(self.book, self.stats, self.rejections.report, decode),
-            backlog=settings.backlog,
+            start=WithBacklog(settings.stream, settings.backlog, decode, histories),
             clock=clock,
-            decode=decode,
             create_stream=settings.create_stream,
-            histories={PRICE: PriceHistory(price_rule, decode)},
         )
         self.feed_watch = FeedWatch(self.feed, wall_ms)
         self._history = Replay(lambda: self.feed, settings.stream, replay_dialer.dial)

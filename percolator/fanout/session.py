@@ -6,13 +6,14 @@ It answers through the connection, and never touches a socket.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from percolator.errors import RequestError
 from percolator.fanout.book import Clock
-from percolator.fanout.followers import Cursor, Writer
+from percolator.fanout.followers import Cursor
 from percolator.fanout.hub import Hub
 from percolator.fanout.lossless_log import LosslessLog
+from percolator.fanout.ports import ClientConnection, Grant, Verify
 from percolator.fanout.reader import Start
 from percolator.model import closes, commands, messages
 from percolator.model.channel import Channel
@@ -27,42 +28,6 @@ MAX_ERRORS = 10
 """Errors in the reply to one message; the rest are only counted."""
 AUTH_SECONDS = 5.0
 """Seconds that a client has to authenticate, if auth is enabled."""
-
-
-class Grant(Protocol):
-    """What a token allows: `channels` are patterns, `expires` is in Unix seconds."""
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """The patterns."""
-
-    @property
-    def expires(self) -> float:
-        """When it ends, in Unix seconds."""
-
-    def covers(self, channel: Channel) -> bool:
-        """True if a pattern matches the channel."""
-
-
-Verify = Callable[[str], Grant | None]
-"""Returns what a token allows; None if it is not valid."""
-
-
-class ClientConnection(Writer, Protocol):
-    """What a session needs of its connection."""
-
-    @property
-    def address(self) -> str:
-        """The key that the client is counted under."""
-
-    def reply(self, data: bytes) -> None:
-        """Write a reply; a client that asks and does not read is cut off."""
-
-    def close(self, close: closes.Close) -> None:
-        """Send a close frame, and end the connection."""
-
-    def end_at(self, time: float, close: closes.Close) -> None:
-        """Close at a time on the clock; replaces a time that was set before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from percolator.jetstream.address import NatsAddress
 UNAUTHORIZED = "authorization violation"
 NOTHING = "nothing answers there"
 NO_LOGIN = (
-    "set nats_user and nats_password or another login, or, if a gateway on this machine has "
-    "started it, data_dir to the data folder of that gateway"
+    "set nats_user and nats_password, nats_token or nats_creds or, if a gateway on this machine "
+    "has started it, data_dir to the data folder of that gateway"
 )
 WANTS_CERTIFICATE = "the server asks for a certificate"
 NO_CERTIFICATE = "set nats_tls_cert and nats_tls_key"

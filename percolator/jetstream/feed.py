@@ -9,7 +9,7 @@ and reports which channels may have lost events.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 import nats.errors
 from nats.js.errors import Error as JetStreamError
@@ -27,17 +27,13 @@ from percolator.jetstream.direct import Stored
 from percolator.jetstream.errors import ConsumerError, SequenceGapError, StreamChangedError
 from percolator.jetstream.failures import words
 from percolator.jetstream.gaps import SequenceGap, read_by_page, unsure_seeds, with_wildcards
-from percolator.jetstream.history import History
 from percolator.jetstream.incarnation import StreamIncarnation
-from percolator.jetstream.last_per_subject import States
 from percolator.jetstream.liveness import hedged, is_alive, raise_if_cancelled
 from percolator.jetstream.sink import Sink
+from percolator.jetstream.start import FindStart
 from percolator.jetstream.stream import StreamState
 from percolator.jetstream.trouble import Trouble
 from percolator.jetstream.watched import WatchedStream
-from percolator.model import events
-from percolator.model.events import Decode
-from percolator.model.kinds import Kind
 
 ANSWER_SECONDS = 4.0
 """Seconds NATS has to answer a request."""
@@ -65,16 +61,11 @@ class Feed:
         stream_name: str,
         sink: Sink,
         *,
-        backlog: int,
+        start: FindStart,
         clock: Callable[[], float],
-        decode: Decode = events.decode,
         create_stream: bool = True,
-        histories: Mapping[Kind, History] | None = None,
     ) -> None:
-        """`connect` opens a connection without reconnect; it calls its argument when that ends.
-
-        `histories` decide on the state of those kinds of which the newest event need not be it.
-        """
+        """`connect` opens a connection without reconnect; it calls its argument when that ends."""
         self.stream_seq = 0
         """The newest seq that the stream is known to have."""
         self.connected = False
@@ -88,11 +79,9 @@ class Feed:
         self.stream = WatchedStream(stream_name, create=create_stream)
         self._name = stream_name
         self._sink = sink
-        self._backlog = backlog
+        self._start = start
         self._clock = clock
-        self._decode = decode
         self._trouble = Trouble()
-        self._histories = histories or {}
         self._incarnation = StreamIncarnation(stream_name, clock)
         self._heard = clock()
         self._consumer: Consumer | None = None
@@ -250,23 +239,17 @@ class Feed:
             self._by_page = True
 
     async def _begin(self, client: NatsClient, state: StreamState, epoch: str) -> None:
-        """Start with the backlog, or with everything if another incarnation was read before."""
-        first = max(state.first_seq, 1)
-        after = first - 1
-        seeds: list[Stored] = []
-        if not self.epoch:
-            after = max(after, state.last_seq - self._backlog)
-        if after >= first:
-            states = States(client, self._name, self._decode, self._histories)
-            seeds = await states.after(after, head=state.last_seq)
+        """Start where it is wanted, and hand the sink what it must know of what came before."""
+        if self.epoch and not state.created:
+            text = "feed: another stream %s has taken the place of the one that was read"
+            logger.warning(text, self._name)
+        after, seeds = await self._start(client, state, not self.epoch)
+        if after >= state.first_seq:
             now = await self.stream.look(client, timeout=ANSWER_SECONDS)
             if now.epoch != state.epoch:
                 raise StreamChangedError("the stream was replaced while its state was being read")
             state = now  # it may have dropped events meanwhile
         unsure = await unsure_seeds(client, self._name, state, seeds, after)
-        if self.epoch and not state.created:
-            text = "feed: another stream %s has taken the place of the one that was read"
-            logger.warning(text, self._name)
         first = max(state.first_seq, 1)
         self._sink.begin(epoch, after, first_seq=first, complete=state.complete)
         for seed in sorted(seeds):

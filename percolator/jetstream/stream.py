@@ -148,11 +148,12 @@ async def _create_or_get(
                 f"(nats stream add {name} --config nats/stream.json), or set create_stream to true"
             ) from None
         try:
-            return await context.add_stream(create), True
+            info = await context.add_stream(create)
         except APIError as error:
             if error.err_code != STREAM_NAME_IN_USE:
                 raise
             return await context.stream_info(name), False  # another gateway was faster
+        return info, bool(info.did_create)  # false if another gateway was, with the same definition
 
 
 def described(config: StreamConfig) -> str:

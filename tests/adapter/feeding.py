@@ -14,7 +14,9 @@ from percolator.jetstream.connect import connect
 from percolator.jetstream.dialer import Dialer
 from percolator.jetstream.direct import Stored
 from percolator.jetstream.feed import Feed
+from percolator.jetstream.start import WithBacklog
 from percolator.jetstream.stream import definition
+from percolator.model import events
 from tests.gateway import event_json, eventually
 from tests.nats_server import NatsServer
 
@@ -97,7 +99,7 @@ def feed_of(
         dialer(url, prefix=prefix, inbox_prefix=inbox_prefix).dial,
         stream,
         sink,
-        backlog=10_000,
+        start=WithBacklog(stream, 10_000, events.decode, {}),
         clock=asyncio.get_running_loop().time,
         create_stream=create_stream,
     )

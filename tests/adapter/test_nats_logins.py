@@ -77,7 +77,7 @@ async def test_a_wrong_login_says_what_to_check(server: NatsServer, *, with_user
 
 async def test_a_missing_login_says_what_to_set(server: NatsServer) -> None:
     """A gateway on the same machine may have started the server."""
-    with pytest.raises(NatsLoginError, match="set nats_user and nats_password or another login"):
+    with pytest.raises(NatsLoginError, match="set nats_user and nats_password, nats_token"):
         await connect(NatsAddress(server.url), name="test", reconnect=False)
 
 

@@ -26,6 +26,7 @@ from tests.nats_server import NatsServer
 STREAM = "PERCOLATOR"
 FREEZE_SECONDS = 3.0
 """Longer than one acknowledgement may take."""
+TIME = "1750000000000"
 TRADE = ("publish", "trade", "SOL", "long", "1000000", "1.5")
 
 
@@ -220,14 +221,14 @@ def test_an_interrupted_publish_says_how_to_publish_the_event_once(
     """With its id and its time: it may be stored or not."""
     with (
         between(server, EVENT, NatsServer.freeze) as url,
-        publishing.start(*TRADE, "--timestamp", "7", "--nats-url", url) as running,
+        publishing.start(*TRADE, "--timestamp", TIME, "--nats-url", url) as running,
     ):
         running.complaint("NATS does not acknowledge events")
         running.signal(signal.SIGINT)
         done = running.end()
         server.thaw()
     assert done.code == 130
-    found = re.search(r"--timestamp 7 --id \w+$", done.err.strip())
+    found = re.search(r"--timestamp 1750000000000 --id \w+$", done.err.strip())
     assert found, done.err
     wait_for(server, 1)  # it was in a buffer, and NATS has read it since
     again = publishing.run(*TRADE, *found[0].split())

@@ -16,7 +16,7 @@ from tests.gateway import Gateway, event_json, eventually
 from tests.integration.conftest import StartGateway
 from tests.site import Site
 
-MARKETS = 400
+MARKETS = 345
 REQUEST = b"GET /markets HTTP/1.1\r\nHost: x\r\n\r\n"
 BOUND = 150_000
 """A few answers."""

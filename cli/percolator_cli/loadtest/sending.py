@@ -47,10 +47,13 @@ async def retire(client: NatsClient, slabs: Iterable[str]) -> None:
     stream of an older version, which has no subject for it, does not store it.
     """
     now = time.time_ns() // 1_000_000
+    subjects = {slab: Channel(MARKET, slab).subject for slab in slabs}
+    refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    client.watch(refused, *subjects.values())  # otherwise the client would log a refusal
     with contextlib.suppress(nats.errors.Error, OSError):
-        for slab in slabs:
+        for slab, subject_of_slab in subjects.items():
             event = Market(status="retired", timestamp=now, slab=slab)
-            await client.publish(Channel(MARKET, slab).subject, payload_of(event))
+            await client.publish(subject_of_slab, payload_of(event))
         await client.flush(RETIRE_SECONDS)
 
 

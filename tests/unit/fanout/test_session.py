@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from percolator.fanout.followers import Cursor, TrySend
 from percolator.fanout.lossless_log import LosslessLog
+from percolator.fanout.ports import Verify
 from percolator.fanout.session import (
     AUTH_SECONDS,
     FLOOD_SECONDS,
     ClientSession,
     SessionContext,
-    Verify,
 )
 from percolator.model import closes
 from percolator.model.channel import Channel
