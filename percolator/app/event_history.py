@@ -113,11 +113,16 @@ class _Reader:
         self._prev: int | None = None
 
     async def read_from(self, seq: int) -> None:
-        """Read the first events at a seq or later."""
+        """Read the first events at a seq or later, up to the newest that there is now.
+
+        So a page ends, however fast events arrive.
+        """
+        newest = await self._history.newest()
+        end = newest.seq if newest else 0
         last = await self._history.newest_before(seq)
         self._start(last)
-        read = 0
-        while True:
+        read, reached = 0, seq - 1
+        while reached < end:
             raise_if_cancelled()
             events, _ = await self._history.at(last.seq if last else seq, PAGE + 1)
             await self._charge(len(events))
@@ -137,6 +142,7 @@ class _Reader:
             if not events:
                 return
             last = events[-1]
+            reached = last.seq
             read += len(events)
             if read >= MAX_EVENTS:
                 self.next = {"after": last.seq}

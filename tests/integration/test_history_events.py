@@ -347,3 +347,24 @@ async def test_a_seq_far_ahead_costs_no_more_than_the_newest(
         answer = await ask(gateway, "SOL/trades", before=before, limit=10)
         assert seqs_of(answer["events"]) == seqs[-10:]
         assert sum(read) <= 10 + 2 * PAGE, before
+
+
+async def test_a_page_ends_however_fast_events_arrive(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has what there was when it was asked for, and perhaps a little more."""
+    seqs = await fill(gateway, 5)
+    at = SubjectHistory.at
+
+    async def racing(self: SubjectHistory, seq: int, limit: int = PAGE) -> Batch:
+        seqs.append(await gateway.publish("trade", "SOL"))
+        return await at(self, seq, limit)
+
+    monkeypatch.setattr(SubjectHistory, "at", racing)
+    for query in ({"after": 0}, {"from_": 0}, {}, {"before": 2**53 - 1}):
+        before = len(seqs)
+        answer = await ask(gateway, "SOL/trades", **query, limit=1000)
+        found = seqs_of(answer["events"])
+        assert found == seqs[: len(found)]
+        assert before <= len(found) < before + 10
+        assert answer["next"] is None
