@@ -155,6 +155,7 @@ def leftovers(service: Service) -> dict[str, Any]:
         "sockets by address": service.gateway.sockets._by_tier,
         "unread answers": service.gateway.unread.total,
         "waiting for their rate": len(service.gateway.parsing.waiting),
+        "waiting for an answer": len(service.gateway.answering),
         "places": admission.places.total,
         "places by address": admission.places.by_address,
         "places by network": admission.places.by_network,

@@ -6,7 +6,7 @@ has a close code of a client's own invention.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -53,6 +53,8 @@ class Sources:
     slabs: SlabLimits
     heartbeat: Heartbeat
     replayer: Replayer
+    answering: Sized
+    """The requests that wait for their answer."""
     feed: FeedState
     feed_watch: FeedWatch
     projector: Projector
@@ -127,6 +129,8 @@ class Metrics(Collector):
             "Replays from the stream that are running now.",
             here.replayer.running,
         )
+        text = "Requests for history that wait for their answer."
+        yield _gauge("answers_waiting", text, len(here.answering))
         yield _counter(
             "catch_ups", "Times that a client caught up after its buffer was full.", stats.catch_ups
         )

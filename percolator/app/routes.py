@@ -20,9 +20,12 @@ from percolator.app.views import Data
 from percolator.auth.tokens import Grant
 from percolator.gateway import responses, static
 from percolator.gateway.admission import Admission
+from percolator.gateway.answering import Work
 
 PARAMETER = "SLAB"
-"""The last part of a route's path, if it stands for a market's name."""
+"""The part of a route's path that stands for a market's name."""
+PARAMETER_AT = 2
+"""Where in the path it is: `/markets/SLAB`."""
 
 
 class Access(Enum):
@@ -36,12 +39,13 @@ class Access(Enum):
 class Query(NamedTuple):
     """What a handler may show: what the client may read, the market it named, and the rest.
 
-    `text` is what follows the question mark.
+    `text` is what follows the question mark, `if_none_match` the header of that name.
     """
 
     grant: Grant
     slab: str
     text: str = ""
+    if_none_match: str = ""
 
     def parameter(self, name: str) -> str | None:
         """Return a parameter; None if it is not there."""
@@ -52,8 +56,8 @@ EVERYTHING = Grant("", ("*",), inf)
 """What a client may read without a token, if auth is off."""
 
 
-Handler = Callable[[Query], Response | None]
-"""Returns the response, None if there is no such market."""
+Handler = Callable[[Query], Response | Work | None]
+"""Returns the response, or the work that makes it; None if there is no such market."""
 
 
 class Route(NamedTuple):
@@ -76,16 +80,21 @@ class Routes:
         self._admission = admission
         self._stats_token = stats_token
 
-    def __call__(self, request: Request, path: str, address: str) -> Response | None:
-        """Return the response to a GET from an address, None if there is no such path."""
+    def __call__(self, request: Request, path: str, address: str) -> Response | Work | None:
+        """Return the response to a GET from an address, or the work that makes it.
+
+        None if there is no such path.
+        """
         route = self._find(path)
         if route is None:
             return static.find(request, path)
         grant = self._check(route.access, request, address)
         if isinstance(grant, Response):
             return grant
+        slab = "".join(path.split("/", PARAMETER_AT + 1)[PARAMETER_AT : PARAMETER_AT + 1])
         text = request.path.partition("?")[2]
-        return route.handler(Query(grant, path.rpartition("/")[2], text))
+        if_none_match = ", ".join(request.headers.get_all("If-None-Match"))
+        return route.handler(Query(grant, slab, text, if_none_match))
 
     def is_shared(self, path: str) -> bool:
         """Return whether pages of allowed origins may read a path.
@@ -100,8 +109,9 @@ class Routes:
         )
 
     def _find(self, path: str) -> Route | None:
-        parent = path.rpartition("/")[0]
-        return self._by_path.get(path) or self._by_path.get(f"{parent}/{PARAMETER}")
+        parts = path.split("/", PARAMETER_AT + 2)
+        parts[PARAMETER_AT : PARAMETER_AT + 1] = [PARAMETER]
+        return self._by_path.get(path) or self._by_path.get("/".join(parts))
 
     def _check(self, access: Access, request: Request, address: str) -> Grant | Response:
         """Return what the client may read, or the response that refuses it."""

@@ -11,6 +11,7 @@ from typing import Any
 from percolator import histogram, logs
 from percolator.app import demo, descriptors, retention
 from percolator.app.feed_watch import FeedWatch
+from percolator.app.history import HistoryPages
 from percolator.app.intake import Intake
 from percolator.app.markets import Markets
 from percolator.app.metrics import Metrics, Sources
@@ -131,7 +132,9 @@ class Service:
         verifier = tokens.verifier(settings, time.time)
         self.admission = Admission(settings, self.stats, clock, verifier)
         self.heartbeat = Heartbeat(clock, settings.ping_interval, settings.pong_timeout)
-        self.routes = Routes(self._pages().table(), self.admission, settings.stats_token)
+        self.history_pages = HistoryPages.reading(self._history, self.book, settings, decode, clock)
+        table = (*self._pages().table(), *self.history_pages.table())
+        self.routes = Routes(table, self.admission, settings.stats_token)
         self.gateway = self._make_gateway()
         self._metrics = Metrics(self._sources())
 
@@ -264,6 +267,7 @@ class Service:
             slabs=self.slab_limits,
             heartbeat=self.heartbeat,
             replayer=self.replayer,
+            answering=self.gateway.answering,
             feed=self.feed,
             feed_watch=self.feed_watch,
             projector=self.projector,

@@ -16,6 +16,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 
 from percolator.gateway import handshake, responses, transports
+from percolator.gateway.answering import ANSWER_SECONDS, Later
 from percolator.gateway.ports import ConnectionHost, Session
 from percolator.gateway.sockets import AcceptedSocket
 from percolator.gateway.websocket import ABNORMAL, WebSocket
@@ -41,6 +42,7 @@ class State(Enum):
     """The state of a connection; it only moves down this list."""
 
     HEAD = auto()
+    ANSWERING = auto()
     OPEN = auto()
     CLOSING = auto()
     GONE = auto()
@@ -99,7 +101,7 @@ class Connection(asyncio.Protocol):
         self.token: str | None = None
         """The token of the request, until the session takes it."""
         self.deadline: float | None = host.clock() + HEAD_SECONDS
-        """When its next step is due: the request head, the first message, or the end."""
+        """When its next step is due: the head, a late answer, the first message, or the end."""
         self._ends_at: float | None = None
         self._ending = closes.CLOSE_SILENT
         self._raw: Callable[[bytes], int] | None = None
@@ -261,6 +263,11 @@ class Connection(asyncio.Protocol):
         self._end_session()
         self.transport.abort()
 
+    def answer(self, response: Response) -> None:
+        """Send the answer that the client has waited for."""
+        if self.state is State.ANSWERING:
+            self._answer(response)
+
     def end_at(self, time: float, close: closes.Close) -> None:
         """Close at a time on the gateway's clock; replaces an earlier time."""
         self._ends_at, self._ending = time, close
@@ -277,6 +284,8 @@ class Connection(asyncio.Protocol):
         if self.state is State.OPEN:
             due = ends_at is not None and ends_at <= self._host.clock()
             self.close(self._ending if due else closes.CLOSE_SILENT)
+        elif self.state is State.ANSWERING:
+            self._host.answering.give_up(self, responses.too_slow())
         else:
             self.terminate()
 
@@ -306,6 +315,11 @@ class Connection(asyncio.Protocol):
         path = request.path.partition("?")[0]  # the query may hold a token
         logger.debug("conn %d: request %s %.80s", self.id, request.method, path)
         response = self._host.process_request(self, request) or handshake.accept(protocol, request)
+        if isinstance(response, Later):
+            self.state = State.ANSWERING
+            self.deadline = self._host.clock() + ANSWER_SECONDS
+            self._host.answering.add(self, response)
+            return
         if response.status_code != responses.SWITCHING:
             self._answer(response)
             return

@@ -4,10 +4,11 @@ These protocols keep `connection` from importing the hub's sessions and `server`
 """
 
 from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from websockets.http11 import Request, Response
 
+from percolator.gateway.answering import Answering, Later, Work
 from percolator.gateway.heartbeat import Heartbeat
 from percolator.gateway.parsing import ParsingTurns
 from percolator.model import closes
@@ -20,8 +21,11 @@ C_contra = TypeVar("C_contra", contravariant=True)
 class Routes(Protocol):
     """The paths of plain requests."""
 
-    def __call__(self, request: Request, path: str, address: str) -> Response | None:
-        """Return the response to a GET from an address, None if there is no such path."""
+    def __call__(self, request: Request, path: str, address: str) -> Response | Work | None:
+        """Return the response to a GET from an address, or the work that makes it.
+
+        None if there is no such path.
+        """
 
     def is_shared(self, path: str) -> bool:
         """Return whether pages of allowed origins may read a path."""
@@ -68,6 +72,7 @@ class ConnectionHost(Protocol[C_contra]):
     stats: Stats
     heartbeat: Heartbeat
     parsing: ParsingTurns
+    answering: Answering[Any]
     clock: Callable[[], float]
     max_message_bytes: int | None
     max_buffered_bytes: int | None
@@ -75,7 +80,7 @@ class ConnectionHost(Protocol[C_contra]):
     def connection_made(self, connection: C_contra) -> None:
         """Register a new connection."""
 
-    def process_request(self, connection: C_contra, request: Request) -> Response | None:
+    def process_request(self, connection: C_contra, request: Request) -> Response | Later | None:
         """Return the response to a plain request or a refused upgrade, None to upgrade."""
 
     def admit(self, connection: C_contra) -> Session | closes.Close:

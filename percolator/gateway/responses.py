@@ -116,6 +116,25 @@ def too_many_wrong_tokens() -> Response:
     )
 
 
+def too_slow() -> Response:
+    """The answer takes too long, or too many others come first."""
+    return sentence(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "This takes too long at the moment; try again in a few seconds, or ask for less.",
+        {"Retry-After": "5"},
+    )
+
+
+def shutting_down() -> Response:
+    """The gateway ends."""
+    return unavailable("The gateway is shutting down.")
+
+
+def unavailable(text: str) -> Response:
+    """Something that the answer needs is away; the text says what."""
+    return sentence(HTTPStatus.SERVICE_UNAVAILABLE, text, {"Retry-After": "1"})
+
+
 def internal_error() -> Response:
     """An internal error; the reason is only in the log."""
     return sentence(HTTPStatus.INTERNAL_SERVER_ERROR, "An internal error occurred; try again.")

@@ -11,13 +11,13 @@ import random
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from websockets.http11 import Request, Response
 
 from percolator.auth.tokens import Grant
 from percolator.gateway import responses
 from percolator.gateway.admission import Admission
+from percolator.gateway.answering import Answering, Later
 from percolator.gateway.answers import UnreadAnswers
 from percolator.gateway.connection import Connection
 from percolator.gateway.heartbeat import Heartbeat
@@ -78,6 +78,7 @@ class Server:
         self.draining = False
         """True once the shutdown has begun: no client is admitted any more."""
         self.parsing = ParsingTurns()
+        self.answering: Answering[Connection] = Answering()
         self.sockets = Sockets(limits.max_sockets, admission.max_connections_per_ip)
         self.unread: UnreadAnswers[Connection] = UnreadAnswers()
         self._limits = limits
@@ -129,6 +130,7 @@ class Server:
         left = sum(each.upgraded for each in self.connections)
         if left:
             logger.info("%d clients did not close in time and are cut off", left)
+        await self.answering.stop()
         for connection in list(self.connections):
             connection.terminate()
         await self._listener.stop()
@@ -153,7 +155,7 @@ class Server:
         if connection.accepted is not None:
             connection.accepted.close = connection.terminate
 
-    def process_request(self, connection: Connection, request: Request) -> Response | None:
+    def process_request(self, connection: Connection, request: Request) -> Response | Later | None:
         """Return the response to a plain request or a refused upgrade, None to upgrade."""
         if connection.accepted is not None:
             self.sockets.requested(connection.accepted)
@@ -170,9 +172,7 @@ class Server:
             self._admission.refused(reason)
             return response
         if self.draining:
-            return responses.sentence(
-                HTTPStatus.SERVICE_UNAVAILABLE, "The gateway is shutting down."
-            )
+            return responses.shutting_down()
         connection.token = responses.token_of(request)
         return None
 
@@ -213,6 +213,7 @@ class Server:
             self.sockets.leave(connection.accepted)
         self.unread.forget(connection)
         self.parsing.forget(connection)
+        self.answering.forget(connection)
         self._connection_lost.set()
         if connection.admitted:
             self._admission.release(connection.address)

@@ -3,9 +3,7 @@
 They are read once from the package and served unchanged; pages get dynamic data from other routes.
 """
 
-import hashlib
 from functools import cache
-from http import HTTPStatus
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
@@ -13,6 +11,7 @@ from typing import NamedTuple
 from websockets.http11 import Request, Response
 
 from percolator.gateway import responses
+from percolator.gateway.tags import tag_of, tagged
 
 TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -46,11 +45,8 @@ def find(request: Request, path: str) -> Response | None:
     file = served().get(path)
     if file is None:
         return None
-    if file.headers["ETag"] in ",".join(request.headers.get_all("If-None-Match")):
-        unchanged = responses.answer(HTTPStatus.NOT_MODIFIED, b"", file.content_type, file.headers)
-        del unchanged.headers["Content-Length"]  # it would be the file's
-        return unchanged
-    return responses.answer(HTTPStatus.OK, file.body, file.content_type, file.headers)
+    if_none_match = ",".join(request.headers.get_all("If-None-Match"))
+    return tagged(file.body, file.content_type, file.headers, if_none_match)
 
 
 @cache
@@ -77,7 +73,7 @@ def _headers(path: str, body: bytes) -> dict[str, str]:
     """Return headers that make a browser keep the file and revalidate it each time."""
     headers = {
         "Cache-Control": "no-cache",
-        "ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"',
+        "ETag": tag_of(body),
         "Content-Security-Policy": POLICY,
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Opener-Policy": "same-origin",

@@ -70,10 +70,10 @@ class Stored(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The answer to a direct get: events in order; `more` is True if further ones match."""
+    """The answer to a direct get: events in order; `more` is how many further ones match."""
 
     events: list[Stored]
-    more: bool
+    more: int
 
 
 async def direct_get(client: NatsClient, stream: str, request: dict[str, object]) -> Batch:
@@ -90,7 +90,7 @@ async def direct_get_all(
     client: NatsClient, stream: str, request: dict[str, object]
 ) -> AsyncIterator[Stored]:
     """Yield all events that match, batch by batch. Raises as `direct_get` does."""
-    more = True
+    more = 1
     while more:
         events, more = await direct_get(client, stream, request)
         for event in events:
@@ -126,7 +126,7 @@ async def _gather(client: NatsClient, stream: str, request: dict[str, object]) -
         raise _unreadable(stream, words(error)) from None
     if headers.get("Status") not in (END_OF_BATCH, NOT_FOUND):
         raise _unreadable(stream, headers.get("Description", "no reason given"))
-    return Batch(found, more=int(headers.get("Nats-Num-Pending", 0)) > 0)
+    return Batch(found, more=int(headers.get("Nats-Num-Pending", 0)))
 
 
 async def ask_leader(client: NatsClient, stream: str, request: dict[str, object]) -> Stored | None:

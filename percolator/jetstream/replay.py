@@ -14,7 +14,8 @@ import asyncio
 import logging
 from bisect import bisect
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from percolator.errors import NatsUnreachableError
 from percolator.jetstream import holes, stream
@@ -28,6 +29,8 @@ from percolator.jetstream.stream import StreamState
 
 PAGE = 64
 """Events per page: few, because a page is parsed in one turn of the loop."""
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -76,18 +79,25 @@ class Replay:
         `last` is the newest event of the subject at or before that seq, if the previous page told.
         Raises NatsUnreachableError, also if the stream is no longer the one that the feed reads.
         """
+        page = await self.ask(partial(self._page, subject=subject, after=after, last=last))
+        logger.debug("replay: %d events of %s after seq %d", len(page.events), subject, after)
+        return page
+
+    async def ask(self, question: Callable[[NatsClient, Feed], Awaitable[T]]) -> T:
+        """Ask something over the connection for history; the feed says which stream it reads.
+
+        Raises NatsUnreachableError, and what the question raises.
+        """
         feed = self._feed()
         if feed is None or feed.client is None:
             raise NatsUnreachableError("not connected to NATS at the moment")
         client = await self._connected()
         try:
-            page = await self._page(client, feed, subject, after, last)
+            return await question(client, feed)
         except NatsUnreachableError:
             if not await is_alive(client):
                 await self._disconnect(client)
             raise
-        logger.debug("replay: %d events of %s after seq %d", len(page.events), subject, after)
-        return page
 
     async def close(self) -> None:
         """Close the connection, if there is one."""

@@ -14,6 +14,7 @@ from percolator.errors import RequestError
 from percolator.model.channel import Channel
 from percolator.model.closes import ERRORS
 from percolator.model.commands import RequestId
+from percolator.model.fields import encoded, event_fields
 from percolator.model.kinds import Event
 
 
@@ -168,16 +169,7 @@ def event_message(event: Event, seq: int, prev: int | None, *, snapshot: bool = 
     known. Only lossless kinds carry it.
     """
     fields: dict[str, Any] = {"type": event.type, "slab": event.slab}
-    kind = event.kind
-    for name in kind.fields:
-        value = getattr(event, name)
-        if value is not None:
-            fields[name] = value
-    fields["timestamp"] = event.timestamp
-    fields["seq"] = seq
-    if kind.lossless:
-        fields["prev"] = prev
+    fields.update(event_fields(event, seq, prev))
     if snapshot:
         fields["snapshot"] = True
-    text = to_json(fields)
-    return text_frame(b"%b,%b}" % (text[:-1], event.extra_json) if event.extra_json else text)
+    return text_frame(encoded(fields, event))

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.benchmarks import (
+    charts,
     churn,
     connections,
     history,
@@ -41,6 +42,7 @@ SCENARIOS: dict[str, Scenario] = {
     "ingest": ingest.run,
     "history": history.run,
     "projection": projection.run,
+    "charts": charts.run,
     "handshakes": connections.handshakes,
     "idle": connections.idle,
     "churn": churn.run,

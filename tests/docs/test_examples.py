@@ -19,7 +19,10 @@ import pytest
 from percolator import client
 from percolator.errors import EventError
 from percolator.model import commands, events
+from percolator.model.channel import Channel
+from percolator.model.queries import INTERVALS
 from percolator.model.rejection import Rejection, reject
+from percolator.projections.intervals import read
 from percolator_cli.commands import root
 from tests.channels import KIND_NAMES, decode, subject_of
 from tests.docs.pages import blocks, lines
@@ -73,7 +76,10 @@ def test_a_command_in_the_documentation_parses(
 
 @pytest.mark.parametrize(("page", "line"), WRITTEN)
 def test_a_message_in_the_documentation_is_valid(page: str, line: str) -> None:
-    """An event decodes, a client's message parses, and a gateway's message fits its schema."""
+    """An event decodes, a client's message parses, and a gateway's message fits its schema.
+
+    The rows of history are as the messages.
+    """
     match = MESSAGE.fullmatch(line)
     assert match, page
     message = filled(match["json"])
@@ -81,6 +87,15 @@ def test_a_message_in_the_documentation_is_valid(page: str, line: str) -> None:
         kind = message.get("event", "price.updated").partition(".")[0]
         subject = match["subject"] or subject_of(kind, message["slabAddress"])
         assert decode(subject, json.dumps(message).encode()).type in KIND_NAMES
+    elif "channel" in message and "events" in message:
+        kind = Channel.parse(message["channel"]).kind.name  # type: ignore[union-attr]
+        for row in message["events"]:
+            event = {"type": kind, "slab": message["slab"], **row}
+            assert fits(event, payload(kind), DOCUMENT)
+    elif "candles" in message:
+        assert message["interval"] in INTERVALS
+        for row in message["candles"]:
+            assert read(json.dumps({"type": "candle", **row}).encode())
     elif "reason" in message:
         assert list(message) == list(json.loads(rejection(message["reason"]).json))
     elif message["type"] in FROM_CLIENT:

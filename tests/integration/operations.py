@@ -54,14 +54,12 @@ OWN_API = {
     "read events": f"DIRECT.GET.{STREAM}",
     "read an event": f"STREAM.MSG.GET.{STREAM}",
     "create a consumer": f"CONSUMER.CREATE.{STREAM}.gateway-1",
-}
-"""Requests that a gateway may send, and a projector with its own name; a publisher may not."""
-CANDLES_API = {
     "see the stream of candles": f"STREAM.INFO.{CANDLES}",
-    "create the stream of candles": f"STREAM.CREATE.{CANDLES}",
     "read candles": f"DIRECT.GET.{CANDLES}",
     "read a candle": f"STREAM.MSG.GET.{CANDLES}",
 }
+"""Requests that a gateway may send, and a projector with its own name; a publisher may not."""
+CANDLES_API = {"create the stream of candles": f"STREAM.CREATE.{CANDLES}"}
 """Requests that only a projector may send."""
 FOREIGN = {
     "anything else": "other",
@@ -77,6 +75,7 @@ LISTENING = {
     "everything": ">",
     "events": "percolator.>",
     "events of a kind": "percolator.price.*",
+    "candles": "percolator.candle.>",
     "all inboxes": "_INBOX.>",
     "a gateway's inbox": "_INBOX.edge.>",
     "a publisher's inbox": "_INBOX.maker.>",
@@ -103,6 +102,9 @@ REQUESTS: dict[str, dict[str, Any]] = {
     f"STREAM.CREATE.{STREAM}": {"name": STREAM, "subjects": [">"]},
     f"STREAM.MSG.GET.{STREAM}": {"seq": 1},
     f"DIRECT.GET.{STREAM}": {"seq": 1},
+    f"STREAM.INFO.{CANDLES}": {},
+    f"STREAM.MSG.GET.{CANDLES}": {"seq": 1},
+    f"DIRECT.GET.{CANDLES}": {"seq": 1},
     f"CONSUMER.INFO.{STREAM}.gateway-1": {},
     f"CONSUMER.DELETE.{STREAM}.gateway-1": {},
 }

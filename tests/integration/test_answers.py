@@ -12,7 +12,7 @@ from percolator.errors import GatewayError
 from percolator.gateway import answers
 from percolator_cli import gateway as commands
 from tests.client import PATIENCE
-from tests.gateway import Gateway, eventually
+from tests.gateway import Gateway, event_json, eventually
 from tests.integration.conftest import StartGateway
 from tests.site import Site
 
@@ -36,7 +36,9 @@ async def publish_markets(gateway: Gateway) -> None:
     await gateway.has_read(seq)
 
 
-def ask(port: int, local: str, trusting: ssl.SSLContext | None = None) -> socket.socket:
+def ask(
+    port: int, local: str, trusting: ssl.SSLContext | None = None, request: bytes = REQUEST
+) -> socket.socket:
     """Send a request from a socket with a small buffer, and return it unread."""
     asking = socket.socket()
     asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -45,7 +47,7 @@ def ask(port: int, local: str, trusting: ssl.SSLContext | None = None) -> socket
     asking.connect(("127.0.0.1", port))
     if trusting is not None:
         asking = trusting.wrap_socket(asking, server_hostname="127.0.0.1")
-    asking.sendall(REQUEST)
+    asking.sendall(request)
     return asking
 
 
@@ -130,3 +132,34 @@ async def test_a_command_says_that_it_has_sent_too_many_requests(
     await asyncio.to_thread(commands.stats, at, None)
     with pytest.raises(GatewayError, match=r"too many requests .*requests_per_second"):
         await asyncio.to_thread(commands.stats, at, None)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_answers_that_take_a_while_are_bounded_too(
+    tls: bool,  # noqa: FBT001 - a parameter of the test
+    site: Site,
+    start_gateway: StartGateway,
+) -> None:
+    """All of them are asked for before the first is there; another address gets its answer."""
+    gateway = await start_gateway(**(site.settings if tls else {}))
+    context = gateway.nats.jetstream()
+    acks = [
+        await context.publish_async("percolator.trade.SOL", event_json("trade"))
+        for _ in range(1_000)
+    ]
+    await context.publish_async_completed()
+    await gateway.has_read((await acks[-1]).seq)
+    trusting = site.trusting if tls else None
+    server = gateway.service.gateway
+    history = b"GET /markets/SOL/trades?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n"
+    attackers = await asyncio.gather(
+        *(asyncio.to_thread(ask, gateway.port, "127.0.0.2", trusting, history) for _ in range(20))
+    )
+    await eventually(lambda: server.stats.refused["unread answers"] >= 10)
+    await eventually(lambda: not len(server.answering))
+    assert waiting(gateway) <= server.unread.total < BOUND
+    honest = await asyncio.to_thread(ask, gateway.port, "127.0.0.3", trusting, history)
+    _, _, body = (await asyncio.to_thread(answer_of, honest)).partition(b"\r\n\r\n")
+    assert len(json.loads(body)["events"]) == 1_000
+    for each in attackers:
+        await asyncio.to_thread(answer_of, each)

@@ -92,7 +92,7 @@ async def test_a_page_may_read_that_it_asks_too_often_and_when_to_ask_again(
     assert (await gateway.get("/markets", ORIGIN))[0] == 200
     status, headers, _ = await gateway.get("/markets", ORIGIN)
     assert (status, headers["access-control-allow-origin"]) == (429, PAGE)
-    assert headers["access-control-expose-headers"] == "Retry-After"
+    assert headers["access-control-expose-headers"] == "ETag, Retry-After"
 
 
 async def test_files_are_shared_as_before(start_gateway: StartGateway) -> None:
@@ -127,7 +127,7 @@ async def test_a_preflight_allows_get_and_head_with_a_token_for_two_hours(
         "access-control-allow-methods": "GET, HEAD",
         "access-control-allow-headers": "Authorization, *",
         "access-control-max-age": "7200",
-        "access-control-expose-headers": "Retry-After",
+        "access-control-expose-headers": "ETag, Retry-After",
     }
     status, headers, _ = await preflight(gateway, path, "https://evil.example")
     assert status == 204

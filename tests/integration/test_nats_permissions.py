@@ -15,6 +15,7 @@ from tests.gateway import event_json
 from tests.integration.deployed import User, deployed, logged_in, serving, set_passwords
 from tests.integration.operations import (
     API,
+    CANDLES,
     CANDLES_API,
     FOREIGN,
     LISTENING,
@@ -269,9 +270,12 @@ async def test_a_user_that_fills_all_its_names_hinders_no_other_user(server: Nat
             await other.has_read(1)
 
 
-@pytest.mark.usefixtures("operator")
-async def test_nothing_that_is_allowed_is_refused(server: NatsServer) -> None:
+async def test_nothing_that_is_allowed_is_refused(server: NatsServer, operator: User) -> None:
     """The checks above can tell allowed operations from forbidden ones."""
+    candles = StreamConfig(name=CANDLES, subjects=["percolator.candle.>"], allow_direct=True)
+    context = operator.client.jetstream()
+    await context.add_stream(candles)
+    await context.publish("percolator.candle.SOL", b"{}")
     async with logged_in(server, "gateway") as user:
         for subject in OWN_API.values():
             body = json.dumps(REQUESTS.get(subject)).encode()

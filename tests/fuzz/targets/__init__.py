@@ -6,7 +6,17 @@ rejection; afterwards nothing is held, and all counters agree.
 
 from hypothesis import strategies as st
 
-from tests.fuzz.targets import controls, events, frames, heads, hello, many, messages, proxies
+from tests.fuzz.targets import (
+    controls,
+    events,
+    frames,
+    heads,
+    hello,
+    many,
+    messages,
+    proxies,
+    queries,
+)
 from tests.fuzz.targets.target import Target, cuts
 
 TARGETS = {
@@ -32,5 +42,6 @@ TARGETS = {
     "events": Target(
         st.lists(st.tuples(events.subjects, events.payloads), max_size=5), events.check_events
     ),
+    "queries": Target(queries.texts, queries.check_query),
     "tokens": Target(events.raw_tokens, events.check_tokens),
 }
