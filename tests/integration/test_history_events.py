@@ -89,8 +89,10 @@ async def test_pages_have_every_event_once_while_events_arrive(gateway: Gateway)
     """Backward, those before the first page; forward, all that came before the last page."""
     seqs = await fill(gateway)
 
+    enough = asyncio.Event()
+
     async def publish() -> None:
-        while True:
+        while not enough.is_set():
             seqs.append(await gateway.publish("trade", "SOL"))
 
     publishing = asyncio.create_task(publish())
@@ -98,8 +100,8 @@ async def test_pages_have_every_event_once_while_events_arrive(gateway: Gateway)
         back, _ = await walk(gateway, "SOL/trades", "events", limit=50)
         forward, _ = await walk(gateway, "SOL/trades", "events", after=0, limit=200)
     finally:
-        publishing.cancel()
-        await asyncio.gather(publishing, return_exceptions=True)
+        enough.set()
+        await publishing
     stored = await stream_seqs(gateway)
     assert len(back) >= COUNT
     assert seqs_of(back) == stored[: len(back)]
