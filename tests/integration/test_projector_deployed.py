@@ -60,6 +60,6 @@ async def test_a_login_that_may_not_write_candles_is_told_what_to_set(
 ) -> None:
     """It names the permission, and waits."""
     with start(tmp_path, login(server, "gateway"), "--nats-prefix", "gateway") as projector:
-        wanted = 'permissions violation for publish to "gateway.api.stream.info'
+        wanted = 'permissions violation for publish to "gateway.api.stream.create'
         await eventually(lambda: any(wanted in line.lower() for line in projector.lines))
         assert projector.terminate() == 0
