@@ -9,6 +9,7 @@ from percolator.errors import StreamConflictError
 from percolator.jetstream import candles, stream
 from percolator.jetstream.client import NatsClient
 from tests.gateway import event_json, eventually
+from tests.nats_client import connected
 from tests.nats_server import NatsServer
 
 NAME = "PERCOLATOR_CANDLES"
@@ -19,8 +20,7 @@ SUBJECT = "percolator.candle.SOL"
 @pytest.fixture
 async def client(nats_process: NatsServer) -> AsyncIterator[NatsClient]:
     """A connection to a NATS with both streams."""
-    found = NatsClient()
-    await found.connect(nats_process.url)
+    found = await connected(nats_process.url)
     await stream.ensure(found, EVENTS)
     await candles.ensure(found, NAME)
     yield found

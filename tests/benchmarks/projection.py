@@ -11,11 +11,11 @@ from nats.js.errors import Error as JetStreamError
 
 from percolator.errors import NatsError
 from percolator.jetstream import candles
-from percolator.jetstream.client import NatsClient
 from tests.benchmarks.history import fill, make_stream
 from tests.benchmarks.processes import Process
 from tests.benchmarks.results import Row
 from tests.benchmarks.stage import Stage
+from tests.nats_client import connected
 
 STORED = 1_000_000
 LIMIT_SECONDS = 30
@@ -55,8 +55,7 @@ def run(stage: Stage) -> list[Row]:
 
 async def _written(url: str, started: float) -> tuple[int, float]:
     """Wait until the newest event is in a candle; return how many there are, and the seconds."""
-    client = NatsClient()
-    await client.connect(url)
+    client = await connected(url)
     try:
         while True:
             with contextlib.suppress(nats.errors.Error, JetStreamError, NatsError):

@@ -16,13 +16,13 @@ from typing import Any, Self
 import nats.errors
 
 from percolator.jetstream import stream
-from percolator.jetstream.address import NatsAddress
 from percolator.jetstream.client import NatsClient
 from percolator.jetstream.direct import Stored, direct_get_all
 from percolator.jetstream.liveness import raise_if_cancelled
 from tests.cli.program import PROGRAM, Program
 from tests.client import PATIENCE
 from tests.gateway import eventually
+from tests.nats_client import connected
 
 INTERVAL_MS = 1000
 GRACE_MS = 2000
@@ -204,9 +204,7 @@ def key_of(candle: Stored) -> tuple[int, str]:
 @contextlib.asynccontextmanager
 async def streams(url: str, ping_seconds: int = 120) -> AsyncIterator[Streams]:
     """Connect, and create the stream of events. A frozen server is noticed after some pings."""
-    address = NatsAddress(url)
-    client = NatsClient(address, address.servers)
-    await client.connect(url.split(","), max_reconnect_attempts=-1, ping_interval=ping_seconds)
+    client = await connected(url, max_reconnect_attempts=-1, ping_interval=ping_seconds)
     try:
         await stream.ensure(client, EVENTS)
         yield Streams(client)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from percolator.jetstream import candles
-from percolator.jetstream.client import NatsClient
 from tests.gateway import eventually
 from tests.integration.faults import figures
 from tests.integration.faults.cluster import SIZE, cluster
@@ -19,6 +18,7 @@ from tests.integration.projecting import (
     streams,
     trading,
 )
+from tests.nats_client import connected
 from tests.nats_server import NatsServer
 
 TAKEOVER = "a projector frozen or killed: from when a candle could be written to its being stored"
@@ -63,8 +63,7 @@ async def test_no_candle_is_lost_or_doubled_when_the_leaders_of_the_streams_die(
 ) -> None:
     """One of three servers at a time is killed, or frozen for longer than an election takes."""
     with cluster(tmp_path) as servers:
-        client = NatsClient()
-        await client.connect(servers.urls, max_reconnect_attempts=-1, ping_interval=1)
+        client = await connected(",".join(servers.urls), max_reconnect_attempts=-1, ping_interval=1)
         await servers.make_stream(client, EVENTS)
         config = candles.definition(CANDLES).evolve(num_replicas=SIZE)
         await client.jetstream().add_stream(config)
