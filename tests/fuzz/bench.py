@@ -241,6 +241,8 @@ class Bench:
             replayer=self.replayer,
             feed=feed,
             feed_watch=SimpleNamespace(stale_since=None),
+            answering=self.gateway.answering,
+            projector=SimpleNamespace(runs=False),
             flush_seconds=self.gateway.sweep.loop_lag,
             flush_bytes=self.gateway.sweep.loop_lag,
             loop_lag=self.gateway.sweep.loop_lag,

@@ -56,6 +56,14 @@ class ReturningBrowserWitness(BrowserWitness):
 
     _client: ClassVar[str] = "the browser client, returning"
     reads: ClassVar[str] = "returning"
+    _was_lost: bool = True
+
+    def note_state(self, name: str) -> None:
+        """Count a connection; what it asks for again over the same one is connecting too."""
+        self._was_lost = self._was_lost or name == "waiting"
+        if self._was_lost or name != "connecting":
+            super().note_state(name)
+        self._was_lost = self._was_lost and name != "live"
 
 
 async def watch(url: str, found: Sequence[BrowserWitness]) -> None:
