@@ -119,6 +119,29 @@ def test_the_wrong_publisher_sees_a_sentence_and_the_right_one_its_event(
     assert all(word in found["message"] for word in mistake.words)
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_price_in_millionths_is_named(
+    percolator: Program,
+    nats_url: str,
+    refused: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """It is only reported, unless the gateway refuses such prices; the right one is shown."""
+    flags = ["--reject-price-jump"] if refused else []
+    with percolator.gateway("--max-price-jump", "100", *flags) as gateway:
+        percolator.settings["port"] = gateway.ws.rpartition(":")[2]
+        with following(percolator, "--json", "--nats-url", nats_url) as watching:
+            publish(nats_url, PRICE, event_json("price", price=150))
+            publish(nats_url, PRICE, event_json("price", price=150_000_000))
+            found = json.loads(watching.line())
+        assert found["reason"] == "price_jump"
+        assert found["message"] == (
+            "150000000 is 1,000,000 times the last price, 150: it looks like millionths; send USD"
+        )
+        assert found.get("accepted", False) is not refused
+        shown = get(f"{gateway.http}/markets/SOL")["price"]["price"]
+        assert shown == (150 if refused else 150_000_000)
+
+
 SUBJECTS = {
     "percolator.trades.SOL": "no kind is named trades: publish on percolator.trade.SOL",
     "percolator.PRICE.SOL": "no kind is named PRICE: publish on percolator.price.SOL",
