@@ -82,15 +82,20 @@ def price(
     flags: Flags,
     mark: Annotated[str | None, typer.Option(help="Mark price in USD.", metavar="X")] = None,
     index: Annotated[str | None, typer.Option(help="Index price in USD.", metavar="X")] = None,
+    open_interest: Annotated[
+        str | None, typer.Option(help="Open interest in base units.", metavar="SIZE")
+    ] = None,
     timestamp: Timestamp = None,
     message_id: MessageId = None,
     as_json: given.Json = False,
 ) -> None:
     """Publish a market's price."""
-    fields: dict[str, Any] = {"price": _number(price)}
-    for name, value in (("markPrice", mark), ("indexPrice", index)):
-        if value is not None:
-            fields[name] = _number(value)
+    fields = {
+        "price": _number(price),
+        "markPrice": _number(mark),
+        "indexPrice": _number(index),
+        "openInterest": open_interest,
+    }
     _publish(
         PRICE, slab, fields, flags, timestamp=timestamp, message_id=message_id, as_json=as_json
     )
@@ -156,6 +161,13 @@ def funding(
     rate: Annotated[str, typer.Argument(help="Funding rate; may be negative.", metavar="RATE")],
     *,
     flags: Flags,
+    interval_hours: Annotated[
+        str | None, typer.Option(help="Hours for which the rate is paid.", metavar="N")
+    ] = None,
+    next_funding_time: Annotated[
+        int | None,
+        typer.Option(help="When the next funding is due, in Unix milliseconds.", metavar="MS"),
+    ] = None,
     timestamp: Timestamp = None,
     message_id: MessageId = None,
     as_json: given.Json = False,
@@ -164,7 +176,11 @@ def funding(
     _publish(
         FUNDING,
         slab,
-        {"rate": rate},
+        {
+            "rate": rate,
+            "intervalHours": _number(interval_hours),
+            "nextFundingTime": next_funding_time,
+        },
         flags,
         timestamp=timestamp,
         message_id=message_id,
@@ -206,13 +222,12 @@ def market(
     as_json: given.Json = False,
 ) -> None:
     """Publish what a market is. This replaces all that was published of it before."""
-    given_fields = {
+    fields = {
         "status": status,
         "displayName": display_name,
         "baseDecimals": None if base_decimals is None else _whole(base_decimals),
         "tickSize": tick_size,
     }
-    fields = {name: value for name, value in given_fields.items() if value is not None}
     _publish(
         MARKET,
         slab,
@@ -232,10 +247,10 @@ def _whole(text: str) -> int | str:
         return text
 
 
-def _number(text: str) -> float | str:
+def _number(text: str | None) -> float | str | None:
     """Parse a number; a string that is not a number is left for the validation to reject."""
     try:
-        return float(text)
+        return None if text is None else float(text)
     except ValueError:
         return text
 
@@ -253,7 +268,8 @@ def _publish(
     from percolator_cli import publishing  # noqa: PLC0415 - imports NATS, which --help does not need
 
     now_ms = time.time_ns() // 1_000_000
-    stamped = {**fields, "timestamp": now_ms if timestamp is None else timestamp}
+    given_fields = {name: value for name, value in fields.items() if value is not None}
+    stamped = {**given_fields, "timestamp": now_ms if timestamp is None else timestamp}
     channel = Channel(kind, slab)
     try:
         event = events.validate(channel, stamped, now_ms)

@@ -42,6 +42,16 @@ EVENTS: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("funding SOL 0.0001", "percolator.funding.SOL", {"rate": "0.0001"}),
     ("funding SOL -0.0001", "percolator.funding.SOL", {"rate": "-0.0001"}),
+    (
+        "funding SOL 1e-7 --interval-hours 8 --next-funding-time 1800000000000",
+        "percolator.funding.SOL",
+        {"rate": "0.0000001", "intervalHours": 8.0, "nextFundingTime": 1_800_000_000_000},
+    ),
+    (
+        "price SOL 1.5 --open-interest 250000000",
+        "percolator.price.SOL",
+        {"price": 1.5, "openInterest": "250000000"},
+    ),
     ("market SOL --status retired", "percolator.market.SOL", {"status": "retired"}),
     (
         "market SOL --status active --display-name Solana --base-decimals 9 --tick-size 0.001",
@@ -123,6 +133,11 @@ def test_an_impossible_id_is_reported_in_one_sentence(
         ("trade SOL long -5 1", "size must be a whole number of base units"),
         ("trade SOL long 1.5 1", "size must be a whole number of base units"),
         ("trade SOL long 1 -1", "price must be a number of USD greater than 0, got -1.0"),
+        (
+            "funding SOL 1 --interval-hours x",
+            "intervalHours must be a number of hours greater",
+        ),
+        ("price SOL 1 --open-interest -1", "openInterest must be a whole number of base units"),
         (
             "market SOL --status gone",
             'status must be "active" or "paused" or "retired", got "gone"',
