@@ -194,7 +194,7 @@ class MarketCandles:
             chunk.minutes, chunk.last = [], None
 
     async def _place(self, start: int) -> int:
-        """Return a seq before which there is no candle of this time or later, and few after it.
+        """Return a seq shortly before the first candle of this time or later.
 
         A candle is stored after its minute. Those that a projector stored much later, since it had
         to catch up, are skipped by halving.

@@ -7,7 +7,7 @@ from percolator.ratelimit import TokenBucket
 
 
 class Pace:
-    """Lets a number of things happen per second, and so many at once."""
+    """Limits how many things happen per second, and how many may happen at once."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
         self._clock = clock

@@ -74,7 +74,7 @@ async def _unlisted(
 ) -> list[int] | None:
     """Answer as `unexplained`, if too many seqs are missing to list them.
 
-    If single messages do not expire, so many can only be the work of the limit per subject.
+    If single messages do not expire, only the limit per subject can have removed that many.
     """
     if state.removal is Removal.ANY:
         return None

@@ -337,7 +337,7 @@ removals = st.one_of(st.fixed_dictionaries(by_hand), st.fixed_dictionaries(in_or
 
 
 def deletion(seq: int, published: int) -> Step:
-    """Delete the event with a seq, after so many were published."""
+    """Delete the event with a seq, once `published` events are there."""
     assert seq <= published
     return Step("delete", number=seq - 1)
 

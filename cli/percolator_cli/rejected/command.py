@@ -113,7 +113,7 @@ class Printer:
             print(render.line(rejection), flush=True)
 
     def nothing(self, kept: int) -> str:
-        """Return a sentence that says that nothing is shown, of so many that are kept."""
+        """Return the sentence for when nothing is shown, given how many rejections are kept."""
         if not kept:
             return "no events were rejected since the gateway started"
         asked = [("market", self._slab), ("reason", self._reason)]

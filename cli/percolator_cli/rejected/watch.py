@@ -23,7 +23,7 @@ POLL_SECONDS = 0.3
 RETRY_SECONDS = 1.0
 ANSWER_SECONDS = 4
 REMEMBERED = 10_000
-"""Events whose rejection was shown; a double that comes after so many others is shown again."""
+"""How many of the events shown last are remembered, so that their doubles are not shown."""
 
 Show = Callable[[Rejection], None]
 

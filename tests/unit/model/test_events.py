@@ -140,7 +140,7 @@ def test_unknown_fields_are_the_extras_of_an_event() -> None:
 
 @pytest.mark.parametrize("name", ["extra", "extra_json", "values"])
 def test_an_extra_may_have_the_name_of_an_attribute(name: str) -> None:
-    """It is no field of the event."""
+    """Such an extra does not replace the attribute."""
     event = decode("percolator.price.SOL", native("price", **{name: "x"}))
     assert event.extra == {name: "x"}
     assert event.values() == EVENTS["price"].values()

@@ -139,7 +139,7 @@ def canonical(candles: Iterable[Candle]) -> list[Candle]:
 
 
 def candles_of(stream: list[Message]) -> list[Candle]:
-    """Return what one projector writes that nothing stops."""
+    """Return what one projector writes if nothing stops it."""
     store = Store()
     run(Projector(store, stream), len(stream))
     return store.candles
